@@ -1,0 +1,79 @@
+"""The catalogue: one row a photograph.  A table or a folder enters, a `Catalog` leaves.
+
+The readers stand in `readers.py`; this room holds the type and what can be asked of it.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from flukeprint.errors import FlukeprintError, listed
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Photographs with what is known of each.  All tuples have one entry a photo.
+
+    images: file name as tables and submissions write it, unique.
+    paths: the file that holds it; `pixels` (n, h, w[, 3]) uint8 instead where there are no files.
+    identities: the individual's name, or None where nobody knows (new_whale, test photos).
+    views, boxes, bursts: optional; None for a photo without one.  A box is x0, y0, x1, y1 in
+        pixels of the upright photograph.
+    """
+
+    images: tuple[str, ...]
+    paths: tuple[Path, ...] | None = None
+    identities: tuple[str | None, ...] = ()
+    views: tuple[str | None, ...] | None = None
+    boxes: tuple[Box | None, ...] | None = None
+    bursts: tuple[str | None, ...] | None = None
+    pixels: npt.NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.images)
+        if not self.identities and n:
+            object.__setattr__(self, "identities", (None,) * n)
+        if (self.paths is None) == (self.pixels is None) and n:
+            raise ValueError("a catalogue has either paths or pixels")
+        for column in ("paths", "identities", "views", "boxes", "bursts", "pixels"):
+            values = getattr(self, column)
+            if values is not None and len(values) != n:
+                raise ValueError(f"{column} has {len(values)} entries for {n} photos")
+        if len(set(self.images)) != n:
+            twice = [image for image, count in Counter(self.images).items() if count > 1]
+            raise FlukeprintError(f"photos listed twice: {listed(twice)}; keep one row for each")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: npt.ArrayLike) -> "Catalog":
+        """The photos of `rows` (positions, or a boolean mask of length n), in that order."""
+        index = np.asarray(rows)
+        if index.dtype == bool:
+            index = np.flatnonzero(index)
+        picked = [int(i) for i in index]
+        columns = {
+            name: tuple(values[i] for i in picked)
+            for name in ("images", "paths", "identities", "views", "boxes", "bursts")
+            if (values := getattr(self, name)) is not None
+        }
+        pixels = None if self.pixels is None else self.pixels[picked]
+        return replace(self, **columns, pixels=pixels)
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """(n,) True where the photo has an identity."""
+        return np.array([identity is not None for identity in self.identities], dtype=bool)
+
+    def counts(self) -> Counter[str]:
+        """Photos per identity; photos without one are not counted."""
+        return Counter(identity for identity in self.identities if identity is not None)
+
+    def vocabulary(self) -> tuple[str, ...]:
+        """The identities, sorted: an identity's class number is its place here."""
+        return tuple(sorted(self.counts()))

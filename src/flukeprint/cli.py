@@ -1,0 +1,238 @@
+"""The shell's door: each command parses, calls one function and prints what it returns."""
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flukeprint.errors import FlukeprintError
+
+app = typer.Typer(
+    help="Who is this animal?  Identify individual animals in photographs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigName = Annotated[
+    str, typer.Option("--config", "-c", help="A YAML file; a bare name is looked up in configs/.")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as train.epochs=5.")
+]
+
+
+@app.command("train")
+def train_door(
+    config: ConfigName,
+    overrides: Overrides = None,
+    resume: Annotated[
+        str | None, typer.Option(help="A run's name, or `last` for the newest unfinished one.")
+    ] = None,
+    untrained: Annotated[
+        bool, typer.Option(help="Measure the untrained network and the commonest labels as well.")
+    ] = True,
+) -> None:
+    """Train on a fold, validate with MAP@5 and keep the identifier."""
+    from flukeprint.config import load_config
+    from flukeprint.training import baselines, train
+
+    settings = load_config(config, overrides or [])
+    try:
+        run = train(settings, resume=resume)
+    except KeyboardInterrupt:
+        print("stopped; the same command with --resume last goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if int(os.environ.get("LOCAL_RANK", "0")):
+        return  # the first process speaks for all
+    if untrained:
+        for name, scores in baselines(settings).items():
+            print(f"{name + ':':24}{scores.text()}")
+    result = run.figures()
+    print(f"{'trained network:':24}{result['text']}")
+    if result["threshold"] is not None:
+        print(f"threshold {result['threshold']:.4f}, fitted on {result['fitted_on']} other queries")
+    command = shlex.join(["--config", config, "--run", run.name, *(overrides or [])])
+    print(f"run: {run.path}\nnext: python infer.py {command}")
+
+
+@app.command("infer")
+def infer_door(
+    config: ConfigName,
+    overrides: Overrides = None,
+    run: Annotated[str | None, typer.Option(help="A run's name; the newest finished one.")] = None,
+) -> None:
+    """Identify the test photographs and write the submission."""
+    from flukeprint.config import load_config
+    from flukeprint.inference import infer
+    from flukeprint.runs import find_run
+
+    settings = load_config(config, overrides or [])
+    answers = infer(settings, find_run(settings, run))
+    new = sum(names[:1] == (None,) for names in answers.ranking.identities)
+    label = settings.data.new_label
+    print(f"{len(answers.ranking)} photographs, {new} of them first answered {label}")
+    print(f"submission: {answers.submission}")
+
+
+@app.command()
+def identify(
+    identifier: Annotated[Path, typer.Argument(help="The folder that training kept.")],
+    photos: Annotated[list[Path], typer.Argument(help="Photographs of animals.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Name the five likeliest animals for each photograph."""
+    from flukeprint.identify import Identifier
+
+    known = Identifier.load(identifier)
+    ranking = known.identify(photos)
+    rows: list[dict[str, Any]] = []
+    for photo, names, scores in zip(photos, ranking.identities, ranking.scores, strict=True):
+        answers = [
+            {"identity": known.card.new_label if name is None else name, "score": float(score)}
+            for name, score in zip(names, scores, strict=False)
+        ]
+        rows.append({"photo": str(photo), "answers": answers})
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        print(row["photo"])
+        for place, answer in enumerate(row["answers"], 1):
+            print(f"  {place}  {answer['score']:6.3f}  {answer['identity']}")
+
+
+@app.command()
+def enroll(
+    identifier: Annotated[Path, typer.Argument(help="The folder that training kept.")],
+    photos: Annotated[list[Path], typer.Argument(help="Photographs of this one animal.")],
+    identity: Annotated[str, typer.Option(help="The animal's name.")],
+) -> None:
+    """Add an animal, or more photographs of one, without training."""
+    from flukeprint.identify import Identifier
+
+    grown = Identifier.load(identifier).enroll(identity, photos)
+    grown.save(identifier)
+    held = sum(name == identity.strip() for name in grown.gallery.identities)
+    print(
+        f"{identity.strip()}: {held} photographs; {len(grown.identities)} animals in {identifier}"
+    )
+
+
+@app.command()
+def explore(
+    config: ConfigName,
+    overrides: Overrides = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the distribution as a PNG.")] = None,
+) -> None:
+    """Print, and plot, how many photographs each animal has."""
+    from flukeprint.config import load_config
+    from flukeprint.explore import explore_data
+
+    print(explore_data(load_config(config, overrides or []).data, plot).text())
+
+
+@app.command()
+def doctor(config: ConfigName, overrides: Overrides = None) -> None:
+    """Look for unreadable, duplicate and doubly named photographs."""
+    from flukeprint.config import load_config
+    from flukeprint.doctor import examine
+    from flukeprint.readers import read_labelled
+
+    findings = examine(read_labelled(load_config(config, overrides or []).data))
+    print(findings.text())
+    if findings.unreadable or findings.conflicts:
+        raise typer.Exit(1)
+
+
+@app.command()
+def synthesize(config: ConfigName, overrides: Overrides = None) -> None:
+    """Draw the photographs of a synthetic data set."""
+    from flukeprint.config import load_config
+    from flukeprint.synthetic import write_synthetic
+
+    data = load_config(config, overrides or []).data
+    if data.reader != "synthetic":
+        raise FlukeprintError(f"{config}: data.reader is {data.reader}, only synthetic is drawn")
+    write_synthetic(data.synthetic, data.root, progress=True)
+    print(f"photographs and labels: {data.root}")
+
+
+@app.command()
+def download(
+    config: Annotated[str, typer.Argument(help="A configuration's name, such as whales.")],
+    overrides: Overrides = None,
+    force: Annotated[bool, typer.Option(help="Fetch again what is there.")] = False,
+) -> None:
+    """Fetch a Kaggle competition's data into input/."""
+    from flukeprint.config import load_config
+    from flukeprint.kaggle_hub import download as fetch
+
+    print(f"data: {fetch(load_config(config, overrides or []).data, force=force)}")
+
+
+@app.command()
+def submit(
+    submission: Annotated[Path, typer.Argument(help="A CSV from infer.")],
+    config: ConfigName,
+    overrides: Overrides = None,
+    message: Annotated[str, typer.Option(help="Shown beside it on Kaggle.")] = "flukeprint",
+) -> None:
+    """Check a submission and send it to its competition."""
+    from flukeprint.config import load_config
+    from flukeprint.kaggle_hub import submit as send
+
+    settings = load_config(config, overrides or [])
+    print(send(submission, settings.data, message, top=settings.infer.answers))
+
+
+@app.command()
+def score(
+    submission: Annotated[Path, typer.Argument(help="A CSV from infer.")],
+    truth: Annotated[Path, typer.Argument(help="A CSV with the right answers, Image,Id.")],
+) -> None:
+    """MAP@5 of a submission, offline."""
+    from flukeprint.submission import score as measure
+
+    print(f"MAP@5 {measure(submission, truth):.4f}")
+
+
+@app.command()
+def demo() -> None:
+    """Synthetic whales from drawing to submission, in a few minutes."""
+    from flukeprint.demo import run_demo
+
+    run_demo()
+
+
+def run_door(door: Callable[..., None]) -> None:
+    """Run one command as a whole script."""
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command()(door)
+    _run(single)
+
+
+def main() -> None:
+    """The command `flukeprint`."""
+    _run(app)
+
+
+def _run(door: Any) -> None:
+    try:
+        door()
+    except FlukeprintError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:  # such as a full disk in a library's own writing
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+"""Configuration: what enters is a YAML file and `key=value` overrides, what leaves is a `Config`.
+
+The schema below is the only place where a default stands.  Unknown keys and
+values are refused with the nearest known names.  A file may start from another
+with `extends: other.yaml` (looked up beside it); mappings are merged key by key,
+lists and scalars replaced.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from flukeprint.errors import FlukeprintError, nearest
+
+
+class Section(BaseModel):
+    """A frozen part of the configuration that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class SyntheticConfig(Section):
+    """What `synthetic.py` draws when the reader is `synthetic`."""
+
+    kind: Literal["whales", "shapes"] = "whales"
+    identities: int = Field(120, ge=2)
+    new_share: float = Field(0.08, ge=0, lt=1)  # of all training photos, labelled new_whale
+    test_photos: int = Field(100, ge=0)
+    test_new_share: float = Field(0.276, ge=0, le=1)
+    long_side: int = Field(320, ge=32)  # px, of the drawn photographs
+    seed: int = 0
+
+
+class DataConfig(Section):
+    """Where photographs and identities come from, and what the long tail means."""
+
+    reader: Literal[
+        "kaggle_csv", "folders", "file_name", "wildlife", "digits", "digits_csv", "synthetic"
+    ] = "kaggle_csv"
+    root: Path = Path("input/whales")
+    labels: str = "train.csv"  # kaggle_csv, wildlife: table; digits_csv: training rows
+    train: str = "train"  # folder of labelled photos below root
+    test: str | None = "test"  # folder of test photos; digits_csv: table
+    sample_submission: str | None = "sample_submission.csv"
+    views: str | None = None  # CSV with Image,view
+    boxes: str | None = None  # CSV with Image,x0,y0,x1,y1 in pixels of the upright photo
+    bursts: str | None = None  # CSV with Image,burst
+    pattern: str | None = None  # file_name: regular expression with a group `identity`
+    new_label: str = "new_whale"  # how an unknown individual is written
+    closed_set: bool = False  # true: no query is ever of a new individual
+    min_photos: int = Field(1, ge=1)  # identities with fewer are left out of training and gallery
+    pair_with: Literal["augmentation", "nothing"] = "augmentation"  # one-photo identities
+    new_photos: Literal["negatives", "queries_only", "ignore"] = "negatives"
+    competition: str | None = None  # Kaggle's name for it, for download and submit
+    skip_unreadable: bool = False
+    synthetic: SyntheticConfig = SyntheticConfig()
+
+
+class ImageConfig(Section):
+    """Size of the network's input and how photographs are varied in training."""
+
+    height: int = Field(224, ge=16)
+    width: int = Field(224, ge=16)
+    resize: Literal["stretch", "pad"] = "stretch"  # pad keeps the aspect ratio
+    cache: Path | None = Path("runs/cache")  # null: decode every time
+    flip: Literal["new_identity", "same", "none"] = "none"
+    augment: float = Field(0.5, ge=0, le=1)  # strength; 0 leaves photographs as they are
+
+
+class SplitConfig(Section):
+    """Folds, and how many queries are of animals absent from the gallery."""
+
+    folds: int = Field(5, ge=2)
+    fold: int = Field(0, ge=0)
+    unseen_share: float = Field(0.276, ge=0, lt=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> "SplitConfig":
+        if self.fold >= self.folds:
+            raise ValueError(
+                f"fold {self.fold} does not exist: folds run from 0 to {self.folds - 1}"
+            )
+        return self
+
+
+class ModelConfig(Section):
+    """Backbone, pooling, neck and where the weights come from."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    weights: str = "pretrained"  # pretrained | none | package:NAME | a file
+    pooling: Literal["gem", "avg", "max"] = "gem"
+    neck: bool = True  # false: the pooled features are the embedding
+    embedding_dim: int = Field(512, ge=2)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    freeze_stages: int = Field(0, ge=0)  # stem counts as the first
+    freeze_norm: bool = False  # batch norm of the backbone keeps its statistics
+
+
+class LossConfig(Section):
+    """One term of the loss: a name of `losses.LOSSES`, its weight and its own parameters."""
+
+    name: str
+    weight: float = Field(1.0, gt=0)
+    params: dict[str, float | int | str | bool] = {}
+
+
+class SamplerConfig(Section):
+    """How batches are drawn."""
+
+    name: Literal["shuffled", "positive_available", "pk"] = "shuffled"
+    batch_size: int = Field(32, ge=2)
+    photos_per_identity: int = Field(4, ge=2)  # pk: K
+    new_share: float = Field(0.0, ge=0, lt=1)  # of a batch, kept for new_whale negatives
+
+
+class TrainConfig(Section):
+    """How long, how fast and on what the network learns."""
+
+    epochs: int = Field(20, ge=1)
+    lr: float = Field(1e-3, gt=0)  # of the backbone
+    head_lr_factor: float = Field(10.0, gt=0)  # of neck and loss parameters, times lr
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup: float = Field(0.1, ge=0, le=1)  # share of all steps
+    final_lr_factor: float = Field(0.01, ge=0, le=1)
+    freeze_epochs: int = Field(0, ge=0)  # epochs in which only neck and loss learn
+    clip: float | None = Field(5.0, gt=0)  # gradient norm
+    accumulate: int = Field(1, ge=1)
+    ema: float | None = Field(None, gt=0, lt=1)  # decay of the averaged weights
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    patience: int | None = Field(None, ge=1)  # validations without a better MAP@5
+    validate_every: int = Field(1, ge=1)  # epochs
+    workers: int = Field(2, ge=0)
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    devices: int = Field(1, ge=1)
+    max_steps: int | None = Field(None, ge=1)  # stop early, for trials
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _patience_is_tried(self) -> "TrainConfig":
+        if self.patience is not None and self.validate_every > self.epochs:
+            raise ValueError(
+                f"patience needs a validation, but validate_every is {self.validate_every} "
+                f"of {self.epochs} epochs"
+            )
+        return self
+
+
+class InferConfig(Section):
+    """How photographs become answers."""
+
+    mirror: bool = False  # test-time mirror
+    batch_size: int = Field(64, ge=1)
+    threshold: Annotated[float, Field(allow_inf_nan=False)] | Literal["fit", "none"] = "fit"
+    answers: int = Field(5, ge=1, le=5)  # of each photograph in a submission
+
+
+class Config(Section):
+    """One experiment, whole."""
+
+    name: str
+    data: DataConfig = DataConfig()
+    image: ImageConfig = ImageConfig()
+    split: SplitConfig = SplitConfig()
+    model: ModelConfig = ModelConfig()
+    losses: tuple[LossConfig, ...] = (LossConfig(name="arcface"),)
+    sampler: SamplerConfig = SamplerConfig()
+    train: TrainConfig = TrainConfig()
+    infer: InferConfig = InferConfig()
+    runs: Path = Path("runs")
+    submissions: Path = Path("submissions")
+
+    def digest(self) -> str:
+        """First 12 hex digits of the SHA-256 of all that is set, however it was written."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+CONFIGS = Path("configs")
+
+
+def load_config(name: str | Path, overrides: tuple[str, ...] | list[str] = ()) -> Config:
+    """Read a configuration.
+
+    Args:
+        name: a path, or a bare file name that is looked up in `configs/`; `.yaml` may be left out.
+        overrides: `section.key=value`, the value written as in YAML.
+
+    Raises:
+        FlukeprintError: missing file, bad YAML, unknown key or value; all of them named at once.
+    """
+    path = _find(Path(name))
+    tree = _read(path, seen=())
+    tree.setdefault("name", path.stem)
+    for override in overrides:
+        _override(tree, override)
+    return parse_config(tree, where=str(path))
+
+
+def parse_config(tree: dict[str, Any], where: str) -> Config:
+    """Check a mapping against the schema; `where` names its source in messages."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        problems = "; ".join(_explain(problem) for problem in error.errors())
+        raise FlukeprintError(f"{where}: {problems}") from None
+
+
+def _find(path: Path) -> Path:
+    tries = [path, path.with_name(path.name + ".yaml")]
+    if path.parent == Path():
+        tries += [CONFIGS / candidate for candidate in tries]
+    for candidate in tries:
+        if candidate.is_file():
+            return candidate
+    known = [file.stem for file in CONFIGS.glob("*.yaml")]
+    hint = nearest(path.stem, known) if known else f"there is no folder {CONFIGS}/ here"
+    raise FlukeprintError(f"no configuration {path}: {hint}")
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise FlukeprintError(f"{path}: `extends` goes round in a circle")
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise FlukeprintError(
+            f"no configuration {path}, named by `extends` in {seen[-1]}"
+        ) from None
+    except OSError as error:
+        raise FlukeprintError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FlukeprintError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise FlukeprintError(f"{path}: expected keys with values, found {type(tree).__name__}")
+    parent = tree.pop("extends", None)
+    if parent is None:
+        return tree
+    base = _read(path.parent / str(parent), (*seen, path.resolve()))
+    base.pop("name", None)
+    return _merge(base, tree)
+
+
+def _merge(base: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in delta.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            value = _merge(merged[key], value)
+        merged[key] = value
+    return merged
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise FlukeprintError(f"override {override!r} is not of the form key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise FlukeprintError(f"override {override!r}: the value is not YAML") from None
+    node: Any = tree
+    *sections, last = key.split(".")
+    for section in sections:
+        if isinstance(node, list):
+            node = _item(node, section, override)
+            continue
+        node = node.setdefault(section, {})
+        if not isinstance(node, dict | list):
+            raise FlukeprintError(f"override {override!r}: {section} holds a value, not a section")
+    if isinstance(node, list):
+        raise FlukeprintError(f"override {override!r}: name a key of the list's item")
+    node[last] = value
+
+
+def _item(items: list[Any], index: str, override: str) -> Any:
+    if not index.isdigit() or int(index) >= len(items):
+        raise FlukeprintError(f"override {override!r}: the list has items 0 to {len(items) - 1}")
+    return items[int(index)]
+
+
+def _explain(problem: Any) -> str:
+    """One pydantic problem as `key: what is wrong, what would be right`."""
+    place = problem["loc"]
+    key = ".".join(str(part) for part in place) or "configuration"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}: {nearest(str(place[-1]), _keys_beside(place))}"
+    if problem["type"] == "literal_error":
+        return f"{key}={problem['input']!r}: expected {problem['ctx']['expected']}"
+    return f"{key}={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _keys_beside(place: tuple[Any, ...]) -> list[str]:
+    """The keys that stand beside the last of `place`, found by walking the schema."""
+    model: type[BaseModel] = Config
+    for part in place[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[str(part)].annotation
+        if annotation == tuple[LossConfig, ...]:
+            annotation = LossConfig
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

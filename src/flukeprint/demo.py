@@ -1,0 +1,60 @@
+"""Synthetic whales from drawing to submission: the whole product on a laptop, without downloads."""
+
+import time
+from pathlib import Path
+
+from flukeprint.config import load_config
+from flukeprint.files import written_whole
+from flukeprint.inference import Answers, infer
+from flukeprint.readers import read_labelled
+from flukeprint.report import draw_answers, draw_curves
+from flukeprint.submission import read_answers, score
+from flukeprint.synthetic import write_synthetic
+from flukeprint.training import baselines, train
+
+
+def run_demo() -> None:
+    """Draw, train, identify and score; prints the figures and where they are."""
+    start = time.monotonic()
+    config = load_config("demo.yaml")
+    root = config.data.root
+    print(f"1/4  drawing whales in {root}")
+    write_synthetic(config.data.synthetic, root, progress=True)
+    print("2/4  measuring the baselines")
+    figures = {name: scores.text() for name, scores in baselines(config).items()}
+    print(f"3/4  training {config.model.backbone} for {config.train.epochs} epochs")
+    run = train(config)
+    figures["trained network"] = run.figures()["text"]
+    print("4/4  identifying the test photographs")
+    answers = infer(config, run)
+    submission = config.submissions / "demo.csv"
+    with written_whole(submission) as path:
+        path.write_bytes(answers.submission.read_bytes())
+    picture = run.path / "answers.png"
+    _draw(answers, root, picture)
+    draw_curves(sorted(run.path.glob("log/csv-*/metrics.csv")), run.path / "curves.png")
+
+    print("\nLocal validation, MAP@5 with its 95 % interval:")
+    for name in ("five commonest labels", "untrained network", "trained network"):
+        print(f"  {name:22} {figures[name]}")
+    kept = score(submission, root / "test_truth.csv")
+    print(f"Test photographs, whose answers the drawing kept: MAP@5 {kept:.3f}")
+    print(f"submission  {submission}")
+    print(f"figures     {run.validation}")
+    print(f"pictures    {picture}, {run.path / 'curves.png'}")
+    print(f"identifier  {run.identifier}")
+    print(f"minutes     {(time.monotonic() - start) / 60:.1f}")
+
+
+def _draw(answers: Answers, root: Path, target: Path) -> None:
+    """The first six test photographs with their five answers."""
+    identifier = answers.identifier
+    labelled = read_labelled(load_config("demo.yaml").data)
+    place = {image: row for row, image in enumerate(labelled.images)}
+    gallery = labelled.take([place[image] for image in identifier.gallery.images])
+    truth = dict(read_answers(root / "test_truth.csv", new_label=identifier.card.new_label))
+    draw_answers(
+        answers.test, answers.ranking, gallery, target,
+        new_label=identifier.card.new_label,
+        truth=[truth[image] for image in answers.test.images],
+    )  # fmt: skip

@@ -1,0 +1,75 @@
+"""Writing that leaves either the whole file (or folder) or nothing.  Bytes enter, a path leaves."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from flukeprint.errors import FlukeprintError
+
+
+@contextlib.contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """A path beside `target` to write to; it takes `target`'s name when all went well.
+
+    Raises:
+        FlukeprintError: the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    target = Path(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        os.close(handle)
+    except OSError as error:
+        raise _cannot(target, error) from None
+    partial = Path(name)
+    try:
+        yield partial
+        umask = os.umask(0)
+        os.umask(umask)
+        partial.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner reads
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())  # else a power cut may leave the name without the bytes
+        partial.replace(target)
+    except OSError as error:
+        raise _cannot(target, error) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_written_whole(target: Path) -> Iterator[Path]:
+    """As `written_whole`, for a folder, which replaces the one that stood there."""
+    target = Path(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        raise _cannot(target, error) from None
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if target.exists():
+            # A folder cannot be replaced in one step: the old one steps aside first.
+            aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
+            target.replace(aside / target.name)
+            try:
+                partial.replace(target)
+            except OSError:
+                (aside / target.name).replace(target)
+                raise
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+        else:
+            partial.replace(target)
+    except OSError as error:
+        raise _cannot(target, error) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _cannot(target: Path, error: OSError) -> FlukeprintError:
+    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    return FlukeprintError(f"cannot write {target}: {reason}; nothing was left there")

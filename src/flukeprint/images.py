@@ -1,0 +1,229 @@
+"""Images: a catalogue enters, `Photo`s leave: image uint8 (3, height, width) RGB, label, row.
+
+Photographs are decoded (`decoding.py`) and resized once, kept in a cache on disk, mirrored and
+augmented (`augment.py`) as a `Draw` says.  They stay uint8: the network owns its normalisation.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from flukeprint.augment import augmented, build_augment
+from flukeprint.catalog import Catalog
+from flukeprint.config import ImageConfig
+from flukeprint.decoding import Pixels, decode, decode_array, decode_bytes, decode_row
+from flukeprint.errors import FlukeprintError
+from flukeprint.sampling import Draw
+
+__all__ = [
+    "Photo",
+    "PhotoCache",
+    "PhotoDataset",
+    "decode",
+    "decode_array",
+    "decode_bytes",
+    "decode_row",
+    "fit",
+    "single_thread",
+]
+
+# Raise it when `fit` or decoding gives other pixels than before: older entries are then left.
+CACHE_VERSION = 1
+
+_STAMP_BYTES = 16
+
+
+def fit(pixels: Pixels, config: ImageConfig) -> Pixels:
+    """(config.height, config.width, 3) of RGB pixels (h, w, 3).
+
+    `stretch` changes the aspect ratio; `pad` keeps it and fills the rest, evenly on both sides,
+    with the photograph's mean colour.  Shrinking averages areas, enlarging is linear.
+    """
+    height, width = config.height, config.width
+    if config.resize == "stretch":
+        return _resized(pixels, height, width)
+    scale = min(height / pixels.shape[0], width / pixels.shape[1])
+    inner_height = min(height, max(1, round(pixels.shape[0] * scale)))
+    inner_width = min(width, max(1, round(pixels.shape[1] * scale)))
+    inner = _resized(pixels, inner_height, inner_width)
+    filled = np.empty((height, width, 3), np.uint8)
+    filled[:] = np.rint(inner.mean(axis=(0, 1)))
+    top, left = (height - inner_height) // 2, (width - inner_width) // 2
+    filled[top : top + inner_height, left : left + inner_width] = inner
+    return filled
+
+
+def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    # OpenCV averages areas only when no side grows, so a side that grows waits for its turn.
+    smaller = (min(width, pixels.shape[1]), min(height, pixels.shape[0]))
+    result: npt.NDArray[np.integer[Any] | np.floating[Any]] = pixels
+    if smaller != (pixels.shape[1], pixels.shape[0]):
+        result = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+    if smaller != (width, height):
+        result = cv2.resize(result, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(result, dtype=np.uint8)
+
+
+class PhotoCache:
+    """The photographs of a catalogue at the network's size, decoded once and kept on disk.
+
+    `cache[row]` is (height, width, 3) uint8 RGB.  An entry is one file of raw pixels and a stamp
+    of the photograph's path, size, time of change (ns) and box; a file of another length or stamp
+    is made anew.  Entries appear by renaming, so any number of processes may read and write at
+    once.  With `config.cache` none, or a catalogue of pixels, nothing is written.
+
+    Raises FlukeprintError where `decode` does, and where an entry cannot be written.
+    """
+
+    def __init__(self, catalog: Catalog, config: ImageConfig) -> None:
+        self._catalog = catalog
+        self._config = config
+        self._shape = (config.height, config.width, 3)
+        self._folder: Path | None = None
+        if config.cache is not None and catalog.paths is not None:
+            size = f"{config.height}x{config.width}-{config.resize}-v{CACHE_VERSION}"
+            self._folder = config.cache.absolute() / size
+
+    def __len__(self) -> int:
+        return len(self._catalog)
+
+    def __getitem__(self, row: int) -> Pixels:
+        if self._folder is None or self._catalog.paths is None:
+            return self._made(row)
+        path = self._catalog.paths[row].absolute()
+        box = None if self._catalog.boxes is None else self._catalog.boxes[row]
+        place = hashlib.sha256(os.fsencode(path) + repr(box).encode())
+        name = place.hexdigest()[:32]
+        entry = self._folder / name[:2] / name
+        try:
+            # Before decoding: a photograph replaced meanwhile leaves an entry that is not valid.
+            status = path.stat()
+        except OSError:
+            return self._made(row)  # `decode` says what is wrong
+        place.update(f" {status.st_size} {status.st_mtime_ns}".encode())
+        stamp = place.digest()[:_STAMP_BYTES]
+        pixels = self._read(entry, stamp)
+        if pixels is None:
+            pixels = self._made(row)
+            _write(entry, pixels, stamp)
+        return pixels
+
+    def _made(self, row: int) -> Pixels:
+        need = (self._config.height, self._config.width)
+        return fit(decode_row(self._catalog, row, min_size=need), self._config)
+
+    def _read(self, entry: Path, stamp: bytes) -> Pixels | None:
+        """The entry's pixels, or None where it is absent, cut short or of another photograph."""
+        try:
+            data = np.fromfile(entry, np.uint8)
+        except OSError:
+            return None
+        if data.size != np.prod(self._shape) + _STAMP_BYTES:
+            return None
+        if data[-_STAMP_BYTES:].tobytes() != stamp:
+            return None
+        return data[:-_STAMP_BYTES].reshape(self._shape)
+
+
+def _write(entry: Path, pixels: Pixels, stamp: bytes) -> None:
+    draft = entry.with_name(f".{entry.name}.{uuid.uuid4().hex}")
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("xb") as file:
+            file.write(np.ascontiguousarray(pixels).data)
+            file.write(stamp)
+        draft.replace(entry)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else error.strerror
+        raise FlukeprintError(
+            f"image.cache: cannot write below {entry.parent.parent} ({reason}); "
+            "free it, choose another folder, or set image.cache=null"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # gone when all went well
+            draft.unlink()
+
+
+class Photo(NamedTuple):
+    """One example; a DataLoader stacks them into a Photo with a batch axis in front of each field.
+
+    image: uint8 (3, height, width) RGB.  label: int64 class, -1 for an individual without one.
+    row: int64, of the catalogue.
+    """
+
+    image: torch.Tensor
+    label: torch.Tensor
+    row: torch.Tensor
+
+
+class PhotoDataset(Dataset[Photo]):
+    """The photographs of a catalogue as examples; a pure function of what it is asked for.
+
+    `dataset[row]` is the photograph as it is; `dataset[draw]` is it mirrored and, with `augment`,
+    varied by `draw.seed`: the same in every process, whatever was asked before.
+
+    labels: (n,) class of each photograph in 0..classes-1, or -1; all -1 when left out.
+    mirrored: turn every photograph round (and a mirrored draw back), for a test-time mirror.
+    With `config.flip` new_identity a mirrored photograph of class c has label c + classes.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        config: ImageConfig,
+        *,
+        augment: bool,
+        labels: npt.NDArray[np.int64] | Sequence[int] | None = None,
+        classes: int = 0,
+        mirrored: bool = False,
+    ) -> None:
+        n = len(catalog)
+        self._labels = np.asarray([-1] * n if labels is None else labels, dtype=np.int64)
+        if self._labels.shape != (n,):
+            raise ValueError(f"labels are {self._labels.shape} for {n} photos")
+        if n and not -1 <= self._labels.min() <= self._labels.max() <= classes - 1:
+            raise ValueError(f"labels outside -1..{classes - 1}")
+        self._cache = PhotoCache(catalog, config)
+        self._classes = classes
+        self._flip = config.flip
+        self._mirrored = mirrored
+        # Built here, so that workers inherit it instead of importing Albumentations each.
+        self._augment = build_augment(config) if augment else None
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    def __getitem__(self, draw: "Draw | int") -> Photo:
+        row = draw.row if isinstance(draw, Draw) else int(draw)
+        mirrored = self._mirrored
+        if isinstance(draw, Draw) and draw.mirrored:
+            if self._flip == "none":
+                raise ValueError("a mirrored draw, but image.flip is none")
+            mirrored = not mirrored
+        pixels = self._cache[row]
+        if mirrored:
+            pixels = np.ascontiguousarray(pixels[:, ::-1])
+        if isinstance(draw, Draw) and self._augment is not None:
+            pixels = augmented(self._augment, pixels, draw.seed)
+        label = int(self._labels[row])
+        if mirrored and self._flip == "new_identity" and label >= 0:
+            label += self._classes
+        image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return Photo(image, torch.tensor(label), torch.tensor(row))
+
+
+def single_thread(worker: int) -> None:
+    """`worker_init_fn` of a DataLoader: its processes share the cores, so OpenCV starts no more."""
+    cv2.setNumThreads(0)

@@ -1,0 +1,201 @@
+"""The network: photographs (b, 3, h, w) uint8 RGB enter, embeddings (b, d) leave.
+
+backbone (any timm CNN or transformer) -> pooling (GeM, average or maximum)
+-> neck (dropout, linear, batch norm) -> embedding.  The network owns its normalisation, so
+nobody can feed it pixels of the wrong scale.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from flukeprint.config import ModelConfig
+from flukeprint.errors import FlukeprintError
+from flukeprint.weights import empty_backbone, load_backbone
+
+Pooling = Literal["gem", "avg", "max"]
+
+
+class GeM(nn.Module):
+    """Generalised mean over places, (mean of x**p)**(1/p), p learnt (Radenovic et al. 2018, eq. 3).
+
+    p = 1 is the average, p towards infinity the maximum.  (b, c, n) -> (b, c).
+    """
+
+    def __init__(self, p: float = 3.0, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor(p))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        p = self.p.clamp(min=1.0)  # below 1 the gradient at 0 has no bound
+        return x.float().clamp(min=self.eps).pow(p).mean(-1).pow(1.0 / p)
+
+
+class Average(nn.Module):
+    """(b, c, n) -> (b, c), mean over places."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float().mean(-1)
+
+
+class Maximum(nn.Module):
+    """(b, c, n) -> (b, c), maximum over places."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.float().amax(-1)
+
+
+POOLING: dict[str, type[nn.Module]] = {"gem": GeM, "avg": Average, "max": Maximum}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a backbone lays out its features."""
+
+    kind: Literal["map", "map_last", "tokens"]  # (b, c, h, w), (b, h, w, c), (b, n, c)
+    channels: int
+    prefix: int  # class and register tokens, which are no places
+
+
+class FlukeNet(nn.Module):
+    """Photographs to embeddings.
+
+    `forward` returns the neck's output, not yet of unit length: each loss normalises where its
+    paper does.  `embed` returns unit vectors.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        config: ModelConfig,
+        size: tuple[int, int],
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.size = size
+        self.config = config
+        self.hold_backbone = False  # set while only neck and loss learn
+        self.layout = _probe(backbone, size, config.backbone)
+        self.pooling = POOLING[config.pooling]()
+        self.neck: nn.Module = nn.Identity()
+        if config.neck:
+            # Batch norm's own shift takes the place of the linear layer's bias.
+            self.neck = nn.Sequential(
+                nn.Dropout(config.dropout),
+                nn.Linear(self.layout.channels, config.embedding_dim, bias=False),
+                nn.BatchNorm1d(config.embedding_dim),
+            )
+        self.dim = config.embedding_dim if config.neck else self.layout.channels
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255.0)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255.0)
+        _freeze_stages(self.backbone, config.freeze_stages, config.backbone)
+
+    def pool(self, photos: Tensor) -> Tensor:
+        """(b, 3, h, w) uint8 -> pooled features (b, c) float32."""
+        x = (photos.to(self.mean.dtype) - self.mean) / self.std
+        # Convolutions on CPU are a third faster with channels last.
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.hold_backbone):
+            x = self.backbone.forward_features(x)  # type: ignore[operator]
+        if self.layout.kind == "map":
+            x = x.flatten(2)
+        elif self.layout.kind == "map_last":
+            x = x.flatten(1, 2).transpose(1, 2)
+        else:
+            x = x[:, self.layout.prefix :].transpose(1, 2)
+        pooled: Tensor = self.pooling(x)
+        return pooled
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """(b, 3, h, w) uint8 RGB -> (b, d) float32."""
+        out: Tensor = self.neck(self.pool(photos))
+        return out.float()
+
+    def embed(self, photos: Tensor) -> Tensor:
+        """(b, 3, h, w) uint8 RGB -> unit embeddings (b, d) float32."""
+        return F.normalize(self(photos), dim=-1)
+
+    def train(self, mode: bool = True) -> "FlukeNet":
+        """As torch's, but norms that are frozen keep their statistics."""
+        super().train(mode)
+        if mode and self.hold_backbone:
+            self.backbone.eval()
+        elif mode:
+            for module in self.backbone.modules():
+                if isinstance(module, _BatchNorm):
+                    frozen = not any(p.requires_grad for p in module.parameters())
+                    if self.config.freeze_norm or frozen:
+                        module.eval()
+        return self
+
+
+def build_model(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
+    """The network of `config`, for photographs of `size` (height, width), with its weights.
+
+    Raises:
+        FlukeprintError: see `weights.load_backbone`; or a backbone without a feature map.
+    """
+    backbone = load_backbone(config.backbone, config.weights, size)
+    return FlukeNet(backbone.net, config, size, backbone.mean, backbone.std)
+
+
+def empty_model(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
+    """The same architecture, to load a saved state into; normalisation comes with the state."""
+    return FlukeNet(empty_backbone(config.backbone, size), config, size, (0, 0, 0), (1, 1, 1))
+
+
+def untrained_embedder(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
+    """The baseline: the backbone as its weights come, average-pooled, without a neck."""
+    plain = config.model_copy(
+        update={"pooling": "avg", "neck": False, "freeze_stages": 0, "freeze_norm": False}
+    )
+    return build_model(plain, size)
+
+
+@torch.no_grad()
+def _probe(backbone: nn.Module, size: tuple[int, int], name: str) -> Layout:
+    """Run one grey photograph to see what the backbone gives."""
+    was_training = backbone.training
+    features = backbone.eval().forward_features(torch.zeros(1, 3, *size))  # type: ignore[operator]
+    backbone.train(was_training)
+    channels = int(backbone.num_features)  # type: ignore[arg-type]
+    if torch.is_tensor(features) and features.ndim == 4 and features.shape[1] == channels:
+        return Layout("map", channels, 0)
+    if torch.is_tensor(features) and features.ndim == 4 and features.shape[-1] == channels:
+        return Layout("map_last", channels, 0)
+    if torch.is_tensor(features) and features.ndim == 3 and features.shape[-1] == channels:
+        return Layout("tokens", channels, int(getattr(backbone, "num_prefix_tokens", 0)))
+    raise FlukeprintError(
+        f"backbone {name} gives neither a feature map nor tokens; choose another model.backbone"
+    )
+
+
+def _freeze_stages(backbone: nn.Module, stages: int, name: str) -> None:
+    """Take the first `stages` groups of layers, counted from the stem, out of training."""
+    if not stages:
+        return
+    if not hasattr(backbone, "group_matcher"):
+        raise FlukeprintError(f"model.freeze_stages: timm does not know the stages of {name}")
+    from timm.models import group_parameters
+
+    matcher = backbone.group_matcher(coarse=True)  # type: ignore[operator]
+    groups = group_parameters(backbone, matcher)
+    ordered = sorted(group for group in groups)
+    if stages >= len(ordered):
+        raise FlukeprintError(
+            f"model.freeze_stages={stages}: {name} has {len(ordered)} stages, the last must learn"
+        )
+    parameters = dict(backbone.named_parameters())
+    for group in ordered[:stages]:
+        for key in groups[group]:
+            parameters[key].requires_grad_(False)

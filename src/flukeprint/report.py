@@ -1,0 +1,107 @@
+"""Pictures for people: catalogues, rankings and logs enter, PNG files leave."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from flukeprint.catalog import Catalog
+from flukeprint.decoding import decode_row
+from flukeprint.files import written_whole
+from flukeprint.ranking import Ranking
+
+RIGHT, WRONG, NEUTRAL = "#1a9850", "#bbbbbb", "#444444"
+
+
+def draw_answers(
+    queries: Catalog,
+    ranking: Ranking,
+    gallery: Catalog,
+    target: Path,
+    *,
+    new_label: str,
+    truth: Sequence[str | None] | None = None,
+    rows: Sequence[int] | None = None,
+) -> None:
+    """Queries with their answers beside them, the right answer framed in green.
+
+    Args:
+        queries: the photographs that `ranking` answers, in its order.
+        gallery: the photographs that `ranking.rows` points to.
+        truth: right answer of each query, None for a new individual; nothing is framed without.
+        rows: which queries to show; the first six without.
+    """
+    shown = list(range(min(6, len(ranking)))) if rows is None else list(rows)
+    top = ranking.scores.shape[1]
+    figure = Figure(figsize=(2.3 * (top + 1), 1.75 * len(shown) + 0.3), dpi=100)
+    axes = figure.subplots(len(shown), top + 1, squeeze=False)
+    for line, query in zip(axes, shown, strict=True):
+        right = "" if truth is None else (truth[query] or new_label)
+        _photo(line[0], decode_row(queries, query, min_size=(160, 320)))
+        _label(line[0], f"{queries.images[query]}\n{right}".strip(), NEUTRAL, 1.5)
+        for place, axis in enumerate(line[1:]):
+            if place >= len(ranking.identities[query]):
+                axis.axis("off")
+                continue
+            answer, score = ranking.identities[query][place], ranking.scores[query, place]
+            row = int(ranking.rows[query, place])
+            if row >= 0:
+                _photo(axis, decode_row(gallery, row, min_size=(160, 320)))
+            else:
+                _photo(axis, np.full((160, 320, 3), 235, np.uint8))
+                axis.text(160, 80, "?", ha="center", va="center", fontsize=26, color=NEUTRAL)
+            hit = truth is not None and answer == truth[query]
+            _label(
+                axis,
+                f"{answer or new_label}\n{score:.2f}",
+                RIGHT if hit else WRONG,
+                5 if hit else 1,
+            )
+    figure.tight_layout(pad=0.6)
+    _save(figure, target)
+
+
+def draw_curves(logs: Sequence[Path], target: Path) -> None:
+    """Loss and validation MAP@5 over epochs, from Lightning's CSV logs; resumed runs have more."""
+    points: dict[str, dict[int, float]] = {"train/loss": {}, "val/map5": {}}
+    for log in logs:
+        with log.open(newline="") as file:
+            for line in csv.DictReader(file):
+                for key, series in points.items():
+                    if line.get(key):
+                        series[int(line["epoch"]) + 1] = float(line[key])
+    figure = Figure(figsize=(7, 3.2), dpi=100)
+    loss = figure.subplots()
+    loss.plot(*_line(points["train/loss"]), color="#4575b4", marker=".")
+    loss.set(xlabel="epoch", ylabel="training loss")
+    loss.yaxis.label.set_color("#4575b4")
+    score = loss.twinx()
+    score.plot(*_line(points["val/map5"]), color=RIGHT, marker="o")
+    score.set(ylabel="validation MAP@5", ylim=(0, 1))
+    score.yaxis.label.set_color(RIGHT)
+    figure.tight_layout()
+    _save(figure, target)
+
+
+def _line(series: dict[int, float]) -> tuple[list[int], list[float]]:
+    return sorted(series), [series[epoch] for epoch in sorted(series)]
+
+
+def _photo(axis: Axes, pixels: npt.NDArray[np.uint8]) -> None:
+    axis.imshow(pixels)
+    axis.set(xticks=[], yticks=[])
+
+
+def _label(axis: Axes, text: str, colour: str, width: float) -> None:
+    axis.set_xlabel(text, fontsize=7, color=NEUTRAL if colour == WRONG else colour)
+    for spine in axis.spines.values():
+        spine.set(color=colour, linewidth=width)
+
+
+def _save(figure: Figure, target: Path) -> None:
+    with written_whole(target) as path:
+        figure.savefig(path, format="png")

@@ -1,0 +1,243 @@
+"""The method, from top to bottom: a configuration enters, a trained `Run` leaves.
+
+catalogue -> split -> batches of drawn photographs -> network -> losses
+-> validation on held-out queries -> identifier (network + gallery + threshold)
+"""
+
+import json
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+)
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from flukeprint.allocator import keep_memory
+from flukeprint.catalog import Catalog
+from flukeprint.config import Config
+from flukeprint.doctor import check_readable
+from flukeprint.embedding import embed, network_digest, pick_device
+from flukeprint.errors import FlukeprintError
+from flukeprint.files import written_whole
+from flukeprint.identify import Identifier
+from flukeprint.learner import AtomicCheckpointIO, FoldData, Learner, Progress
+from flukeprint.metrics import Scores
+from flukeprint.model import build_model, untrained_embedder
+from flukeprint.readers import read_labelled
+from flukeprint.runs import Run, check_same_recipe, find_run, new_run
+from flukeprint.splits import Split, make_split
+from flukeprint.validation import Validation, check_fittable, commonest_baseline, validate
+
+
+def train(config: Config, *, resume: str | None = None) -> Run:
+    """Train the network of `config` on its fold, validate it and keep it as an identifier.
+
+    Args:
+        resume: a run's name, or `last` for the newest unfinished one.  An epoch that was cut off is
+            begun again; the result is that of an unbroken run.
+
+    Returns:
+        The finished run; its `validation.json` holds the figures.
+
+    Raises:
+        FlukeprintError: wrong data or configuration; or a loss that is no number.
+    """
+    _quieten()
+    keep_memory()
+    # Deterministic mode would fill every new tensor with NaN, which costs a CPU much of its speed.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
+    split = split_of(config, catalog)
+    L.seed_everything(config.train.seed, verbose=False)
+    size = (config.image.height, config.image.width)
+    net = build_model(config.model, size)
+    data = FoldData(config, catalog, split)
+    learner = Learner(config, net, data)
+
+    run = _run_of(config, resume, catalog)  # all that may be refused was: now there is a run
+    trainer = make_trainer(config, run)
+    checkpoint = run.last if resume is not None else None
+    try:
+        if checkpoint is None or not _stopped_early(config, checkpoint):
+            trainer.fit(learner, data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from None
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        raise FlukeprintError(
+            f"{checkpoint} is a checkpoint of another architecture than {config.model.backbone}"
+        ) from None
+    if trainer.is_global_zero:
+        finish(config, run, learner, catalog, split)
+    return run
+
+
+def _run_of(config: Config, resume: str | None, catalog: Catalog) -> Run:
+    """A fresh run, the one to resume, or in a further process of a training its first one's."""
+    first = "FLUKEPRINT_RUN"
+    if int(os.environ.get("LOCAL_RANK", "0")):
+        if first not in os.environ:
+            raise FlukeprintError("start one process with train.devices=N; it starts the others")
+        return Run(Path(os.environ[first]))
+    if resume is None:
+        run = new_run(config, catalog)
+    else:
+        run = find_run(config, None if resume == "last" else resume, finished=False)
+        check_same_recipe(run, config, catalog)
+    os.environ[first] = str(run.path.resolve())  # Lightning's further processes inherit it
+    return run
+
+
+def _stopped_early(config: Config, checkpoint: Path) -> bool:
+    """Whether the run had lost its patience already; Lightning would go on with it."""
+    if config.train.patience is None:
+        return False
+    callbacks = AtomicCheckpointIO().load_checkpoint(checkpoint)["callbacks"]
+    waits = [state["wait_count"] for state in callbacks.values() if "wait_count" in state]
+    return any(wait >= config.train.patience for wait in waits)
+
+
+def split_of(config: Config, catalog: Catalog) -> Split:
+    """The fold of `config`: rows to train on, the gallery, the queries and their right answers."""
+    split = make_split(
+        catalog,
+        config.split,
+        closed_set=config.data.closed_set,
+        new_photos=config.data.new_photos,
+        min_photos=config.data.min_photos,
+    )
+    check_fittable(catalog.identities, split, config)
+    return split
+
+
+def make_trainer(config: Config, run: Run) -> L.Trainer:
+    """Lightning's trainer with the schedule, checkpoints and logs of `config`."""
+    t = config.train
+    last = ModelCheckpoint(
+        run.checkpoints, filename="last", save_top_k=1, enable_version_counter=False,
+        every_n_epochs=1, save_on_train_epoch_end=True,
+    )  # fmt: skip
+    callbacks: list[Callback] = [Progress(refresh_rate=5)]
+    if t.patience is not None:
+        callbacks += [
+            EarlyStopping("val/map5", mode="max", patience=t.patience, strict=False),
+            ModelCheckpoint(
+                run.checkpoints, filename="best", monitor="val/map5", mode="max",
+                enable_version_counter=False,
+            ),
+        ]  # fmt: skip
+    if t.ema is not None:
+        callbacks.append(EMAWeightAveraging(device=pick_device(t.accelerator), decay=t.ema))
+    callbacks.append(last)  # after `best`, whose state it keeps
+    part = len(list((run.path / "log").glob("csv-*")))  # each resumption logs beside the last
+    strategy = "auto"
+    if t.devices > 1:
+        strategy = "ddp_find_unused_parameters_true" if t.freeze_epochs else "ddp"
+    return L.Trainer(
+        accelerator=t.accelerator,
+        devices=t.devices,
+        strategy=strategy,
+        precision=_precision(config),
+        max_epochs=t.epochs,
+        max_steps=t.max_steps or -1,
+        accumulate_grad_batches=t.accumulate,
+        gradient_clip_val=t.clip,
+        check_val_every_n_epoch=t.validate_every,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,  # each epoch draws its own batches
+        use_distributed_sampler=False,  # our samplers share batches among processes
+        plugins=[AtomicCheckpointIO()],
+        callbacks=callbacks,
+        logger=[
+            CSVLogger(run.path, name="log", version=f"csv-{part}"),
+            TensorBoardLogger(run.path, name="log", version="tensorboard"),
+        ],
+        log_every_n_steps=1,
+        enable_model_summary=False,
+        benchmark=False,
+        deterministic="warn",
+        sync_batchnorm=t.devices > 1 and pick_device(t.accelerator).type == "cuda",
+    )
+
+
+def finish(
+    config: Config, run: Run, learner: Learner, catalog: Catalog, split: Split
+) -> Validation:
+    """Measure the trained network on the fold; keep it with a gallery of all known photographs."""
+    best = run.checkpoints / "best.ckpt"
+    chosen = best if config.train.patience is not None and best.is_file() else run.last
+    if chosen.is_file():  # it holds the averaged weights, where weights are averaged
+        learner.load_state_dict(AtomicCheckpointIO().load_checkpoint(chosen)["state_dict"])
+    device = pick_device(config.train.accelerator)
+    image, mirror = config.image, config.infer.mirror
+    stamp = network_digest(learner.net, image, mirror)
+    embeddings = embed(
+        learner.net, catalog, image, stamp=stamp, mirror=mirror, device=device,
+        batch_size=config.infer.batch_size, workers=config.train.workers, progress="embedding",
+    )  # fmt: skip
+    embeddings.save(run.path / "embeddings.npz")
+    result = validate(embeddings, split, config)
+    with written_whole(run.validation) as path:
+        path.write_text(json.dumps(result.summary(), indent=2) + "\n")
+    counts = catalog.counts()
+    kept = [
+        row for row, name in enumerate(catalog.identities)
+        if name is not None and counts[name] >= config.data.min_photos
+    ]  # fmt: skip
+    Identifier.of(config, learner.net, embeddings.take(np.array(kept)), result.threshold).save(
+        run.identifier
+    )
+    return result
+
+
+def baselines(config: Config) -> dict[str, Scores]:
+    """The fold's figures without training: the untrained network, and always the commonest five."""
+    keep_memory()
+    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
+    split = split_of(config, catalog)
+    net = untrained_embedder(config.model, (config.image.height, config.image.width))
+    stamp = network_digest(net, config.image, config.infer.mirror)
+    embeddings = embed(
+        net, catalog, config.image, stamp=stamp, mirror=config.infer.mirror,
+        device=pick_device(config.train.accelerator), batch_size=config.infer.batch_size,
+        workers=config.train.workers, progress="untrained network",
+    )  # fmt: skip
+    return {
+        "untrained network": validate(embeddings, split, config).scores,
+        "five commonest labels": commonest_baseline(catalog, split, config),
+    }
+
+
+def _precision(config: Config) -> Any:
+    """Lightning's word for `train.precision`.
+
+    On a CPU bf16 pays only with matrix tiles (AMX): elsewhere half the operations convert back.
+    """
+    named = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+    if config.train.precision != "auto":
+        return named[config.train.precision]
+    device = pick_device(config.train.accelerator)
+    if device.type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    if device.type == "cpu" and torch.cpu.get_capabilities().get("amx_tile", False):
+        return "bf16-mixed"
+    return "32-true"
+
+
+def _quieten() -> None:
+    """Lightning tells of things that are as we want them."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for text in (".*does not have many workers.*", ".*isinstance.treespec.*", ".*ckpt_path.*"):
+        warnings.filterwarnings("ignore", text)

