@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flukeprint.config import Config, load_config
+from flukeprint.config import Config, FalseNew, NewShare, load_config
 from flukeprint.errors import FlukeprintError
 
 CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
@@ -95,3 +95,35 @@ def test_the_digest_is_of_content(tmp_path: Path) -> None:
     other = load_config(write(tmp_path, "name: x"))
     assert one.digest() == other.digest() == Config(name="x").digest()
     assert one.digest() != load_config(tmp_path / "c.yaml", ["train.seed=1"]).digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("best_map5", "best_map5"),
+        ("none", "none"),
+        ("0.25", 0.25),
+        ("1e-3", 0.001),  # YAML takes it for a word
+        ("{share: 0.165}", NewShare(share=0.165)),
+        ("{false_new: 0}", FalseNew(false_new=0)),
+    ],
+)
+def test_a_threshold_is_wished_for_in_five_ways(tmp_path: Path, text: str, wish: object) -> None:
+    config = load_config(write(tmp_path, f"infer: {{threshold: {text}}}"))
+    assert config.infer.threshold == wish
+    assert Config.model_validate(config.model_dump(mode="json")) == config
+    assert load_config(write(tmp_path, ""), [f"infer.threshold={text}"]).infer == config.infer
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["fit", "best", "null", "yes", ".nan", ".inf", "[1]", "{}", "{share: 1.5}", "{false_new: -1}",
+     "{shar: 0.1}", "{share: 0.1, false_new: 0.1}", "{share: many}"],
+)  # fmt: skip
+def test_a_wrong_wish_is_told_the_right_ones(tmp_path: Path, text: str) -> None:
+    with pytest.raises(FlukeprintError) as caught:
+        load_config(write(tmp_path, f"infer: {{threshold: {text}}}"))
+    said = str(caught.value)
+    assert "infer.threshold=" in said
+    assert said.count("expected best_map5, none, a number, {share: S} or {false_new: R}") == 1
+    assert "\n" not in said

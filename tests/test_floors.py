@@ -17,12 +17,21 @@ FLOORS: dict[str, set[str]] = {
         "explore", "splits", "decoding", "synthetic", "shape_drawing", "fluke_anatomy",
         "fluke_drawing", "sea_drawing", "photo_camera", "wildlife",
     },
-    "numbers": {"gallery", "ranking", "metrics", "submission", "kaggle_hub"},
+    "numbers": {
+        "reranking", "reciprocal", "scoring", "views",
+        "keypoints", "keypoint_store", "keypoint_matching", "local_fusion",
+        "gallery", "ranking", "metrics", "open_set", "asked", "submission", "kaggle_hub", "breakdown", "comparison",
+        "results",
+    },
     "network": {
         "images", "augment", "sampling", "weights", "model", "losses", "margins", "mining",
-        "embedding", "allocator",
+        "embedding", "allocator", "optimizer", "progressive", "averaging",
+        "learned_matching",
     },
-    "acts": {"training", "learner", "runs", "validation", "identify", "inference", "report"},
+    "acts": {
+        "training", "learner", "runs", "validation", "identify", "inference", "report",
+        "crossvalidation", "stopwatch", "distillation", "pseudo_labels",
+    },
     "doors": {"cli", "demo", "__main__"},
 }  # fmt: skip
 NO_NETWORK = ("facts", "numbers")

@@ -23,7 +23,9 @@ CLASS_LOSSES = [*COSINE_HEADS, "softmax", "center"]
 DIM = 6
 
 
-def build(name, params=None, *, classes=5, counts=None, mirrored=False, seed=0) -> SummedLoss:
+def build(
+    name, params=None, *, classes=5, counts=None, mirrored=False, seed=0, memory=0
+) -> SummedLoss:
     torch.manual_seed(seed)
     return build_losses(
         [LossConfig(name=name, params=params or {})],
@@ -31,6 +33,7 @@ def build(name, params=None, *, classes=5, counts=None, mirrored=False, seed=0) 
         dim=DIM,
         class_counts=np.full(classes, 4) if counts is None else np.array(counts),
         mirrored_classes=mirrored,
+        memory=memory,
     )
 
 
@@ -52,11 +55,15 @@ def twin_of(label: int, individuals: int) -> int:
     return label + individuals if label < individuals else label - individuals
 
 
-def naive_relations(labels, individuals=None):
-    """[(i, j)] positive pairs and negative pairs by the words of the rules."""
+def naive_relations(labels, individuals=None, anchors=None):
+    """[(i, j)] positive pairs and negative pairs by the words of the rules.
+
+    anchors: the first so many photos are the batch, the others are remembered.
+    """
     positive, negative = [], []
-    for i, j in product(range(len(labels)), repeat=2):
-        if i == j:
+    anchors = len(labels) if anchors is None else anchors
+    for i, j in product(range(anchors), range(len(labels))):
+        if i == j or (j >= anchors and labels[i] == labels[j] == -1):
             continue
         if labels[i] < 0 or labels[j] < 0:
             negative.append((i, j))
@@ -96,7 +103,7 @@ def sphere(cosine: float, m: int) -> float:
     return (-1) ** k * math.cos(m * theta) - 2 * k
 
 
-def naive_head(name, loss, embeddings, labels, individuals, counts) -> float:
+def naive_head(name, loss, embeddings, labels, individuals, counts, smoothing=0.0) -> float:
     """Each margin by its paper's formula, from the raw weights."""
     known = [i for i, label in enumerate(labels) if label >= 0]
     x = embeddings.detach().numpy().astype(np.float64)[known]
@@ -121,7 +128,7 @@ def naive_head(name, loss, embeddings, labels, individuals, counts) -> float:
             logits[i, label] = arc(target, 0.5)
         if name == "sphereface":
             logits[i] *= np.linalg.norm(x[i])
-    return naive_cross_entropy(logits * scale, labels, individuals)
+    return naive_cross_entropy(logits * scale, labels, individuals, smoothing)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -135,6 +142,20 @@ def test_margins_follow_their_formula(name, mirrored):
         embeddings, wanted = batch(labels, seed)
         expected = naive_head(name, loss, embeddings, labels, individuals, counts)
         assert value(loss, embeddings, wanted) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("name", ["arcface", "cosface", "subcenter_arcface", "dynamic_arcface"])
+def test_labels_of_margins_are_smoothed(name, mirrored):
+    counts = [1, 2, 10, 100, 7]
+    loss = build(name, {"label_smoothing": 0.1}, counts=counts, mirrored=mirrored)
+    labels, individuals = (MIRRORED, 5) if mirrored else (LABELS, None)
+    embeddings, wanted = batch(labels)
+    expected = naive_head(name, loss, embeddings, labels, individuals, counts, 0.1)
+    assert value(loss, embeddings, wanted) == pytest.approx(expected, rel=1e-4)
+    assert expected != pytest.approx(
+        naive_head(name, loss, embeddings, labels, individuals, counts), rel=1e-2
+    )
 
 
 @pytest.mark.parametrize("name", COSINE_HEADS[:-1])
@@ -236,7 +257,9 @@ def test_proxy_anchor_against_numpy(mirrored):
     assert value(loss, embeddings, wanted) == pytest.approx(expected, rel=1e-4)
 
 
-def naive_triplet(embeddings, labels, individuals, mining, margin, soft, distance) -> float:
+def naive_triplet(
+    embeddings, labels, individuals, mining, margin, soft, distance, anchors=None
+) -> float:
     x = unit(embeddings)
     n = len(x)
     far = np.array([[np.linalg.norm(x[i] - x[j]) for j in range(n)] for i in range(n)])
@@ -244,7 +267,7 @@ def naive_triplet(embeddings, labels, individuals, mining, margin, soft, distanc
         far = far**2
     if distance == "cosine":
         far = -(x @ x.T)
-    positive, negative = naive_relations(labels, individuals)
+    positive, negative = naive_relations(labels, individuals, anchors)
     costs = []
     for anchor in range(n):
         near = [far[anchor, p] for a, p in positive if a == anchor]
@@ -281,11 +304,11 @@ def test_triplets_against_a_triple_loop(mining, distance, soft, individuals):
         assert value(loss, embeddings, wanted) == pytest.approx(expected, rel=1e-4)
 
 
-def naive_pairs(name, embeddings, labels, individuals) -> float:
+def naive_pairs(name, embeddings, labels, individuals, anchors=None) -> float:
     x = unit(embeddings)
     cosine = x @ x.T
     far = np.sqrt(np.maximum(0, 2 - 2 * cosine))
-    positive, negative = naive_relations(labels, individuals)
+    positive, negative = naive_relations(labels, individuals, anchors)
     if name == "contrastive":
         near = [far[pair] for pair in positive if far[pair] > 0]
         away = [1 - far[pair] for pair in negative if far[pair] < 1]
@@ -299,7 +322,7 @@ def naive_pairs(name, embeddings, labels, individuals) -> float:
         active = sum(int(p > 0) + int(n > 0) for p, n in costs)
         return sum(p + n for p, n in costs) / active
     per_anchor = []
-    for anchor in range(len(x)):
+    for anchor in range(len(x) if anchors is None else anchors):
         near = [cosine[pair] for pair in positive if pair[0] == anchor]
         away = [cosine[pair] for pair in negative if pair[0] == anchor]
         if name == "supcon" and near:
@@ -331,6 +354,85 @@ def test_pair_losses_against_loops(name, individuals):
         expected = naive_pairs(name, embeddings, labels, individuals)
         assert expected > 0
         assert value(loss, embeddings, wanted) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(
+    ("name", "mining"),
+    [
+        *(("triplet", mining) for mining in ("batch_hard", "semi_hard", "batch_all")),
+        *((name, None) for name in PAIR_LOSSES if name != "triplet"),
+    ],
+)
+def test_anchors_of_the_batch_meet_the_memory(name, mining, mirrored):
+    """The last 14 of 20 embeddings are remembered; only the new batch has anchors."""
+    labels, individuals = (MIRRORED[:10], 5) if mirrored else (LABELS, None)
+    params = {} if mining is None else {"mining": mining, "margin": 0.4}
+    loss = build(name, params, mirrored=mirrored, memory=14)
+    forgetful = build(name, params, mirrored=mirrored)
+    first, second, now = (batch(labels, seed) for seed in (1, 2, 3))
+    assert value(loss, *first) == value(forgetful, *first)
+    assert value(loss, *second) == value(forgetful, *second)  # its places are not all taken yet
+    loss.eval()  # measures, remembers nothing
+    embeddings, wanted = now
+    embeddings.requires_grad_()
+    total = loss(embeddings, wanted).total
+    every = torch.cat([embeddings, first[0][-4:], second[0]])
+    names = [*labels, *labels[-4:], *labels]
+    if name == "triplet":
+        expected = naive_triplet(
+            every, names, individuals, mining, 0.4, False, "euclidean", len(labels)
+        )
+    else:
+        expected = naive_pairs(name, every, names, individuals, len(labels))
+    assert total.item() == pytest.approx(expected, rel=1e-3)
+    assert total.item() == value(loss, embeddings, wanted) != value(forgetful, embeddings, wanted)
+    total.backward()
+    assert torch.isfinite(embeddings.grad).all()
+    assert embeddings.grad.abs().sum() > 0
+
+
+def test_a_memory_that_is_opened_counts_before_it_is_full():
+    loss = build("contrastive", {"neg_margin": 2.0}, memory=100)
+    forgetful = build("contrastive", {"neg_margin": 2.0})
+    first, now = batch(LABELS, 1), batch(LABELS, 2)
+    assert value(loss, *first) == value(forgetful, *first)
+    loss.eval()
+    assert value(loss, *now) == value(forgetful, *now)
+    loss.memory.open = True
+    every = torch.cat([now[0], first[0]])
+    expected = naive_contrast(every, LABELS * 2, len(LABELS))
+    assert value(loss, *now) == pytest.approx(expected, rel=1e-4)
+
+
+def naive_contrast(embeddings, labels, anchors) -> float:
+    x = unit(embeddings)
+    positive, negative = naive_relations(labels, None, anchors)
+    near = [np.linalg.norm(x[i] - x[j]) for i, j in positive]
+    away = [2 - np.linalg.norm(x[i] - x[j]) for i, j in negative]
+    return float(np.mean(near) + np.mean(away))
+
+
+def test_a_memory_is_state_and_heads_ignore_it():
+    configs = [LossConfig(name="arcface"), LossConfig(name="triplet")]
+    shape = {"classes": 5, "dim": DIM, "class_counts": np.full(5, 3), "mirrored_classes": False}
+    torch.manual_seed(0)
+    loss = build_losses(configs, **shape, memory=12)
+    other = build_losses(configs, **shape, memory=12)
+    for seed in (1, 2):
+        loss(*batch(LABELS, seed))
+    other.load_state_dict(loss.state_dict())
+    one, two = (each(*batch(LABELS, 3)) for each in (loss, other))
+    assert torch.equal(one.total, two.total)
+    torch.manual_seed(0)
+    alone = build_losses(configs, **shape)(*batch(LABELS, 3))
+    assert torch.equal(one.parts["arcface"], alone.parts["arcface"])
+    assert not torch.equal(one.parts["triplet"], alone.parts["triplet"])
+
+
+def test_a_memory_without_a_pair_loss_is_refused():
+    with pytest.raises(FlukeprintError, match=r"train\.memory is 8, .*\(arcface\)"):
+        build("arcface", memory=8)
 
 
 def test_multi_similarity_mines_as_its_library_does():

@@ -184,3 +184,25 @@ def test_shares_by_eye():
     assert threshold_for_false_new(scores, is_new, 0.2) == pytest.approx(0.55)
     with pytest.raises(ValueError, match="between 0 and 1"):
         threshold_for_share(scores, 1.5)
+
+
+@given(rankings(), st.floats(0, 1))
+def test_a_threshold_keeps_its_promise_on_the_queries_that_chose_it(drawn, share):
+    plain, answers = drawn
+    first = [
+        names[0] is None
+        for names in insert_new(plain, threshold_for_share(plain.best_known, share)).identities
+    ]
+    assert np.mean(first) <= share + 1e-9
+    is_new = [answer is None for answer in answers]
+    if all(is_new):
+        with pytest.raises(ValueError, match="no queries"):
+            threshold_for_false_new(plain.best_known, is_new, share)
+        return
+    threshold = threshold_for_false_new(plain.best_known, is_new, share)
+    first = [names[0] is None for names in insert_new(plain, threshold).identities]
+    known = [f for f, new in zip(first, is_new, strict=True) if not new]
+    assert np.mean(known) <= share + 1e-9
+    scores = plain.best_known.astype(float)
+    rates = [float(np.mean((scores < t)[~np.array(is_new)])) for t in (*scores, 2.0)]
+    assert np.mean(known) == max(rate for rate in rates if rate <= share + 1e-9)

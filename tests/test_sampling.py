@@ -29,9 +29,16 @@ def sampler(
     seed=0,
     rank=0,
     world_size=1,
+    first_epochs=0,
+    first_photos=10,
 ) -> BatchSampler:
     config = SamplerConfig(
-        name=name, batch_size=batch_size, photos_per_identity=k, new_share=new_share
+        name=name,
+        batch_size=batch_size,
+        photos_per_identity=k,
+        new_share=new_share,
+        first_epochs=first_epochs,
+        first_photos=first_photos,
     )
     return build_sampler(
         config,
@@ -257,6 +264,40 @@ def test_an_epoch_is_a_pure_function_of_seed_and_epoch(name):
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_first_epochs_draw_the_identities_with_many_photos(name):
+    labels = long_tail()
+    common = {"new_share": 0.0 if name == "shuffled" else 0.25, "flip": "same"}
+    photos = Counter(labels.tolist())
+    often = [row for row, label in enumerate(labels) if label < 0 or photos[label] >= 5]
+    source = sampler(labels, name, first_epochs=2, first_photos=5, **common)
+    alone = sampler(labels[often], name, **common)  # as if there were no others
+    plain = sampler(labels, name, **common)
+    lengths = []
+    for number in (0, 3, 1, 2):  # whatever was asked before
+        batches = epoch(source, number)
+        lengths.append(len(batches))
+        if number >= 2:
+            assert batches == epoch(plain, number)
+            continue
+        drawn = {draw.row for batch in batches for draw in batch}
+        assert {int(labels[row]) for row in drawn} == {int(labels[row]) for row in often}
+        assert batches == [
+            [draw._replace(row=often[draw.row]) for draw in batch] for batch in epoch(alone, number)
+        ]
+    assert lengths[0] == lengths[2] < lengths[1] == lengths[3]
+    assert epoch(pickle.loads(pickle.dumps(source)), 1) == epoch(source, 1)
+
+
+def test_processes_share_the_first_epochs():
+    labels = long_tail()
+    common = {"first_epochs": 1, "first_photos": 4, "batch_size": 12}
+    whole = epoch(sampler(labels, **common), 0)
+    parts = [epoch(sampler(labels, rank=r, world_size=2, **common), 0) for r in (0, 1)]
+    for batch, first, second in zip(whole, *parts, strict=True):
+        assert sorted(first + second) == sorted(batch)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
 def test_seeds_differ_within_an_epoch(name):
     seeds = [draw.seed for batch in sampler(long_tail(), name) for draw in batch]
     assert len(set(seeds)) == len(seeds)
@@ -336,6 +377,8 @@ def test_a_data_loader_takes_it():
         ([0] * 9 + [-1] * 9, {"new_share": 0.9}, "sampler.new_share"),
         ([0] * 9, {"name": "shuffled", "new_share": 0.1}, "sampler.new_share"),
         ([0] * 9, {"seed": -1}, "train.seed"),
+        ([0] * 9 + [1], {"first_epochs": 1}, "no individual has more than 9 training photos"),
+        ([-1] * 9, {"first_epochs": 1, "name": "shuffled"}, "no individual has more than 0"),
     ],
 )
 def test_wrong_input_is_one_clear_line(labels, changes, words):

@@ -8,19 +8,27 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import cv2
+import lightning as L
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
+from PIL import Image
 from safetensors.torch import load_file
 
+from flukeprint import training
 from flukeprint.config import Config, load_config
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings
 from flukeprint.learner import FoldData, Learner
-from flukeprint.model import build_model
+from flukeprint.model import FlukeNet, build_model
+from flukeprint.optimizer import build_optimizer
+from flukeprint.progressive import resized
 from flukeprint.readers import read_labelled
-from flukeprint.runs import find_run
+from flukeprint.runs import Run, find_run
 from flukeprint.synthetic import write_synthetic
 from flukeprint.training import baselines, split_of, train
 
@@ -84,15 +92,32 @@ def test_the_same_seed_gives_the_same_network_and_another_does_not(root: Path) -
     assert any(not torch.equal(one[key], other[key]) for key in one)
 
 
-@pytest.mark.parametrize("ema", ["null", "0.8"])
-def test_a_killed_run_resumes_to_the_same_network(root: Path, ema: str) -> None:
+# All that has a state of its own or depends on the epoch.
+STATEFUL = [
+    "train.swa=0.3",
+    "train.memory=40",
+    "losses=[{name: arcface}, {name: triplet}]",
+    "train.sizes=[0.5, 1]",
+    "sampler.first_epochs=2",
+    "sampler.first_photos=3",
+    "train.layer_decay=0.7",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("plain", []), ("ema", ["train.ema=0.8"]), ("stateful", STATEFUL)],
+)
+def test_a_killed_run_resumes_to_the_same_network(
+    root: Path, name: str, options: list[str]
+) -> None:
     """Killed from outside, in the middle of an epoch, as a power cut would."""
-    recipe = [f"train.ema={ema}", "train.epochs=6", "model.dropout=0.2", f"name=killed{ema}"]
+    recipe = [*options, "train.epochs=6", "model.dropout=0.2", f"name=killed_{name}"]
     command = [sys.executable, "train.py", "--config", str(root / "tiny.yaml"), *recipe]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    folder = root / "runs" / f"killed{ema}"
+    folder = root / "runs" / f"killed_{name}"
     deadline = time.monotonic() + 240
     while not list(folder.glob("*/checkpoints/last.ckpt")):
         assert process.poll() is None, "it ended before its first checkpoint"
@@ -142,6 +167,7 @@ def test_two_processes_learn_as_one_does(root: Path) -> None:
         "sampler.name=pk",
         "sampler.photos_per_identity=2",
         "losses=[{name: arcface}, {name: triplet, params: {mining: batch_all, soft: true}}]",
+        "train.memory=16",
         "train.epochs=2",
         "train.lr=0.0005",
     ]
@@ -180,10 +206,10 @@ def test_parameters_are_learnt_at_their_own_rates(root: Path) -> None:
     data = FoldData(config, catalog, split_of(config, catalog))
     learner = Learner(config, build_model(config.model, (32, 48)), data)
 
-    class Steps:
-        estimated_stepping_batches = 10
+    class Alone:
+        world_size = 1
 
-    learner._trainer = Steps()  # type: ignore[assignment]
+    learner._trainer = Alone()  # type: ignore[assignment]
     optimizer = learner.configure_optimizers()["optimizer"]
     rate = {
         id(p): (group["initial_lr"], group["weight_decay"])
@@ -199,6 +225,171 @@ def test_parameters_are_learnt_at_their_own_rates(root: Path) -> None:
         assert decay == (config.train.weight_decay if p.ndim > 1 else 0.0), name
 
 
+def learner_of(config: Config) -> Learner:
+    catalog = read_labelled(config.data)
+    data = FoldData(config, catalog, split_of(config, catalog))
+    size = (config.image.height, config.image.width)
+    return Learner(config, build_model(config.model, size), data)
+
+
+def test_earlier_stages_learn_more_slowly(root: Path) -> None:
+    learner = learner_of(tiny(root, "train.layer_decay=0.5"))
+    optimizer = build_optimizer(learner.net, learner.losses, learner.config.train)
+    rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    stages = ["conv1.", "layer1.", "layer2.", "layer3.", "layer4."]
+    for name, p in learner.named_parameters():
+        expected = 0.02
+        if name.startswith("net.backbone."):
+            key = name.removeprefix("net.backbone.").replace("bn1.", "conv1.", 1)
+            (stage,) = [i for i, start in enumerate(stages) if key.startswith(start)]
+            expected = 0.002 * 0.5 ** (4 - stage)
+        assert rate[id(p)] == pytest.approx(expected), name
+
+
+class Recorder(Callback):
+    """What a training did: weights and steps at the end of epochs, sizes of batches, rates."""
+
+    def __init__(self) -> None:
+        self.weights: list[dict[str, torch.Tensor]] = []
+        self.rates: list[float] = []
+        self.sizes: list[set[tuple[int, ...]]] = []
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.sizes.append(set())
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.weights.append({k: v.clone() for k, v in pl_module.state_dict().items()})
+
+
+def recorded(config: Config, monkeypatch: pytest.MonkeyPatch) -> tuple[Run, Recorder]:
+    recorder, make = Recorder(), training.make_trainer
+
+    def make_trainer(config: Config, run: Run) -> L.Trainer:
+        trainer = make(config, run)
+        trainer.callbacks.insert(0, recorder)  # type: ignore[attr-defined]
+        return trainer
+
+    pool = FlukeNet.pool
+
+    def watched(net: FlukeNet, photos: torch.Tensor) -> torch.Tensor:
+        if net.training:
+            recorder.sizes[-1].add(tuple(photos.shape[2:]))
+        elif recorder.sizes:
+            assert tuple(photos.shape[2:]) == net.size, "validation sees the full size"
+        return pool(net, photos)
+
+    monkeypatch.setattr(training, "make_trainer", make_trainer)
+    monkeypatch.setattr(FlukeNet, "pool", watched)
+    return train(config), recorder
+
+
+def test_weights_are_averaged_over_the_last_epochs(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each epoch sees the size and the identities that it should, at the right rate."""
+    config = tiny(
+        root,
+        "name=averaged",
+        "train.swa=0.5",
+        "train.epochs=5",
+        "train.sizes=[0.5, 0.7, 1]",
+        "image.height=64",
+        "image.width=96",
+        "sampler.first_epochs=2",
+        "sampler.first_photos=3",
+        "train.accumulate=2",
+    )
+    steps = learner_of(config).data.steps(1)
+    run, seen = recorded(config, monkeypatch)
+    kept = tensors(run.path)
+    for key, tensor in kept.items():
+        parts = [weights[f"net.{key}"].double() for weights in seen.weights[3:]]
+        expected = torch.stack(parts).mean(0)
+        if tensor.dtype.is_floating_point:
+            torch.testing.assert_close(tensor.double(), expected, atol=1e-6, rtol=1e-5)
+    saved = torch.load(run.last, weights_only=True)
+    for key, tensor in saved["current_model_state"].items():
+        assert torch.equal(tensor, seen.weights[-1][key])
+    # round(64 * share / 32) * 32 by round(96 * share / 32) * 32; epochs 0 1, 2 3, 4.
+    assert seen.sizes == [{(32, 64)}, {(32, 64)}, {(32, 64)}, {(32, 64)}, {(64, 96)}]
+    assert saved["global_step"] == steps
+    assert seen.rates[-1] == pytest.approx(0.002 * config.train.final_lr_factor, rel=1e-3)
+
+
+def test_before_the_average_begins_the_network_itself_is_measured(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(root, "name=late", "train.swa=0.9", "train.epochs=2")
+    measured: list[dict[str, torch.Tensor]] = []
+    end = Learner.on_validation_epoch_end
+
+    def watched(learner: Learner) -> None:
+        measured.append({k: v.clone() for k, v in learner.state_dict().items()})
+        end(learner)
+
+    monkeypatch.setattr(Learner, "on_validation_epoch_end", watched)
+    _, seen = recorded(config, monkeypatch)
+    for weights, shown in zip(seen.weights, measured, strict=True):
+        assert all(torch.equal(weights[key], shown[key]) for key in weights)
+
+
+def test_a_student_learns_from_its_teachers(root: Path) -> None:
+    teacher = train(tiny(root, "name=teacher", "train.epochs=1"))
+    last = []
+    for weight in (100, 0.001):
+        options = [f"train.teachers=[{teacher.path}]", f"train.teacher_weight={weight}"]
+        run = train(tiny(root, f"name=student{weight}", *options))
+        (log,) = run.path.glob("log/csv-0/metrics.csv")
+        shown = [line["train/teachers"] for line in csv.DictReader(log.open())]
+        costs = [float(cost) for cost in shown if cost]
+        assert len(costs) == 3
+        last.append(costs[-1])
+    assert last[0] < 0.95 * last[1]
+    with pytest.raises(FlukeprintError, match="another fold"):
+        learner_of(tiny(root, "split.fold=1", f"train.teachers=[{teacher.path}]"))
+
+
+def test_photos_are_made_smaller_as_pillow_does() -> None:
+    rng = np.random.default_rng(0)
+    photo = cv2.GaussianBlur(rng.integers(0, 256, (96, 160, 3), dtype=np.uint8), (0, 0), 2)
+    wanted = np.asarray(Image.fromarray(photo).resize((64, 32), Image.Resampling.BILINEAR))
+    batch = torch.from_numpy(photo.transpose(2, 0, 1)[None].copy())
+    small = resized(batch, (32, 64))
+    assert small.dtype == torch.uint8
+    gap = small[0].permute(1, 2, 0).numpy().astype(int) - wanted
+    assert np.abs(gap).max() <= 1
+    assert resized(batch, (96, 160)) is batch
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["train.ema=0.9", "train.swa=0.5"], r"train\.ema=0.9 and train\.swa=0.5"),
+        (["train.sizes=[0.5, 0.6, 0.7, 1]"], r"train\.sizes: 4 sizes in 3 epochs"),
+        (
+            [
+                "train.sizes=[0.5, 1]",
+                "model.backbone=vit_tiny_patch16_224",
+                "image={height: 64, width: 64}",
+            ],
+            r"train\.sizes: vit_tiny_patch16_224 takes photos of 64 x 64 px only, not 32 x 32",
+        ),
+        (["train.memory=10"], r"train\.memory"),
+        (
+            ["train.layer_decay=0.5", "sampler={first_epochs: 1, first_photos: 99}"],
+            r"sampler\.first_photos is 99",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(root: Path, options: list[str], words: str) -> None:
+    with pytest.raises(FlukeprintError, match=words) as error:
+        learner_of(tiny(root, *options)).data.steps(1)
+    assert "\n" not in str(error.value)
+
+
 def test_new_individuals_are_no_class(root: Path) -> None:
     config = tiny(root)
     catalog = read_labelled(config.data)
@@ -206,7 +397,7 @@ def test_new_individuals_are_no_class(root: Path) -> None:
     for label, identity in zip(data.labels, data.train_catalog.identities, strict=True):
         assert (label == -1) == (identity is None)
         if identity is not None:
-            assert data.vocabulary[label] == identity
+            assert data.classes[label] == (identity, None)
 
 
 def test_the_baselines_are_measured_on_the_same_queries(root: Path) -> None:

@@ -7,9 +7,18 @@ import pytest
 
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config, load_config
+from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings, unit_rows
-from flukeprint.splits import Split, make_split
-from flukeprint.validation import commonest_baseline, selection_map5, validate
+from flukeprint.open_set import Calibration
+from flukeprint.ranking import insert_new
+from flukeprint.splits import Split, halves, make_split
+from flukeprint.validation import (
+    check_fittable,
+    commonest_baseline,
+    judge,
+    selection_map5,
+    validate,
+)
 
 
 def setting(tmp_path: Path, *overrides: str) -> Config:
@@ -17,17 +26,17 @@ def setting(tmp_path: Path, *overrides: str) -> Config:
     return load_config(tmp_path / "c.yaml", list(overrides))
 
 
-def animals(spread: float, seed: int = 0) -> tuple[Catalog, Embeddings]:
-    """30 animals with 1 to 6 photos around their own direction; 12 photos of nobody known."""
+def animals(spread: float, seed: int = 0, many: int = 30) -> tuple[Catalog, Embeddings]:
+    """Animals with 1 to 6 photos around their own direction; photos of nobody known."""
     rng = np.random.default_rng(seed)
     names: list[str | None] = []
     vectors = []
-    for animal in range(30):
+    for animal in range(many):
         centre = rng.normal(size=8)
         for _ in range(1 + animal % 6):
             names.append(f"w_{animal:02}")
             vectors.append(centre + spread * rng.normal(size=8))
-    for _ in range(12):
+    for _ in range(many * 2 // 5):
         names.append(None)
         vectors.append(rng.normal(size=8))
     images = tuple(f"{i}.jpg" for i in range(len(names)))
@@ -129,3 +138,100 @@ def test_the_commonest_labels_by_hand(tmp_path: Path) -> None:
         1 / (common.index(answer) + 1) if answer in common else 0.0 for answer in split.answers
     ]
     assert commonest_baseline(catalog, split, config).map5.mean == pytest.approx(np.mean(points))
+
+
+@pytest.mark.parametrize("wish", ["{share: 0.3}", "{false_new: 0.2}"])
+def test_a_wish_is_chosen_on_one_half_and_measured_on_the_other(tmp_path: Path, wish: str) -> None:
+    config = setting(tmp_path, f"infer.threshold={wish}")
+    catalog, embeddings = animals(0.5, many=60)
+    split = split_by(catalog, config)
+    result = validate(embeddings, split, config)
+    assert result.threshold is not None
+    assert result.fitted_on + result.scores.queries == len(split.queries)
+    fit = np.setdiff1d(np.arange(len(split.queries)), result.report)
+    if "false_new" in wish:
+        fit = np.array([i for i in fit if split.answers[i] is not None])
+    first = [
+        names[0] is None
+        for names in insert_new(result.asked.ranking.take(fit), result.threshold).identities
+    ]
+    promised = 0.2 if "false_new" in wish else 0.3
+    assert promised - 1 / len(fit) < np.mean(first) <= promised
+    # The other half is measured, not promised.
+    e = result.expectation
+    assert e is not None
+    assert e.false_new is not None
+    assert e.missed_new is not None
+    first_new = np.array([names[0] is None for names in result.ranking.identities])
+    is_new = np.array([split.answers[i] is None for i in result.report])
+    assert e.false_new.mean == pytest.approx(first_new[~is_new].mean())
+    assert e.missed_new.mean == pytest.approx((~first_new[is_new]).mean())
+    assert e.map5 == result.scores.map5
+    at_all = naive_map5(embeddings, split, result.report.tolist(), 9.0)
+    never = naive_map5(embeddings, split, result.report.tolist(), -9.0)
+    assert e.always.mean == pytest.approx(at_all)
+    assert e.never.mean == pytest.approx(never)
+
+
+def test_a_closed_set_takes_a_wish_for_false_new(tmp_path: Path) -> None:
+    config = setting(tmp_path, "data.closed_set=true", "infer.threshold={false_new: 0.1}")
+    catalog, embeddings = animals(0.5, many=60)
+    result = validate(embeddings, split_by(catalog, config), config)
+    assert result.threshold is not None
+    assert result.expectation is not None
+    assert result.expectation.missed_new is None
+    assert result.fitted_on > 0
+
+
+def test_probabilities_of_a_closed_set_are_foretold_by_the_other_half(tmp_path: Path) -> None:
+    config = setting(tmp_path, "data.closed_set=true")
+    catalog, embeddings = animals(0.8, many=60)
+    split = split_by(catalog, config)
+    result = validate(embeddings, split, config)
+    assert result.reliability is not None
+    assert sum(result.reliability.queries) == len(split.queries)
+    side = halves(split.answers, result.asked.individuals, config.split.seed)
+    told = np.zeros(len(split.queries))
+    for half in (side, ~side):
+        answers = [a for a, h in zip(split.answers, half, strict=True) if h]
+        other = Calibration.fit(result.asked.ranking.take(half), answers)
+        assert other is not None
+        told[~half] = other.probabilities(result.ranking.take(~half))
+    counts = np.array(result.reliability.queries)
+    mean = float(counts @ np.array(result.reliability.foretold) / counts.sum())
+    assert mean == pytest.approx(told.mean())
+    hits = float(counts @ np.array(result.reliability.happened) / counts.sum())
+    assert hits == pytest.approx(result.scores.top1)
+    assert result.calibration == Calibration.fit(result.asked.ranking, split.answers)
+
+
+def test_few_queries_give_no_probabilities_and_it_is_said(tmp_path: Path) -> None:
+    config = setting(tmp_path)
+    catalog, embeddings = animals(0.3)
+    result = validate(embeddings, split_by(catalog, config), config)
+    assert result.reliability is None
+    assert result.calibration is None
+    assert "each half of the queries needs 20 of known animals" in result.lines()[-1]
+    summary = result.summary()
+    assert summary["reliability"] is None
+    assert summary["expectation"]["false_new"]["low"] <= summary["expectation"]["false_new"]["mean"]
+
+
+def test_a_fold_too_small_for_the_wish_is_refused_before_training(tmp_path: Path) -> None:
+    catalog, _ = animals(0.3)
+    split = split_by(catalog, setting(tmp_path))
+    known = [i for i, answer in enumerate(split.answers) if answer is not None][:1]
+    small = Split(split.train, split.gallery, split.queries[known], (split.answers[known[0]],))
+    for wish in ("best_map5", "{share: 0.2}", "{false_new: 0.2}"):
+        config = setting(tmp_path, f"infer.threshold={wish}")
+        check_fittable(catalog.identities, split, config)
+        with pytest.raises(FlukeprintError, match="too few to fit"):
+            check_fittable(catalog.identities, small, config)
+    check_fittable(catalog.identities, small, setting(tmp_path, "infer.threshold=0.5"))
+
+
+def test_kept_queries_are_judged_alike(tmp_path: Path) -> None:
+    config = setting(tmp_path)
+    catalog, embeddings = animals(0.3)
+    result = validate(embeddings, split_by(catalog, config), config)
+    assert judge(result.asked, config).summary() == result.summary()

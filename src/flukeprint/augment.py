@@ -25,7 +25,10 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def build_augment(config: ImageConfig) -> A.Compose:
-    """The training pipeline of `config.augment` (0..1) for pixels of config.height x config.width.
+    """The training pipeline of `config.augment` (0..1); pixels of config.height x config.width leave.
+
+    Those that enter are `config.reserve` times as large.  A random part of at least `config.crop`
+    of their area, at most a third off their aspect ratio, is enlarged or shrunk to the size.
 
     Use it through `augmented`: Albumentations' own `set_random_seed` starts every transform
     from one and the same stream, so that they all fire together or not at all.
@@ -34,8 +37,19 @@ def build_augment(config: ImageConfig) -> A.Compose:
     import albumentations as A  # 1.5 s
 
     s = config.augment
+    size = (config.height, config.width)
+    frame: list[A.BasicTransform] = []
+    if config.crop < 1:
+        aspect = config.width / config.height
+        frame = [
+            A.RandomResizedCrop(
+                size, scale=(config.crop, 1), ratio=(aspect * 3 / 4, aspect * 4 / 3), area_for_downscale="image"
+            )
+        ]
+    elif config.reserve > 1:
+        frame = [A.Resize(*size, area_for_downscale="image")]
     if s == 0:
-        return A.Compose([])
+        return A.Compose(frame)
     side = min(config.height, config.width)
     border = cv2.BORDER_REFLECT_101
     streak = _odd(s * side / 30)  # px; 3 at side 224, strength 0.5; 7 at 1
@@ -44,6 +58,7 @@ def build_augment(config: ImageConfig) -> A.Compose:
         blurs.append(A.MotionBlur(blur_limit=(3, streak), allow_shifted=False))
     return A.Compose(
         [
+            *frame,
             # The camera: place, distance, angle.
             A.Affine(
                 scale=(1 - 0.3 * s, 1 + 0.3 * s),

@@ -4,8 +4,10 @@ The readers stand in `readers.py`; this room holds the type and what can be aske
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +66,38 @@ class Catalog:
         }
         pixels = None if self.pixels is None else self.pixels[picked]
         return replace(self, **columns, pixels=pixels)
+
+    @staticmethod
+    def concatenate(parts: "Sequence[Catalog]") -> "Catalog":
+        """The photos of all parts, one part after the other; what one lacks is None there.
+
+        Raises ValueError for files beside pixels and for pixels of different shapes, and
+        FlukeprintError for a photo in two parts.
+        """
+        parts = [part for part in parts if len(part)]
+        if len({None if part.pixels is None else part.pixels.shape[1:] for part in parts}) > 1:
+            raise ValueError("catalogues of files and of pixels, or of other shapes, do not join")
+
+        def joined(name: str) -> Any:
+            columns = [getattr(part, name) for part in parts]
+            if all(column is None for column in columns):
+                return None
+            return tuple(
+                value
+                for part, column in zip(parts, columns, strict=True)
+                for value in ((None,) * len(part) if column is None else column)
+            )
+
+        pixels = [part.pixels for part in parts if part.pixels is not None]
+        return Catalog(
+            images=joined("images") or (),
+            paths=joined("paths"),
+            identities=joined("identities") or (),
+            views=joined("views"),
+            boxes=joined("boxes"),
+            bursts=joined("bursts"),
+            pixels=np.concatenate(pixels) if pixels else None,
+        )
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:

@@ -26,6 +26,8 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as train.epochs=5.")
 ]
 
+ResultTable = Annotated[Path, typer.Option("--into", help="The table of measured runs.")]
+
 
 @app.command("train")
 def train_door(
@@ -57,6 +59,8 @@ def train_door(
     print(f"{'trained network:':24}{result['text']}")
     if result["threshold"] is not None:
         print(f"threshold {result['threshold']:.4f}, fitted on {result['fitted_on']} other queries")
+    for line in result["lines"]:
+        print(line)
     command = shlex.join(["--config", config, "--run", run.name, *(overrides or [])])
     print(f"run: {run.path}\nnext: python infer.py {command}")
 
@@ -76,8 +80,30 @@ def infer_door(
     answers = infer(settings, find_run(settings, run))
     new = sum(names[:1] == (None,) for names in answers.ranking.identities)
     label = settings.data.new_label
+    for line in answers.said:
+        print(line)
     print(f"{len(answers.ranking)} photographs, {new} of them first answered {label}")
     print(f"submission: {answers.submission}")
+
+
+@app.command("pseudo-label")
+def pseudo_label_door(
+    config: ConfigName,
+    overrides: Overrides = None,
+    run: Annotated[str | None, typer.Option(help="A run's name; the newest finished one.")] = None,
+    confidence: Annotated[
+        float, typer.Option(help="Least probability that an answer is right.", min=0, max=1)
+    ] = 0.6,
+) -> None:
+    """Name the test photographs that are recognised for sure, to learn from them as well."""
+    from flukeprint.config import load_config
+    from flukeprint.pseudo_labels import pseudo_label
+    from flukeprint.runs import find_run
+    from flukeprint.tables import read_column
+
+    table = pseudo_label(find_run(load_config(config, overrides or []), run), confidence)
+    print(f"{len(read_column(table, 'Id'))} test photographs: {table}")
+    print(f"next: train with data.pseudo_labels={table}")
 
 
 @app.command()
@@ -91,13 +117,17 @@ def identify(
 
     known = Identifier.load(identifier)
     ranking = known.identify(photos)
+    right = known.probabilities(ranking)
+    first = [None] * len(photos) if right is None else right.tolist()
     rows: list[dict[str, Any]] = []
-    for photo, names, scores in zip(photos, ranking.identities, ranking.scores, strict=True):
+    for photo, names, scores, probability in zip(
+        photos, ranking.identities, ranking.scores, first, strict=True
+    ):
         answers = [
             {"identity": known.card.new_label if name is None else name, "score": float(score)}
             for name, score in zip(names, scores, strict=False)
         ]
-        rows.append({"photo": str(photo), "answers": answers})
+        rows.append({"photo": str(photo), "probability": probability, "answers": answers})
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -200,6 +230,54 @@ def score(
     from flukeprint.submission import score as measure
 
     print(f"MAP@5 {measure(submission, truth):.4f}")
+
+
+@app.command("crossvalidate")
+def crossvalidate_door(
+    config: ConfigName,
+    overrides: Overrides = None,
+    folds: Annotated[int | None, typer.Option(help="So many of split.folds; else all.")] = None,
+    seeds: Annotated[int, typer.Option(help="So many seeds, from train.seed on.")] = 1,
+    into: ResultTable = Path("benchmarks/accuracy.csv"),
+    note: Annotated[str, typer.Option(help="The recipe's name in tables.")] = "",
+) -> None:
+    """Train and score every fold; what is done already is not done again."""
+    from flukeprint.config import load_config
+    from flukeprint.crossvalidation import crossvalidate
+
+    settings = load_config(config, overrides or [])
+    try:
+        rows = crossvalidate(
+            settings, folds=folds, seeds=seeds, into=into, note=note, say=typer.echo
+        )
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    for name in ("map5", "top1", "top5"):
+        values = [getattr(row, name) for row in rows]
+        mean = sum(values) / len(values)
+        print(
+            f"{name}: mean {mean:.3f} of {len(rows)} runs, {min(values):.3f} to {max(values):.3f}"
+        )
+    print(f"table: {into}")
+
+
+@app.command("compare")
+def compare_door(
+    a: Annotated[str, typer.Argument(help="A run's folder, or a recipe's digest or note.")],
+    b: Annotated[str, typer.Argument(help="The same, for what may be better.")],
+    into: ResultTable = Path("benchmarks/accuracy.csv"),
+) -> None:
+    """Is B better than A on the queries that both answered?"""
+    from flukeprint.crossvalidation import compare
+
+    first, second, result = compare(a, b, into)
+    for letter, judged in (("A", first), ("B", second)):
+        print(f"{letter}  {judged.name} ({len(judged.runs)} runs)")
+    folds = ", ".join(map(str, result.folds))
+    print(f"{result.queries} queries of both in folds {folds}; {result.left_out} of one alone")
+    print(f"MAP@5  {result.map5.text()}")
+    print(f"top-1  {result.top1.text()}")
 
 
 @app.command()

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from flukeprint.errors import FlukeprintError, nearest
 
@@ -21,6 +30,9 @@ class Section(BaseModel):
     """A frozen part of the configuration that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class SyntheticConfig(Section):
@@ -55,6 +67,9 @@ class DataConfig(Section):
     min_photos: int = Field(1, ge=1)  # identities with fewer are left out of training and gallery
     pair_with: Literal["augmentation", "nothing"] = "augmentation"  # one-photo identities
     new_photos: Literal["negatives", "queries_only", "ignore"] = "negatives"
+    classes: Literal["identity", "identity_and_view"] = "identity"  # what the head tells apart
+    pseudo_labels: Path | None = None  # CSV with Image,Id,confidence,run of test photos
+    pseudo_confidence: float = Field(0.6, ge=0, le=1)  # test photos below it are left out
     competition: str | None = None  # Kaggle's name for it, for download and submit
     skip_unreadable: bool = False
     synthetic: SyntheticConfig = SyntheticConfig()
@@ -65,10 +80,14 @@ class ImageConfig(Section):
 
     height: int = Field(224, ge=16)
     width: int = Field(224, ge=16)
-    resize: Literal["stretch", "pad"] = "stretch"  # pad keeps the aspect ratio
+    # pad and crop keep the aspect ratio: all of the photo with a border, or its middle.
+    resize: Literal["stretch", "pad", "crop"] = "stretch"
     cache: Path | None = Path("runs/cache")  # null: decode every time
     flip: Literal["new_identity", "same", "none"] = "none"
+    mirror_views: tuple[str, ...] = ()  # photos of these views are turned round: all face one way
+    reserve: float = Field(1.0, ge=1, le=4)  # cached photos are so much larger, for crops and zooms
     augment: float = Field(0.5, ge=0, le=1)  # strength; 0 leaves photographs as they are
+    crop: float = Field(1.0, gt=0, le=1)  # training sees random crops of at least this area
 
 
 class SplitConfig(Section):
@@ -95,6 +114,7 @@ class ModelConfig(Section):
     weights: str = "pretrained"  # pretrained | none | package:NAME | a file
     pooling: Literal["gem", "avg", "max"] = "gem"
     neck: bool = True  # false: the pooled features are the embedding
+    grid: tuple[PositiveInt, PositiveInt] = (1, 1)  # cells that are pooled apart, rows x columns
     embedding_dim: int = Field(512, ge=2)
     dropout: float = Field(0.0, ge=0, lt=1)
     freeze_stages: int = Field(0, ge=0)  # stem counts as the first
@@ -116,6 +136,8 @@ class SamplerConfig(Section):
     batch_size: int = Field(32, ge=2)
     photos_per_identity: int = Field(4, ge=2)  # pk: K
     new_share: float = Field(0.0, ge=0, lt=1)  # of a batch, kept for new_whale negatives
+    first_epochs: int = Field(0, ge=0)  # in these, only identities with `first_photos` are drawn
+    first_photos: int = Field(10, ge=2)
 
 
 class TrainConfig(Section):
@@ -128,9 +150,15 @@ class TrainConfig(Section):
     warmup: float = Field(0.1, ge=0, le=1)  # share of all steps
     final_lr_factor: float = Field(0.01, ge=0, le=1)
     freeze_epochs: int = Field(0, ge=0)  # epochs in which only neck and loss learn
+    layer_decay: float = Field(1.0, gt=0, le=1)  # lr factor from one backbone stage to the earlier
+    sizes: tuple[Share, ...] = ()  # progressive resizing: shares of the size, in equal parts
+    memory: int = Field(0, ge=0)  # embeddings of past batches that pair losses look at as well
+    teachers: tuple[Path, ...] = ()  # runs whose similarities the network shall imitate
+    teacher_weight: float = Field(1.0, gt=0)
     clip: float | None = Field(5.0, gt=0)  # gradient norm
     accumulate: int = Field(1, ge=1)
     ema: float | None = Field(None, gt=0, lt=1)  # decay of the averaged weights
+    swa: float | None = Field(None, gt=0, lt=1)  # share of epochs after which weights are averaged
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     patience: int | None = Field(None, ge=1)  # validations without a better MAP@5
     validate_every: int = Field(1, ge=1)  # epochs
@@ -150,12 +178,75 @@ class TrainConfig(Section):
         return self
 
 
+class LocalConfig(Section):
+    """Keypoints matched between a query and its best candidates."""
+
+    candidates: int = Field(0, ge=0)  # photos matched for each query, 2 ms each; 0: off
+    matcher: Literal["sift", "lightglue"] = "sift"
+    side: int = Field(320, ge=64)  # px, long side of the photo in which keypoints are sought
+    keypoints: int = Field(600, ge=16)  # at most, of a photo
+    ratio: float = Field(0.75, gt=0, le=1)  # nearest against second nearest descriptor
+    reach: float = Field(0.025, gt=0, le=1)  # share of `side` that a match may miss its place by
+
+
+class RankConfig(Section):
+    """From similarities of photographs to identities; everything is off unless asked for."""
+
+    identity: Literal["max", "mean", "prototype"] = "max"  # of an identity's photos
+    best: int = Field(3, ge=1)  # mean: of this many best photos
+    head: float = Field(0.0, ge=0, le=1)  # weight of the similarity to the loss's class centers
+    whiten: int = Field(0, ge=0)  # dimensions kept by PCA whitening of the gallery; 0: off
+    expand: int = Field(0, ge=0)  # gallery photos added to a query, weighted by similarity**alpha
+    augment_gallery: int = Field(0, ge=0)  # the same for every gallery photo
+    alpha: float = Field(3.0, ge=0)
+    hubness: int = Field(0, ge=0)  # neighbours of the CSLS correction; 0: off
+    reciprocal: int = Field(0, ge=0)  # k of k-reciprocal re-ranking; 0: off
+    reciprocal_weight: float = Field(0.3, ge=0, le=1)
+    # Taken from the similarity of photos of another view; fit: chosen on the fold.
+    other_view: Annotated[float, Field(ge=0)] | Literal["fit"] = 0.0
+    local: LocalConfig = LocalConfig()
+
+
+class NewShare(Section):
+    """A new individual is the first answer of at most this share of the photographs."""
+
+    share: float = Field(ge=0, le=1)
+
+
+class FalseNew(Section):
+    """A new individual is the first answer for at most this share of the known animals."""
+
+    false_new: float = Field(ge=0, le=1)
+
+
+def _one_wish(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """One message for the five forms of a threshold, instead of one from each."""
+    try:
+        if isinstance(value, bool):  # YAML's yes and no, which would pass for 1 and 0
+            raise ValueError
+        return check(value)
+    except ValueError:
+        raise ValueError(
+            "expected best_map5, none, a number, {share: S} or {false_new: R}, S and R from 0 to 1"
+        ) from None
+
+
+Threshold = Annotated[
+    Annotated[float, Field(allow_inf_nan=False)]
+    | Literal["best_map5", "none"]
+    | NewShare
+    | FalseNew,
+    WrapValidator(_one_wish),
+]
+
+
 class InferConfig(Section):
     """How photographs become answers."""
 
     mirror: bool = False  # test-time mirror
+    zooms: tuple[Share, ...] = (1.0,)  # middle parts of the photo whose embeddings are averaged
     batch_size: int = Field(64, ge=1)
-    threshold: Annotated[float, Field(allow_inf_nan=False)] | Literal["fit", "none"] = "fit"
+    threshold: Threshold = "best_map5"
     answers: int = Field(5, ge=1, le=5)  # of each photograph in a submission
 
 
@@ -170,6 +261,7 @@ class Config(Section):
     losses: tuple[LossConfig, ...] = (LossConfig(name="arcface"),)
     sampler: SamplerConfig = SamplerConfig()
     train: TrainConfig = TrainConfig()
+    rank: RankConfig = RankConfig()
     infer: InferConfig = InferConfig()
     runs: Path = Path("runs")
     submissions: Path = Path("submissions")

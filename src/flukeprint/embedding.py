@@ -37,14 +37,17 @@ def check_finite(vectors: torch.Tensor) -> None:
         )
 
 
-def network_digest(net: FlukeNet, image: ImageConfig, mirror: bool) -> str:
+def network_digest(
+    net: FlukeNet, image: ImageConfig, mirror: bool, zooms: tuple[float, ...] = (1.0,)
+) -> str:
     """First 16 hex digits of the SHA-256 of all that an embedding depends on but the photograph.
 
     Embeddings are stamped with it: those of two networks must never be compared.
     """
     digest = hashlib.sha256()
-    model = (net.config.backbone, net.config.pooling, net.config.neck)
-    how = (*model, image.height, image.width, image.resize, mirror_rule(image, mirror))
+    model = (net.config.backbone, net.config.pooling, net.config.grid, net.config.neck)
+    size = (image.height, image.width, image.resize, image.reserve, image.mirror_views)
+    how = (*model, *size, mirror_rule(image, mirror), zooms)
     digest.update(repr(how).encode())
     for name, tensor in sorted(net.state_dict().items()):
         digest.update(name.encode())
@@ -71,6 +74,7 @@ def embed(
     *,
     stamp: str,
     mirror: bool = False,
+    zooms: tuple[float, ...] = (1.0,),
     batch_size: int = 64,
     workers: int = 0,
     device: torch.device | None = None,
@@ -82,6 +86,8 @@ def embed(
         net: left in evaluation mode, on `device`.
         stamp: the network's digest, from `network_digest`.
         mirror: test-time mirror, by `mirror_rule`.
+        zooms: shares of both sides of the photograph, in the middle, whose unit embeddings are
+            averaged.
         progress: title of a progress bar; none without.
 
     Returns:
@@ -93,12 +99,16 @@ def embed(
     device = device or next(net.parameters()).device
     net.eval().to(device)
     rule = mirror_rule(image, mirror)
-    plain = _vectors(net, catalog, image, False, batch_size, workers, device, progress)
-    vectors = plain
-    if rule != "off":
-        title = f"{progress}, mirrored" if progress else None
-        other = _vectors(net, catalog, image, True, batch_size, workers, device, title)
-        vectors = plain + other if rule == "mean" else torch.cat([plain, other], dim=1)
+    sides = []
+    for mirrored in (False, True)[: 1 if rule == "off" else 2]:
+        total = torch.zeros(len(catalog), net.dim)
+        for zoom in zooms:
+            what = [progress, "mirrored" * mirrored, f"{zoom:.0%} of it" * (zoom != 1)]
+            title = ", ".join(filter(None, what)) if progress else None
+            data = PhotoDataset(catalog, image, augment=False, mirrored=mirrored, zoom=zoom)
+            total += _vectors(net, data, batch_size, workers, device, title)
+        sides.append(F.normalize(total, dim=1))
+    vectors = sides[0] + sides[1] if rule == "mean" else torch.cat(sides, dim=1)
     check_finite(vectors)
     return Embeddings(
         vectors=F.normalize(vectors, dim=1).numpy().astype(np.float32),
@@ -112,9 +122,7 @@ def embed(
 @torch.inference_mode()
 def _vectors(
     net: FlukeNet,
-    catalog: Catalog,
-    image: ImageConfig,
-    mirrored: bool,
+    data: PhotoDataset,
     batch_size: int,
     workers: int,
     device: torch.device,
@@ -122,13 +130,13 @@ def _vectors(
 ) -> torch.Tensor:
     """(n, d) unit vectors on the CPU."""
     loader: DataLoader[Photo] = DataLoader(
-        PhotoDataset(catalog, image, augment=False, mirrored=mirrored),
+        data,
         batch_size=batch_size,
-        num_workers=min(workers, len(catalog) // batch_size),
+        num_workers=min(workers, len(data) // batch_size),
         worker_init_fn=single_thread,
     )
     parts = [torch.empty(0, net.dim)]
-    with tqdm(total=len(catalog), desc=progress, unit="photo", disable=progress is None) as bar:
+    with tqdm(total=len(data), desc=progress, unit="photo", disable=progress is None) as bar:
         for photos, _, _ in loader:
             parts.append(net.embed(photos.to(device)).float().cpu())
             bar.update(len(photos))

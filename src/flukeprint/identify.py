@@ -2,7 +2,7 @@
 
 One folder, no pickles:
 
-    identifier.json       configuration of network and photographs, threshold, digest
+    identifier.json       configuration of network and photographs, threshold, calibration, digest
     network.safetensors   the network's tensors
     gallery.npz           the gallery's embeddings, stamped with the network's digest
 """
@@ -26,10 +26,12 @@ from flukeprint.embedding import embed, network_digest
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import folder_written_whole
 from flukeprint.gallery import Embeddings, Gallery
+from flukeprint.metrics import Values
 from flukeprint.model import FlukeNet, empty_model
+from flukeprint.open_set import Calibration
 from flukeprint.ranking import Ranking, rank
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Card(Section):
@@ -43,6 +45,7 @@ class Card(Section):
     threshold: float | None
     new_label: str
     stamp: str
+    calibration: Calibration | None = None  # None: too few queries to fit one
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,12 @@ class Identifier:
 
     @classmethod
     def of(
-        cls, config: Config, net: FlukeNet, gallery: Embeddings, threshold: float | None
+        cls,
+        config: Config,
+        net: FlukeNet,
+        gallery: Embeddings,
+        threshold: float | None,
+        calibration: Calibration | None = None,
     ) -> "Identifier":
         """An identifier of a trained network; `gallery` must be embedded by it."""
         return cls(
@@ -75,6 +83,7 @@ class Identifier:
                 threshold=threshold,
                 new_label=config.data.new_label,
                 stamp=network_digest(net, config.image, config.infer.mirror),
+                calibration=calibration,
             ),
             net.eval(),
             gallery,
@@ -126,6 +135,15 @@ class Identifier:
         """
         found = Gallery(self.gallery).search_identities(queries, top=top)
         return rank(found, queries.images, threshold=self.card.threshold, top=top)
+
+    def probabilities(self, ranking: Ranking) -> Values | None:
+        """(q,) probability that each first answer is right; None where too few queries foretold it.
+
+        ranking: of `identify` or `rank`, with `top` of at least three.  Fitted on the fold's
+        queries and its smaller gallery, for photographs like those and as many new individuals.
+        """
+        calibration = self.card.calibration
+        return None if calibration is None else calibration.probabilities(ranking)
 
     def enroll(
         self, identity: str, photos: Sequence[Path | str | npt.NDArray[np.uint8]]

@@ -44,14 +44,22 @@ CACHE_VERSION = 1
 _STAMP_BYTES = 16
 
 
+def kept_size(config: ImageConfig) -> tuple[int, int]:
+    """(height, width) at which photographs are kept: the network's size times `reserve`."""
+    return round(config.height * config.reserve), round(config.width * config.reserve)
+
+
 def fit(pixels: Pixels, config: ImageConfig) -> Pixels:
-    """(config.height, config.width, 3) of RGB pixels (h, w, 3).
+    """(height, width, 3) as `kept_size` says, of RGB pixels (h, w, 3).
 
     `stretch` changes the aspect ratio; `pad` keeps it and fills the rest, evenly on both sides,
-    with the photograph's mean colour.  Shrinking averages areas, enlarging is linear.
+    with the photograph's mean colour; `crop` keeps it and leaves out what sticks out on both
+    sides.  Shrinking averages areas, enlarging is linear.
     """
-    height, width = config.height, config.width
-    if config.resize == "stretch":
+    height, width = kept_size(config)
+    if config.resize == "crop":
+        pixels = _middle(pixels, height, width)
+    if config.resize != "pad":
         return _resized(pixels, height, width)
     scale = min(height / pixels.shape[0], width / pixels.shape[1])
     inner_height = min(height, max(1, round(pixels.shape[0] * scale)))
@@ -62,6 +70,17 @@ def fit(pixels: Pixels, config: ImageConfig) -> Pixels:
     top, left = (height - inner_height) // 2, (width - inner_width) // 2
     filled[top : top + inner_height, left : left + inner_width] = inner
     return filled
+
+
+def _middle(pixels: Pixels, height: int, width: int) -> Pixels:
+    """The largest middle part with the aspect ratio of height x width."""
+    scale = min(pixels.shape[0] / height, pixels.shape[1] / width)
+    return _part(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def _part(pixels: Pixels, height: int, width: int) -> Pixels:
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return pixels[top : top + height, left : left + width]
 
 
 def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -89,10 +108,11 @@ class PhotoCache:
     def __init__(self, catalog: Catalog, config: ImageConfig) -> None:
         self._catalog = catalog
         self._config = config
-        self._shape = (config.height, config.width, 3)
+        self._shape = (*kept_size(config), 3)
         self._folder: Path | None = None
         if config.cache is not None and catalog.paths is not None:
-            size = f"{config.height}x{config.width}-{config.resize}-v{CACHE_VERSION}"
+            height, width = kept_size(config)
+            size = f"{height}x{width}-{config.resize}-v{CACHE_VERSION}"
             self._folder = config.cache.absolute() / size
 
     def __len__(self) -> int:
@@ -120,7 +140,7 @@ class PhotoCache:
         return pixels
 
     def _made(self, row: int) -> Pixels:
-        need = (self._config.height, self._config.width)
+        need = kept_size(self._config)
         return fit(decode_row(self._catalog, row, min_size=need), self._config)
 
     def _read(self, entry: Path, stamp: bytes) -> Pixels | None:
@@ -175,7 +195,9 @@ class PhotoDataset(Dataset[Photo]):
     varied by `draw.seed`: the same in every process, whatever was asked before.
 
     labels: (n,) class of each photograph in 0..classes-1, or -1; all -1 when left out.
+    Photographs of `config.mirror_views` are turned round before anything else.
     mirrored: turn every photograph round (and a mirrored draw back), for a test-time mirror.
+    zoom: the share of both sides that is seen, in the middle, where nothing is drawn at random.
     With `config.flip` new_identity a mirrored photograph of class c has label c + classes.
     """
 
@@ -188,6 +210,7 @@ class PhotoDataset(Dataset[Photo]):
         labels: npt.NDArray[np.int64] | Sequence[int] | None = None,
         classes: int = 0,
         mirrored: bool = False,
+        zoom: float = 1.0,
     ) -> None:
         n = len(catalog)
         self._labels = np.asarray([-1] * n if labels is None else labels, dtype=np.int64)
@@ -199,6 +222,10 @@ class PhotoDataset(Dataset[Photo]):
         self._classes = classes
         self._flip = config.flip
         self._mirrored = mirrored
+        self._size = (config.height, config.width)
+        self._zoom = zoom
+        turned = set(config.mirror_views)
+        self._turned = [view in turned for view in catalog.views or (None,) * n]
         # Built here, so that workers inherit it instead of importing Albumentations each.
         self._augment = build_augment(config) if augment else None
 
@@ -213,10 +240,13 @@ class PhotoDataset(Dataset[Photo]):
                 raise ValueError("a mirrored draw, but image.flip is none")
             mirrored = not mirrored
         pixels = self._cache[row]
-        if mirrored:
+        if mirrored != self._turned[row]:
             pixels = np.ascontiguousarray(pixels[:, ::-1])
         if isinstance(draw, Draw) and self._augment is not None:
             pixels = augmented(self._augment, pixels, draw.seed)
+        else:
+            height, width = (max(1, round(side * self._zoom)) for side in pixels.shape[:2])
+            pixels = _resized(_part(pixels, height, width), *self._size)
         label = int(self._labels[row])
         if mirrored and self._flip == "new_identity" and label >= 0:
             label += self._classes

@@ -3,16 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from flukeprint.asked import ASKED, Asked
 from flukeprint.catalog import Catalog
-from flukeprint.config import Config
+from flukeprint.config import Config, NewShare
 from flukeprint.doctor import check_readable
 from flukeprint.embedding import pick_device
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.identify import Identifier
-from flukeprint.ranking import Ranking
+from flukeprint.ranking import Ranking, insert_new, threshold_for_share
 from flukeprint.readers import read_test
 from flukeprint.runs import Run
 from flukeprint.submission import write_submission
+from flukeprint.validation import judge
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Answers:
     identifier: Identifier
     test: Catalog
     ranking: Ranking
+    said: tuple[str, ...]  # lines about a threshold that is not the one kept with the identifier
 
 
 def infer(config: Config, run: Run) -> Answers:
@@ -35,7 +38,7 @@ def infer(config: Config, run: Run) -> Answers:
         FlukeprintError: no test photographs, an unfinished run, settings that the run was not
             trained with, or a submission that would not hold exactly the sample's rows.
     """
-    identifier = _as_asked(Identifier.load(run.identifier), config, run)
+    identifier, said = _as_asked(Identifier.load(run.identifier), config, run)
     test = read_test(config.data)
     if not len(test):
         raise FlukeprintError(f"no test photographs in {config.data.root}; set data.test")
@@ -50,6 +53,11 @@ def infer(config: Config, run: Run) -> Answers:
     )
     queries.save(run.path / "test.npz")
     ranking = identifier.rank(queries)
+    wish = config.infer.threshold
+    if isinstance(wish, NewShare):
+        threshold, how = _share_threshold(ranking, wish, config)
+        identifier, said = identifier.with_threshold(threshold), (how,)
+        ranking = insert_new(ranking, threshold)
     sample = config.data.sample_submission
     target = config.submissions / f"{config.name}-{run.name}.csv"
     answered = dict(zip(ranking.images, ranking.identities, strict=True))
@@ -64,10 +72,12 @@ def infer(config: Config, run: Run) -> Answers:
         sample=config.data.root / sample if sample else None,
         known=identifier.identities,
     )
-    return Answers(target, identifier, test, ranking)
+    return Answers(target, identifier, test, ranking, said)
 
 
-def _as_asked(identifier: Identifier, config: Config, run: Run) -> Identifier:
+def _as_asked(
+    identifier: Identifier, config: Config, run: Run
+) -> tuple[Identifier, tuple[str, ...]]:
     """With the threshold that was asked for; what training decided cannot be asked otherwise."""
     card = identifier.card
     image = config.image.model_copy(update={"cache": card.image.cache})
@@ -85,7 +95,41 @@ def _as_asked(identifier: Identifier, config: Config, run: Run) -> Identifier:
             f"run {run.name} was trained with another {listed(other)} than asked for now; "
             "leave that as it was or train again"
         )
-    if config.infer.threshold == "fit":
-        return identifier
-    asked = config.infer.threshold
-    return identifier.with_threshold(None if asked == "none" else float(asked))
+    if isinstance(config.infer.threshold, NewShare):  # of the test photographs, not of the fold's
+        return identifier.with_threshold(None), ()
+    threshold, said = _threshold(identifier, config, run)
+    return identifier.with_threshold(threshold), said
+
+
+def _threshold(
+    identifier: Identifier, config: Config, run: Run
+) -> tuple[float | None, tuple[str, ...]]:
+    """The threshold that was wished for, and where it comes from."""
+    wish = config.infer.threshold
+    if wish == "none":
+        return None, ()
+    if isinstance(wish, float):
+        return wish, ()
+    trained = run.config()
+    closed = config.data.closed_set
+    if (wish, closed) == (trained.infer.threshold, trained.data.closed_set):
+        return identifier.card.threshold, ()
+    update = {
+        "infer": trained.infer.model_copy(update={"threshold": wish}),
+        "data": trained.data.model_copy(update={"closed_set": closed}),
+    }
+    judged = judge(Asked.load(run.path / ASKED), trained.model_copy(update=update))
+    if judged.threshold is None or judged.expectation is None:
+        return None, ()
+    where = f"threshold {judged.threshold:.4f}, chosen on {judged.fitted_on} queries of the fold"
+    return judged.threshold, (where, *judged.expectation.text().splitlines())
+
+
+def _share_threshold(plain: Ranking, wish: NewShare, config: Config) -> tuple[float, str]:
+    """The threshold of a share of these photographs, and how it was chosen."""
+    threshold = threshold_for_share(plain.best_known, wish.share)
+    said = (
+        f"threshold {threshold:.4f}, chosen on these {len(plain)} photographs: at most "
+        f"{wish.share:.1%} of them are first answered {config.data.new_label}"
+    )
+    return threshold, said

@@ -1,12 +1,16 @@
 """What Lightning drives: the fold's batches, the step from photographs to a loss, the optimiser."""
 
+import hashlib
+import json
 import math
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed.nn.functional as distributed
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -15,8 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from flukeprint.averaging import check_averaging
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config
+from flukeprint.distillation import read_teachers
 from flukeprint.embedding import check_finite
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import written_whole
@@ -24,9 +30,37 @@ from flukeprint.gallery import Embeddings
 from flukeprint.images import Photo, PhotoDataset, single_thread
 from flukeprint.losses import build_losses
 from flukeprint.model import FlukeNet
-from flukeprint.sampling import build_sampler
+from flukeprint.optimizer import build_optimizer, cosine_schedule
+from flukeprint.progressive import check_sizes, resized, size_in
+from flukeprint.pseudo_labels import train_photos
+from flukeprint.sampling import BatchSampler, build_sampler
 from flukeprint.splits import Split
 from flukeprint.validation import selection_map5
+
+Class = tuple[str, str | None]  # identity, and view where views are told apart
+
+
+def classes_of(
+    catalog: Catalog, rule: Literal["identity", "identity_and_view"]
+) -> tuple[tuple[Class, ...], npt.NDArray[np.int64]]:
+    """What the head tells apart, sorted, and the (n,) class of each photo; -1 without identity.
+
+    Raises:
+        FlukeprintError: classes by view, but the catalogue has no views.
+    """
+    views: Sequence[str | None] = (None,) * len(catalog)
+    if rule == "identity_and_view":
+        if catalog.views is None:
+            raise FlukeprintError("data.classes is identity_and_view, but data.views is not set")
+        views = catalog.views
+    keys = [
+        None if identity is None else (identity, view)
+        for identity, view in zip(catalog.identities, views, strict=True)
+    ]
+    classes = sorted({key for key in keys if key is not None}, key=lambda k: (k[0], k[1] or ""))
+    place = {key: label for label, key in enumerate(classes)}
+    labels = np.array([-1 if key is None else place[key] for key in keys], dtype=np.int64)
+    return tuple(classes), labels
 
 
 class FoldData(L.LightningDataModule):
@@ -35,41 +69,61 @@ class FoldData(L.LightningDataModule):
     def __init__(self, config: Config, catalog: Catalog, split: Split) -> None:
         super().__init__()
         self.config, self.split, self.catalog = config, split, catalog
-        self.train_catalog = catalog.take(split.train)
+        self.train_catalog = train_photos(config, catalog, split)
         self.held = np.concatenate([split.gallery, split.queries])  # rows of the catalogue
-        self.vocabulary = self.train_catalog.vocabulary()
-        place = {identity: label for label, identity in enumerate(self.vocabulary)}
-        self.labels = np.array(
-            [
-                place.get(identity, -1) if identity else -1
-                for identity in self.train_catalog.identities
-            ],
-            dtype=np.int64,
-        )
-        self.class_counts = np.bincount(self.labels[self.labels >= 0], minlength=len(place))
+        self.classes, self.labels = classes_of(self.train_catalog, config.data.classes)
+        self.class_counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
+        mirrors = len(self.classes) if config.image.flip == "new_identity" else None
+        self.teachers = read_teachers(config, catalog, self.train_catalog, mirrors)
 
     def __deepcopy__(self, _: dict[int, Any]) -> "FoldData":
         return self  # averaging copies the learner; the data never change
 
-    def train_dataloader(self) -> DataLoader[Photo]:
-        trainer, config = self.trainer, self.config
-        assert trainer is not None
-        sampler = build_sampler(
+    def state_dict(self) -> dict[str, Any]:
+        """What was learnt from, kept in checkpoints."""
+        rows = [self.train_catalog.images, self.train_catalog.identities]
+        photos = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        return {"photos": photos, "teachers": list(self.teachers.stamps if self.teachers else ())}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to go on with other pseudo-labels or teachers."""
+        if state_dict != self.state_dict():
+            raise FlukeprintError(
+                "the pseudo-labels or the teachers are not those that the run was started with; "
+                "restore them or start a new run"
+            )
+
+    def _sampler(self, rank: int, world_size: int) -> BatchSampler:
+        config = self.config
+        return build_sampler(
             config.sampler,
             self.labels,
             flip=config.image.flip,
             pair_with=config.data.pair_with,
             seed=config.train.seed,
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
+            rank=rank,
+            world_size=world_size,
         )
+
+    def steps(self, world_size: int) -> int:
+        """Steps of the optimiser in the whole training; epochs may differ in length."""
+        train, sampler, steps = self.config.train, self._sampler(0, world_size), 0
+        for epoch in range(train.epochs):
+            sampler.set_epoch(epoch)
+            steps += math.ceil(len(sampler) / train.accumulate)
+        return steps if train.max_steps is None else min(steps, train.max_steps)
+
+    def train_dataloader(self) -> DataLoader[Photo]:
+        trainer, config = self.trainer, self.config
+        assert trainer is not None
+        sampler = self._sampler(trainer.global_rank, trainer.world_size)
         sampler.set_epoch(trainer.current_epoch)
         dataset = PhotoDataset(
             self.train_catalog,
             config.image,
             augment=True,
             labels=self.labels,
-            classes=len(self.vocabulary),
+            classes=len(self.classes),
         )
         return DataLoader(
             dataset,
@@ -98,17 +152,22 @@ class Learner(L.LightningModule):
     def __init__(self, config: Config, net: FlukeNet, data: FoldData) -> None:
         super().__init__()
         self.config, self.net, self.data = config, net, data
+        check_averaging(config.train)
+        check_sizes(net, config.train)
         self.losses = build_losses(
             config.losses,
-            classes=len(data.vocabulary),
+            classes=len(data.classes),
             dim=net.dim,
             class_counts=data.class_counts,
             mirrored_classes=config.image.flip == "new_identity",
+            memory=config.train.memory,
         )
         self._held: list[tuple[Tensor, Tensor]] = []
 
     def on_train_epoch_start(self) -> None:
         self.net.hold_backbone = self.current_epoch < self.config.train.freeze_epochs
+        if self.losses.memory is not None:
+            self.losses.memory.open = self.current_epoch > 0  # by then it holds all there is
         self.train()  # Lightning leaves modes alone; the network keeps frozen norms frozen
 
     def training_step(self, batch: Photo, batch_idx: int) -> Tensor:
@@ -116,31 +175,37 @@ class Learner(L.LightningModule):
         step = (self.config.train.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(hash(step) % 2**63)
         photos, labels, rows = batch
-        embeddings = self.net(photos)
+        size = size_in(self.current_epoch, self.config.train, self.net.size)
+        embeddings = self.net(resized(photos, size))
         if self.trainer.world_size > 1:
             # The loss sees the whole batch, as in one process: pairs cross the processes.
             embeddings = torch.cat(list(distributed.all_gather(embeddings)))  # type: ignore[no-untyped-call]
-            gathered: Any = self.all_gather(labels)
-            labels = gathered.flatten()
+            gathered: Any = self.all_gather((labels, rows))
+            labels, rows = gathered[0].flatten(), gathered[1].flatten()
         out = self.losses(embeddings, labels)
-        if not torch.isfinite(out.total):
+        total: Tensor = out.total
+        parts = dict(out.parts)
+        if self.data.teachers is not None:
+            imitation = self.data.teachers.loss(embeddings, labels, rows)
+            total = total + self.config.train.teacher_weight * imitation
+            parts["teachers"] = imitation.detach()
+        if not torch.isfinite(total):
             images = [self.data.train_catalog.images[int(row)] for row in rows]
             raise FlukeprintError(
-                f"the loss is {out.total.item()} in epoch {self.current_epoch}, step "
+                f"the loss is {total.item()} in epoch {self.current_epoch}, step "
                 f"{self.global_step}; photos of the batch: {listed(images, len(images))}; "
                 "lower train.lr, set train.clip or take train.precision=32"
             )
         self.log(
             "train/loss",
-            out.total,
+            total,
             prog_bar=True,
             on_step=False,
             on_epoch=True,
             batch_size=len(rows),
         )
-        for name, part in out.parts.items():
+        for name, part in parts.items():
             self.log(f"train/{name}", part, on_step=False, on_epoch=True, batch_size=len(rows))
-        total: Tensor = out.total
         return total
 
     def validation_step(self, batch: Photo, _: int) -> None:
@@ -177,33 +242,9 @@ class Learner(L.LightningModule):
         return rows[rows >= 0], vectors[rows >= 0]
 
     def configure_optimizers(self) -> Any:
-        t = self.config.train
-        head = [*self.net.pooling.named_parameters(), *self.net.neck.named_parameters()]
-        groups = []
-        for named, lr in (
-            (list(self.net.backbone.named_parameters()), t.lr),
-            (head, t.lr * t.head_lr_factor),
-            (list(self.losses.named_parameters()), t.lr * t.head_lr_factor),
-        ):
-            learning = [p for _, p in named if p.requires_grad]
-            # Biases, norms and the pooling's exponent are no weights to be decayed.
-            groups.append({"params": [p for p in learning if p.ndim > 1], "lr": lr})
-            groups.append(
-                {"params": [p for p in learning if p.ndim <= 1], "lr": lr, "weight_decay": 0.0}
-            )
-        optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]], weight_decay=t.weight_decay
-        )
-        steps = int(self.trainer.estimated_stepping_batches)
-        warm = t.warmup * steps
-
-        def factor(step: int) -> float:
-            if step < warm:
-                return (step + 1) / (warm + 1)
-            done = min(1.0, (step - warm) / max(1.0, steps - warm))
-            return t.final_lr_factor + (1 - t.final_lr_factor) * (1 + math.cos(math.pi * done)) / 2
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        train = self.config.train
+        optimizer = build_optimizer(self.net, self.losses, train)
+        schedule = cosine_schedule(optimizer, train, self.data.steps(self.trainer.world_size))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -35,7 +35,9 @@ from flukeprint.margins import (
     unit_vectors,
 )
 from flukeprint.mining import (
+    Memory,
     NotNegative,
+    PairLoss,
     Positive,
     Task,
     circle,
@@ -48,6 +50,7 @@ from flukeprint.mining import (
 
 Angle = Annotated[float, Field(ge=0, lt=math.pi / 2)]  # radians
 Count = Annotated[int, Field(ge=1)]
+Smoothing = Annotated[float, Field(ge=0, lt=1)]  # share of the target spread over all classes
 
 
 def proxy_anchor(task: Task, *, margin: NotNegative = 0.1, alpha: Positive = 32.0) -> nn.Module:
@@ -62,33 +65,48 @@ def center(task: Task) -> nn.Module:
     return Center(task.classes, task.dim)
 
 
-def softmax(task: Task, *, label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0) -> nn.Module:
+def softmax(task: Task, *, label_smoothing: Smoothing = 0.0) -> nn.Module:
     """Cross-entropy of a linear layer with bias."""
     return Softmax(
         task.classes, task.dim, label_smoothing=label_smoothing, individuals=task.individuals
     )
 
 
-def _fixed_margin(head: Any, task: Task, margin: float, scale: float) -> nn.Module:
+def _fixed_margin(
+    head: Any, task: Task, margin: float, scale: float, label_smoothing: float = 0.0
+) -> nn.Module:
     """One of the package's heads with a margin in the head's own unit."""
     start = partial(unit_vectors, dim=task.dim)
     return FixedMargin(
         head(task.classes, task.dim, margin=margin, scale=scale, weight_init_func=start),
         task.individuals,
+        label_smoothing,
     )
 
 
-def arcface(task: Task, *, margin: Angle = 0.5, scale: Positive = 30.0) -> nn.Module:
+def arcface(
+    task: Task,
+    *,
+    margin: Angle = 0.5,
+    scale: Positive = 30.0,
+    label_smoothing: Smoothing = 0.0,
+) -> nn.Module:
     """cos(theta + margin), margin in radians (Deng et al. 2019, eq. 3).
 
     Their scale of 64 is for millions of faces; catalogues of animals are small.
     """
-    return _fixed_margin(pml.ArcFaceLoss, task, math.degrees(margin), scale)
+    return _fixed_margin(pml.ArcFaceLoss, task, math.degrees(margin), scale, label_smoothing)
 
 
-def cosface(task: Task, *, margin: NotNegative = 0.35, scale: Positive = 30.0) -> nn.Module:
+def cosface(
+    task: Task,
+    *,
+    margin: NotNegative = 0.35,
+    scale: Positive = 30.0,
+    label_smoothing: Smoothing = 0.0,
+) -> nn.Module:
     """cos(theta) - margin (Wang et al. 2018, eq. 4)."""
-    return _fixed_margin(pml.CosFaceLoss, task, margin, scale)
+    return _fixed_margin(pml.CosFaceLoss, task, margin, scale, label_smoothing)
 
 
 def sphereface(task: Task, *, margin: Count = 4, scale: Positive = 1.0) -> nn.Module:
@@ -97,7 +115,12 @@ def sphereface(task: Task, *, margin: Count = 4, scale: Positive = 1.0) -> nn.Mo
 
 
 def subcenter_arcface(
-    task: Task, *, margin: Angle = 0.5, scale: Positive = 30.0, sub_centers: Count = 3
+    task: Task,
+    *,
+    margin: Angle = 0.5,
+    scale: Positive = 30.0,
+    sub_centers: Count = 3,
+    label_smoothing: Smoothing = 0.0,
 ) -> nn.Module:
     """ArcFace with the nearest of some centers for each class (Deng et al. 2020); radians."""
     head = pml.SubCenterArcFaceLoss(
@@ -108,7 +131,7 @@ def subcenter_arcface(
         sub_centers=sub_centers,
         weight_init_func=partial(unit_vectors, dim=task.dim),
     )
-    return FixedMargin(head, task.individuals)
+    return FixedMargin(head, task.individuals, label_smoothing)
 
 
 def dynamic_arcface(
@@ -119,6 +142,7 @@ def dynamic_arcface(
     c: NotNegative = 0.05,
     scale: Positive = 20.96,
     sub_centers: Count = 2,
+    label_smoothing: Smoothing = 0.0,
 ) -> nn.Module:
     """Sub-center ArcFace with margin a * n**-b + c radians for a class of n photos.
 
@@ -138,6 +162,7 @@ def dynamic_arcface(
         scale=scale,
         sub_centers=sub_centers,
         individuals=task.individuals,
+        label_smoothing=label_smoothing,
     )
 
 
@@ -174,7 +199,12 @@ class SummedLoss(nn.Module):
     """
 
     def __init__(
-        self, names: Sequence[str], weights: Sequence[float], terms: Sequence[nn.Module], task: Task
+        self,
+        names: Sequence[str],
+        weights: Sequence[float],
+        terms: Sequence[nn.Module],
+        task: Task,
+        memory: int,
     ) -> None:
         super().__init__()
         self.names = tuple(names)
@@ -182,6 +212,7 @@ class SummedLoss(nn.Module):
         self.terms = nn.ModuleList(terms)
         self.classes = task.classes
         self.dim = task.dim
+        self.memory = Memory(memory, task.dim) if memory else None
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> LossOutput:
         """Embeddings (b, dim), labels (b,) int64 from -1 to classes - 1.
@@ -197,10 +228,14 @@ class SummedLoss(nn.Module):
             # Means over what costs anything would drop a NaN; this keeps it, and the graph.
             total = 0 * embeddings.sum()
             parts = {}
+            past = None if self.memory is None else self.memory.past()
             for name, weight, term in zip(self.names, self.weights, self.terms, strict=True):
-                part = term(embeddings, labels)
+                others = (past,) if isinstance(term, PairLoss) else ()
+                part = term(embeddings, labels, *others)
                 parts[name] = part.detach()
                 total = total + weight * part
+            if self.memory is not None and self.training:
+                self.memory.add(embeddings, labels)
         return LossOutput(total, parts)
 
     def similarities(self, embeddings: Tensor) -> Tensor | None:
@@ -223,12 +258,14 @@ def build_losses(
     dim: int,
     class_counts: npt.NDArray[np.int64],
     mirrored_classes: bool,
+    memory: int = 0,
 ) -> SummedLoss:
     """The sum that `configs` means.
 
     classes: known individuals.  With `mirrored_classes` heads have twice as many.
     dim: of the embeddings.
     class_counts: (classes,) training photos of each individual.
+    memory: past embeddings that pair losses look at as well.
 
     Weights of the heads are drawn from torch's global generator: seed it before.  Raises
     FlukeprintError for unknown names of losses and parameters and for values out of range.
@@ -251,7 +288,12 @@ def build_losses(
         terms.append(LOSSES[config.name](task, **_checked(config)))
         times = sum(other.name == config.name for other in configs[: len(terms)])
         names.append(config.name if times == 1 else f"{config.name}_{times}")
-    return SummedLoss(names, [config.weight for config in configs], terms, task)
+    if memory and not any(isinstance(term, PairLoss) for term in terms):
+        raise FlukeprintError(
+            f"train.memory is {memory}, but no loss compares pairs ({', '.join(names)}); set it to "
+            "0 or add one such as triplet or multi_similarity"
+        )
+    return SummedLoss(names, [config.weight for config in configs], terms, task, memory)
 
 
 def _checked(config: LossConfig) -> dict[str, Any]:

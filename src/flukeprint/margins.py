@@ -58,11 +58,16 @@ class CosineHead(ClassLoss):
 
 
 class MarginHead(CosineHead):
-    """Softmax over cosines, the target's changed by a margin."""
+    """Softmax over cosines, the target's changed by a margin; with label smoothing, if any."""
+
+    def __init__(self, individuals: int | None, label_smoothing: float) -> None:
+        super().__init__(individuals)
+        self.label_smoothing = label_smoothing
 
     def known_loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         logits = self.logits(embeddings, labels)
-        return cross_entropy(logits, labels, self.blocked(labels, logits.shape[1]))
+        blocked = self.blocked(labels, logits.shape[1])
+        return cross_entropy(logits, labels, blocked, self.label_smoothing)
 
     def logits(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """(b, classes), scaled, with the margin in the column of the label."""
@@ -83,8 +88,13 @@ class MarginHead(CosineHead):
 class FixedMargin(MarginHead):
     """ArcFace, sub-center ArcFace, CosFace or SphereFace of pytorch-metric-learning."""
 
-    def __init__(self, head: pml.LargeMarginSoftmaxLoss, individuals: int | None) -> None:
-        super().__init__(individuals)
+    def __init__(
+        self,
+        head: pml.LargeMarginSoftmaxLoss,
+        individuals: int | None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(individuals, label_smoothing)
         self.head = head
 
     def cosine(self, embeddings: Tensor) -> Tensor:
@@ -122,8 +132,9 @@ class DynamicMargin(MarginHead):
         scale: float,
         sub_centers: int,
         individuals: int | None,
+        label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(individuals)
+        super().__init__(individuals, label_smoothing)
         self.scale = scale
         self.sub_centers = sub_centers
         # A class without training photos is never a target, whatever its margin.
@@ -212,7 +223,11 @@ class Center(ClassLoss):
 def cross_entropy(
     logits: Tensor, labels: Tensor, blocked: Tensor, label_smoothing: float = 0.0
 ) -> Tensor:
-    """Mean cross-entropy over the classes that are not `blocked` (b, classes)."""
+    """Mean cross-entropy over the classes that are not `blocked` (b, classes).
+
+    The target has 1 - label_smoothing, and all of them, itself too, share the rest (Szegedy et
+    al. 2016, section 7).
+    """
     log_p = logits.masked_fill(blocked, -math.inf).log_softmax(1)
     target = log_p.gather(1, labels[:, None]).mean()
     if not label_smoothing:

@@ -140,14 +140,12 @@ def _known_and_new(best_known: npt.ArrayLike, is_new: npt.ArrayLike) -> tuple[Va
     return scores[~mask], scores[mask]
 
 
-def bootstrap_interval(
-    values: npt.ArrayLike, *, seed: int, samples: int = 2000, level: float = 0.95
-) -> Interval:
-    """Mean of (q,) values and its percentile bootstrap interval.
+def bootstrap_means(values: npt.ArrayLike, *, seed: int, samples: int = 2000) -> Values:
+    """(samples,) means of (q,) values drawn with replacement.
 
     Only how often a resample takes each distinct value matters, so those numbers are drawn, from
     the multinomial distribution that drawing q values with replacement gives.
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 6.
     """
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.ndim != 1 or numbers.size == 0:
@@ -155,9 +153,53 @@ def bootstrap_interval(
     distinct, counts = np.unique(numbers, return_counts=True)
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(numbers.size, counts / numbers.size, size=samples)
-    means = draws @ distinct / numbers.size
+    return np.asarray(draws @ distinct / numbers.size, dtype=np.float64)
+
+
+def percentile_interval(means: Values, middle: float, *, level: float = 0.95) -> Interval:
+    """The share `level` in the middle of resampled figures, around the figure itself.
+
+    Source: Efron and Tibshirani (1993), chapter 13, percentile interval.
+    """
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(numbers.mean()), float(high))
+    return Interval(float(low), middle, float(high))
+
+
+def bootstrap_interval(
+    values: npt.ArrayLike, *, seed: int, samples: int = 2000, level: float = 0.95
+) -> Interval:
+    """Mean of (q,) values and its percentile bootstrap interval."""
+    means = bootstrap_means(values, seed=seed, samples=samples)
+    return percentile_interval(means, float(np.asarray(values).mean()), level=level)
+
+
+def auroc_interval(
+    best_known: npt.ArrayLike,
+    is_new: npt.ArrayLike,
+    *,
+    seed: int,
+    samples: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """`open_set_auroc` and its percentile bootstrap interval.
+
+    Known and new individuals are resampled apart, so every resample has as many of both.
+    Source: Efron and Tibshirani (1993), chapter 8.3, two samples.
+    """
+    known, new = _known_and_new(best_known, is_new)
+    new = np.sort(new)
+    below = np.searchsorted(new, known, side="left")
+    not_above = np.searchsorted(new, known, side="right")
+    rng = np.random.default_rng(seed)
+    found = np.empty(samples)
+    for sample in range(samples):
+        times = np.bincount(rng.integers(len(new), size=len(new)), minlength=len(new))
+        up_to = np.concatenate([[0], np.cumsum(times)])  # drawn new individuals, lowest first
+        drawn = rng.integers(len(known), size=len(known))
+        found[sample] = (up_to[below[drawn]] + up_to[not_above[drawn]]).sum()
+    return percentile_interval(
+        found / (2 * len(known) * len(new)), open_set_auroc(best_known, is_new), level=level
+    )
 
 
 def evaluate(ranking: Ranking, answers: Prediction, *, seed: int) -> Scores:
@@ -187,11 +229,3 @@ def commonest_labels(
     counts = Counter(name for name in identities if with_new or name is not None)
     order = sorted(counts, key=lambda name: (-counts[name], name is not None, name or ""))
     return tuple(order[:top])
-
-
-def commonest_labels_baseline(
-    identities: Prediction, answers: Prediction, *, with_new: bool
-) -> float:
-    """MAP@5 of answering every query with the `commonest_labels` of the labelled photos."""
-    prediction = commonest_labels(identities, with_new=with_new)
-    return map_at_5([prediction] * len(answers), answers)

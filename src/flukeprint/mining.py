@@ -6,6 +6,9 @@ both show the same known individual, and negative otherwise, but for two excepti
 neither: a photo with itself, and an individual with its own mirror image.  A new individual
 (-1) is a negative of everybody, of other new individuals too.
 
+With a `Memory` there are m more columns for embeddings of past batches; anchors are only of
+the batch.  A new individual and one of the past are neither: they may be the same photo.
+
 Then the losses of pytorch-metric-learning on those pairs, each function with its parameters.
 """
 
@@ -22,6 +25,8 @@ from torch import Tensor, nn
 
 Indices = tuple[Tensor, ...]  # (anchors, positives, negatives) or (a1, positives, a2, negatives)
 Miner = Callable[[Tensor, Tensor, Tensor], Indices]  # (far, positive, negative) -> Indices
+
+_EMPTY = -2  # label of a place in a memory that holds nothing yet
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -43,18 +48,55 @@ def twins(labels: Tensor, individuals: int) -> Tensor:
     return torch.where(labels < 0, labels, mirrored)
 
 
-def pair_masks(labels: Tensor, individuals: int | None) -> tuple[Tensor, Tensor]:
-    """Positive and negative pairs, (b, b) bool each; `individuals` as in `Task`."""
-    known = labels >= 0
-    equal = labels[:, None] == labels[None, :]
-    both_known = known[:, None] & known[None, :]
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    positive = equal & both_known & ~itself
-    negative = ~(equal & both_known) & ~itself
+class Memory(nn.Module):
+    """The last `size` embeddings that training saw, oldest first, with their labels.
+
+    Cross-batch memory (Wang et al. 2020, section 3.3).  They count once there are `size` of
+    them, or as soon as `open` is set.
+    """
+
+    vectors: Tensor
+    labels: Tensor
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        self.open = False
+        # In the checkpoint, so that a resumed run remembers the same.
+        self.register_buffer("vectors", torch.zeros(size, dim))
+        self.register_buffer("labels", torch.full((size,), _EMPTY))
+
+    def past(self) -> tuple[Tensor, Tensor]:
+        """Embeddings (m, dim) without gradient and labels (m,) of past batches; m may be 0."""
+        filled = self.labels != _EMPTY
+        if not self.open and not bool(filled.all()):
+            filled = torch.zeros_like(filled)
+        return self.vectors[filled], self.labels[filled]
+
+    @torch.no_grad()
+    def add(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Remember a batch, and forget as many of the oldest."""
+        size = len(self.labels)
+        self.vectors.copy_(torch.cat([self.vectors, embeddings.detach()])[-size:])
+        self.labels.copy_(torch.cat([self.labels, labels])[-size:])
+
+
+def pair_masks(
+    labels: Tensor, individuals: int | None, past: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Positive and negative pairs, (b, b + m) bool each; `individuals` as in `Task`.
+
+    past: (m,) labels of past batches.
+    """
+    every = labels if past is None else torch.cat([labels, past])
+    both_known = (labels >= 0)[:, None] & (every >= 0)[None, :]
+    same = (labels[:, None] == every[None, :]) & both_known
+    neither = torch.zeros_like(same)
+    neither.fill_diagonal_(True)
     if individuals is not None:
-        twin = labels[:, None] == twins(labels, individuals)[None, :]
-        negative &= ~(twin & both_known)
-    return positive, negative
+        neither |= (labels[:, None] == twins(every, individuals)[None, :]) & both_known
+    negative = ~same & ~neither
+    negative[:, len(labels) :] &= (labels >= 0)[:, None] | (every[len(labels) :] >= 0)[None, :]
+    return same & ~neither, negative
 
 
 def all_pairs(far: Tensor, positive: Tensor, negative: Tensor) -> Indices:
@@ -111,15 +153,23 @@ class PairLoss(nn.Module):
         self.miner = miner
         self.individuals = individuals
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Embeddings (b, dim), labels (b,) -> scalar; 0 where the batch has no such pair."""
-        positive, negative = pair_masks(labels, self.individuals)
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, past: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """Embeddings (b, dim), labels (b,) -> scalar; 0 where the batch has no such pair.
+
+        past: of a `Memory`; further photos for the batch's anchors to be compared with.
+        """
+        every = (embeddings, labels)
+        if past is not None:
+            every = (torch.cat([embeddings, past[0]]), torch.cat([labels, past[1]]))
+        positive, negative = pair_masks(labels, self.individuals, every[1][len(labels) :])
         with torch.no_grad():
-            far = self.loss.distance(embeddings)
+            far = self.loss.distance(embeddings, every[0])
             if self.loss.distance.is_inverted:
                 far = -far
             indices = self.miner(far, positive, negative)
-        value: Tensor = self.loss(embeddings, labels, indices)
+        value: Tensor = self.loss(embeddings, labels, indices, *every)
         # A learned boundary must stay in the graph, or other processes wait for its gradient.
         for parameter in self.loss.parameters():
             value = value + 0 * parameter.sum()

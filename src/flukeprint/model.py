@@ -5,6 +5,7 @@ backbone (any timm CNN or transformer) -> pooling (GeM, average or maximum)
 nobody can feed it pixels of the wrong scale.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,39 +19,50 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.weights import empty_backbone, load_backbone
 
 Pooling = Literal["gem", "avg", "max"]
+Grid = tuple[int, int]  # rows and columns of cells that are pooled apart
 
 
 class GeM(nn.Module):
     """Generalised mean over places, (mean of x**p)**(1/p), p learnt (Radenovic et al. 2018, eq. 3).
 
-    p = 1 is the average, p towards infinity the maximum.  (b, c, n) -> (b, c).
+    p = 1 is the average, p towards infinity the maximum.  (b, c, h, w) -> (b, c, *grid).
     """
 
-    def __init__(self, p: float = 3.0, eps: float = 1e-6) -> None:
+    def __init__(self, grid: Grid, p: float = 3.0, eps: float = 1e-6) -> None:
         super().__init__()
+        self.grid = grid
         self.p = nn.Parameter(torch.tensor(p))
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
         p = self.p.clamp(min=1.0)  # below 1 the gradient at 0 has no bound
-        return x.float().clamp(min=self.eps).pow(p).mean(-1).pow(1.0 / p)
+        powers = x.float().clamp(min=self.eps).pow(p)
+        return F.adaptive_avg_pool2d(powers, self.grid).pow(1.0 / p)
 
 
 class Average(nn.Module):
-    """(b, c, n) -> (b, c), mean over places."""
+    """(b, c, h, w) -> (b, c, *grid), mean over the places of each cell."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.float().mean(-1)
+        return F.adaptive_avg_pool2d(x.float(), self.grid)
 
 
 class Maximum(nn.Module):
-    """(b, c, n) -> (b, c), maximum over places."""
+    """(b, c, h, w) -> (b, c, *grid), maximum over the places of each cell."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.float().amax(-1)
+        return F.adaptive_max_pool2d(x.float(), self.grid)
 
 
-POOLING: dict[str, type[nn.Module]] = {"gem": GeM, "avg": Average, "max": Maximum}
+POOLING: dict[str, Callable[[Grid], nn.Module]] = {"gem": GeM, "avg": Average, "max": Maximum}
 
 
 @dataclass(frozen=True)
@@ -86,35 +98,38 @@ class FlukeNet(nn.Module):
         self.config = config
         self.hold_backbone = False  # set while only neck and loss learn
         self.layout = _probe(backbone, size, config.backbone)
-        self.pooling = POOLING[config.pooling]()
+        if self.layout.kind == "tokens" and config.grid != (1, 1):
+            raise FlukeprintError(
+                f"model.grid: backbone {config.backbone} has no map of places; set it to [1, 1]"
+            )
+        self.pooling = POOLING[config.pooling](config.grid)
+        pooled = self.layout.channels * config.grid[0] * config.grid[1]
         self.neck: nn.Module = nn.Identity()
         if config.neck:
             # Batch norm's own shift takes the place of the linear layer's bias.
             self.neck = nn.Sequential(
                 nn.Dropout(config.dropout),
-                nn.Linear(self.layout.channels, config.embedding_dim, bias=False),
+                nn.Linear(pooled, config.embedding_dim, bias=False),
                 nn.BatchNorm1d(config.embedding_dim),
             )
-        self.dim = config.embedding_dim if config.neck else self.layout.channels
+        self.dim = config.embedding_dim if config.neck else pooled
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255.0)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255.0)
         _freeze_stages(self.backbone, config.freeze_stages, config.backbone)
 
     def pool(self, photos: Tensor) -> Tensor:
-        """(b, 3, h, w) uint8 -> pooled features (b, c) float32."""
+        """(b, 3, h, w) uint8 -> pooled features (b, c * cells) float32."""
         x = (photos.to(self.mean.dtype) - self.mean) / self.std
         # Convolutions on CPU are a third faster with channels last.
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.hold_backbone):
             x = self.backbone.forward_features(x)  # type: ignore[operator]
-        if self.layout.kind == "map":
-            x = x.flatten(2)
-        elif self.layout.kind == "map_last":
-            x = x.flatten(1, 2).transpose(1, 2)
-        else:
-            x = x[:, self.layout.prefix :].transpose(1, 2)
+        if self.layout.kind == "map_last":
+            x = x.permute(0, 3, 1, 2)
+        elif self.layout.kind == "tokens":
+            x = x[:, self.layout.prefix :].transpose(1, 2).unsqueeze(-1)
         pooled: Tensor = self.pooling(x)
-        return pooled
+        return pooled.flatten(1)
 
     def forward(self, photos: Tensor) -> Tensor:
         """(b, 3, h, w) uint8 RGB -> (b, d) float32."""
@@ -157,7 +172,13 @@ def empty_model(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
 def untrained_embedder(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
     """The baseline: the backbone as its weights come, average-pooled, without a neck."""
     plain = config.model_copy(
-        update={"pooling": "avg", "neck": False, "freeze_stages": 0, "freeze_norm": False}
+        update={
+            "pooling": "avg",
+            "grid": (1, 1),
+            "neck": False,
+            "freeze_stages": 0,
+            "freeze_norm": False,
+        }
     )
     return build_model(plain, size)
 

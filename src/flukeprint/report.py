@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from flukeprint.catalog import Catalog
 from flukeprint.decoding import decode_row
 from flukeprint.files import written_whole
+from flukeprint.open_set import Reliability
 from flukeprint.ranking import Ranking
 
+Numbers = npt.NDArray[np.float64]
 RIGHT, WRONG, NEUTRAL = "#1a9850", "#bbbbbb", "#444444"
 
 
@@ -85,6 +87,43 @@ def draw_curves(logs: Sequence[Path], target: Path) -> None:
     score.yaxis.label.set_color(RIGHT)
     figure.tight_layout()
     _save(figure, target)
+
+
+def draw_reliability(reliability: Reliability, target: Path) -> None:
+    """Share of right first answers over their probability; faultless points lie on the diagonal.
+
+    Whiskers are 95 % Wilson intervals of the share; the area of a point is its queries.
+    """
+    foretold, happened, queries = (
+        np.asarray(part, dtype=np.float64)
+        for part in (reliability.foretold, reliability.happened, reliability.queries)
+    )
+    figure = Figure(figsize=(4.2, 4.2), dpi=100)
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color=WRONG, linestyle="--", linewidth=1)
+    axis.vlines(foretold, *_wilson(happened, queries), color=WRONG, linewidth=1)
+    axis.scatter(
+        foretold, happened, s=20 + 200 * queries / queries.sum(), color="#4575b4", zorder=3
+    )
+    axis.set(
+        xlabel="probability of the first answer", ylabel="share that was right",
+        xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal",
+    )  # fmt: skip
+    axis.set_title(
+        f"calibration error {reliability.ece:.3f} (faultless: {reliability.chance:.3f}), "
+        f"{int(queries.sum())} queries",
+        fontsize=8, color=NEUTRAL,
+    )  # fmt: skip
+    figure.tight_layout()
+    _save(figure, target)
+
+
+def _wilson(share: Numbers, n: Numbers) -> tuple[Numbers, Numbers]:
+    """Ends of the 95 % interval of a share among n (Wilson, JASA 22:209, 1927)."""
+    z = 1.96
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return middle - reach, middle + reach
 
 
 def _line(series: dict[int, float]) -> tuple[list[int], list[float]]:

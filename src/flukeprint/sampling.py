@@ -44,7 +44,11 @@ class Draw(NamedTuple):
 
 
 class BatchSampler(ABC):
-    """Batches of one process: iterating gives lists of `Draw`; `len` is the same every epoch."""
+    """Batches of one process: iterating gives lists of `Draw`, `len` is their number.
+
+    `len` is the same in every epoch of a stage: those before `config.first_epochs`, which draw
+    only identities with `config.first_photos` photos, and all others.
+    """
 
     def __init__(
         self,
@@ -58,26 +62,34 @@ class BatchSampler(ABC):
         world_size: int,
     ) -> None:
         self.config = config
-        self.labels = labels
         self.flip = flip
         self.pair_with = pair_with
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
         self.block = config.batch_size // world_size
-        self.epoch = 0
-        self._length = self._lay_out()
+        self._all = labels
+        self._first: bool | None = None  # whether laid out for the first epochs
+        self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch (from 0) that the next iteration draws."""
         self.epoch = epoch
+        first = epoch < self.config.first_epochs
+        if first != self._first:
+            self._first = first
+            self._rows = _often(self._all, self.config.first_photos if first else 0)
+            self.labels = self._all[self._rows]  # all that a stage sees, by its own row numbers
+            self._length = self._lay_out()
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[list[Draw]]:
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch]))
-        yield from self._blocks(rng)[self.rank :: self.world_size]
+        rows = self._rows.tolist()
+        for block in self._blocks(rng)[self.rank :: self.world_size]:
+            yield [draw._replace(row=rows[draw.row]) for draw in block]
 
     @abstractmethod
     def _lay_out(self) -> int:
@@ -294,6 +306,17 @@ def build_sampler(
         rank=rank,
         world_size=world_size,
     )
+
+
+def _often(labels: Rows, photos: int) -> Rows:
+    """Rows whose class has at least `photos` photos, and those of new individuals."""
+    counts = np.bincount(labels[labels >= 0], minlength=1)
+    if photos > counts.max():
+        raise FlukeprintError(
+            f"sampler.first_photos is {photos}, but no individual has more than {counts.max()} "
+            "training photos; lower it or set sampler.first_epochs=0"
+        )
+    return np.flatnonzero((labels < 0) | (counts[labels] >= photos))
 
 
 def _draws(rows: Rows, mirrored: npt.NDArray[np.bool_], rng: np.random.Generator) -> list[Draw]:

@@ -17,12 +17,13 @@ import torch
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
-    EMAWeightAveraging,
     ModelCheckpoint,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from flukeprint.allocator import keep_memory
+from flukeprint.asked import ASKED
+from flukeprint.averaging import averaging
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config
 from flukeprint.doctor import check_readable
@@ -34,8 +35,10 @@ from flukeprint.learner import AtomicCheckpointIO, FoldData, Learner, Progress
 from flukeprint.metrics import Scores
 from flukeprint.model import build_model, untrained_embedder
 from flukeprint.readers import read_labelled
+from flukeprint.report import draw_reliability
 from flukeprint.runs import Run, check_same_recipe, find_run, new_run
 from flukeprint.splits import Split, make_split
+from flukeprint.stopwatch import Stopwatch
 from flukeprint.validation import Validation, check_fittable, commonest_baseline, validate
 
 
@@ -137,8 +140,8 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
                 enable_version_counter=False,
             ),
         ]  # fmt: skip
-    if t.ema is not None:
-        callbacks.append(EMAWeightAveraging(device=pick_device(t.accelerator), decay=t.ema))
+    callbacks += averaging(t)
+    callbacks.append(Stopwatch(run.path / "minutes.json"))
     callbacks.append(last)  # after `best`, whose state it keeps
     part = len(list((run.path / "log").glob("csv-*")))  # each resumption logs beside the last
     strategy = "auto"
@@ -190,14 +193,17 @@ def finish(
     result = validate(embeddings, split, config)
     with written_whole(run.validation) as path:
         path.write_text(json.dumps(result.summary(), indent=2) + "\n")
+    result.asked.save(run.path / ASKED)
+    if result.reliability is not None:
+        draw_reliability(result.reliability, run.path / "reliability.png")
     counts = catalog.counts()
     kept = [
         row for row, name in enumerate(catalog.identities)
         if name is not None and counts[name] >= config.data.min_photos
     ]  # fmt: skip
-    Identifier.of(config, learner.net, embeddings.take(np.array(kept)), result.threshold).save(
-        run.identifier
-    )
+    Identifier.of(
+        config, learner.net, embeddings.take(np.array(kept)), result.threshold, result.calibration
+    ).save(run.identifier)
     return result
 
 

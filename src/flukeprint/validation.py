@@ -1,22 +1,39 @@
 """How good a network is on its fold: embeddings and a split enter, figures with intervals leave.
 
-The threshold is fitted on one half of the queries and everything is reported on
-the other; no individual stands on both.  A closed set has no threshold, so all of its
-queries report, unless early stopping has chosen the weights on one half.
+The threshold is chosen on one half of the queries and everything is reported on
+the other; no individual stands on both.  Where nothing is chosen (a closed set, a given
+threshold) all queries report, unless early stopping has chosen the weights on one half.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from flukeprint.asked import Asked
 from flukeprint.catalog import Catalog
-from flukeprint.config import Config
+from flukeprint.config import Config, FalseNew, NewShare
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings, Gallery
 from flukeprint.metrics import Scores, commonest_labels, evaluate, map_at_5
-from flukeprint.ranking import Ranking, fit_threshold, insert_new, rank
+from flukeprint.open_set import (
+    FEWEST,
+    Calibration,
+    Expectation,
+    Reliability,
+    expect,
+    measure_reliability,
+)
+from flukeprint.ranking import (
+    Ranking,
+    fit_threshold,
+    insert_new,
+    rank,
+    threshold_for_false_new,
+    threshold_for_share,
+)
 from flukeprint.splits import Split, halves
 
 TOP = 5
@@ -24,26 +41,48 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Validation:
-    """The fold's figures; `ranking` answers the reporting queries, whose places are `report`."""
+    """The fold's figures; `ranking` answers the reporting queries, whose places are `report`.
+
+    expectation: at the threshold, None without one.  reliability: of the probabilities that
+    queries of other individuals gave the reporting ones; calibration: fitted on all queries, to
+    be kept.  Both are None when the queries are too few.
+    """
 
     scores: Scores
     threshold: float | None
     fitted_on: int  # queries that fitted the threshold or chose the weights
     ranking: Ranking
     report: npt.NDArray[np.int64]
+    expectation: Expectation | None
+    calibration: Calibration | None
+    reliability: Reliability | None
+    asked: Asked
 
     def summary(self) -> dict[str, Any]:
-        """Numbers alone, for JSON."""
+        """Numbers alone, for JSON; `lines` is what people should read besides `text`."""
         return {
             "text": self.text(),
+            "lines": self.lines(),
             **asdict(self.scores),
             "threshold": self.threshold,
             "fitted_on": self.fitted_on,
+            "expectation": None if self.expectation is None else asdict(self.expectation),
+            "reliability": None if self.reliability is None else asdict(self.reliability),
         }
 
     def text(self) -> str:
         """One line for people."""
         return self.scores.text()
+
+    def lines(self) -> list[str]:
+        """What to expect of the threshold and of the probabilities."""
+        lines = [] if self.expectation is None else self.expectation.text().splitlines()
+        if self.reliability is None:
+            return [
+                *lines,
+                f"no probabilities: each half of the queries needs {FEWEST} of known animals",
+            ]
+        return [*lines, self.reliability.text()]
 
 
 def validate(embeddings: Embeddings, split: Split, config: Config) -> Validation:
@@ -52,45 +91,54 @@ def validate(embeddings: Embeddings, split: Split, config: Config) -> Validation
     Args:
         embeddings: of the whole catalogue that `split` has the rows of.
     """
-    fit, report = _sides(embeddings.identities, split, config)
-    ranking = _answer(embeddings, split)
-    threshold = _threshold(ranking, split, fit, config)
-    if threshold is not None:
-        ranking = insert_new(ranking, threshold)
-    answers = [split.answers[i] for i in report]
+    individuals = _individuals(embeddings.identities, split)
+    return judge(Asked(_answer(embeddings, split), split.answers, individuals), config)
+
+
+def judge(asked: Asked, config: Config) -> Validation:
+    """Choose the threshold that `config` wishes on one half of the queries, measure on the other.
+
+    Raises:
+        FlukeprintError: the queries are too few for that.
+    """
+    _check_halves(asked.answers, asked.individuals, config)
+    fit, report = _sides(asked.answers, asked.individuals, config)
+    threshold = _threshold(asked.ranking, asked.answers, fit, config)
+    final = asked.ranking if threshold is None else insert_new(asked.ranking, threshold)
+    answers = [asked.answers[i] for i in report]
+    seed = config.split.seed
+    reliability = _reliability(asked, final, fit, report, seed)
     return Validation(
-        scores=evaluate(ranking.take(report), answers, seed=config.split.seed),
+        scores=evaluate(final.take(report), answers, seed=seed),
         threshold=threshold,
         fitted_on=len(fit),
-        ranking=ranking.take(report),
+        ranking=final.take(report),
         report=report,
+        expectation=None
+        if threshold is None
+        else expect(asked.ranking.take(report), answers, threshold, seed=seed),
+        # Kept only where it could be measured.
+        calibration=None if reliability is None else Calibration.fit(asked.ranking, asked.answers),
+        reliability=reliability,
+        asked=asked,
     )
 
 
 def selection_map5(embeddings: Embeddings, split: Split, config: Config) -> float:
     """MAP@5 that early stopping may look at: on the half that does not report."""
-    fit, _ = _sides(embeddings.identities, split, config)
+    fit, _ = _sides(split.answers, _individuals(embeddings.identities, split), config)
     if not len(fit):  # nothing is chosen, the whole fold may be shown
         fit = np.arange(len(split.queries))
     ranking = _answer(embeddings, split)
-    threshold = _threshold(ranking, split, fit, config)
+    threshold = _threshold(ranking, split.answers, fit, config)
     if threshold is not None:
         ranking = insert_new(ranking, threshold)
     return map_at_5(ranking.take(fit).identities, [split.answers[i] for i in fit])
 
 
 def check_fittable(identities: tuple[str | None, ...], split: Split, config: Config) -> None:
-    """Refuse, before anything is trained, a fold on which no threshold can be fitted."""
-    if config.infer.threshold != "fit" or config.data.closed_set:
-        return
-    fit, report = _sides(identities, split, config)
-    for half in (fit, report):
-        if len({split.answers[i] is None for i in half}) < 2:
-            raise FlukeprintError(
-                f"the {len(split.queries)} queries of fold {config.split.fold} are too few to fit "
-                "a threshold on one half and measure it on the other: lower split.folds, raise "
-                "split.unseen_share, set data.closed_set=true or give infer.threshold"
-            )
+    """Refuse, before anything is trained, a fold on which the threshold cannot be chosen."""
+    _check_halves(split.answers, _individuals(identities, split), config)
 
 
 def commonest_baseline(catalog: Catalog, split: Split, config: Config) -> Scores:
@@ -101,7 +149,7 @@ def commonest_baseline(catalog: Catalog, split: Split, config: Config) -> Scores
         name for name, is_query in zip(catalog.identities, asked, strict=True) if not is_query
     ]
     answer = commonest_labels(labels, with_new=with_new)
-    _, report = _sides(catalog.identities, split, config)
+    _, report = _sides(split.answers, _individuals(catalog.identities, split), config)
     names = tuple(catalog.images[split.queries[i]] for i in report)
     q = len(report)
     same = Ranking(
@@ -120,25 +168,88 @@ def _answer(embeddings: Embeddings, split: Split) -> Ranking:
     return rank(gallery.search_identities(queries, TOP), queries.images, threshold=None, top=TOP)
 
 
+def _individuals(identities: tuple[str | None, ...], split: Split) -> tuple[str | None, ...]:
+    return tuple(identities[row] for row in split.queries)
+
+
+def _chosen(config: Config) -> bool:
+    """Whether queries choose the threshold."""
+    wish = config.infer.threshold
+    if wish == "best_map5":
+        return not config.data.closed_set
+    return isinstance(wish, NewShare | FalseNew)
+
+
 def _sides(
-    identities: tuple[str | None, ...], split: Split, config: Config
+    answers: Sequence[str | None], individuals: Sequence[str | None], config: Config
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Places of the queries that fit, and of those that report."""
-    every = np.arange(len(split.queries))
-    nothing_fitted = config.data.closed_set or config.infer.threshold != "fit"
-    if nothing_fitted and config.train.patience is None:
+    every = np.arange(len(answers))
+    if not _chosen(config) and config.train.patience is None:
         return every[:0], every
-    true = [identities[row] for row in split.queries]
-    fits = halves(split.answers, true, config.split.seed)
+    fits = halves(answers, individuals, config.split.seed)
     return every[fits], every[~fits]
 
 
+def _check_halves(
+    answers: Sequence[str | None], individuals: Sequence[str | None], config: Config
+) -> None:
+    if not _chosen(config):
+        return
+    wish = config.infer.threshold
+    for half in _sides(answers, individuals, config):
+        kinds = {answers[i] is None for i in half}
+        if wish == "best_map5":
+            enough = len(kinds) == 2
+        else:  # a share needs any queries, a false-new rate some of known individuals
+            enough = False in kinds or (isinstance(wish, NewShare) and bool(kinds))
+        if not enough:
+            raise FlukeprintError(
+                f"the {len(answers)} queries of fold {config.split.fold} are too few to fit "
+                "a threshold on one half and measure it on the other: lower split.folds, raise "
+                "split.unseen_share, set data.closed_set=true or give infer.threshold as a number"
+            )
+
+
 def _threshold(
-    ranking: Ranking, split: Split, fit: npt.NDArray[np.int64], config: Config
+    ranking: Ranking,
+    answers: Sequence[str | None],
+    fit: npt.NDArray[np.int64],
+    config: Config,
 ) -> float | None:
     wish = config.infer.threshold
-    if wish == "none" or (wish == "fit" and config.data.closed_set):
+    if wish == "none" or (wish == "best_map5" and config.data.closed_set):
         return None
-    if wish == "fit":
-        return fit_threshold(ranking.take(fit), [split.answers[i] for i in fit])
-    return float(wish)
+    if isinstance(wish, float):
+        return wish
+    right = [answers[i] for i in fit]
+    if isinstance(wish, NewShare):
+        return threshold_for_share(ranking.best_known[fit], wish.share)
+    if isinstance(wish, FalseNew):
+        is_new = [answer is None for answer in right]
+        return threshold_for_false_new(ranking.best_known[fit], is_new, wish.false_new)
+    return fit_threshold(ranking.take(fit), right)
+
+
+def _reliability(
+    asked: Asked,
+    final: Ranking,
+    fit: npt.NDArray[np.int64],
+    report: npt.NDArray[np.int64],
+    seed: int,
+) -> Reliability | None:
+    """Of probabilities for the reporting queries, each foretold from other individuals alone."""
+    if len(fit):
+        turns = [(fit, report)]
+    else:  # all report: each half foretells the other
+        side = halves(asked.answers, asked.individuals, seed)
+        one, other = np.flatnonzero(side), np.flatnonzero(~side)
+        turns = [(one, other), (other, one)]
+    probabilities = np.full(len(final), np.nan)
+    for learn, tell in turns:
+        calibration = Calibration.fit(asked.ranking.take(learn), [asked.answers[i] for i in learn])
+        if calibration is None:
+            return None
+        probabilities[tell] = calibration.probabilities(final.take(tell))
+    right = np.array([final.identities[i][0] == asked.answers[i] for i in report])
+    return measure_reliability(probabilities[report], right, seed=seed)

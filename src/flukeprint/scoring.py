@@ -1,0 +1,316 @@
+"""Scoring.  Queries, a gallery and rules enter, the nearest identities of each query leave.
+
+The rules of `RankConfig` in this order, with the range of the scores after each:
+
+    whiten, augment_gallery, expand    better vectors; cosines stay in [-1, 1]
+    hubness                            cos - (r(x) + r(y)) / 2, in [-2, 2]; mostly near 0
+    reciprocal                         (1 - w) score + w J, J in [0, 1] the common neighbours
+    other_view                         less by at most `other_view`
+    boost                              whatever it adds, photo by photo
+    identity                           max and mean stay in the range of the photos
+    head                               (1 - w) score + w cosine with the class center
+
+All off, the answer is `Gallery.search_identities`, to the bit.  No rule lets a query's
+answer depend on the other queries.  A threshold holds for the rules it was fitted with.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from flukeprint.config import RankConfig
+from flukeprint.errors import FlukeprintError
+from flukeprint.gallery import Embeddings, Floats, Gallery, IdentityMatches, Ints
+from flukeprint.metrics import map_at_5
+from flukeprint.ranking import rank
+from flukeprint.reciprocal import Reciprocal
+from flukeprint.reranking import (
+    augmented_gallery,
+    blocks,
+    cosines,
+    csls,
+    expanded,
+    fit_whitening,
+    hubs_of,
+    keys_of,
+    largest,
+    mean_direction,
+    neighbours,
+    rows_of,
+    sortable,
+    trimmed,
+)
+from flukeprint.views import view_numbers
+
+# Tried by `fit_other_view`, ascending.
+OTHER_VIEW_GRID = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+
+
+class Boost(Protocol):
+    """Changes the scores of photos, for example by local features."""
+
+    def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
+        """(b,) rows of the queries, (b, n) scores of the gallery's photos -> (b, n)."""
+
+
+def search(
+    queries: Embeddings,
+    gallery: Gallery,
+    rules: RankConfig,
+    *,
+    top: int,
+    centers: Embeddings | None = None,
+    boost: Boost | None = None,
+    other_view: float | None = None,
+) -> IdentityMatches:
+    """One search; for several in one gallery keep a `Scorer`, which says what enters."""
+    return Scorer(gallery, rules, centers).search(queries, top, boost=boost, other_view=other_view)
+
+
+class Scorer:
+    """A gallery prepared for its rules: what does not depend on the queries is made once."""
+
+    def __init__(
+        self, gallery: Gallery, rules: RankConfig, centers: Embeddings | None = None
+    ) -> None:
+        """
+        Args:
+            gallery: of n photos.
+            rules: their `local` section is the business of `boost`.
+            centers: (m, d) class centers as the network's head has them, `identities` naming the
+                classes, several rows of a class allowed.  Looked at only if rules.head is not 0;
+                classes that the gallery lacks are left out.
+
+        Raises:
+            FlukeprintError: rules.head without centers, centers of another network, or a
+                gallery that cannot be whitened.
+        """
+        self.gallery, self.rules = gallery, rules
+        self._labels: Ints = np.searchsorted(gallery.vocabulary, gallery.identities)
+        self._order = np.argsort(self._labels, kind="stable")  # an identity's photos together
+        self._starts = np.searchsorted(
+            self._labels[self._order], np.arange(len(gallery.vocabulary))
+        )
+        self._sizes = np.bincount(self._labels)
+        self._centers, self._center_labels = self._known_centers(centers)
+        vectors = gallery.embeddings.vectors
+        self._whitening = fit_whitening(vectors, rules.whiten) if rules.whiten else None
+        if self._whitening:
+            vectors = self._whitening(vectors)
+        if rules.augment_gallery:
+            vectors = augmented_gallery(vectors, rules.augment_gallery, rules.alpha)
+        self._vectors = vectors
+        self._hubs = None
+        if rules.hubness:
+            self._hubs = hubs_of(neighbours(vectors, rules.hubness, labels=self._labels))
+        self._reciprocal = (
+            Reciprocal(vectors, rules.reciprocal, self._hubs)
+            if rules.reciprocal and rules.reciprocal_weight
+            else None
+        )
+        if rules.identity == "prototype":
+            photos = np.split(self._order, self._starts[1:])
+            kept = [rows[trimmed(vectors[rows])] for rows in photos]
+            self._prototypes = np.stack([mean_direction(vectors[rows]) for rows in kept])
+            self._kept, self._kept_sizes = np.concatenate(kept), np.array([len(k) for k in kept])
+
+    def search(
+        self,
+        queries: Embeddings,
+        top: int,
+        *,
+        boost: Boost | None = None,
+        other_view: float | None = None,
+    ) -> IdentityMatches:
+        """The `top` best identities of every query (or all, if fewer), best first.
+
+        Args:
+            queries: (q, d), embedded by the gallery's network.
+            boost: called with blocks of queries.
+            other_view: taken from the score of photos whose view is known and differs from the
+                query's; without it the number of rules.other_view.
+
+        Returns:
+            Scores with the photo that speaks for each identity: its best one, whatever
+            rules.identity says.  Equal scores by ascending row of that photo.
+
+        Raises:
+            FlukeprintError: another network embedded the queries.
+            ValueError: rules.other_view is `fit` and no number is given.
+        """
+        if top < 1:
+            raise ValueError(f"at least one identity must be asked for, not {top}")
+        self._check_network(queries, "queries")
+        if other_view is None:
+            if self.rules.other_view == "fit":
+                raise ValueError("other_view is to be fitted: hand over what fit_other_view chose")
+            other_view = self.rules.other_view
+        if boost is None and other_view == 0 and self._plain():
+            return self.gallery.search_identities(queries, top)
+        keep = min(top, len(self.gallery.vocabulary))
+        scores = np.empty((len(queries), keep), dtype=np.float32)
+        rows = np.empty((len(queries), keep), dtype=np.int64)
+        mine, theirs = view_numbers(queries.views, self.gallery.embeddings.views)
+        for block in blocks(len(queries), len(self.gallery)):
+            raw = queries.vectors[block]
+            vectors = self._improved(raw)
+            plain = cosines(vectors, self._vectors)
+            photos = self._related(vectors, plain)
+            if other_view and mine is not None and theirs is not None:
+                differ = (mine[block, None] != theirs) & (mine[block, None] >= 0) & (theirs >= 0)
+                photos = photos - np.float32(other_view) * differ.astype(np.float32)
+            if boost is not None:
+                photos = _boosted(boost, np.arange(block.start, block.stop), photos)
+            best = self._best(photos)
+            names = self._blended(raw, self._of_identities(vectors, plain, photos, best))
+            keys = np.sort(keys_of(names, best), axis=1)[:, ::-1][:, :keep]
+            rows[block] = rows_of(keys)
+            scores[block] = np.take_along_axis(names, self._labels[rows[block]], axis=1)
+        return IdentityMatches(scores, self._labels[rows], rows, self.gallery.vocabulary)
+
+    def _plain(self) -> bool:
+        """Whether no rule changes anything; other_view is the caller's to look at."""
+        rules = self.rules
+        asked = (rules.head, rules.whiten, rules.expand, rules.augment_gallery, rules.hubness)
+        return rules.identity == "max" and not any(asked) and self._reciprocal is None
+
+    def _check_network(self, others: Embeddings, what: str) -> None:
+        mine = self.gallery.embeddings
+        if others.stamp != mine.stamp:
+            raise FlukeprintError(
+                f"embeddings of two networks do not compare: {mine.stamp} made the gallery, "
+                f"{others.stamp} the {what}; embed both with one network"
+            )
+        if others.vectors.shape[1] != mine.vectors.shape[1]:
+            raise ValueError(f"the gallery and the {what} differ in dimension")
+
+    def _known_centers(self, centers: Embeddings | None) -> tuple[Floats, Ints]:
+        """(m, d) centers of identities in the gallery, by ascending label, and their labels."""
+        if not self.rules.head:
+            return self.gallery.embeddings.vectors[:0], self._labels[:0]
+        if centers is None:
+            raise FlukeprintError(
+                f"rank.head={self.rules.head} needs the class centers, and this network comes "
+                "without; train it with a loss that has them or set rank.head=0"
+            )
+        self._check_network(centers, "class centers")
+        number = {name: label for label, name in enumerate(self.gallery.vocabulary)}
+        labels = np.array([number.get(name or "", -1) for name in centers.identities], np.int64)
+        rows = np.argsort(labels, kind="stable")[np.count_nonzero(labels < 0) :]
+        return centers.vectors[rows], labels[rows]
+
+    def _improved(self, vectors: Floats) -> Floats:
+        if self._whitening:
+            vectors = self._whitening(vectors)
+        if self.rules.expand:
+            near = largest(cosines(vectors, self._vectors), self.rules.expand)
+            vectors = expanded(vectors, self._vectors, near, self.rules.alpha)
+        return vectors
+
+    def _related(self, vectors: Floats, scores: Floats) -> Floats:
+        """(b, n) scores after the rules that look at neighbours."""
+        hubs = None
+        if self._hubs is not None:
+            hubs = hubs_of(largest(scores, self.rules.hubness))
+            scores = csls(scores, hubs, self._hubs)
+        if self._reciprocal is not None:
+            weight = np.float32(self.rules.reciprocal_weight)
+            near = largest(scores, self.rules.reciprocal)
+            common = self._reciprocal.common(vectors, near, hubs)
+            scores = (1 - weight) * scores + weight * common
+        return scores
+
+    def _best(self, photos: Floats) -> Ints:
+        """(b, n) -> (b, c) each identity's best photo, the lowest row of equal ones."""
+        keys = keys_of(photos[:, self._order], self._order)
+        return rows_of(np.maximum.reduceat(keys, self._starts, axis=1))
+
+    def _of_identities(self, vectors: Floats, plain: Floats, photos: Floats, best: Ints) -> Floats:
+        """(b, c) scores of the identities from the scores of their photos."""
+        if self.rules.identity == "mean":
+            return self._mean_of_best(photos)
+        if self.rules.identity == "max":
+            return np.take_along_axis(photos, best, axis=1)
+        scores = cosines(vectors, self._prototypes)
+        if photos is plain:
+            return scores
+        # A prototype has no photo-wise scores: it takes the mean change of its own photos'.
+        change = (photos - plain)[:, self._kept].astype(np.float64)
+        starts = np.cumsum(self._kept_sizes) - self._kept_sizes
+        means = np.add.reduceat(change, starts, axis=1) / self._kept_sizes
+        return np.asarray(scores + means, dtype=np.float32)
+
+    def _mean_of_best(self, photos: Floats) -> Floats:
+        # One sort: by identity, then by descending score.
+        order = np.argsort((self._labels << 32) - sortable(photos), axis=1)
+        sizes = np.minimum(self._sizes, self.rules.best)
+        place = np.arange(len(self._labels)) - np.repeat(self._starts, self._sizes)
+        kept = place < np.repeat(sizes, self._sizes)
+        scores = np.take_along_axis(photos, order, axis=1).astype(np.float64)
+        sums = np.add.reduceat(np.where(kept, scores, 0), self._starts, axis=1)
+        return np.asarray(sums / sizes, dtype=np.float32)
+
+    def _blended(self, raw: Floats, scores: Floats) -> Floats:
+        """With the nearest center of each identity; both as the network made them.
+
+        A center is mostly less near than the nearest of several photos.  So an identity without
+        one (enrolled after training) has its gallery score alone, moved as the query's scores
+        of the others are on average; unmoved it would be favoured over them.
+        """
+        if not len(self._centers):
+            return scores
+        starts = np.flatnonzero(np.diff(self._center_labels, prepend=-1))
+        near = np.maximum.reduceat(cosines(raw, self._centers), starts, axis=1)
+        trained = self._center_labels[starts]
+        moved = (near - scores[:, trained]).mean(axis=1, dtype=np.float64, keepdims=True)
+        heads = scores + moved
+        heads[:, trained] = near
+        weight = self.rules.head
+        return np.asarray((1 - weight) * scores + weight * heads, dtype=np.float32)
+
+
+def _boosted(boost: Boost, rows: Ints, scores: Floats) -> Floats:
+    changed = np.asarray(boost(rows, scores), dtype=np.float32)
+    if changed.shape != scores.shape:
+        raise ValueError(f"a boost of {scores.shape} scores returned {changed.shape}")
+    return changed
+
+
+def fit_other_view(
+    queries: Embeddings,
+    gallery: Gallery,
+    answers: Sequence[str | None],
+    rules: RankConfig,
+    *,
+    centers: Embeddings | None = None,
+    boost: Boost | None = None,
+) -> float:
+    """The `other_view` of OTHER_VIEW_GRID with the best MAP@5, of equal ones the smallest.
+
+    answers: (q) right identities; queries without one (new individuals) are left out.
+    0 where no view of a query or of a photo is known, or no query has an answer.
+    Report what it is worth on other queries than these.
+    """
+    if len(answers) != len(queries):
+        raise ValueError(f"{len(answers)} answers for {len(queries)} queries")
+    known = np.array([row for row, answer in enumerate(answers) if answer is not None], np.int64)
+    seen = [set(views or ()) - {None} for views in (queries.views, gallery.embeddings.views)]
+    if not len(known) or not all(seen):
+        return 0.0
+    asked, truth = queries.take(known), [answers[row] for row in known]
+    scorer = Scorer(gallery, rules, centers)
+
+    def of_known(query_rows: Ints, scores: Floats) -> Floats:
+        assert boost is not None
+        return boost(known[query_rows], scores)
+
+    best, chosen = -1.0, 0.0
+    for value in OTHER_VIEW_GRID:
+        matches = scorer.search(
+            asked, 5, boost=of_known if boost is not None else None, other_view=value
+        )
+        quality = map_at_5(rank(matches, asked.images, threshold=None).identities, truth)
+        if quality > best + 1e-12:
+            best, chosen = quality, value
+    return chosen
