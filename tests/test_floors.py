@@ -29,7 +29,7 @@ FLOORS: dict[str, set[str]] = {
         "learned_matching",
     },
     "acts": {
-        "training", "learner", "runs", "validation", "identify", "inference", "report",
+        "training", "learner", "runs", "answering", "validation", "identify", "inference", "report",
         "crossvalidation", "stopwatch", "distillation", "pseudo_labels",
     },
     "doors": {"cli", "demo", "__main__"},

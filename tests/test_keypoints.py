@@ -113,6 +113,22 @@ def test_photographs_of_nothing_and_of_a_few_pixels(photo: Pixels):
         assert len(found) == 0
 
 
+def test_upright_keypoints_are_one_a_place_and_see_a_turned_photograph_as_another():
+    config = LocalConfig(side=160, keypoints=1000, upright=True)
+    found, turning = extract(textured(0), config), extract(textured(0), LocalConfig(side=160))
+    assert 50 < len(found) < len(turning)
+    places = {tuple(point) for point in turning.points.tolist()}
+    assert places >= {tuple(point) for point in found.points.tolist()}
+    # A photo turned by half a turn has the same places with other descriptors.
+    turned = extract(np.ascontiguousarray(textured(0)[::-1, ::-1]), config)
+    there = np.array([159, 119]) - turned.points
+    gaps = np.linalg.norm(found.points[:, None] - there[None], axis=2)
+    near = gaps.min(axis=1) < 1.5
+    assert near.mean() > 0.8
+    unlike = found.descriptors.astype(float) - turned.descriptors[gaps.argmin(axis=1)]
+    assert np.median(np.linalg.norm(unlike[near], axis=1) / 255) > 0.4
+
+
 def test_extraction_is_deterministic():
     assert same(extract(textured(4), CONFIG), extract(textured(4), CONFIG))
 
@@ -129,7 +145,12 @@ def test_wrong_arrays_are_refused():
 
 def test_the_digest_changes_with_what_extraction_depends_on_alone():
     digest = extraction_digest(CONFIG)
-    for change in ({"side": 200}, {"keypoints": 50}, {"matcher": "lightglue"}):
+    for change in (
+        {"side": 200},
+        {"keypoints": 50},
+        {"matcher": "lightglue"},
+        {"upright": True},
+    ):
         assert extraction_digest(CONFIG.model_copy(update=change)) != digest
     for change in ({"ratio": 0.5}, {"reach": 0.5}, {"candidates": 9}):
         assert extraction_digest(CONFIG.model_copy(update=change)) == digest

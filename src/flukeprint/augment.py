@@ -25,9 +25,9 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def build_augment(config: ImageConfig) -> A.Compose:
-    """The training pipeline of `config.augment` (0..1); pixels of config.height x config.width leave.
+    """The training pipeline of `config.augment` (0..1): config.height x config.width leave.
 
-    Those that enter are `config.reserve` times as large.  A random part of at least `config.crop`
+    Pixels that enter are `config.reserve` times as large.  A random part of at least `config.crop`
     of their area, at most a third off their aspect ratio, is enlarged or shrunk to the size.
 
     Use it through `augmented`: Albumentations' own `set_random_seed` starts every transform
@@ -43,7 +43,10 @@ def build_augment(config: ImageConfig) -> A.Compose:
         aspect = config.width / config.height
         frame = [
             A.RandomResizedCrop(
-                size, scale=(config.crop, 1), ratio=(aspect * 3 / 4, aspect * 4 / 3), area_for_downscale="image"
+                size,
+                scale=(config.crop, 1),
+                ratio=(aspect * 3 / 4, aspect * 4 / 3),
+                area_for_downscale="image",
             )
         ]
     elif config.reserve > 1:

@@ -185,6 +185,7 @@ class LocalConfig(Section):
     matcher: Literal["sift", "lightglue"] = "sift"
     side: int = Field(320, ge=64)  # px, long side of the photo in which keypoints are sought
     keypoints: int = Field(600, ge=16)  # at most, of a photo
+    upright: bool = False  # sift: the animals are never turned, so a keypoint has no direction
     ratio: float = Field(0.75, gt=0, le=1)  # nearest against second nearest descriptor
     reach: float = Field(0.025, gt=0, le=1)  # share of `side` that a match may miss its place by
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from flukeprint.answering import gather
 from flukeprint.breakdown import Answered, by_size, by_view, measure
 from flukeprint.catalog import Catalog
 from flukeprint.comparison import Comparison, Judged, compare_answers
@@ -20,7 +21,7 @@ from flukeprint.gallery import Embeddings
 from flukeprint.identify import Identifier
 from flukeprint.readers import read_labelled
 from flukeprint.results import Row, add_row, named_rows, read_rows
-from flukeprint.runs import Run
+from flukeprint.runs import CENTERS, Run
 from flukeprint.splits import Split
 from flukeprint.training import split_of, train
 from flukeprint.validation import Validation, validate
@@ -179,7 +180,7 @@ def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> Answ
     embeddings = Embeddings.load(run.path / "embeddings.npz")
     if embeddings.images != catalog.images:
         raise FlukeprintError(f"{run.path}: its embeddings are of other photographs; train again")
-    result = _validated(embeddings, split, config)
+    result = _validated(run, embeddings, catalog, split, config)
     rows = split.queries[result.report]
     views = catalog.views or (None,) * len(catalog)
     return Answered.of(
@@ -230,9 +231,14 @@ def _queries(path: Path) -> Answered:
     return Answered.load(path)
 
 
-def _validated(embeddings: Embeddings, split: Split, config: Config) -> Validation:
+def _validated(
+    run: Run, embeddings: Embeddings, catalog: Catalog, split: Split, config: Config
+) -> Validation:
     """The only place where a finished run is judged."""
-    return validate(embeddings, split, config)
+    file = run.path / CENTERS
+    centers = Embeddings.load(file) if config.rank.head and file.is_file() else None
+    evidence = gather(embeddings, catalog, config.image, config.rank, progress="keypoints")
+    return validate(evidence, split, config, centers=centers, progress="matching keypoints")[0]
 
 
 def _fold(config: Config, fold: int, further_seed: int) -> Config:

@@ -5,6 +5,8 @@ One folder, no pickles:
     identifier.json       configuration of network and photographs, threshold, calibration, digest
     network.safetensors   the network's tensors
     gallery.npz           the gallery's embeddings, stamped with the network's digest
+    keypoints.npz         the gallery's keypoints, where the ranking rules match them
+    centers.npz           the classes of the network's head, where the ranking rules look at them
 """
 
 import json
@@ -19,19 +21,22 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from flukeprint.answering import Desk, Evidence, Method, gather
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config, ImageConfig, ModelConfig, Section
 from flukeprint.doctor import check_readable
 from flukeprint.embedding import embed, network_digest
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import folder_written_whole
-from flukeprint.gallery import Embeddings, Gallery
+from flukeprint.gallery import Embeddings
+from flukeprint.keypoint_store import KeypointStore
 from flukeprint.metrics import Values
 from flukeprint.model import FlukeNet, empty_model
 from flukeprint.open_set import Calibration
-from flukeprint.ranking import Ranking, rank
+from flukeprint.ranking import Ranking, insert_new
 
 FORMAT = 2
+KEYPOINTS, CENTERS = "keypoints.npz", "centers.npz"
 
 
 class Card(Section):
@@ -42,9 +47,11 @@ class Card(Section):
     model: ModelConfig
     image: ImageConfig
     mirror: bool
+    zooms: tuple[float, ...]
     threshold: float | None
     new_label: str
     stamp: str
+    method: Method = Method()  # how similarities become answers
     calibration: Calibration | None = None  # None: too few queries to fit one
 
 
@@ -55,6 +62,8 @@ class Identifier:
     card: Card
     net: FlukeNet
     gallery: Embeddings
+    keypoints: KeypointStore | None = None
+    centers: Embeddings | None = None
 
     def __post_init__(self) -> None:
         if self.gallery.stamp != self.card.stamp:
@@ -68,11 +77,14 @@ class Identifier:
         cls,
         config: Config,
         net: FlukeNet,
-        gallery: Embeddings,
+        gallery: Evidence,
         threshold: float | None,
         calibration: Calibration | None = None,
+        *,
+        method: Method | None = None,
+        centers: Embeddings | None = None,
     ) -> "Identifier":
-        """An identifier of a trained network; `gallery` must be embedded by it."""
+        """An identifier of a trained network; `gallery` and `centers` must be of it."""
         return cls(
             Card(
                 format=FORMAT,
@@ -80,13 +92,17 @@ class Identifier:
                 model=config.model,
                 image=config.image,
                 mirror=config.infer.mirror,
+                zooms=config.infer.zooms,
                 threshold=threshold,
                 new_label=config.data.new_label,
-                stamp=network_digest(net, config.image, config.infer.mirror),
+                stamp=network_digest(net, config.image, config.infer.mirror, config.infer.zooms),
+                method=method or Method(),
                 calibration=calibration,
             ),
             net.eval(),
-            gallery,
+            gallery.embeddings,
+            gallery.keypoints,
+            centers if config.rank.head else None,
         )
 
     @property
@@ -105,7 +121,24 @@ class Identifier:
         Raises:
             FlukeprintError: a photograph that cannot be read.
         """
-        return self.rank(self.embed(photos), top=top)
+        return self.rank(self.examine(photos), top=top)
+
+    def examine(
+        self,
+        photos: Catalog | Sequence[Path | str | npt.NDArray[np.uint8]],
+        *,
+        batch_size: int = 64,
+        workers: int = 0,
+        progress: bool = False,
+    ) -> Evidence:
+        """Embeddings of photographs and, where the ranking rules match them, keypoints."""
+        catalog, image = self._catalog_of(photos)
+        embeddings = self.embed(
+            catalog, batch_size=batch_size, workers=workers,
+            progress="photographs" if progress else None,
+        )  # fmt: skip
+        rules = self.card.method.rules
+        return gather(embeddings, catalog, image, rules, progress="keypoints" if progress else None)
 
     def embed(
         self,
@@ -116,25 +149,35 @@ class Identifier:
         progress: str | None = None,
     ) -> Embeddings:
         """Unit embeddings of photographs, stamped with the network's digest."""
-        # A photo that is asked for once is not worth a place in the cache.
-        catalog, image = (
-            (photos, self.card.image)
-            if isinstance(photos, Catalog)
-            else (_catalog_of(photos), self.card.image.model_copy(update={"cache": None}))
-        )
+        catalog, image = self._catalog_of(photos)
         return embed(
             self.net, catalog, image, stamp=self.card.stamp, mirror=self.card.mirror,
+            zooms=self.card.zooms,
             batch_size=batch_size, workers=workers, progress=progress,
         )  # fmt: skip
 
-    def rank(self, queries: Embeddings, *, top: int = 5) -> Ranking:
-        """The answers to embedded photographs.
+    def _catalog_of(
+        self, photos: Catalog | Sequence[Path | str | npt.NDArray[np.uint8]]
+    ) -> tuple[Catalog, ImageConfig]:
+        if isinstance(photos, Catalog):
+            return photos, self.card.image
+        # A photo that is asked for once is not worth a place in the cache.
+        return _catalog_of(photos), self.card.image.model_copy(update={"cache": None})
+
+    def rank(self, queries: Evidence, *, top: int = 5, progress: bool = False) -> Ranking:
+        """The answers to photographs that `examine` has seen.
 
         Raises:
             FlukeprintError: the queries were embedded by another network.
         """
-        found = Gallery(self.gallery).search_identities(queries, top=top)
-        return rank(found, queries.images, threshold=self.card.threshold, top=top)
+        method = self.card.method
+        desk = Desk(
+            Evidence(self.gallery, self.keypoints), queries, method.rules, centers=self.centers,
+            progress="matching keypoints" if progress else None,
+        )  # fmt: skip
+        ranking = desk.answer(method, top=top)
+        threshold = self.card.threshold
+        return ranking if threshold is None else insert_new(ranking, threshold)
 
     def probabilities(self, ranking: Ranking) -> Values | None:
         """(q,) probability that each first answer is right; None where too few queries foretold it.
@@ -158,7 +201,8 @@ class Identifier:
             raise FlukeprintError(f"{identity!r} is no name for an individual")
         if not photos:
             raise FlukeprintError(f"no photograph of {name} was given")
-        fresh = self.embed(photos)
+        examined = self.examine(photos)
+        fresh = examined.embeddings
         taken = set(self.gallery.images)
         images = [_free_name(image, taken) for image in fresh.images]
         for image, vector in zip(images, fresh.vectors, strict=True):
@@ -179,7 +223,10 @@ class Identifier:
             views=views,
             stamp=self.card.stamp,
         )
-        return replace(self, gallery=grown)
+        keypoints = self.keypoints
+        if keypoints is not None and examined.keypoints is not None:
+            keypoints = KeypointStore.concatenate([keypoints, examined.keypoints])
+        return replace(self, gallery=grown, keypoints=keypoints)
 
     def with_threshold(self, threshold: float | None) -> "Identifier":
         """The same, deciding at another similarity."""
@@ -194,6 +241,10 @@ class Identifier:
             except SafetensorError as error:
                 raise OSError(str(error)) from None
             self.gallery.save(folder / "gallery.npz")
+            if self.keypoints is not None:
+                self.keypoints.save(folder / KEYPOINTS)
+            if self.centers is not None:
+                self.centers.save(folder / CENTERS)
             text = json.dumps(self.card.model_dump(mode="json"), indent=2)
             (folder / "identifier.json").write_text(text + "\n")
 
@@ -221,13 +272,20 @@ class Identifier:
                 f"that identifier.json names: {len(wrong)} tensors differ ({listed(wrong, 3)})"
             )
         net.load_state_dict(state)
-        stamp = network_digest(net, card.image, card.mirror)
+        stamp = network_digest(net, card.image, card.mirror, card.zooms)
         if stamp != card.stamp:
             raise FlukeprintError(
                 f"{folder}: the network's digest is {stamp}, identifier.json says {card.stamp}; "
                 "its files do not belong together"
             )
-        return cls(card, net.eval(), Embeddings.load(folder / "gallery.npz"))
+        rules = card.method.rules
+        return cls(
+            card,
+            net.eval(),
+            Embeddings.load(folder / "gallery.npz"),
+            KeypointStore.load(folder / KEYPOINTS) if rules.local.candidates else None,
+            Embeddings.load(folder / CENTERS) if rules.head else None,
+        )
 
 
 def _read_card(folder: Path) -> Card:

@@ -45,14 +45,11 @@ def infer(config: Config, run: Run) -> Answers:
     asked = test.images
     test = check_readable(test, config.data.skip_unreadable)
     identifier.net.to(pick_device(config.train.accelerator))
-    queries = identifier.embed(
-        test,
-        batch_size=config.infer.batch_size,
-        workers=config.train.workers,
-        progress="test photographs",
+    queries = identifier.examine(
+        test, batch_size=config.infer.batch_size, workers=config.train.workers, progress=True
     )
-    queries.save(run.path / "test.npz")
-    ranking = identifier.rank(queries)
+    queries.embeddings.save(run.path / "test.npz")
+    ranking = identifier.rank(queries, progress=True)
     wish = config.infer.threshold
     if isinstance(wish, NewShare):
         threshold, how = _share_threshold(ranking, wish, config)
@@ -87,6 +84,8 @@ def _as_asked(
             ("model", config.model, card.model),
             ("image", image, card.image),
             ("infer.mirror", config.infer.mirror, card.mirror),
+            ("infer.zooms", config.infer.zooms, card.zooms),
+            ("rank", config.rank, card.method.rules),
         )
         if here != there
     ]

@@ -81,6 +81,17 @@ class KeypointStore:
         return _packed([self[int(row)] for row in index], self.stamp, kind)
 
     @staticmethod
+    def concatenate(parts: Sequence["KeypointStore"]) -> "KeypointStore":
+        """One after the other.  Raises FlukeprintError for keypoints of other settings."""
+        if len({part.stamp for part in parts}) != 1:
+            raise FlukeprintError(
+                "keypoints found with different settings of rank.local do not compare; "
+                "find all with one"
+            )
+        found = [part[row] for part in parts for row in range(len(part))]
+        return _packed(found, parts[0].stamp, parts[0].descriptors.dtype.type)
+
+    @staticmethod
     def of(
         catalog: Catalog,
         config: LocalConfig,

@@ -7,7 +7,7 @@ and Zisserman 2012) describes them.  Another `Extractor` may take the place of `
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -75,6 +75,7 @@ def extract(pixels: Pixels, config: LocalConfig) -> Keypoints:
 
     RootSIFT: a descriptor divided by its sum, then the root of each number, so that its length
     is 1 and the Euclidean distance compares histograms (Hellinger).  Kept as round(255 v).
+    `config.upright` leaves out SIFT's turning of a descriptor into the direction of its keypoint.
     """
     grey = resized(
         np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8), config.side
@@ -82,6 +83,8 @@ def extract(pixels: Pixels, config: LocalConfig) -> Keypoints:
     size = (grey.shape[0], grey.shape[1])
     sift = cv2.SIFT.create(nfeatures=config.keypoints, contrastThreshold=CONTRAST)
     found, raw = sift.detectAndCompute(grey, None)
+    if config.upright and found:
+        found, raw = sift.compute(grey, _upright(found))
     if raw is None or not found:
         return empty(size)
     # OpenCV gives more than asked for where strengths tie; a fixed order settles it.
@@ -97,6 +100,14 @@ def extract(pixels: Pixels, config: LocalConfig) -> Keypoints:
     return Keypoints(points[some], root[some], size)
 
 
+def _upright(found: Sequence[cv2.KeyPoint]) -> list[cv2.KeyPoint]:
+    """Each place and size once (SIFT repeats it for every direction), all with direction 0."""
+    once = {(*keypoint.pt, keypoint.size): keypoint for keypoint in found}
+    for keypoint in once.values():
+        keypoint.angle = 0
+    return list(once.values())
+
+
 def empty(size: tuple[int, int], *, matcher: str = "sift") -> Keypoints:
     """No keypoints at all, of a photograph of `size`."""
     return Keypoints(
@@ -106,5 +117,6 @@ def empty(size: tuple[int, int], *, matcher: str = "sift") -> Keypoints:
 
 def extraction_digest(config: LocalConfig) -> str:
     """12 hex digits of all settings that keypoints depend on; those of two do not compare."""
-    text = json.dumps([EXTRACTION_VERSION, config.matcher, config.side, config.keypoints])
+    settings = (config.matcher, config.side, config.keypoints, config.upright)
+    text = json.dumps([EXTRACTION_VERSION, *settings])
     return hashlib.sha256(text.encode()).hexdigest()[:12]

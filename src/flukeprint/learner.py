@@ -23,7 +23,7 @@ from flukeprint.averaging import check_averaging
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config
 from flukeprint.distillation import read_teachers
-from flukeprint.embedding import check_finite
+from flukeprint.embedding import check_finite, mirror_rule
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import written_whole
 from flukeprint.gallery import Embeddings
@@ -246,6 +246,31 @@ class Learner(L.LightningModule):
         optimizer = build_optimizer(self.net, self.losses, train)
         schedule = cosine_schedule(optimizer, train, self.data.steps(self.trainer.world_size))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def class_centers(learner: Learner, stamp: str) -> Embeddings | None:
+    """What the head knows each class by, as embeddings of the kind that `embed` makes.
+
+    None where no loss has a head with cosines, or where the head knows nothing of half of the
+    embedding: photo and mirror stand side by side, but mirrors were not learnt.
+    """
+    centers = learner.losses.centers()
+    rule = mirror_rule(learner.config.image, learner.config.infer.mirror)
+    if centers is None or (rule == "both" and learner.config.image.flip != "new_identity"):
+        return None
+    classes = learner.data.classes
+    vectors = centers[: len(classes)]
+    if rule == "both":
+        vectors = F.normalize(torch.cat([vectors, centers[len(classes) :]], dim=2), dim=2)
+    each = vectors.shape[1]
+    names = [(identity, view, k) for identity, view in classes for k in range(each)]
+    return Embeddings(
+        vectors=vectors.flatten(0, 1).cpu().numpy(),
+        images=tuple(f"center {k} of {identity}" for identity, _, k in names),
+        identities=tuple(identity for identity, _, _ in names),
+        views=tuple(view for _, view, _ in names),
+        stamp=stamp,
+    )
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -238,6 +238,13 @@ class SummedLoss(nn.Module):
                 self.memory.add(embeddings, labels)
         return LossOutput(total, parts)
 
+    def centers(self) -> Tensor | None:
+        """(classes, centers of a class, dim) unit vectors of the first head that has cosines."""
+        for term in self.terms:
+            if isinstance(term, CosineHead):
+                return torch.nn.functional.normalize(term.centers().detach().float(), dim=2)
+        return None
+
     def similarities(self, embeddings: Tensor) -> Tensor | None:
         """(b, dim) -> (b, classes) cosine with each class of the first head that has cosines.
 

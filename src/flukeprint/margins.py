@@ -56,6 +56,10 @@ class CosineHead(ClassLoss):
     def cosine(self, embeddings: Tensor) -> Tensor:
         """(b, dim) -> (b, classes) cosine with each class, without margin or scale."""
 
+    @abstractmethod
+    def centers(self) -> Tensor:
+        """(classes, centers of a class, dim), of any length: `cosine` is that with the nearest."""
+
 
 class MarginHead(CosineHead):
     """Softmax over cosines, the target's changed by a margin; with label smoothing, if any."""
@@ -100,6 +104,10 @@ class FixedMargin(MarginHead):
     def cosine(self, embeddings: Tensor) -> Tensor:
         value: Tensor = self.head.get_cosine(embeddings)
         return value
+
+    def centers(self) -> Tensor:
+        weight: Tensor = self.head.W
+        return weight.t().reshape(self.head.num_classes, -1, len(weight))
 
     def with_margin(self, target: Tensor, labels: Tensor) -> Tensor:
         # SphereFace counts in float64.
@@ -147,6 +155,9 @@ class DynamicMargin(MarginHead):
         cosine = F.normalize(embeddings) @ F.normalize(self.weight).t()
         return cosine.view(len(embeddings), -1, self.sub_centers).amax(2)
 
+    def centers(self) -> Tensor:
+        return self.weight.view(-1, self.sub_centers, self.weight.shape[1])
+
     def with_margin(self, target: Tensor, labels: Tensor) -> Tensor:
         margin = self.margins[labels]
         sine = (1 - target.square()).sqrt()
@@ -178,6 +189,10 @@ class ProxyAnchor(CosineHead):
     def cosine(self, embeddings: Tensor) -> Tensor:
         value: Tensor = self.head.distance(embeddings, self.head.proxies)
         return value
+
+    def centers(self) -> Tensor:
+        proxies: Tensor = self.head.proxies
+        return proxies[:, None]
 
 
 class _MaskedProxyAnchor(pml.ProxyAnchorLoss):  # type: ignore[misc]

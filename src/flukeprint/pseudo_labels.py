@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from flukeprint.answering import gather
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config, DataConfig
 from flukeprint.distillation import other_fold
@@ -55,7 +56,9 @@ def pseudo_label(
     if not file.is_file():
         raise FlukeprintError(f"{file} is missing; identify the test photographs with infer.py")
     identifier = _of_fold(Identifier.load(run.identifier), config)
-    ranking = identifier.rank(Embeddings.load(file))
+    test = check_readable(read_test(config.data), config.data.skip_unreadable)
+    queries = gather(Embeddings.load(file), test, config.image, config.rank)
+    ranking = identifier.rank(queries)
     if probabilities is None:
         probabilities = identifier.probabilities(ranking)
     if probabilities is None:
@@ -170,4 +173,5 @@ def _of_fold(identifier: Identifier, config: Config) -> Identifier:
     )
     known = set(catalog.take(split.gallery).images)
     rows = [row for row, image in enumerate(identifier.gallery.images) if image in known]
-    return replace(identifier, gallery=identifier.gallery.take(rows))
+    keypoints = None if identifier.keypoints is None else identifier.keypoints.take(rows)
+    return replace(identifier, gallery=identifier.gallery.take(rows), keypoints=keypoints)

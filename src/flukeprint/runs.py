@@ -4,7 +4,12 @@ config.yaml       the whole configuration, as resolved
 catalog.json      digest of the labelled photographs
 log/              CSV and TensorBoard logs
 checkpoints/      last.ckpt to resume from, best.ckpt with early stopping
+embeddings.npz    of all labelled photographs
+centers.npz       what the loss's head knows each class by, if it has cosines
+asked.json        the fold's queries, answered without a threshold
 validation.json   figures on the fold
+reliability.png   how far its probabilities can be believed
+minutes.json      minutes and peak memory of the training
 identifier/       network + gallery + threshold; its presence says that the run is finished
 """
 
@@ -21,6 +26,9 @@ from flukeprint.catalog import Catalog
 from flukeprint.config import Config, parse_config
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import written_whole
+
+
+CENTERS = "centers.npz"
 
 
 @dataclass(frozen=True)

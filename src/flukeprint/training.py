@@ -22,21 +22,22 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from flukeprint.allocator import keep_memory
+from flukeprint.answering import Evidence, gather
 from flukeprint.asked import ASKED
 from flukeprint.averaging import averaging
 from flukeprint.catalog import Catalog
-from flukeprint.config import Config
+from flukeprint.config import Config, RankConfig
 from flukeprint.doctor import check_readable
 from flukeprint.embedding import embed, network_digest, pick_device
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.identify import Identifier
-from flukeprint.learner import AtomicCheckpointIO, FoldData, Learner, Progress
+from flukeprint.learner import AtomicCheckpointIO, FoldData, Learner, Progress, class_centers
 from flukeprint.metrics import Scores
 from flukeprint.model import build_model, untrained_embedder
 from flukeprint.readers import read_labelled
 from flukeprint.report import draw_reliability
-from flukeprint.runs import Run, check_same_recipe, find_run, new_run
+from flukeprint.runs import CENTERS, Run, check_same_recipe, find_run, new_run
 from flukeprint.splits import Split, make_split
 from flukeprint.stopwatch import Stopwatch
 from flukeprint.validation import Validation, check_fittable, commonest_baseline, validate
@@ -183,14 +184,20 @@ def finish(
     if chosen.is_file():  # it holds the averaged weights, where weights are averaged
         learner.load_state_dict(AtomicCheckpointIO().load_checkpoint(chosen)["state_dict"])
     device = pick_device(config.train.accelerator)
-    image, mirror = config.image, config.infer.mirror
-    stamp = network_digest(learner.net, image, mirror)
+    image, mirror, zooms = config.image, config.infer.mirror, config.infer.zooms
+    stamp = network_digest(learner.net, image, mirror, zooms)
     embeddings = embed(
-        learner.net, catalog, image, stamp=stamp, mirror=mirror, device=device,
+        learner.net, catalog, image, stamp=stamp, mirror=mirror, zooms=zooms, device=device,
         batch_size=config.infer.batch_size, workers=config.train.workers, progress="embedding",
     )  # fmt: skip
     embeddings.save(run.path / "embeddings.npz")
-    result = validate(embeddings, split, config)
+    centers = class_centers(learner, stamp)
+    if centers is not None:
+        centers.save(run.path / CENTERS)
+    evidence = gather(embeddings, catalog, image, config.rank, progress="keypoints")
+    result, method = validate(
+        evidence, split, config, centers=centers, progress="matching keypoints"
+    )
     with written_whole(run.validation) as path:
         path.write_text(json.dumps(result.summary(), indent=2) + "\n")
     result.asked.save(run.path / ASKED)
@@ -202,8 +209,9 @@ def finish(
         if name is not None and counts[name] >= config.data.min_photos
     ]  # fmt: skip
     Identifier.of(
-        config, learner.net, embeddings.take(np.array(kept)), result.threshold, result.calibration
-    ).save(run.identifier)
+        config, learner.net, evidence.take(np.array(kept)), result.threshold, result.calibration,
+        method=method, centers=centers,
+    ).save(run.identifier)  # fmt: skip
     return result
 
 
@@ -213,14 +221,16 @@ def baselines(config: Config) -> dict[str, Scores]:
     catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
     split = split_of(config, catalog)
     net = untrained_embedder(config.model, (config.image.height, config.image.width))
-    stamp = network_digest(net, config.image, config.infer.mirror)
+    stamp = network_digest(net, config.image, config.infer.mirror, config.infer.zooms)
     embeddings = embed(
         net, catalog, config.image, stamp=stamp, mirror=config.infer.mirror,
+        zooms=config.infer.zooms,
         device=pick_device(config.train.accelerator), batch_size=config.infer.batch_size,
         workers=config.train.workers, progress="untrained network",
     )  # fmt: skip
+    plain = config.model_copy(update={"rank": RankConfig()})
     return {
-        "untrained network": validate(embeddings, split, config).scores,
+        "untrained network": validate(Evidence(embeddings), split, plain)[0].scores,
         "five commonest labels": commonest_baseline(catalog, split, config),
     }
 

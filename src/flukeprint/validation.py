@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flukeprint.answering import Desk, Evidence, Method, fits_something, merged
 from flukeprint.asked import Asked
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config, FalseNew, NewShare
@@ -85,14 +86,40 @@ class Validation:
         return [*lines, self.reliability.text()]
 
 
-def validate(embeddings: Embeddings, split: Split, config: Config) -> Validation:
+def validate(
+    evidence: Evidence,
+    split: Split,
+    config: Config,
+    *,
+    centers: Embeddings | None = None,
+    progress: str | None = None,
+) -> tuple[Validation, Method]:
     """Answer the fold's queries from its gallery and measure the answers.
 
+    Numbers of the ranking rules that have to be fitted are fitted on all queries to be kept; but
+    each half of the queries is answered with those that the other half chose.
+
     Args:
-        embeddings: of the whole catalogue that `split` has the rows of.
+        evidence: of the whole catalogue that `split` has the rows of.
+        centers: of the head's classes, for rank.head.
+        progress: title of a progress bar over keypoint matching.
     """
-    individuals = _individuals(embeddings.identities, split)
-    return judge(Asked(_answer(embeddings, split), split.answers, individuals), config)
+    individuals = _individuals(evidence.embeddings.identities, split)
+    gallery, queries = evidence.take(split.gallery), evidence.take(split.queries)
+    desk = Desk(gallery, queries, config.rank, centers=centers, progress=progress)
+    method = desk.fit(split.answers)
+    if fits_something(config.rank):
+        side = halves(split.answers, individuals, config.split.seed)
+        one, other = np.flatnonzero(side), np.flatnonzero(~side)
+        ranking = merged(
+            [
+                (told, desk.answer(desk.fit([split.answers[i] for i in learnt], learnt), told))
+                for learnt, told in ((one, other), (other, one))
+            ]
+        )
+    else:
+        ranking = desk.answer(method)
+    return judge(Asked(ranking, split.answers, individuals), config), method
 
 
 def judge(asked: Asked, config: Config) -> Validation:
@@ -129,7 +156,7 @@ def selection_map5(embeddings: Embeddings, split: Split, config: Config) -> floa
     fit, _ = _sides(split.answers, _individuals(embeddings.identities, split), config)
     if not len(fit):  # nothing is chosen, the whole fold may be shown
         fit = np.arange(len(split.queries))
-    ranking = _answer(embeddings, split)
+    ranking = _nearest(embeddings, split)  # the ranking rules are for the end
     threshold = _threshold(ranking, split.answers, fit, config)
     if threshold is not None:
         ranking = insert_new(ranking, threshold)
@@ -162,7 +189,7 @@ def commonest_baseline(catalog: Catalog, split: Split, config: Config) -> Scores
     return evaluate(same, [split.answers[i] for i in report], seed=config.split.seed)
 
 
-def _answer(embeddings: Embeddings, split: Split) -> Ranking:
+def _nearest(embeddings: Embeddings, split: Split) -> Ranking:
     gallery = Gallery(embeddings.take(split.gallery))
     queries = embeddings.take(split.queries)
     return rank(gallery.search_identities(queries, TOP), queries.images, threshold=None, top=TOP)

@@ -1,0 +1,198 @@
+"""From what is known of photographs to answers: `Evidence` of gallery and queries enter, a `Ranking`
+without a threshold leaves.
+
+A `Method` is the ranking rules of a configuration with the numbers that were fitted for them on
+queries with known answers.  Validation and identifier answer through this room alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flukeprint.catalog import Catalog
+from flukeprint.config import ImageConfig, RankConfig, Section
+from flukeprint.errors import FlukeprintError
+from flukeprint.gallery import Embeddings, Gallery
+from flukeprint.keypoint_store import KeypointStore
+from flukeprint.learned_matching import backend_of
+from flukeprint.local_fusion import LocalBoost, LocalGain, fit_gain
+from flukeprint.ranking import Ranking, rank
+from flukeprint.scoring import Scorer, fit_other_view
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What answers are made from: embeddings of n photographs and, where asked for, keypoints."""
+
+    embeddings: Embeddings
+    keypoints: KeypointStore | None = None
+
+    def __post_init__(self) -> None:
+        if self.keypoints is not None and len(self.keypoints) != len(self.embeddings):
+            raise ValueError("as many photographs with keypoints as with embeddings")
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def take(self, rows: npt.ArrayLike) -> "Evidence":
+        """The photographs of `rows`, in that order."""
+        keypoints = None if self.keypoints is None else self.keypoints.take(rows)
+        return Evidence(self.embeddings.take(rows), keypoints)
+
+
+def gather(
+    embeddings: Embeddings,
+    catalog: Catalog,
+    image: ImageConfig,
+    rules: RankConfig,
+    *,
+    progress: str | None = None,
+) -> Evidence:
+    """Embeddings of a catalogue's photographs, with their keypoints where `rules` ask for them.
+
+    Raises:
+        FlukeprintError: a photograph that cannot be read, or a matcher that cannot be had.
+    """
+    if not rules.local.candidates:
+        return Evidence(embeddings)
+    extractor = None if rules.local.matcher == "sift" else backend_of(rules.local).extract
+    return Evidence(
+        embeddings,
+        KeypointStore.of(
+            catalog, rules.local, cache=image.cache, extractor=extractor,
+            mirror_views=image.mirror_views, progress=progress,
+        ),
+    )  # fmt: skip
+
+
+class Method(Section):
+    """Ranking rules and their fitted numbers; JSON-able."""
+
+    rules: RankConfig = RankConfig()
+    other_view: float = 0.0  # taken from the similarity of photos of another view
+    gain_scale: float = 0.0  # `LocalGain` of matched keypoints
+    gain_floor: float = 0.0
+
+    @property
+    def gain(self) -> LocalGain:
+        """What matched keypoints are worth."""
+        return LocalGain(self.gain_scale, self.gain_floor)
+
+
+class Desk:
+    """A gallery at which queries are answered, one method after the other.
+
+    gallery: photos with identities; with keypoints where rules.local asks for candidates.
+    queries: with keypoints where the gallery has them.
+    centers: class centers of the head, for rules.head.
+    Pairs of photographs are matched once, whatever the method.
+    """
+
+    def __init__(
+        self,
+        gallery: Evidence,
+        queries: Evidence,
+        rules: RankConfig,
+        *,
+        centers: Embeddings | None = None,
+        progress: str | None = None,
+    ) -> None:
+        self.queries, self.rules = queries, rules
+        self._gallery = Gallery(gallery.embeddings)
+        self._scorer = Scorer(self._gallery, rules, centers)
+        self._centers = centers
+        self._boost: LocalBoost | None = None
+        if rules.local.candidates:
+            if gallery.keypoints is None or queries.keypoints is None:
+                raise FlukeprintError(
+                    f"rank.local.candidates={rules.local.candidates} needs keypoints, and there "
+                    "are none of these photographs; train again or set it to 0"
+                )
+            match = None if rules.local.matcher == "sift" else backend_of(rules.local).match
+            self._boost = LocalBoost(
+                gallery.keypoints, queries.keypoints, rules.local, LocalGain(),
+                match=match, progress=progress,
+            )  # fmt: skip
+
+    def answer(self, method: Method, rows: npt.ArrayLike | None = None, top: int = 5) -> Ranking:
+        """The `top` best identities of the queries at `rows` (of all without), no threshold."""
+        index = np.arange(len(self.queries)) if rows is None else np.asarray(rows, dtype=np.int64)
+        asked = self.queries.embeddings.take(index)
+        boost = self._boost
+        if boost is not None:
+            boost.gain = method.gain
+        found = self._scorer.search(
+            asked, top,
+            boost=None if boost is None else _Rows(boost, index),
+            other_view=method.other_view,
+        )  # fmt: skip
+        return rank(found, asked.images, threshold=None, top=top)
+
+    def fit(self, answers: Sequence[str | None], rows: npt.ArrayLike | None = None) -> Method:
+        """The method whose numbers do best on the queries at `rows`.
+
+        answers: the right one of each of them, None for an individual absent from the gallery.
+        """
+        index = np.arange(len(self.queries)) if rows is None else np.asarray(rows, dtype=np.int64)
+        asked = self.queries.embeddings.take(index)
+        other_view = 0.0
+        if self.rules.other_view == "fit":
+            other_view = fit_other_view(
+                asked, self._gallery, answers, self.rules, centers=self._centers
+            )
+        elif not isinstance(self.rules.other_view, str):
+            other_view = self.rules.other_view
+        gain = LocalGain()
+        if self._boost is not None and len(index):
+            seen = _Seen(len(index), len(self._gallery))
+            self._scorer.search(asked, 5, boost=seen, other_view=other_view)
+            found = self._boost.counts(index, seen.scores)
+            gain = fit_gain(seen.scores, found, self._gallery.identities, answers)
+        return Method(
+            rules=self.rules, other_view=other_view, gain_scale=gain.scale, gain_floor=gain.floor
+        )
+
+
+class _Rows:
+    """A boost that is asked about some of the queries, by their places among these."""
+
+    def __init__(self, boost: LocalBoost, rows: Ints) -> None:
+        self._boost, self._rows = boost, rows
+
+    def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
+        return self._boost(self._rows[query_rows], scores)
+
+
+class _Seen:
+    """A boost that changes nothing and keeps the scores of all photos, (q, n)."""
+
+    def __init__(self, queries: int, photos: int) -> None:
+        self.scores = np.zeros((queries, photos), dtype=np.float32)
+
+    def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
+        self.scores[query_rows] = scores
+        return scores
+
+
+def merged(parts: Sequence[tuple[Ints, Ranking]]) -> Ranking:
+    """Rankings of some queries each, with their places, as one ranking in the order of places."""
+    order = np.argsort(np.concatenate([places for places, _ in parts]))
+    rankings = [ranking for _, ranking in parts]
+    whole = Ranking(
+        images=tuple(name for ranking in rankings for name in ranking.images),
+        identities=tuple(names for ranking in rankings for names in ranking.identities),
+        scores=np.concatenate([ranking.scores for ranking in rankings]),
+        rows=np.concatenate([ranking.rows for ranking in rankings]),
+        best_known=np.concatenate([ranking.best_known for ranking in rankings]),
+    )
+    return whole.take(order)
+
+
+def fits_something(rules: RankConfig) -> bool:
+    """Whether the rules have numbers that queries with known answers must choose."""
+    return rules.other_view == "fit" or rules.local.candidates > 0
