@@ -26,6 +26,54 @@ def test_strength_zero_touches_nothing() -> None:
         np.testing.assert_array_equal(augmented(augment, pixels, seed), pixels)
 
 
+def slopes(height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Red rises from left to right, green from top to bottom: a part tells where it was."""
+    pixels = np.full((height, width, 3), 128, np.uint8)
+    pixels[:, :, 0] = np.rint(np.linspace(0, 255, width))
+    pixels[:, :, 1] = np.rint(np.linspace(0, 255, height))[:, None]
+    return pixels
+
+
+@pytest.mark.parametrize("reserve", [1.0, 1.5, 2.0])
+@pytest.mark.parametrize("crop", [0.25, 0.6, 0.95])
+def test_a_crop_is_as_large_as_asked_for(crop: float, reserve: float) -> None:
+    config = ImageConfig(augment=0, crop=crop, reserve=reserve, height=80, width=120)
+    augment = build_augment(config)
+    height, width = round(80 * reserve), round(120 * reserve)
+    pixels = slopes(height, width)
+    areas, aspects = [], []
+    for seed in range(60):
+        part = augmented(augment, pixels, seed).astype(float)
+        assert part.shape == (80, 120, 3)
+        across = (part[:, :, 0].max() - part[:, :, 0].min() + 1) / 256
+        down = (part[:, :, 1].max() - part[:, :, 1].min() + 1) / 256
+        areas.append(across * down)
+        aspects.append(across / down)
+    assert min(areas) > crop - 0.05
+    assert min(areas) < crop + 0.4 * (1 - crop)  # and it is made use of
+    assert min(aspects) > 3 / 4 - 0.05
+    assert max(aspects) < 4 / 3 + 0.05
+    assert len(set(areas)) > 10
+
+
+def test_a_reserve_alone_is_shrunk_by_areas() -> None:
+    augment = build_augment(ImageConfig(augment=0, reserve=2, height=40, width=60))
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 120, 3), dtype=np.uint8)
+    want = pixels.reshape(40, 2, 60, 2, 3).mean(axis=(1, 3))
+    assert np.abs(augmented(augment, pixels, 3) - want).max() <= 0.51
+
+
+@pytest.mark.parametrize(("crop", "reserve"), [(0.5, 1.0), (0.5, 1.5), (1.0, 1.5)])
+def test_framed_photographs_are_varied_as_well(crop: float, reserve: float) -> None:
+    config = ImageConfig(augment=0.5, crop=crop, reserve=reserve, height=40, width=60)
+    pixels = picture(round(40 * reserve), round(60 * reserve))
+    augment, other = build_augment(config), build_augment(config)
+    results = [augmented(augment, pixels, seed) for seed in range(10)]
+    assert {result.shape for result in results} == {(40, 60, 3)}
+    assert len({result.tobytes() for result in results}) == 10
+    np.testing.assert_array_equal(results[4], augmented(other, pixels, 4))
+
+
 @pytest.mark.parametrize("size", [(16, 16), (28, 28), (16, 200), (96, 160), (224, 224)])
 @pytest.mark.parametrize("strength", [0.01, 0.5, 1.0])
 def test_size_and_type_stay(size: tuple[int, int], strength: float) -> None:

@@ -20,8 +20,8 @@ FLOORS: dict[str, set[str]] = {
     "numbers": {
         "reranking", "reciprocal", "scoring", "views",
         "keypoints", "keypoint_store", "keypoint_matching", "local_fusion",
-        "gallery", "ranking", "metrics", "open_set", "asked", "submission", "kaggle_hub", "breakdown", "comparison",
-        "results",
+        "gallery", "ranking", "metrics", "open_set", "asked", "submission", "kaggle_hub",
+        "breakdown", "comparison", "results",
     },
     "network": {
         "images", "augment", "sampling", "weights", "model", "losses", "margins", "mining",

@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -20,7 +21,7 @@ from flukeprint.catalog import Catalog
 from flukeprint.config import ImageConfig
 from flukeprint.decoding import decode
 from flukeprint.errors import FlukeprintError
-from flukeprint.images import Photo, PhotoCache, PhotoDataset, fit, single_thread
+from flukeprint.images import Photo, PhotoCache, PhotoDataset, fit, kept_size, single_thread
 from flukeprint.sampling import Draw
 
 Pixels = npt.NDArray[np.uint8]
@@ -82,12 +83,48 @@ def test_pad_keeps_the_aspect_and_fills_with_the_mean() -> None:
 @given(
     height=st.integers(1, 200),
     width=st.integers(1, 200),
-    resize=st.sampled_from(["stretch", "pad"]),
+    resize=st.sampled_from(["stretch", "pad", "crop"]),
 )
 def test_fit_gives_the_size_for_any_photograph(height: int, width: int, resize: str) -> None:
     flat = np.full((height, width, 3), (10, 100, 250), np.uint8)
     got = fit(flat, settings(None, resize=resize))
     np.testing.assert_array_equal(got, np.broadcast_to((10, 100, 250), (24, 32, 3)))
+
+
+def test_crop_keeps_the_aspect_and_the_middle() -> None:
+    wide, tall = noise(24, 70), noise(50, 32)
+    config = settings(None, resize="crop")
+    np.testing.assert_array_equal(fit(wide, config), wide[:, 19:51])
+    np.testing.assert_array_equal(fit(tall, config), tall[13:37])
+    large = noise(48, 100)  # 48 x 64 of it
+    want = large[:, 18:82].reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))
+    assert np.abs(fit(large, config) - want).max() <= 0.51
+    assert fit(noise(1, 90), config).shape == (24, 32, 3)
+
+
+def test_a_reserve_is_kept_and_shrunk_when_seen(tmp_path: Path) -> None:
+    catalog = folder(tmp_path / "in", 2)
+    config = settings(tmp_path / "cache", reserve=1.5, augment=0)
+    cache = PhotoCache(catalog, config)
+    assert kept_size(config) == (36, 48)
+    for row in range(2):
+        want = fit(decode(catalog.paths[row]), settings(None, height=36, width=48))
+        for _ in range(2):
+            np.testing.assert_array_equal(cache[row], want)
+    sizes = {entry.stat().st_size for entry in entries(tmp_path / "cache")}
+    assert sizes == {36 * 48 * 3 + 16}
+    for example in (0, Draw(0, 5, False)):
+        for augment in (True, False):
+            photo = PhotoDataset(catalog, config, augment=augment)[example]
+            assert photo.image.shape == (3, 24, 32)
+            third = cache[0].reshape(12, 3, 16, 3, 3).mean(axis=(1, 3))  # of both sides
+            seen = photo.image.permute(1, 2, 0).numpy().reshape(12, 2, 16, 2, 3).mean(axis=(1, 3))
+            assert np.abs(seen - third).max() < 1
+
+    double = settings(None, reserve=2, augment=0)
+    photo = PhotoDataset(catalog, double, augment=False)[1].image.permute(1, 2, 0).numpy()
+    whole = fit(decode(catalog.paths[1]), settings(None, height=48, width=64))
+    assert np.abs(photo - whole.reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))).max() <= 0.51
 
 
 # ---------------------------------------------------------------- cache
@@ -290,6 +327,56 @@ def test_mirrored_draws(tmp_path: Path, flip: str, labels: list[int], want: list
         assert turned[row].label == mirrored.label
         assert torch.equal(turned[Draw(row, 5, True)].image, plain.image)
         assert turned[Draw(row, 5, True)].label == plain.label
+
+
+@pytest.mark.parametrize("flip", ["none", "same", "new_identity"])
+def test_photos_of_some_views_are_turned_round(tmp_path: Path, flip: str) -> None:
+    views = ("left", "right", None, "left")
+    catalog = folder(tmp_path / "in", views=views)
+    plain = PhotoDataset(catalog, settings(None, flip=flip), augment=False)
+    config = settings(tmp_path / "cache", flip=flip, mirror_views=("left", "back"), augment=0)
+    labels, own = [0, 1, 2, 0], 3
+    for _ in range(2):  # from the photograph and from the cache
+        dataset = PhotoDataset(catalog, config, augment=True, labels=labels, classes=own)
+        again = PhotoDataset(
+            catalog, config, augment=False, labels=labels, classes=own, mirrored=True
+        )
+        for row in range(4):
+            want = plain[row].image.flip(2) if views[row] == "left" else plain[row].image
+            assert torch.equal(dataset[row].image, want)
+            assert dataset[row].label == labels[row]  # turned to face one way, it is who it was
+            assert torch.equal(again[row].image, want.flip(2))
+            if flip != "none":
+                drawn = dataset[Draw(row, 1, True)]
+                assert torch.equal(drawn.image, want.flip(2))
+                assert drawn.label == labels[row] + own * (flip == "new_identity")
+    nameless = Catalog(catalog.images, catalog.paths)
+    assert torch.equal(PhotoDataset(nameless, config, augment=False)[0].image, plain[0].image)
+
+
+@pytest.mark.parametrize("reserve", [1, 2])
+def test_a_zoom_sees_the_middle(tmp_path: Path, reserve: int) -> None:
+    catalog = folder(tmp_path / "in", 1)
+    config = settings(None, reserve=reserve)
+    kept = PhotoCache(catalog, config)[0]
+    height, width = kept.shape[0] // 4, kept.shape[1] // 4
+    middle = kept[height:-height, width:-width]
+    want = cv2.resize(middle, (32, 24), interpolation=cv2.INTER_LINEAR)
+    got = PhotoDataset(catalog, config, augment=False, zoom=0.5)[0].image
+    np.testing.assert_array_equal(got.permute(1, 2, 0).numpy(), want)
+    if reserve == 2:
+        np.testing.assert_array_equal(want, middle)  # nothing is enlarged
+
+
+def test_training_crops_at_strength_zero(tmp_path: Path) -> None:
+    catalog = folder(tmp_path / "in", 1)
+    config = settings(None, augment=0, crop=0.3)
+    dataset = PhotoDataset(catalog, config, augment=True)
+    drawn = [dataset[Draw(0, seed, False)].image for seed in range(6)]
+    assert {tuple(image.shape) for image in drawn} == {(3, 24, 32)}
+    assert len({image.numpy().tobytes() for image in drawn}) == 6
+    plain = PhotoDataset(catalog, settings(None), augment=False)[0].image
+    assert torch.equal(dataset[0].image, plain)
 
 
 def test_mirrored_before_augmented(tmp_path: Path) -> None:

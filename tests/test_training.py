@@ -83,6 +83,22 @@ def test_a_run_leaves_what_it_promises(root: Path) -> None:
     assert find_run(tiny(root)).path == run.path
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["rank.head=0.3", "losses=[{name: triplet}]"], r"rank\.head=0\.3 needs class centers"),
+        (["rank.head=0.3", "infer.mirror=true"], r"turn the mirror off or set rank\.head=0"),
+        (["image.mirror_views=[left]"], r"no photograph has the view left; set data\.views"),
+    ],
+)
+def test_what_could_not_be_answered_is_not_trained(
+    root: Path, tmp_path: Path, overrides: list[str], said: str
+) -> None:
+    with pytest.raises(FlukeprintError, match=said):
+        train(tiny(root, f"runs={tmp_path}/runs", *overrides))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_the_same_seed_gives_the_same_network_and_another_does_not(root: Path) -> None:
     one, two, other = (
         tensors(train(tiny(root, "train.epochs=1", *extra)).path)

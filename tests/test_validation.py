@@ -1,18 +1,22 @@
 """Validation: who fits and who reports, and figures recomputed by hand."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from flukeprint.answering import Desk, Evidence, Method
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config, load_config
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings, unit_rows
 from flukeprint.open_set import Calibration
-from flukeprint.ranking import insert_new
+from flukeprint.ranking import Ranking, insert_new
 from flukeprint.splits import Split, halves, make_split
 from flukeprint.validation import (
+    Validation,
     check_fittable,
     commonest_baseline,
     judge,
@@ -55,6 +59,10 @@ def split_by(catalog: Catalog, config: Config) -> Split:
     )
 
 
+def measured(embeddings: Embeddings, split: Split, config: Config) -> Validation:
+    return validate(Evidence(embeddings), split, config)[0]
+
+
 def naive_map5(embeddings: Embeddings, split: Split, places: list[int], threshold: float) -> float:
     """The definition: best photo of each animal, None before the first below the threshold."""
     points = []
@@ -75,7 +83,7 @@ def test_open_set_figures_by_hand(tmp_path: Path) -> None:
     config = setting(tmp_path)
     catalog, embeddings = animals(0.3)
     split = split_by(catalog, config)
-    result = validate(embeddings, split, config)
+    result = measured(embeddings, split, config)
     assert result.threshold is not None
     assert result.fitted_on + result.scores.queries == len(split.queries)
     want = naive_map5(embeddings, split, result.report.tolist(), result.threshold)
@@ -87,12 +95,12 @@ def test_the_threshold_never_sees_the_reporting_half(tmp_path: Path) -> None:
     config = setting(tmp_path)
     catalog, embeddings = animals(0.3)
     split = split_by(catalog, config)
-    before = validate(embeddings, split, config)
+    before = measured(embeddings, split, config)
     vectors = embeddings.vectors.copy()
     rows = split.queries[before.report]
     vectors[rows] = unit_rows(np.random.default_rng(5).normal(size=(len(rows), 8)))
     scrambled = Embeddings(vectors, embeddings.images, embeddings.identities, None, "s")
-    after = validate(scrambled, split, config)
+    after = measured(scrambled, split, config)
     assert after.threshold == before.threshold
     assert after.scores.map5.mean < before.scores.map5.mean
     assert selection_map5(scrambled, split, config) == selection_map5(embeddings, split, config)
@@ -102,7 +110,7 @@ def test_a_closed_set_has_no_threshold_and_all_queries_report(tmp_path: Path) ->
     config = setting(tmp_path, "data.closed_set=true")
     catalog, embeddings = animals(0.3)
     split = split_by(catalog, config)
-    result = validate(embeddings, split, config)
+    result = measured(embeddings, split, config)
     assert result.threshold is None
     assert result.scores.queries == len(split.queries)
     assert result.scores.new_queries == 0
@@ -113,7 +121,7 @@ def test_early_stopping_takes_its_half_from_a_closed_set_too(tmp_path: Path) -> 
     config = setting(tmp_path, "data.closed_set=true", "train.patience=2")
     catalog, embeddings = animals(0.3)
     split = split_by(catalog, config)
-    result = validate(embeddings, split, config)
+    result = measured(embeddings, split, config)
     assert 0 < result.fitted_on < len(split.queries)
     assert result.fitted_on + result.scores.queries == len(split.queries)
 
@@ -121,7 +129,7 @@ def test_early_stopping_takes_its_half_from_a_closed_set_too(tmp_path: Path) -> 
 def test_a_given_threshold_is_taken_as_it_is(tmp_path: Path) -> None:
     config = setting(tmp_path, "infer.threshold=0.5")
     catalog, embeddings = animals(0.3)
-    result = validate(embeddings, split_by(catalog, config), config)
+    result = measured(embeddings, split_by(catalog, config), config)
     assert result.threshold == 0.5
     assert result.fitted_on == 0
 
@@ -145,7 +153,7 @@ def test_a_wish_is_chosen_on_one_half_and_measured_on_the_other(tmp_path: Path, 
     config = setting(tmp_path, f"infer.threshold={wish}")
     catalog, embeddings = animals(0.5, many=60)
     split = split_by(catalog, config)
-    result = validate(embeddings, split, config)
+    result = measured(embeddings, split, config)
     assert result.threshold is not None
     assert result.fitted_on + result.scores.queries == len(split.queries)
     fit = np.setdiff1d(np.arange(len(split.queries)), result.report)
@@ -176,7 +184,7 @@ def test_a_wish_is_chosen_on_one_half_and_measured_on_the_other(tmp_path: Path, 
 def test_a_closed_set_takes_a_wish_for_false_new(tmp_path: Path) -> None:
     config = setting(tmp_path, "data.closed_set=true", "infer.threshold={false_new: 0.1}")
     catalog, embeddings = animals(0.5, many=60)
-    result = validate(embeddings, split_by(catalog, config), config)
+    result = measured(embeddings, split_by(catalog, config), config)
     assert result.threshold is not None
     assert result.expectation is not None
     assert result.expectation.missed_new is None
@@ -187,7 +195,7 @@ def test_probabilities_of_a_closed_set_are_foretold_by_the_other_half(tmp_path: 
     config = setting(tmp_path, "data.closed_set=true")
     catalog, embeddings = animals(0.8, many=60)
     split = split_by(catalog, config)
-    result = validate(embeddings, split, config)
+    result = measured(embeddings, split, config)
     assert result.reliability is not None
     assert sum(result.reliability.queries) == len(split.queries)
     side = halves(split.answers, result.asked.individuals, config.split.seed)
@@ -208,7 +216,7 @@ def test_probabilities_of_a_closed_set_are_foretold_by_the_other_half(tmp_path: 
 def test_few_queries_give_no_probabilities_and_it_is_said(tmp_path: Path) -> None:
     config = setting(tmp_path)
     catalog, embeddings = animals(0.3)
-    result = validate(embeddings, split_by(catalog, config), config)
+    result = measured(embeddings, split_by(catalog, config), config)
     assert result.reliability is None
     assert result.calibration is None
     assert "each half of the queries needs 20 of known animals" in result.lines()[-1]
@@ -233,5 +241,101 @@ def test_a_fold_too_small_for_the_wish_is_refused_before_training(tmp_path: Path
 def test_kept_queries_are_judged_alike(tmp_path: Path) -> None:
     config = setting(tmp_path)
     catalog, embeddings = animals(0.3)
-    result = validate(embeddings, split_by(catalog, config), config)
+    result = measured(embeddings, split_by(catalog, config), config)
     assert judge(result.asked, config).summary() == result.summary()
+
+
+def seen_from_sides(embeddings: Embeddings) -> Embeddings:
+    """Photographs of one side have something in common, whoever is on them."""
+    views = tuple("left" if i % 3 else "right" for i in range(len(embeddings)))
+    common = np.random.default_rng(9).normal(size=(2, 8))
+    moved = [
+        vector + 0.6 * common[int(view == "left")]
+        for vector, view in zip(embeddings.vectors, views, strict=True)
+    ]
+    return Embeddings(unit_rows(moved), embeddings.images, embeddings.identities, views, "s")
+
+
+def test_each_half_is_answered_with_what_the_other_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = setting(tmp_path, "rank.other_view=fit")
+    catalog, plain = animals(0.3)
+    embeddings = seen_from_sides(plain)
+    split = split_by(catalog, config)
+    fitted: list[tuple[list[int], Method]] = []
+    answered: list[tuple[list[int], Method]] = []
+    fit, answer = Desk.fit, Desk.answer
+
+    def noted_fit(
+        desk: Desk, answers: Sequence[str | None], rows: npt.NDArray[np.int64] | None = None
+    ) -> Method:
+        index = list(range(len(split.queries))) if rows is None else rows.tolist()
+        assert list(answers) == [split.answers[i] for i in index]
+        method = fit(desk, answers, rows)
+        method = method.model_copy(update={"other_view": 0.01 * (1 + len(fitted))})
+        fitted.append((index, method))
+        return method
+
+    def noted_answer(desk: Desk, method: Method, rows: npt.NDArray[np.int64]) -> Ranking:
+        answered.append((rows.tolist(), method))
+        return answer(desk, method, rows)
+
+    monkeypatch.setattr(Desk, "fit", noted_fit)
+    monkeypatch.setattr(Desk, "answer", noted_answer)
+    result, method = validate(Evidence(embeddings), split, config)
+    every = list(range(len(split.queries)))
+    assert [m for index, m in fitted if index == every] == [method]
+    assert sorted(row for rows, _ in answered for row in rows) == every
+    for told, used in answered:
+        (learnt,) = [index for index, m in fitted if m == used]
+        names = [{embeddings.identities[split.queries[i]] for i in half} for half in (learnt, told)]
+        assert learnt
+        assert told
+        assert names[0] & names[1] <= {None}
+    # Every query stands where it was, with the score that its own method gives.
+    ranking = result.asked.ranking
+    assert ranking.images == tuple(embeddings.images[row] for row in split.queries)
+    views = embeddings.views or ()
+    for told, used in answered:
+        for place in told:
+            query = split.queries[place]
+            scores = [
+                float(embeddings.vectors[query] @ embeddings.vectors[row])
+                - used.other_view * (views[row] != views[query])
+                for row in split.gallery
+            ]
+            assert ranking.best_known[place] == pytest.approx(max(scores), abs=1e-6)
+            best = split.gallery[int(np.argmax(scores))]
+            assert ranking.identities[place][0] == embeddings.identities[best]
+
+
+def test_numbers_for_other_views_are_not_fitted_on_their_own_queries(tmp_path: Path) -> None:
+    """The method to be kept is of all queries; the figures are of halves."""
+    config = setting(tmp_path, "rank.other_view=fit", "data.closed_set=true")
+    catalog, plain = animals(0.3)
+    embeddings = seen_from_sides(plain)
+    split = split_by(catalog, config)
+    result, method = validate(Evidence(embeddings), split, config)
+    desk = Desk(
+        Evidence(embeddings.take(split.gallery)),
+        Evidence(embeddings.take(split.queries)),
+        config.rank,
+    )
+    assert method == desk.fit(split.answers)
+    side = halves(split.answers, result.asked.individuals, config.split.seed)
+    for told in (side, ~side):
+        learnt = np.flatnonzero(~told)
+        own = desk.fit([split.answers[i] for i in learnt], learnt)
+        want = desk.answer(own, np.flatnonzero(told))
+        np.testing.assert_array_equal(result.ranking.take(told).scores, want.scores)
+
+
+def test_one_query_alone_is_answered(tmp_path: Path) -> None:
+    """One of the halves is empty."""
+    config = setting(tmp_path, "rank.other_view=fit", "data.closed_set=true")
+    catalog, plain = animals(0.3)
+    split = split_by(catalog, config)
+    small = Split(split.train, split.gallery, split.queries[:1], split.answers[:1])
+    result, _ = validate(Evidence(seen_from_sides(plain)), small, config)
+    assert len(result.ranking) == 1

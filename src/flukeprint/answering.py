@@ -1,5 +1,4 @@
-"""From what is known of photographs to answers: `Evidence` of gallery and queries enter, a `Ranking`
-without a threshold leaves.
+"""From photographs' `Evidence` to answers: gallery and queries enter, a `Ranking` leaves.
 
 A `Method` is the ranking rules of a configuration with the numbers that were fitted for them on
 queries with known answers.  Validation and identifier answer through this room alone.
@@ -56,10 +55,16 @@ def gather(
     """Embeddings of a catalogue's photographs, with their keypoints where `rules` ask for them.
 
     Raises:
-        FlukeprintError: a photograph that cannot be read, or a matcher that cannot be had.
+        FlukeprintError: embeddings of other photographs, a photograph that cannot be read, or a
+            matcher that cannot be had.
     """
     if not rules.local.candidates:
         return Evidence(embeddings)
+    if embeddings.images != catalog.images:
+        raise FlukeprintError(
+            f"the embeddings are of other photographs ({len(embeddings)}) than the keypoints "
+            f"({len(catalog)}); make them again"
+        )
     extractor = None if rules.local.matcher == "sift" else backend_of(rules.local).extract
     return Evidence(
         embeddings,

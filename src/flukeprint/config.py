@@ -197,6 +197,8 @@ class RankConfig(Section):
     best: int = Field(3, ge=1)  # mean: of this many best photos
     head: float = Field(0.0, ge=0, le=1)  # weight of the similarity to the loss's class centers
     whiten: int = Field(0, ge=0)  # dimensions kept by PCA whitening of the gallery; 0: off
+    # How far the spread of an animal's own photos is evened out (WCCN); 0: off.
+    within: float = Field(0.0, ge=0, le=1)
     expand: int = Field(0, ge=0)  # gallery photos added to a query, weighted by similarity**alpha
     augment_gallery: int = Field(0, ge=0)  # the same for every gallery photo
     alpha: float = Field(3.0, ge=0)
@@ -245,7 +247,8 @@ class InferConfig(Section):
     """How photographs become answers."""
 
     mirror: bool = False  # test-time mirror
-    zooms: tuple[Share, ...] = (1.0,)  # middle parts of the photo whose embeddings are averaged
+    # Middle parts of the photo whose embeddings are averaged.
+    zooms: tuple[Share, ...] = Field((1.0,), min_length=1)
     batch_size: int = Field(64, ge=1)
     threshold: Threshold = "best_map5"
     answers: int = Field(5, ge=1, le=5)  # of each photograph in a submission

@@ -115,7 +115,7 @@ def crossvalidate(
             doing, train_it = _plan(setting, data)
             say(f"{what}: {doing}")
             run = train_it()
-            row = score_run(run, setting, catalog, split, note)
+            row = score_run(run, setting, catalog, split, note, into.parent)
             add_row(row, into)
             say(row.text())
     wanted = {
@@ -126,13 +126,19 @@ def crossvalidate(
     return [row for row in read_rows(into) if row.key in wanted]
 
 
-def score_run(run: Run, config: Config, catalog: Catalog, split: Split, note: str) -> Row:
+def score_run(
+    run: Run, config: Config, catalog: Catalog, split: Split, note: str, beside: Path
+) -> Row:
     """The row of a finished run; its `queries.csv` is written beside its embeddings.
 
-    Another recipe with the same training has its answers in `queries-<recipe>.csv` there.
+    Another recipe with the same training has its answers in `queries-<recipe>.csv` there.  A copy
+    for comparisons goes to `answers/` in the folder `beside`, the table's.
     """
     answered = answers_of(run, config, catalog, split)
     recipe = recipe_digest(config)
+    copy = Path("answers") / f"{config.name}-{recipe}-{config.split.fold}-{config.train.seed}.csv"
+    (beside / copy).parent.mkdir(parents=True, exist_ok=True)
+    answered.save(beside / copy)
     own = recipe_digest(run.config()) == recipe
     table = run.path / (QUERIES if own else f"queries-{recipe}.csv")
     answered.save(table)
@@ -168,7 +174,7 @@ def score_run(run: Run, config: Config, catalog: Catalog, split: Split, note: st
         auroc_high=None if auroc is None else auroc.high,
         views=by_view(answered),
         sizes=by_size(answered),
-        answers=str(table),
+        answers=copy.as_posix(),
     )
 
 
@@ -204,20 +210,23 @@ def compare(a: str, b: str, into: Path) -> tuple[Judged, Judged, Comparison]:
     return first, second, compare_answers(first, second)
 
 
-def judged_rows(rows: list[Row], name: str) -> Judged:
-    """The answers of a recipe's rows.  Raises FlukeprintError where a run's table is gone."""
+def judged_rows(rows: list[Row], name: str, beside: Path) -> Judged:
+    """The answers of a recipe's rows, of a table in the folder `beside`.
+
+    Raises FlukeprintError where a run's answers are gone.
+    """
     return Judged(
         name=name,
         data=rows[0].data,
         folds=tuple(row.fold for row in rows),
-        runs=tuple(_queries(Path(row.answers)) for row in rows),
+        runs=tuple(_queries(beside / row.answers) for row in rows),
     )
 
 
 def _judged(name: str, into: Path) -> Judged:
     folder = Path(name)
     if not (folder / "config.yaml").is_file():
-        return judged_rows(named_rows(name, into), name)
+        return judged_rows(named_rows(name, into), name, into.parent)
     run = Run(folder)
     return Judged(name, _data_of(run), (run.config().split.fold,), (_queries(folder / QUERIES),))
 

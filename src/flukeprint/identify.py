@@ -71,6 +71,11 @@ class Identifier:
                 f"the gallery was embedded by network {self.gallery.stamp}, "
                 f"this identifier's is {self.card.stamp}; embed the gallery again with infer.py"
             )
+        if self.keypoints is not None and len(self.keypoints) != len(self.gallery):
+            raise FlukeprintError(
+                f"keypoints of {len(self.keypoints)} photographs and a gallery of "
+                f"{len(self.gallery)} do not belong together; train again"
+            )
 
     @classmethod
     def of(
@@ -133,10 +138,9 @@ class Identifier:
     ) -> Evidence:
         """Embeddings of photographs and, where the ranking rules match them, keypoints."""
         catalog, image = self._catalog_of(photos)
-        embeddings = self.embed(
-            catalog, batch_size=batch_size, workers=workers,
-            progress="photographs" if progress else None,
-        )  # fmt: skip
+        embeddings = self._embedded(
+            catalog, image, batch_size, workers, "photographs" if progress else None
+        )
         rules = self.card.method.rules
         return gather(embeddings, catalog, image, rules, progress="keypoints" if progress else None)
 
@@ -149,11 +153,19 @@ class Identifier:
         progress: str | None = None,
     ) -> Embeddings:
         """Unit embeddings of photographs, stamped with the network's digest."""
-        catalog, image = self._catalog_of(photos)
+        return self._embedded(*self._catalog_of(photos), batch_size, workers, progress)
+
+    def _embedded(
+        self,
+        catalog: Catalog,
+        image: ImageConfig,
+        batch_size: int,
+        workers: int,
+        progress: str | None,
+    ) -> Embeddings:
         return embed(
             self.net, catalog, image, stamp=self.card.stamp, mirror=self.card.mirror,
-            zooms=self.card.zooms,
-            batch_size=batch_size, workers=workers, progress=progress,
+            zooms=self.card.zooms, batch_size=batch_size, workers=workers, progress=progress,
         )  # fmt: skip
 
     def _catalog_of(

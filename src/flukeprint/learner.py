@@ -260,8 +260,11 @@ def class_centers(learner: Learner, stamp: str) -> Embeddings | None:
         return None
     classes = learner.data.classes
     vectors = centers[: len(classes)]
-    if rule == "both":
-        vectors = F.normalize(torch.cat([vectors, centers[len(classes) :]], dim=2), dim=2)
+    if rule == "both":  # each center beside each of the mirror image: the nearest pair is there
+        k = vectors.shape[1]
+        photo = vectors.repeat_interleave(k, dim=1)
+        mirror = centers[len(classes) :].repeat(1, k, 1)
+        vectors = F.normalize(torch.cat([photo, mirror], dim=2), dim=2)
     each = vectors.shape[1]
     names = [(identity, view, k) for identity, view in classes for k in range(each)]
     return Embeddings(

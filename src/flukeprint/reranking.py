@@ -136,6 +136,40 @@ def fit_whitening(vectors: Floats, dims: int) -> Whitening:
     return Whitening(mean, directions[:, :keep] / np.sqrt(values[:keep]))
 
 
+def fit_within(vectors: Floats, labels: Ints, weight: float) -> Whitening:
+    """The whitening of the spread that photos (n, d) have around the mean of their identity.
+
+    It shrinks directions in which an animal differs from itself.  The pooled covariance S is
+    taken by `weight`, the rest of it a sphere of the same trace: weight * S + (1 - weight) *
+    tr(S) / d * I, for identities are few and their photos fewer.
+
+    labels: (n,) identity of each photo.
+    Source: Hatch, Kajarekar and Stolcke, Within-class covariance normalization (2006);
+    shrinkage as Ledoit and Wolf (2004).
+    Raises FlukeprintError when no identity has two photos that differ.
+    """
+    n, d = vectors.shape
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    kinds, place = np.unique(labels, return_inverse=True)
+    sums = np.zeros((len(kinds), d))
+    np.add.at(sums, place, vectors.astype(np.float64))
+    own = sums / np.bincount(place)[:, None]
+    spread = np.zeros((d, d))
+    for block in blocks(n, d):
+        off = vectors[block] - own[place[block]]
+        spread += off.T @ off
+    spread /= max(1, n - len(kinds))
+    sphere = np.trace(spread) / d
+    if sphere < 1e-12:
+        raise FlukeprintError(
+            "rank.within has nothing to learn from: no identity of the gallery has two photos "
+            "that differ; set rank.within=0"
+        )
+    values, directions = np.linalg.eigh(weight * spread + (1 - weight) * sphere * np.eye(d))
+    values = np.maximum(values, 1e-6 * sphere)  # weight 1 leaves directions without any spread
+    return Whitening(mean, (directions / np.sqrt(values)) @ directions.T)
+
+
 def expanded(vectors: Floats, gallery: Floats, near: Matches, alpha: float) -> Floats:
     """(b, d) -> (b, d) unit(x + sum of max(s, 0)**alpha * y over its neighbours y with score s).
 

@@ -26,7 +26,7 @@ class Row:
     `_low`, `_high`: ends of the 95 % bootstrap interval over queries; auroc is None in a
         closed set.
     views, sizes: figures by view and by photos of the individual in the gallery.
-    answers: the run's table of queries (see `breakdown.Answered`), in the run's folder.
+    answers: the run's table of queries (see `breakdown.Answered`), from the folder of this table.
     """
 
     config: str

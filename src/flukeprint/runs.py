@@ -27,7 +27,6 @@ from flukeprint.config import Config, parse_config
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import written_whole
 
-
 CENTERS = "centers.npz"
 
 

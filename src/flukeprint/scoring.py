@@ -2,7 +2,8 @@
 
 The rules of `RankConfig` in this order, with the range of the scores after each:
 
-    whiten, augment_gallery, expand    better vectors; cosines stay in [-1, 1]
+    whiten, within,
+    augment_gallery, expand            better vectors; cosines stay in [-1, 1]
     hubness                            cos - (r(x) + r(y)) / 2, in [-2, 2]; mostly near 0
     reciprocal                         (1 - w) score + w J, J in [0, 1] the common neighbours
     other_view                         less by at most `other_view`
@@ -26,12 +27,14 @@ from flukeprint.metrics import map_at_5
 from flukeprint.ranking import rank
 from flukeprint.reciprocal import Reciprocal
 from flukeprint.reranking import (
+    Whitening,
     augmented_gallery,
     blocks,
     cosines,
     csls,
     expanded,
     fit_whitening,
+    fit_within,
     hubs_of,
     keys_of,
     largest,
@@ -95,9 +98,13 @@ class Scorer:
         self._sizes = np.bincount(self._labels)
         self._centers, self._center_labels = self._known_centers(centers)
         vectors = gallery.embeddings.vectors
-        self._whitening = fit_whitening(vectors, rules.whiten) if rules.whiten else None
-        if self._whitening:
-            vectors = self._whitening(vectors)
+        self._whitenings: list[Whitening] = []
+        if rules.whiten:
+            self._whitenings.append(fit_whitening(vectors, rules.whiten))
+            vectors = self._whitenings[-1](vectors)
+        if rules.within:
+            self._whitenings.append(fit_within(vectors, self._labels, rules.within))
+            vectors = self._whitenings[-1](vectors)
         if rules.augment_gallery:
             vectors = augmented_gallery(vectors, rules.augment_gallery, rules.alpha)
         self._vectors = vectors
@@ -172,7 +179,14 @@ class Scorer:
     def _plain(self) -> bool:
         """Whether no rule changes anything; other_view is the caller's to look at."""
         rules = self.rules
-        asked = (rules.head, rules.whiten, rules.expand, rules.augment_gallery, rules.hubness)
+        asked = (
+            rules.head,
+            rules.whiten,
+            rules.within,
+            rules.expand,
+            rules.augment_gallery,
+            rules.hubness,
+        )
         return rules.identity == "max" and not any(asked) and self._reciprocal is None
 
     def _check_network(self, others: Embeddings, what: str) -> None:
@@ -201,8 +215,8 @@ class Scorer:
         return centers.vectors[rows], labels[rows]
 
     def _improved(self, vectors: Floats) -> Floats:
-        if self._whitening:
-            vectors = self._whitening(vectors)
+        for whitening in self._whitenings:
+            vectors = whitening(vectors)
         if self.rules.expand:
             near = largest(cosines(vectors, self._vectors), self.rules.expand)
             vectors = expanded(vectors, self._vectors, near, self.rules.alpha)

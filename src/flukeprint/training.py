@@ -29,9 +29,10 @@ from flukeprint.catalog import Catalog
 from flukeprint.config import Config, RankConfig
 from flukeprint.doctor import check_readable
 from flukeprint.embedding import embed, network_digest, pick_device
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.files import written_whole
 from flukeprint.identify import Identifier
+from flukeprint.learned_matching import backend_of
 from flukeprint.learner import AtomicCheckpointIO, FoldData, Learner, Progress, class_centers
 from flukeprint.metrics import Scores
 from flukeprint.model import build_model, untrained_embedder
@@ -59,7 +60,7 @@ def train(config: Config, *, resume: str | None = None) -> Run:
     _quieten()
     keep_memory()
     # Deterministic mode would fill every new tensor with NaN, which costs a CPU much of its speed.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
     split = split_of(config, catalog)
     L.seed_everything(config.train.seed, verbose=False)
@@ -67,6 +68,7 @@ def train(config: Config, *, resume: str | None = None) -> Run:
     net = build_model(config.model, size)
     data = FoldData(config, catalog, split)
     learner = Learner(config, net, data)
+    _check_answers(config, learner)
 
     run = _run_of(config, resume, catalog)  # all that may be refused was: now there is a run
     trainer = make_trainer(config, run)
@@ -101,6 +103,24 @@ def _run_of(config: Config, resume: str | None, catalog: Catalog) -> Run:
         check_same_recipe(run, config, catalog)
     os.environ[first] = str(run.path.resolve())  # Lightning's further processes inherit it
     return run
+
+
+def _check_answers(config: Config, learner: Learner) -> None:
+    """Refuse, before anything is trained, what could not be answered afterwards."""
+    views = {view for view in learner.data.catalog.views or () if view is not None}
+    missing = sorted(set(config.image.mirror_views) - views)
+    if missing:
+        raise FlukeprintError(
+            f"image.mirror_views: no photograph has the view {listed(missing)}; "
+            + (nearest(missing[0], views) if views else "set data.views")
+        )
+    if config.rank.head and class_centers(learner, "") is None:
+        raise FlukeprintError(
+            f"rank.head={config.rank.head:g} needs class centers, and losses and infer.mirror "
+            "leave none; add a loss such as arcface, turn the mirror off or set rank.head=0"
+        )
+    if config.rank.local.candidates:
+        backend_of(config.rank.local)  # says what is missing
 
 
 def _stopped_early(config: Config, checkpoint: Path) -> bool:
@@ -220,6 +240,7 @@ def baselines(config: Config) -> dict[str, Scores]:
     keep_memory()
     catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
     split = split_of(config, catalog)
+    L.seed_everything(config.train.seed, verbose=False)  # without weights the network is drawn
     net = untrained_embedder(config.model, (config.image.height, config.image.width))
     stamp = network_digest(net, config.image, config.infer.mirror, config.infer.zooms)
     embeddings = embed(
