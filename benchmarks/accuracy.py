@@ -5,8 +5,8 @@
 `benchmarks/accuracy.csv` enters, what `flukeprint crossvalidate` writes; tables leave for
 `benchmarks/accuracy.md`, one ladder a configuration, its rungs in the order of the rows.  A table
 stands between `<!-- ladder:NAME -->` and `<!-- end -->` and is replaced in place; all other text
-of the page stays.  Intervals of gains want the `queries.csv` of the runs; without them the plain
-difference is given.
+of the page stays.  Intervals of gains want the runs' answers, which are kept in `answers/` beside
+the CSV; without them the plain difference is given.
 """
 
 import re
@@ -55,15 +55,15 @@ class Rung:
         return {row.fold for row in self.rows}
 
 
-def rungs_of(rows: Sequence[Row]) -> dict[str, list[Rung]]:
-    """Configuration -> its rungs, in the order of the rows."""
+def rungs_of(rows: Sequence[Row], beside: Path) -> dict[str, list[Rung]]:
+    """Configuration -> its rungs, in the order of the rows of a table in the folder `beside`."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.config, row.recipe, row.data), []).append(row)
     ladders: dict[str, list[Rung]] = {}
     for (config, _, _), group in groups.items():
         try:
-            judged = judged_rows(group, group[0].note or group[0].recipe)
+            judged = judged_rows(group, group[0].note or group[0].recipe, beside)
         except FlukeprintError as error:
             print(f"no paired intervals: {error}", file=sys.stderr)
             judged = None
@@ -201,7 +201,7 @@ def main() -> None:
         if not rows:
             raise FlukeprintError(f"{table} has no rows; run flukeprint crossvalidate first")
         page = target.read_text() if target.is_file() else NEW_PAGE
-        for name, rungs in rungs_of(rows).items():
+        for name, rungs in rungs_of(rows, table.parent).items():
             page = put(page, name, ladder(rungs))
         with written_whole(target) as path:
             path.write_text(page)

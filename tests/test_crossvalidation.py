@@ -55,8 +55,24 @@ def tiny(root: Path, *overrides: str) -> Config:
 
 @pytest.fixture
 def table(root: Path, tmp_path: Path) -> Path:
-    """A copy of the table, to be changed."""
+    """A copy of the table and of the answers beside it, to be changed."""
+    first = {row.answers for row in read_rows(root / "table.csv")}
+    for name in first:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(root / name, tmp_path / name)
     return Path(shutil.copy(root / "table.csv", tmp_path / "table.csv"))
+
+
+def run_of(row: Row, runs: Path) -> Run:
+    """The finished run behind a row of the recipe that it was trained for."""
+    found = []
+    for folder in sorted(runs.iterdir()):
+        run, config = Run(folder), Run(folder).config()
+        have = (recipe_digest(config), config.split.fold, config.train.seed)
+        if run.finished and have == (row.recipe, row.fold, row.seed):
+            found.append(run)
+    (run,) = found
+    return run
 
 
 @pytest.fixture
@@ -74,14 +90,17 @@ def test_every_fold_has_a_row_that_can_be_recomputed(root: Path) -> None:
         (1, 0, "first rung"),
     ]
     for row in rows:
-        run = Run(Path(row.answers).parent)
+        run = run_of(row, root / "runs/tiny")
         figures = run.figures()
         assert (row.queries, row.new_queries) == (figures["queries"], figures["new_queries"])
         for name in ("low", "mean", "high"):
             mine = {"low": row.map5_low, "mean": row.map5, "high": row.map5_high}[name]
             assert mine == pytest.approx(figures["map5"][name], abs=1e-5)
         assert row.auroc == pytest.approx(figures["auroc"], abs=1e-5)
-        with Path(row.answers).open(newline="") as file:
+        assert row.answers == f"answers/tiny-{row.recipe}-{row.data}-{row.fold}-0.csv"
+        copy = root / row.answers
+        assert copy.read_bytes() == (run.path / "queries.csv").read_bytes()
+        with copy.open(newline="") as file:
             queries = list(csv.DictReader(file))
         points, firsts, fives = [], [], []
         for query in queries:
@@ -127,12 +146,13 @@ def test_what_is_in_the_table_is_skipped(root: Path, table: Path) -> None:
 def test_a_finished_run_without_a_row_is_only_scored(root: Path, table: Path) -> None:
     rows = read_rows(table)
     write_rows(rows[1:], table)
-    Path(rows[0].answers).unlink()
+    (table.parent / rows[0].answers).unlink()
     said: list[str] = []
     crossvalidate(tiny(root), into=table, note="first rung", say=said.append)
     assert any("only scored" in line for line in said)
     assert read_rows(table) == [rows[1], rows[0]]  # the order of the rows is that of their making
-    assert Path(rows[0].answers).is_file()
+    for row in rows:
+        assert (table.parent / row.answers).read_bytes() == (root / row.answers).read_bytes()
 
 
 def test_a_killed_measurement_goes_on_to_the_same_rows(
@@ -165,9 +185,9 @@ def test_a_killed_measurement_goes_on_to_the_same_rows(
     assert len(list((tmp_path / "runs" / "tiny").iterdir())) == 2
     for row, unbroken in zip(rows, read_rows(root / "table.csv"), strict=True):
         for name in COLUMNS:
-            if name not in ("minutes", "peak_mb", "answers"):
+            if name not in ("minutes", "peak_mb"):
                 assert getattr(row, name) == getattr(unbroken, name)
-    again = json.loads((Path(rows[1].answers).parent / "minutes.json").read_text())
+    again = json.loads((run_of(rows[1], tmp_path / "runs/tiny").path / "minutes.json").read_text())
     assert rows[1].minutes == pytest.approx(again["minutes"])
     assert again["minutes"] > until_then  # the first session counts as well
 
@@ -176,7 +196,7 @@ def test_only_a_cut_off_run_of_the_recipe_itself_goes_on(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of another ranking would be refused as another recipe: it is trained anew."""
-    run = Path(read_rows(root / "table.csv")[0].answers).parent
+    run = run_of(read_rows(root / "table.csv")[0], root / "runs/tiny").path
     shutil.copytree(run, tmp_path / "runs" / "tiny" / run.name)
     shutil.rmtree(tmp_path / "runs" / "tiny" / run.name / "identifier")
     asked: list[str | None] = []
@@ -247,9 +267,11 @@ def test_another_way_of_answering_shares_the_training(root: Path, table: Path) -
     rows = read_rows(table)
     assert len(rows) == 4
     for before, after in zip(rows[:2], rows[2:], strict=True):
-        assert Path(before.answers).parent == Path(after.answers).parent
-        assert Path(after.answers).name == f"queries-{after.recipe}.csv"
-        assert all(None not in names for names in Answered.load(Path(after.answers)).found)
+        own = run_of(before, root / "runs/tiny").path / f"queries-{after.recipe}.csv"
+        copies = [table.parent / row.answers for row in (before, after)]
+        assert copies[0].read_bytes() == (own.parent / "queries.csv").read_bytes()
+        assert copies[1].read_bytes() == own.read_bytes() != copies[0].read_bytes()
+        assert all(None not in names for names in Answered.load(copies[1]).found)
         assert after.auroc is not None
     a, b, found = compare("first rung", "no threshold", table)
     assert (a.folds, b.folds) == ((0, 1), (0, 1))
@@ -264,7 +286,8 @@ def test_seeds_are_counted_from_the_first(root: Path, table: Path) -> None:
     assert [(row.fold, row.seed) for row in rows] == [(0, 5), (0, 6)]
     assert rows[0].recipe == rows[1].recipe != read_rows(table)[0].recipe
     assert len(read_rows(table)) == 4
-    one, two, found = compare(str(Path(rows[0].answers).parent), rows[0].recipe[:8], table)
+    run = run_of(rows[0], root / "runs/tiny")
+    one, two, found = compare(str(run.path), rows[0].recipe[:8], table)
     assert (len(one.runs), len(two.runs)) == (1, 2)
     assert found.queries == rows[0].queries
     with pytest.raises(FlukeprintError, match="has the folds 0, first rung has 0, 1"):
@@ -284,6 +307,41 @@ def test_the_digest_is_of_the_recipe(root: Path) -> None:
         assert training_digest(tiny(root, other)) != training_digest(tiny(root)), other
     early = [training_digest(tiny(root, "train.patience=1", *o)) for o in ([], ["rank.hubness=3"])]
     assert early[0] != early[1]  # early stopping looks at the ranking
+
+
+@pytest.mark.usefixtures("no_training")
+def test_the_table_and_its_answers_can_be_moved_away_from_the_runs(
+    root: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crossvalidate(tiny(root, "infer.threshold=none"), into=table, note="no threshold")
+    _, _, before = compare("first rung", "no threshold", table)
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    shutil.move(table, moved)
+    shutil.move(tmp_path / "answers", moved)
+    _, _, after = compare("first rung", "no threshold", moved / "table.csv")
+    assert after == before
+    monkeypatch.chdir(moved)
+    assert compare("first rung", "no threshold", Path("table.csv"))[2] == before
+
+
+@pytest.mark.usefixtures("no_training")
+def test_gone_answers_are_named_and_the_row_is_still_skipped(
+    root: Path, table: Path, accuracy: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = read_rows(table)[0]
+    gone = table.parent / row.answers
+    gone.unlink()
+    with pytest.raises(FlukeprintError, match="is missing; flukeprint crossvalidate makes it") as e:
+        compare("first rung", "first rung", table)
+    assert str(e.value).startswith(str(gone))
+    (rung,) = accuracy.rungs_of(read_rows(table), table.parent)["tiny"]
+    assert rung.judged is None
+    assert f"no paired intervals: {gone} is missing" in capsys.readouterr().err
+    said: list[str] = []
+    crossvalidate(tiny(root), into=table, note="first rung", say=said.append)
+    assert sum("skipped" in line for line in said) == 2
+    assert not gone.exists()
 
 
 @pytest.mark.usefixtures("no_training")
@@ -351,7 +409,7 @@ def test_the_page_keeps_its_text_and_gets_its_tables(
     root: Path, table: Path, accuracy: ModuleType
 ) -> None:
     crossvalidate(tiny(root, "infer.threshold=none"), into=table, note="no threshold")
-    rungs = accuracy.rungs_of(read_rows(table))["tiny"]
+    rungs = accuracy.rungs_of(read_rows(table), table.parent)["tiny"]
     text = accuracy.ladder(rungs)
     _, _, found = compare("first rung", "no threshold", table)
     gain = found.map5.gain
@@ -378,7 +436,7 @@ def test_without_the_queries_the_rows_alone_give_the_table(
         Row(**{**vars(row), "recipe": "0123456789ab", "note": "up", "map5": row.map5 + 0.1})
         for row in rows
     ]
-    text = accuracy.ladder(accuracy.rungs_of([*rows, *better])["tiny"])
+    text = accuracy.ladder(accuracy.rungs_of([*rows, *better], table.parent)["tiny"])
     total = sum(row.queries for row in rows)
     mean = sum(row.map5 * row.queries for row in rows) / total
     assert f" | {mean:.3f} [" in text

@@ -32,6 +32,8 @@ RULES = {
     "prototype": {"identity": "prototype"},
     "head": {"head": 0.4},
     "whiten": {"whiten": 4},
+    "within": {"within": 0.6},
+    "whiten_then_within": {"whiten": 4, "within": 0.5},
     "expand": {"expand": 3, "alpha": 2.0},
     "augment_gallery": {"augment_gallery": 2},
     "hubness": {"hubness": 3},
@@ -41,7 +43,7 @@ RULES = {
     "more_than_there_are": {"expand": 99, "augment_gallery": 99, "hubness": 99, "reciprocal": 99},
     "all": {
         "identity": "prototype", "head": 0.3, "whiten": 5, "expand": 2, "augment_gallery": 2,
-        "hubness": 4, "reciprocal": 6, "other_view": 0.1,
+        "hubness": 4, "reciprocal": 6, "other_view": 0.1, "within": 0.4,
     },
 }  # fmt: skip
 
@@ -68,15 +70,36 @@ def centers_of(names, d=6, stamp="net"):
     return Embeddings(vectors, twice, twice, None, stamp)
 
 
+def naive_within(vectors, names, weight):
+    """Its own whitening; from Cholesky's root, which turns all vectors alike."""
+    wide, d = vectors.astype(float), vectors.shape[1]
+    own = [wide[names == name] for name in set(names)]
+    freedom = sum(len(rows) - 1 for rows in own)
+    spread = (
+        sum(
+            np.outer(row - rows.mean(axis=0), row - rows.mean(axis=0))
+            for rows in own
+            for row in rows
+        )
+        / freedom
+    )
+    shrunk = weight * spread + (1 - weight) * np.trace(spread) / d * np.eye(d)
+    mean, root = wide.mean(axis=0), np.linalg.cholesky(np.linalg.inv(shrunk))
+    return lambda rows: unit_rows((rows - mean) @ root)
+
+
 def naive(queries, gallery, rules, centers, boost=None):
     """(identity -> (score, row)) for each query, the rules one after the other."""
     g = gallery.vectors
     if rules.whiten:
         whitening = fit_whitening(g, rules.whiten)
         g = whitening(g)
+    names = np.unique(gallery.identities, return_inverse=True)[1]
+    if rules.within:
+        within = naive_within(g, names, rules.within)
+        g = within(g)
     if rules.augment_gallery:
         g = augmented_gallery(g, rules.augment_gallery, rules.alpha)
-    names = np.unique(gallery.identities, return_inverse=True)[1]
     gallery_hubs = None
     if rules.hubness:
         gallery_hubs = hubs_of(neighbours(g, rules.hubness, labels=names))
@@ -85,6 +108,8 @@ def naive(queries, gallery, rules, centers, boost=None):
         raw = q = queries.vectors[number : number + 1]
         if rules.whiten:
             q = whitening(q)
+        if rules.within:
+            q = within(q)
         if rules.expand:
             q = expanded(q, g, largest(cosines(q, g), rules.expand), rules.alpha)
         plain = scores = cosines(q, g)
@@ -144,8 +169,9 @@ def same(found, one):
 def test_each_rule_is_the_naive_one(rules, n):
     rules = RankConfig(**rules)
     gallery, queries = drawn(n, seed=n), drawn(6, seed=99, first=100)
-    if n == 1 and rules.whiten:
-        with pytest.raises(FlukeprintError, match="cannot be whitened"):
+    if n == 1 and (rules.whiten or rules.within):
+        why = "cannot be whitened" if rules.whiten else r"rank\.within has nothing to learn from"
+        with pytest.raises(FlukeprintError, match=why):
             Scorer(Gallery(gallery), rules, centers_of(["w0"]))
         return
     centers = centers_of(["w1", "w0", "w3", "elsewhere"])
@@ -174,6 +200,7 @@ def test_off_is_the_gallery_itself(n, q, top, seed):
     assert same(search(queries, gallery, OFF, top=top, boost=lambda _, scores: scores), plain)
     one = RankConfig(identity="mean", best=1)
     assert same(search(queries, gallery, one, top=top), plain)
+    assert same(search(queries, gallery, RankConfig(within=0.0), top=top), plain)
     no_weight = RankConfig(reciprocal=3, reciprocal_weight=0)
     assert same(search(queries, gallery, no_weight, top=top), plain)
 
@@ -211,6 +238,30 @@ def test_one_photo_an_identity_makes_no_difference():
         found = search(queries, Gallery(gallery), RankConfig(identity=identity), top=8)
         assert np.array_equal(found.rows, plain.rows)
         assert found.scores == pytest.approx(plain.scores, abs=1e-6)
+
+
+def test_within_forgets_how_an_animal_differs_from_itself():
+    """Photos differ most by light, which says nothing of who it is."""
+    rng = np.random.default_rng(0)
+    who = np.arange(24) % 4
+    light = np.where(np.arange(24) < 12, 1.0, -1.0)[:, None] * [0, 0, 0, 0, 1, 0]
+    vectors = unit_rows(0.5 * np.eye(6)[who] + light + 0.05 * rng.normal(size=(24, 6)))
+    names = tuple(f"w{i}" for i in who)
+    whole = Embeddings(vectors, names, names, None, "net")
+    # The gallery has w0 and w1 in bright light mostly, w2 and w3 in dim light.
+    rows = [0, 1, 4, 5, 12, 13, 14, 15, 18, 19, 2, 3]
+    gallery = Gallery(whole.take(rows))
+    asked = whole.take([i for i in range(24) if i not in rows])
+    bright = asked.take([i for i, row in enumerate(asked.vectors) if row[4] > 0])
+
+    def margin(rules):
+        found = search(bright, gallery, rules, top=4)
+        right = found.labels == np.searchsorted(found.vocabulary, bright.identities)[:, None]
+        others = np.where(right, -np.inf, found.scores).max(axis=1)
+        return found.scores[right] - others
+
+    assert np.all(margin(RankConfig(within=0.9)) > margin(OFF))
+    assert np.all(margin(RankConfig(within=0.9)) > 0)
 
 
 def test_an_enrolled_identity_is_neither_favoured_nor_punished():

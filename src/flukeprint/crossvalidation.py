@@ -136,7 +136,9 @@ def score_run(
     """
     answered = answers_of(run, config, catalog, split)
     recipe = recipe_digest(config)
-    copy = Path("answers") / f"{config.name}-{recipe}-{config.split.fold}-{config.train.seed}.csv"
+    data = data_digest(catalog)
+    key = (config.name, recipe, data, str(config.split.fold), str(config.train.seed))
+    copy = Path("answers") / f"{'-'.join(key)}.csv"
     (beside / copy).parent.mkdir(parents=True, exist_ok=True)
     answered.save(beside / copy)
     own = recipe_digest(run.config()) == recipe
@@ -151,7 +153,7 @@ def score_run(
         config=config.name,
         note=note,
         recipe=recipe,
-        data=data_digest(catalog),
+        data=data,
         fold=config.split.fold,
         seed=config.train.seed,
         epochs=config.train.epochs,
@@ -204,7 +206,7 @@ def compare(a: str, b: str, into: Path) -> tuple[Judged, Judged, Comparison]:
         a, b: each a run's folder, or a recipe's digest (or its beginning) or note in `into`.
 
     Raises:
-        FlukeprintError: no such run or row, other data or folds, no `queries.csv` at hand.
+        FlukeprintError: no such run or row, other data or folds, no answers at hand.
     """
     first, second = _judged(a, into), _judged(b, into)
     return first, second, compare_answers(first, second)
