@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from flukeprint.catalog import Catalog
+from flukeprint.config import LocalConfig
+from flukeprint.errors import FlukeprintError
 from flukeprint.ranking import Ranking
-from flukeprint.report import draw_answers, draw_curves
+from flukeprint.report import draw_answers, draw_curves, draw_pair
 
 GREEN = (26, 152, 80)
 
@@ -46,3 +49,23 @@ def test_curves_join_the_logs_of_a_resumed_run(tmp_path: Path) -> None:
         logs.append(log)
     draw_curves(logs, tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").size == (700, 320)
+
+
+def test_a_pair_is_drawn_with_what_agrees(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    photo = np.asarray(Image.fromarray(small).resize((320, 240), Image.Resampling.BICUBIC))
+    Image.fromarray(photo).save(tmp_path / "one.png")
+    Image.fromarray(photo[20:, 30:]).save(tmp_path / "two.png")
+    found = draw_pair(
+        tmp_path / "one.png", tmp_path / "two.png", LocalConfig(), tmp_path / "out.png"
+    )
+    assert found.count >= 10
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.size[0] > picture.size[1]
+        drawn = np.asarray(picture.convert("RGB")).astype(int)
+    assert drawn.shape[2] == 3
+    assert drawn.std() > 10
+    with pytest.raises(FlukeprintError, match="nobody"):
+        draw_pair(tmp_path / "nobody.png", tmp_path / "two.png", LocalConfig(), tmp_path / "x.png")
+    assert not (tmp_path / "x.png").exists()

@@ -155,6 +155,24 @@ def enroll(
 
 
 @app.command()
+def matches(
+    first: Annotated[Path, typer.Argument(help="A photograph.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+    out: Annotated[Path, typer.Option(help="The picture, a PNG.")] = Path("matches.png"),
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", help="For its rank.local.")
+    ] = None,
+) -> None:
+    """Draw which keypoints of two photographs agree."""
+    from flukeprint.config import LocalConfig, load_config
+    from flukeprint.report import draw_pair
+
+    settings = LocalConfig() if config is None else load_config(config).rank.local
+    found = draw_pair(first, second, settings, out)
+    print(f"{found.count} keypoints agree on one geometry, strength {found.strength:.2f}: {out}")
+
+
+@app.command()
 def explore(
     config: ConfigName,
     overrides: Overrides = None,

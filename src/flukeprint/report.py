@@ -8,10 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from flukeprint.catalog import Catalog
-from flukeprint.decoding import decode_row
+from flukeprint.config import LocalConfig
+from flukeprint.decoding import decode, decode_row
 from flukeprint.files import written_whole
+from flukeprint.keypoint_matching import PairMatch, draw_matches
+from flukeprint.learned_matching import backend_of
 from flukeprint.open_set import Reliability
 from flukeprint.ranking import Ranking
 
@@ -87,6 +91,23 @@ def draw_curves(logs: Sequence[Path], target: Path) -> None:
     score.yaxis.label.set_color(RIGHT)
     figure.tight_layout()
     _save(figure, target)
+
+
+def draw_pair(first: Path, second: Path, config: LocalConfig, target: Path) -> PairMatch:
+    """Two photographs side by side, with lines between the keypoints that agree on one geometry.
+
+    Raises:
+        FlukeprintError: a photograph that cannot be read, a matcher that cannot be had, or a
+            picture that cannot be written.
+    """
+    backend = backend_of(config)
+    photos = [decode(path) for path in (first, second)]
+    one, two = (backend.extract(photo) for photo in photos)
+    found = backend.match(one, two)
+    picture = draw_matches(photos[0], photos[1], one, two, found)
+    with written_whole(target) as partial:
+        Image.fromarray(picture).save(partial, format="PNG")
+    return found
 
 
 def draw_reliability(reliability: Reliability, target: Path) -> None:

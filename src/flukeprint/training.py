@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,13 @@ from flukeprint.report import draw_reliability
 from flukeprint.runs import CENTERS, Run, check_same_recipe, find_run, new_run
 from flukeprint.splits import Split, make_split
 from flukeprint.stopwatch import Stopwatch
-from flukeprint.validation import Validation, check_fittable, commonest_baseline, validate
+from flukeprint.validation import (
+    Validation,
+    check_fittable,
+    commonest_baseline,
+    validate,
+    view_ceiling,
+)
 
 
 def train(config: Config, *, resume: str | None = None) -> Run:
@@ -218,8 +225,17 @@ def finish(
     result, method = validate(
         evidence, split, config, centers=centers, progress="matching keypoints"
     )
+    summary = result.summary()
+    if catalog.views is not None:
+        most = view_ceiling(embeddings, split)
+        summary["view_ceiling"] = asdict(most)
+        if most.overall is not None:
+            summary["lines"].append(
+                f"{most.overall:.1%} of the queries have a photo of the same view and animal in "
+                "the gallery"
+            )
     with written_whole(run.validation) as path:
-        path.write_text(json.dumps(result.summary(), indent=2) + "\n")
+        path.write_text(json.dumps(summary, indent=2) + "\n")
     result.asked.save(run.path / ASKED)
     if result.reliability is not None:
         draw_reliability(result.reliability, run.path / "reliability.png")

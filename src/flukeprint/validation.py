@@ -36,6 +36,7 @@ from flukeprint.ranking import (
     threshold_for_share,
 )
 from flukeprint.splits import Split, halves
+from flukeprint.views import Ceiling, ceiling
 
 TOP = 5
 
@@ -166,6 +167,17 @@ def selection_map5(embeddings: Embeddings, split: Split, config: Config) -> floa
 def check_fittable(identities: tuple[str | None, ...], split: Split, config: Config) -> None:
     """Refuse, before anything is trained, a fold on which the threshold cannot be chosen."""
     _check_halves(split.answers, _individuals(identities, split), config)
+
+
+def view_ceiling(embeddings: Embeddings, split: Split) -> Ceiling:
+    """How many of the fold's queries could be answered from photos of the same view alone."""
+    gallery, queries = embeddings.take(split.gallery), embeddings.take(split.queries)
+    return ceiling(
+        queries.views or (None,) * len(queries),
+        split.answers,
+        gallery.views or (None,) * len(gallery),
+        gallery.identities,
+    )
 
 
 def commonest_baseline(catalog: Catalog, split: Split, config: Config) -> Scores:
