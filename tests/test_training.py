@@ -451,6 +451,7 @@ def test_every_recipe_runs_one_tiny_epoch(root: Path, name: str) -> None:
             "split.folds=2",
             "sampler.batch_size=8",
             "train.epochs=1",
+            "train.sizes=[]",
             "train.max_steps=2",
             "train.workers=0",
             "train.accelerator=cpu",
