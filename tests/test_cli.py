@@ -240,7 +240,8 @@ def test_readmes_commands_work(
         "data.synthetic={kind: shapes, identities: 10, long_side: 48, test_photos: 10}",
         "image.height=32", "image.width=32", "split.folds=2", "model.backbone=test_resnet",
         "model.weights=none", "model.freeze_stages=0", "sampler.batch_size=8", "train.workers=0",
-        "train.max_steps=1", "train.epochs=1", "train.sizes=[]", f"runs={root}/runs", f"submissions={tmp_path}",
+        "train.max_steps=1", "train.epochs=1", "train.sizes=[]",
+        f"runs={root}/runs", f"submissions={tmp_path}",
         f"image.cache={root}/cache", "name=tiny",
     ]  # fmt: skip
     changed: list[str] = []
