@@ -4,11 +4,6 @@ Photographs are decoded (`decoding.py`) and resized once, kept in a cache on dis
 augmented (`augment.py`) as a `Draw` says.  They stay uint8: the network owns its normalisation.
 """
 
-import contextlib
-import errno
-import hashlib
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +18,7 @@ from flukeprint.augment import augmented, build_augment
 from flukeprint.catalog import Catalog
 from flukeprint.config import ImageConfig
 from flukeprint.decoding import Pixels, decode, decode_array, decode_bytes, decode_row
-from flukeprint.errors import FlukeprintError
+from flukeprint.photo_entries import STAMP_BYTES, Entry, find_entry, write_entry
 from flukeprint.sampling import Draw
 
 __all__ = [
@@ -40,8 +35,6 @@ __all__ = [
 
 # Raise it when `fit` or decoding gives other pixels than before: older entries are then left.
 CACHE_VERSION = 1
-
-_STAMP_BYTES = 16
 
 
 def kept_size(config: ImageConfig) -> tuple[int, int]:
@@ -97,10 +90,9 @@ def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
 class PhotoCache:
     """The photographs of a catalogue at the network's size, decoded once and kept on disk.
 
-    `cache[row]` is (height, width, 3) uint8 RGB.  An entry is one file of raw pixels and a stamp
-    of the photograph's path, size, time of change (ns) and box; a file of another length or stamp
-    is made anew.  Entries appear by renaming, so any number of processes may read and write at
-    once.  With `config.cache` none, or a catalogue of pixels, nothing is written.
+    `cache[row]` is (height, width, 3) uint8 RGB.  An entry (`photo_entries.py`) is one file of
+    raw pixels and a stamp; a file of another length or stamp is made anew.  With `config.cache`
+    none, or a catalogue of pixels, nothing is written.
 
     Raises FlukeprintError where `decode` does, and where an entry cannot be written.
     """
@@ -119,61 +111,30 @@ class PhotoCache:
         return len(self._catalog)
 
     def __getitem__(self, row: int) -> Pixels:
-        if self._folder is None or self._catalog.paths is None:
+        entry = find_entry(self._folder, self._catalog, row)
+        if entry is None:
             return self._made(row)
-        path = self._catalog.paths[row].absolute()
-        box = None if self._catalog.boxes is None else self._catalog.boxes[row]
-        place = hashlib.sha256(os.fsencode(path) + repr(box).encode())
-        name = place.hexdigest()[:32]
-        entry = self._folder / name[:2] / name
-        try:
-            # Before decoding: a photograph replaced meanwhile leaves an entry that is not valid.
-            status = path.stat()
-        except OSError:
-            return self._made(row)  # `decode` says what is wrong
-        place.update(f" {status.st_size} {status.st_mtime_ns}".encode())
-        stamp = place.digest()[:_STAMP_BYTES]
-        pixels = self._read(entry, stamp)
+        pixels = self._read(entry)
         if pixels is None:
             pixels = self._made(row)
-            _write(entry, pixels, stamp)
+            write_entry(entry, [np.ascontiguousarray(pixels).data])
         return pixels
 
     def _made(self, row: int) -> Pixels:
         need = kept_size(self._config)
         return fit(decode_row(self._catalog, row, min_size=need), self._config)
 
-    def _read(self, entry: Path, stamp: bytes) -> Pixels | None:
+    def _read(self, entry: Entry) -> Pixels | None:
         """The entry's pixels, or None where it is absent, cut short or of another photograph."""
         try:
-            data = np.fromfile(entry, np.uint8)
+            data = np.fromfile(entry.path, np.uint8)
         except OSError:
             return None
-        if data.size != np.prod(self._shape) + _STAMP_BYTES:
+        if data.size != np.prod(self._shape) + STAMP_BYTES:
             return None
-        if data[-_STAMP_BYTES:].tobytes() != stamp:
+        if data[-STAMP_BYTES:].tobytes() != entry.stamp:
             return None
-        return data[:-_STAMP_BYTES].reshape(self._shape)
-
-
-def _write(entry: Path, pixels: Pixels, stamp: bytes) -> None:
-    draft = entry.with_name(f".{entry.name}.{uuid.uuid4().hex}")
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("xb") as file:
-            file.write(np.ascontiguousarray(pixels).data)
-            file.write(stamp)
-        draft.replace(entry)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else error.strerror
-        raise FlukeprintError(
-            f"image.cache: cannot write below {entry.parent.parent} ({reason}); "
-            "free it, choose another folder, or set image.cache=null"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # gone when all went well
-            draft.unlink()
+        return data[:-STAMP_BYTES].reshape(self._shape)
 
 
 class Photo(NamedTuple):

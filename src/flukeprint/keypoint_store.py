@@ -3,10 +3,6 @@
 A photograph is searched once; its keypoints are kept on disk beside the resized photographs.
 """
 
-import contextlib
-import hashlib
-import os
-import uuid
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -33,8 +29,8 @@ from flukeprint.keypoints import (
     extract,
     extraction_digest,
 )
+from flukeprint.photo_entries import STAMP_BYTES, Entry, find_entry, write_entry
 
-_STAMP_BYTES = 16
 _HEADER = np.dtype("<i4")  # k, height, width
 
 
@@ -198,24 +194,17 @@ class _Source:
             self._folder = cache.absolute() / f"keypoints-{extraction_digest(config)}"
 
     def of_row(self, row: int) -> Keypoints:
-        if self._folder is None or self._catalog.paths is None:
+        entry = find_entry(self._folder, self._catalog, row, how=self._turned[row])
+        if entry is None:
             return self._found(row)
-        path = self._catalog.paths[row].absolute()
-        box = None if self._catalog.boxes is None else self._catalog.boxes[row]
-        place = hashlib.sha256(os.fsencode(path) + repr((box, self._turned[row])).encode())
-        name = place.hexdigest()[:32]
-        entry = self._folder / name[:2] / name
-        try:
-            # Before decoding: a photograph replaced meanwhile leaves an entry that is not valid.
-            status = path.stat()
-        except OSError:
-            return self._found(row)  # `decode` says what is wrong
-        place.update(f" {status.st_size} {status.st_mtime_ns}".encode())
-        stamp = place.digest()[:_STAMP_BYTES]
-        keypoints = _read(entry, stamp, self._kind)
+        keypoints = _read(entry, self._kind)
         if keypoints is None:
             keypoints = self._found(row)
-            _write(entry, keypoints, stamp)
+            header = np.array([len(keypoints), *keypoints.size], _HEADER)
+            points = keypoints.points.astype("<f4")
+            write_entry(
+                entry, [header.tobytes(), points.tobytes(), keypoints.descriptors.tobytes()]
+            )
         return keypoints
 
     def _found(self, row: int) -> Keypoints:
@@ -225,37 +214,18 @@ class _Source:
         )
 
 
-def _read(entry: Path, stamp: bytes, kind: np.dtype[Any]) -> Keypoints | None:
+def _read(entry: Entry, kind: np.dtype[Any]) -> Keypoints | None:
     """The entry's keypoints, or None where it is absent, cut short or of another photograph."""
     try:
-        data = entry.read_bytes()
+        data = entry.path.read_bytes()
     except OSError:
         return None
     head = 3 * _HEADER.itemsize
-    if len(data) < head + _STAMP_BYTES or data[-_STAMP_BYTES:] != stamp:
+    if len(data) < head + STAMP_BYTES or data[-STAMP_BYTES:] != entry.stamp:
         return None
     k, height, width = np.frombuffer(data, _HEADER, 3).tolist()
-    if len(data) != head + k * (8 + DIMENSIONS * kind.itemsize) + _STAMP_BYTES:
+    if len(data) != head + k * (8 + DIMENSIONS * kind.itemsize) + STAMP_BYTES:
         return None
     points = np.frombuffer(data, "<f4", 2 * k, head).reshape(k, 2).astype(np.float32)
     descriptors = np.frombuffer(data, kind, k * DIMENSIONS, head + 8 * k)
     return Keypoints(points, descriptors.reshape(k, DIMENSIONS), (height, width))
-
-
-def _write(entry: Path, keypoints: Keypoints, stamp: bytes) -> None:
-    draft = entry.with_name(f".{entry.name}.{uuid.uuid4().hex}")
-    header = np.array([len(keypoints), *keypoints.size], _HEADER)
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("xb") as file:
-            file.write(header.tobytes() + keypoints.points.astype("<f4").tobytes())
-            file.write(keypoints.descriptors.tobytes() + stamp)
-        draft.replace(entry)
-    except OSError as error:
-        raise FlukeprintError(
-            f"image.cache: cannot write below {entry.parent.parent} ({error.strerror}); "
-            "free it, choose another folder, or set image.cache=null"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):  # gone when all went well
-            draft.unlink()
