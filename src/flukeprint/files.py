@@ -4,8 +4,14 @@ import contextlib
 import os
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from flukeprint.errors import FlukeprintError
 
@@ -68,6 +74,33 @@ def folder_written_whole(target: Path) -> Iterator[Path]:
         raise _cannot(target, error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def read_npz(path: Path, what: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """The arrays of an `.npz` without pickles; `what` they are, such as embeddings.
+
+    Raises:
+        FlukeprintError: no such file, or while the arrays are made use of anything that shows
+            that the file is damaged or another one.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            yield dict(file)
+    except FileNotFoundError as error:
+        raise FlukeprintError(f"no {what} at {path}; make them first") from error
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise FlukeprintError(f"{path} holds no whole {what} ({error}); make them again") from error
 
 
 def _cannot(target: Path, error: OSError) -> FlukeprintError:

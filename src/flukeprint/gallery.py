@@ -6,8 +6,6 @@ gives `Matches` (q, k) by photo, `Gallery.search_identities` gives `IdentityMatc
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flukeprint.errors import FlukeprintError, listed
-from flukeprint.files import written_whole
+from flukeprint.files import read_npz, written_whole
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -111,33 +109,16 @@ class Embeddings:
     @classmethod
     def load(cls, path: Path) -> "Embeddings":
         """Read what `save` wrote.  Raises FlukeprintError for any other file."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                facts = json.loads(file["facts"].tobytes())
-                views = facts["views"]
-                return cls(
-                    vectors=file["vectors"],
-                    images=tuple(facts["images"]),
-                    identities=tuple(facts["identities"]),
-                    views=None if views is None else tuple(views),
-                    stamp=facts["stamp"],
-                )
-        except FileNotFoundError as error:
-            raise FlukeprintError(f"no embeddings at {path}; make them first") from error
-        except (
-            OSError,
-            EOFError,
-            KeyError,
-            IndexError,
-            TypeError,
-            AttributeError,
-            ValueError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
-            raise FlukeprintError(
-                f"{path} holds no whole embeddings ({error}); make them again"
-            ) from error
+        with read_npz(path, "embeddings") as arrays:
+            facts = json.loads(arrays["facts"].tobytes())
+            views = facts["views"]
+            return cls(
+                vectors=arrays["vectors"],
+                images=tuple(facts["images"]),
+                identities=tuple(facts["identities"]),
+                views=None if views is None else tuple(views),
+                stamp=facts["stamp"],
+            )
 
 
 def _check_stamp(one: Embeddings, other: Embeddings) -> None:

@@ -3,8 +3,6 @@
 A photograph is searched once; its keypoints are kept on disk beside the resized photographs.
 """
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from flukeprint.catalog import Catalog
 from flukeprint.config import LocalConfig
 from flukeprint.decoding import decode_row
 from flukeprint.errors import FlukeprintError
-from flukeprint.files import written_whole
+from flukeprint.files import read_npz, written_whole
 from flukeprint.keypoints import (
     DESCRIPTOR_TYPES,
     DIMENSIONS,
@@ -131,27 +129,10 @@ class KeypointStore:
     @classmethod
     def load(cls, path: Path) -> "KeypointStore":
         """Read what `save` wrote.  Raises FlukeprintError for any other file."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                names = ("points", "descriptors", "offsets", "sizes")
-                arrays = {name: file[name] for name in names}
-                return cls(**arrays, stamp=file["stamp"].tobytes().decode())
-        except FileNotFoundError as error:
-            raise FlukeprintError(f"no keypoints at {path}; make them first") from error
-        except (
-            OSError,
-            EOFError,
-            KeyError,
-            IndexError,
-            TypeError,
-            AttributeError,
-            ValueError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
-            raise FlukeprintError(
-                f"{path} holds no whole keypoints ({error}); make them again"
-            ) from error
+        with read_npz(path, "keypoints") as arrays:
+            names = ("points", "descriptors", "offsets", "sizes")
+            stamp = arrays["stamp"].tobytes().decode()
+            return cls(**{name: arrays[name] for name in names}, stamp=stamp)
 
 
 def _sift(config: LocalConfig) -> Extractor:
