@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from textures import textured
 
 from flukeprint.config import LocalConfig
 from flukeprint.errors import FlukeprintError
@@ -28,15 +29,6 @@ CONFIG = LocalConfig(side=160, keypoints=150)
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     cv2.setNumThreads(1)
-
-
-def textured(seed: int, height: int = 120, width: int = 160) -> Pixels:
-    rng = np.random.default_rng(seed)
-    photo = np.zeros((height, width, 3))
-    for blur in (1.5, 3.0, 6.0):
-        noise = cv2.GaussianBlur(rng.normal(size=(height, width, 3)), (0, 0), blur)
-        photo += noise / noise.std()
-    return np.clip(128 + 30 * photo, 0, 255).astype(np.uint8)
 
 
 TURNED = np.array([[0.9, -0.25, 22.0], [0.2, 0.95, -8.0]])

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from textures import textured
 
 from flukeprint import keypoint_store
 from flukeprint.catalog import Catalog
@@ -24,16 +25,6 @@ CONFIG = LocalConfig(side=160, keypoints=120)
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     cv2.setNumThreads(1)
-
-
-def textured(seed: int, height: int = 120, width: int = 160) -> Pixels:
-    """Blotches of several sizes, as on a hide."""
-    rng = np.random.default_rng(seed)
-    photo = np.zeros((height, width, 3))
-    for blur in (1.5, 3.0, 6.0):
-        noise = cv2.GaussianBlur(rng.normal(size=(height, width, 3)), (0, 0), blur)
-        photo += noise / noise.std()
-    return np.clip(128 + 30 * photo, 0, 255).astype(np.uint8)
 
 
 def flat(height: int = 120, width: int = 160) -> Pixels:

@@ -65,11 +65,11 @@ def gather(
             f"the embeddings are of other photographs ({len(embeddings)}) than the keypoints "
             f"({len(catalog)}); make them again"
         )
-    extractor = None if rules.local.matcher == "sift" else backend_of(rules.local).extract
     return Evidence(
         embeddings,
         KeypointStore.of(
-            catalog, rules.local, cache=image.cache, extractor=extractor,
+            catalog, rules.local, cache=image.cache,
+            extractor=backend_of(rules.local).extract,
             mirror_views=image.mirror_views, progress=progress,
         ),
     )  # fmt: skip
@@ -118,10 +118,9 @@ class Desk:
                     f"rank.local.candidates={rules.local.candidates} needs keypoints, and there "
                     "are none of these photographs; train again or set it to 0"
                 )
-            match = None if rules.local.matcher == "sift" else backend_of(rules.local).match
             self._boost = LocalBoost(
                 gallery.keypoints, queries.keypoints, rules.local, LocalGain(),
-                match=match, progress=progress,
+                match=backend_of(rules.local).match, progress=progress,
             )  # fmt: skip
 
     def answer(self, method: Method, rows: npt.ArrayLike | None = None, top: int = 5) -> Ranking:

@@ -21,7 +21,7 @@ from flukeprint.gallery import Embeddings
 from flukeprint.identify import Identifier
 from flukeprint.readers import read_labelled
 from flukeprint.results import Row, add_row, named_rows, read_rows
-from flukeprint.runs import CENTERS, Run
+from flukeprint.runs import CENTERS, Run, catalog_digest
 from flukeprint.splits import Split
 from flukeprint.training import split_of, train
 from flukeprint.validation import Validation, validate
@@ -63,8 +63,7 @@ def _digest(config: Config, without: tuple[str, ...]) -> str:
 
 def data_digest(catalog: Catalog) -> str:
     """12 hex digits of the photographs' names and identities: those of a run's `catalog.json`."""
-    rows = json.dumps([catalog.images, catalog.identities])
-    return hashlib.sha256(rows.encode()).hexdigest()[:12]
+    return catalog_digest(catalog)[:12]
 
 
 def crossvalidate(

@@ -34,9 +34,10 @@ from flukeprint.metrics import Values
 from flukeprint.model import FlukeNet, empty_model
 from flukeprint.open_set import Calibration
 from flukeprint.ranking import Ranking, insert_new
+from flukeprint.runs import CENTERS
 
 FORMAT = 2
-KEYPOINTS, CENTERS = "keypoints.npz", "centers.npz"
+KEYPOINTS = "keypoints.npz"
 
 
 class Card(Section):

@@ -1,7 +1,5 @@
 """What Lightning drives: the fold's batches, the step from photographs to a loss, the optimiser."""
 
-import hashlib
-import json
 import math
 import pickle
 from collections.abc import Sequence
@@ -33,6 +31,7 @@ from flukeprint.model import FlukeNet
 from flukeprint.optimizer import build_optimizer, cosine_schedule
 from flukeprint.progressive import check_sizes, resized, size_in
 from flukeprint.pseudo_labels import train_photos
+from flukeprint.runs import catalog_digest
 from flukeprint.sampling import BatchSampler, build_sampler
 from flukeprint.splits import Split
 from flukeprint.validation import selection_map5
@@ -81,8 +80,7 @@ class FoldData(L.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """What was learnt from, kept in checkpoints."""
-        rows = [self.train_catalog.images, self.train_catalog.identities]
-        photos = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        photos = catalog_digest(self.train_catalog)
         return {"photos": photos, "teachers": list(self.teachers.stamps if self.teachers else ())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ from flukeprint.gallery import Embeddings
 from flukeprint.identify import Identifier
 from flukeprint.readers import read_labelled, read_test
 from flukeprint.runs import Run
-from flukeprint.splits import Split, group_photos, make_split
+from flukeprint.splits import Split, group_photos, split_for
 from flukeprint.tables import check_filled, check_once, lines, read_table
 
 COLUMNS = ("Image", "Id", "confidence", "run")
@@ -164,14 +164,7 @@ def read_pseudo(data: DataConfig, labelled: Catalog) -> tuple[Catalog, tuple[Run
 def _of_fold(identifier: Identifier, config: Config) -> Identifier:
     """It, knowing no more photographs than the gallery of the fold that it was trained on."""
     catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
-    split = make_split(
-        catalog,
-        config.split,
-        closed_set=config.data.closed_set,
-        new_photos=config.data.new_photos,
-        min_photos=config.data.min_photos,
-    )
-    known = set(catalog.take(split.gallery).images)
+    known = set(catalog.take(split_for(config, catalog).gallery).images)
     rows = [row for row, image in enumerate(identifier.gallery.images) if image in known]
     keypoints = None if identifier.keypoints is None else identifier.keypoints.take(rows)
     return replace(identifier, gallery=identifier.gallery.take(rows), keypoints=keypoints)

@@ -93,7 +93,8 @@ def new_run(config: Config, catalog: Catalog) -> Run:
     with written_whole(run.path / "config.yaml") as path:
         path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     with written_whole(run.path / "catalog.json") as path:
-        path.write_text(json.dumps({"photos": len(catalog), "digest": _digest(catalog)}) + "\n")
+        facts = {"photos": len(catalog), "digest": catalog_digest(catalog)}
+        path.write_text(json.dumps(facts) + "\n")
     return run
 
 
@@ -145,15 +146,15 @@ def check_same_recipe(run: Run, config: Config, catalog: Catalog) -> None:
             "resume with the old one or start a new run"
         )
     kept = run.path / "catalog.json"
-    if not kept.is_file() or json.loads(kept.read_text()).get("digest") != _digest(catalog):
+    if not kept.is_file() or json.loads(kept.read_text()).get("digest") != catalog_digest(catalog):
         raise FlukeprintError(
             f"the labelled photographs are not those that {run.path} was started with; "
             "restore them or start a new run"
         )
 
 
-def _digest(catalog: Catalog) -> str:
-    """Of the photographs' names and identities: class numbers come from them."""
+def catalog_digest(catalog: Catalog) -> str:
+    """SHA-256 of the photographs' names and identities: class numbers come from them."""
     rows = json.dumps([catalog.images, catalog.identities])
     return hashlib.sha256(rows.encode()).hexdigest()
 

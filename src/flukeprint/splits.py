@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flukeprint.catalog import Catalog
-from flukeprint.config import SplitConfig
+from flukeprint.config import Config, SplitConfig
 from flukeprint.errors import FlukeprintError, listed
 
 Rows = npt.NDArray[np.int64]
@@ -165,6 +165,17 @@ def make_split(
         gallery=np.flatnonzero(train & named),
         queries=queries,
         answers=tuple(catalog.identities[row] if known[row] else None for row in queries),
+    )
+
+
+def split_for(config: Config, catalog: Catalog) -> Split:
+    """`make_split` with what `config` says of the fold and of the data."""
+    return make_split(
+        catalog,
+        config.split,
+        closed_set=config.data.closed_set,
+        new_photos=config.data.new_photos,
+        min_photos=config.data.min_photos,
     )
 
 

@@ -32,15 +32,16 @@ from flukeprint.doctor import check_readable
 from flukeprint.embedding import embed, network_digest, pick_device
 from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.files import written_whole
+from flukeprint.gallery import Embeddings
 from flukeprint.identify import Identifier
 from flukeprint.learned_matching import backend_of
 from flukeprint.learner import AtomicCheckpointIO, FoldData, Learner, Progress, class_centers
 from flukeprint.metrics import Scores
-from flukeprint.model import build_model, untrained_embedder
+from flukeprint.model import FlukeNet, build_model, untrained_embedder
 from flukeprint.readers import read_labelled
 from flukeprint.report import draw_reliability
 from flukeprint.runs import CENTERS, Run, check_same_recipe, find_run, new_run
-from flukeprint.splits import Split, make_split
+from flukeprint.splits import Split, split_for
 from flukeprint.stopwatch import Stopwatch
 from flukeprint.validation import (
     Validation,
@@ -141,13 +142,7 @@ def _stopped_early(config: Config, checkpoint: Path) -> bool:
 
 def split_of(config: Config, catalog: Catalog) -> Split:
     """The fold of `config`: rows to train on, the gallery, the queries and their right answers."""
-    split = make_split(
-        catalog,
-        config.split,
-        closed_set=config.data.closed_set,
-        new_photos=config.data.new_photos,
-        min_photos=config.data.min_photos,
-    )
+    split = split_for(config, catalog)
     check_fittable(catalog.identities, split, config)
     return split
 
@@ -210,18 +205,12 @@ def finish(
     chosen = best if config.train.patience is not None and best.is_file() else run.last
     if chosen.is_file():  # it holds the averaged weights, where weights are averaged
         learner.load_state_dict(AtomicCheckpointIO().load_checkpoint(chosen)["state_dict"])
-    device = pick_device(config.train.accelerator)
-    image, mirror, zooms = config.image, config.infer.mirror, config.infer.zooms
-    stamp = network_digest(learner.net, image, mirror, zooms)
-    embeddings = embed(
-        learner.net, catalog, image, stamp=stamp, mirror=mirror, zooms=zooms, device=device,
-        batch_size=config.infer.batch_size, workers=config.train.workers, progress="embedding",
-    )  # fmt: skip
+    embeddings = _embedded(config, learner.net, catalog, "embedding")
     embeddings.save(run.path / "embeddings.npz")
-    centers = class_centers(learner, stamp)
+    centers = class_centers(learner, embeddings.stamp)
     if centers is not None:
         centers.save(run.path / CENTERS)
-    evidence = gather(embeddings, catalog, image, config.rank, progress="keypoints")
+    evidence = gather(embeddings, catalog, config.image, config.rank, progress="keypoints")
     result, method = validate(
         evidence, split, config, centers=centers, progress="matching keypoints"
     )
@@ -258,18 +247,22 @@ def baselines(config: Config) -> dict[str, Scores]:
     split = split_of(config, catalog)
     L.seed_everything(config.train.seed, verbose=False)  # without weights the network is drawn
     net = untrained_embedder(config.model, (config.image.height, config.image.width))
-    stamp = network_digest(net, config.image, config.infer.mirror, config.infer.zooms)
-    embeddings = embed(
-        net, catalog, config.image, stamp=stamp, mirror=config.infer.mirror,
-        zooms=config.infer.zooms,
-        device=pick_device(config.train.accelerator), batch_size=config.infer.batch_size,
-        workers=config.train.workers, progress="untrained network",
-    )  # fmt: skip
+    embeddings = _embedded(config, net, catalog, "untrained network")
     plain = config.model_copy(update={"rank": RankConfig()})
     return {
         "untrained network": validate(Evidence(embeddings), split, plain)[0].scores,
         "five commonest labels": commonest_baseline(catalog, split, config),
     }
+
+
+def _embedded(config: Config, net: FlukeNet, catalog: Catalog, progress: str) -> Embeddings:
+    """The catalogue as the network sees it at test time, stamped with the network's digest."""
+    image, mirror, zooms = config.image, config.infer.mirror, config.infer.zooms
+    return embed(
+        net, catalog, image, stamp=network_digest(net, image, mirror, zooms), mirror=mirror,
+        zooms=zooms, device=pick_device(config.train.accelerator),
+        batch_size=config.infer.batch_size, workers=config.train.workers, progress=progress,
+    )  # fmt: skip
 
 
 def _precision(config: Config) -> Any:

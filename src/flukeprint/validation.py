@@ -110,12 +110,10 @@ def validate(
     desk = Desk(gallery, queries, config.rank, centers=centers, progress=progress)
     method = desk.fit(split.answers)
     if fits_something(config.rank):
-        side = halves(split.answers, individuals, config.split.seed)
-        one, other = np.flatnonzero(side), np.flatnonzero(~side)
         ranking = merged(
             [
                 (told, desk.answer(desk.fit([split.answers[i] for i in learnt], learnt), told))
-                for learnt, told in ((one, other), (other, one))
+                for learnt, told in _turns(split.answers, individuals, config.split.seed)
             ]
         )
     else:
@@ -226,8 +224,16 @@ def _sides(
     every = np.arange(len(answers))
     if not _chosen(config) and config.train.patience is None:
         return every[:0], every
-    fits = halves(answers, individuals, config.split.seed)
-    return every[fits], every[~fits]
+    return _turns(answers, individuals, config.split.seed)[0]
+
+
+def _turns(
+    answers: Sequence[str | None], individuals: Sequence[str | None], seed: int
+) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Places of one half of the queries, that is learnt from, and of the other; and vice versa."""
+    side = halves(answers, individuals, seed)
+    one, other = np.flatnonzero(side), np.flatnonzero(~side)
+    return [(one, other), (other, one)]
 
 
 def _check_halves(
@@ -278,12 +284,8 @@ def _reliability(
     seed: int,
 ) -> Reliability | None:
     """Of probabilities for the reporting queries, each foretold from other individuals alone."""
-    if len(fit):
-        turns = [(fit, report)]
-    else:  # all report: each half foretells the other
-        side = halves(asked.answers, asked.individuals, seed)
-        one, other = np.flatnonzero(side), np.flatnonzero(~side)
-        turns = [(one, other), (other, one)]
+    # Where all report, each half foretells the other.
+    turns = [(fit, report)] if len(fit) else _turns(asked.answers, asked.individuals, seed)
     probabilities = np.full(len(final), np.nan)
     for learn, tell in turns:
         calibration = Calibration.fit(asked.ranking.take(learn), [asked.answers[i] for i in learn])
