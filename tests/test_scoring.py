@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import flukeprint.reranking as reranking
 from flukeprint.config import RankConfig
 from flukeprint.errors import FlukeprintError
-from flukeprint.gallery import Embeddings, Gallery, unit_rows
+from flukeprint.gallery import Embeddings, Gallery, IdentityMatches, unit_rows
 from flukeprint.reciprocal import Reciprocal
 from flukeprint.reranking import (
     augmented_gallery,
@@ -22,7 +22,7 @@ from flukeprint.reranking import (
     neighbours,
     trimmed,
 )
-from flukeprint.scoring import OTHER_VIEW_GRID, Scorer, fit_other_view, search
+from flukeprint.scoring import OTHER_VIEW_GRID, Boost, Scorer, fit_other_view
 
 OFF = RankConfig()
 RULES = {
@@ -46,6 +46,19 @@ RULES = {
         "hubness": 4, "reciprocal": 6, "other_view": 0.1, "within": 0.4,
     },
 }  # fmt: skip
+
+
+def search(
+    queries: Embeddings,
+    gallery: Gallery,
+    rules: RankConfig,
+    *,
+    top: int,
+    centers: Embeddings | None = None,
+    boost: Boost | None = None,
+    other_view: float | None = None,
+) -> IdentityMatches:
+    return Scorer(gallery, rules, centers).search(queries, top, boost=boost, other_view=other_view)
 
 
 def drawn(n, names=5, d=6, seed=0, views=True, first=0):
@@ -378,16 +391,20 @@ def test_the_fitted_weight_is_the_smallest_of_the_best(seed):
 
     best = max(OTHER_VIEW_GRID, key=lambda value: (quality(value), -value))
     rules = RankConfig(other_view="fit")
-    fitted = fit_other_view(queries, gallery, answers, rules, boost=lambda r, s: s + table[r])
+    fitted = fit_other_view(
+        Scorer(gallery, rules), queries, answers, boost=lambda r, s: s + table[r]
+    )
     assert fitted == best
 
 
 def test_nothing_is_fitted_without_views_or_answers():
     gallery, queries = drawn(20), drawn(6, seed=3)
     answers = list(queries.identities)
-    assert fit_other_view(drawn(6, seed=3, views=False), Gallery(gallery), answers, OFF) == 0
-    assert fit_other_view(queries, Gallery(drawn(20, views=False)), answers, OFF) == 0
-    assert fit_other_view(queries, Gallery(gallery), [None] * 6, OFF) == 0
-    assert fit_other_view(queries.take([]), Gallery(gallery), [], OFF) == 0
+    assert (
+        fit_other_view(Scorer(Gallery(gallery), OFF), drawn(6, seed=3, views=False), answers) == 0
+    )
+    assert fit_other_view(Scorer(Gallery(drawn(20, views=False)), OFF), queries, answers) == 0
+    assert fit_other_view(Scorer(Gallery(gallery), OFF), queries, [None] * 6) == 0
+    assert fit_other_view(Scorer(Gallery(gallery), OFF), queries.take([]), []) == 0
     with pytest.raises(ValueError, match="answers for"):
-        fit_other_view(queries, Gallery(gallery), answers[:2], OFF)
+        fit_other_view(scorer, queries, answers[:2])

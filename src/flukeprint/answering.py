@@ -110,7 +110,6 @@ class Desk:
         self.queries, self.rules = queries, rules
         self._gallery = Gallery(gallery.embeddings)
         self._scorer = Scorer(self._gallery, rules, centers)
-        self._centers = centers
         self._boost: LocalBoost | None = None
         if rules.local.candidates:
             if gallery.keypoints is None or queries.keypoints is None:
@@ -146,9 +145,7 @@ class Desk:
         asked = self.queries.embeddings.take(index)
         other_view = 0.0
         if self.rules.other_view == "fit":
-            other_view = fit_other_view(
-                asked, self._gallery, answers, self.rules, centers=self._centers
-            )
+            other_view = fit_other_view(self._scorer, asked, answers)
         elif not isinstance(self.rules.other_view, str):
             other_view = self.rules.other_view
         gain = LocalGain()

@@ -57,20 +57,6 @@ class Boost(Protocol):
         """(b,) rows of the queries, (b, n) scores of the gallery's photos -> (b, n)."""
 
 
-def search(
-    queries: Embeddings,
-    gallery: Gallery,
-    rules: RankConfig,
-    *,
-    top: int,
-    centers: Embeddings | None = None,
-    boost: Boost | None = None,
-    other_view: float | None = None,
-) -> IdentityMatches:
-    """One search; for several in one gallery keep a `Scorer`, which says what enters."""
-    return Scorer(gallery, rules, centers).search(queries, top, boost=boost, other_view=other_view)
-
-
 class Scorer:
     """A gallery prepared for its rules: what does not depend on the queries is made once."""
 
@@ -292,12 +278,10 @@ def _boosted(boost: Boost, rows: Ints, scores: Floats) -> Floats:
 
 
 def fit_other_view(
+    scorer: Scorer,
     queries: Embeddings,
-    gallery: Gallery,
     answers: Sequence[str | None],
-    rules: RankConfig,
     *,
-    centers: Embeddings | None = None,
     boost: Boost | None = None,
 ) -> float:
     """The `other_view` of OTHER_VIEW_GRID with the best MAP@5, of equal ones the smallest.
@@ -309,11 +293,10 @@ def fit_other_view(
     if len(answers) != len(queries):
         raise ValueError(f"{len(answers)} answers for {len(queries)} queries")
     known = np.array([row for row, answer in enumerate(answers) if answer is not None], np.int64)
-    seen = [set(views or ()) - {None} for views in (queries.views, gallery.embeddings.views)]
+    seen = [set(views or ()) - {None} for views in (queries.views, scorer.gallery.embeddings.views)]
     if not len(known) or not all(seen):
         return 0.0
     asked, truth = queries.take(known), [answers[row] for row in known]
-    scorer = Scorer(gallery, rules, centers)
 
     def of_known(query_rows: Ints, scores: Floats) -> Floats:
         assert boost is not None
