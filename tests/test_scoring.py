@@ -400,11 +400,10 @@ def test_the_fitted_weight_is_the_smallest_of_the_best(seed):
 def test_nothing_is_fitted_without_views_or_answers():
     gallery, queries = drawn(20), drawn(6, seed=3)
     answers = list(queries.identities)
-    assert (
-        fit_other_view(Scorer(Gallery(gallery), OFF), drawn(6, seed=3, views=False), answers) == 0
-    )
+    scorer = Scorer(Gallery(gallery), OFF)
+    assert fit_other_view(scorer, drawn(6, seed=3, views=False), answers) == 0
     assert fit_other_view(Scorer(Gallery(drawn(20, views=False)), OFF), queries, answers) == 0
-    assert fit_other_view(Scorer(Gallery(gallery), OFF), queries, [None] * 6) == 0
-    assert fit_other_view(Scorer(Gallery(gallery), OFF), queries.take([]), []) == 0
+    assert fit_other_view(scorer, queries, [None] * 6) == 0
+    assert fit_other_view(scorer, queries.take([]), []) == 0
     with pytest.raises(ValueError, match="answers for"):
         fit_other_view(scorer, queries, answers[:2])
