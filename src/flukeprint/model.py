@@ -1,11 +1,12 @@
 """The network: photographs (b, 3, h, w) uint8 RGB enter, embeddings (b, d) leave.
 
 backbone (any timm CNN or transformer) -> pooling (GeM, average or maximum)
--> neck (dropout, linear, batch norm) -> embedding.  The network owns its normalisation, so
-nobody can feed it pixels of the wrong scale.
+-> neck (dropout, linear, batch norm) -> embedding.  Further backbones that do not learn may stand
+beside the first: then the pooled features of each have length 1, and are joined.  The network owns
+its normalisation, so nobody can feed it pixels of the wrong scale.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from flukeprint.config import ModelConfig
+from flukeprint.config import FrozenConfig, ModelConfig
 from flukeprint.errors import FlukeprintError
-from flukeprint.weights import empty_backbone, load_backbone
+from flukeprint.weights import Backbone, empty_backbone, load_backbone
 
 Pooling = Literal["gem", "avg", "max"]
 Grid = tuple[int, int]  # rows and columns of cells that are pooled apart
@@ -74,6 +75,50 @@ class Layout:
     prefix: int  # class and register tokens, which are no places
 
 
+def _features(backbone: nn.Module, layout: Layout, x: Tensor) -> Tensor:
+    """Normalised pixels (b, 3, h, w) -> places (b, c, h', w')."""
+    # Convolutions on CPU are a third faster with channels last.
+    out: Tensor = backbone.forward_features(x.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+    if layout.kind == "map_last":
+        return out.permute(0, 3, 1, 2)
+    if layout.kind == "tokens":
+        return out[:, layout.prefix :].transpose(1, 2).unsqueeze(-1)
+    return out
+
+
+class FrozenNet(nn.Module):
+    """Photographs (b, 3, h, w) uint8 RGB to pooled features (b, c) of length 1; never learns."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, loaded: Backbone, config: FrozenConfig, pooling: Pooling, size: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        self.backbone = loaded.net
+        self.layout = _probe(loaded.net, size, config.backbone)
+        self.pooling = POOLING[pooling]((1, 1))
+        self.register_buffer("mean", _of_channels(loaded.mean))
+        self.register_buffer("std", _of_channels(loaded.std))
+        self.requires_grad_(False)
+        super().train(False)
+
+    def train(self, mode: bool = True) -> "FrozenNet":
+        """Stays as it is, its norms and dropout too."""
+        return self
+
+    @torch.no_grad()
+    def forward(self, photos: Tensor) -> Tensor:
+        x = (photos.to(self.mean.dtype) - self.mean) / self.std
+        pooled: Tensor = self.pooling(_features(self.backbone, self.layout, x))
+        return F.normalize(pooled.flatten(1), dim=1)
+
+
+def _of_channels(numbers: tuple[float, float, float]) -> Tensor:
+    return torch.tensor(numbers).view(1, 3, 1, 1) * 255.0
+
+
 class FlukeNet(nn.Module):
     """Photographs to embeddings.
 
@@ -86,13 +131,14 @@ class FlukeNet(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        loaded: Backbone,
         config: ModelConfig,
         size: tuple[int, int],
-        mean: tuple[float, float, float],
-        std: tuple[float, float, float],
+        beside: Sequence[Backbone] = (),
     ) -> None:
+        """`beside`: the loaded backbones that `config.beside` names, in that order."""
         super().__init__()
+        backbone = loaded.net
         self.backbone = backbone
         self.size = size
         self.config = config
@@ -103,7 +149,12 @@ class FlukeNet(nn.Module):
                 f"model.grid: backbone {config.backbone} has no map of places; set it to [1, 1]"
             )
         self.pooling = POOLING[config.pooling](config.grid)
+        self.beside = nn.ModuleList(
+            FrozenNet(further, named, config.pooling, size)
+            for further, named in zip(beside, config.beside, strict=True)
+        )
         pooled = self.layout.channels * config.grid[0] * config.grid[1]
+        pooled += sum(net.layout.channels for net in self._frozen())
         self.neck: nn.Module = nn.Identity()
         if config.neck:
             # Batch norm's own shift takes the place of the linear layer's bias.
@@ -113,23 +164,22 @@ class FlukeNet(nn.Module):
                 nn.BatchNorm1d(config.embedding_dim),
             )
         self.dim = config.embedding_dim if config.neck else pooled
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255.0)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255.0)
+        self.register_buffer("mean", _of_channels(loaded.mean))
+        self.register_buffer("std", _of_channels(loaded.std))
         _freeze_stages(self.backbone, config.freeze_stages, config.backbone)
 
+    def _frozen(self) -> list[FrozenNet]:
+        return [net for net in self.beside if isinstance(net, FrozenNet)]
+
     def pool(self, photos: Tensor) -> Tensor:
-        """(b, 3, h, w) uint8 -> pooled features (b, c * cells) float32."""
+        """(b, 3, h, w) uint8 -> pooled features (b, c) float32, of all cells and backbones."""
         x = (photos.to(self.mean.dtype) - self.mean) / self.std
-        # Convolutions on CPU are a third faster with channels last.
-        x = x.contiguous(memory_format=torch.channels_last)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.hold_backbone):
-            x = self.backbone.forward_features(x)  # type: ignore[operator]
-        if self.layout.kind == "map_last":
-            x = x.permute(0, 3, 1, 2)
-        elif self.layout.kind == "tokens":
-            x = x[:, self.layout.prefix :].transpose(1, 2).unsqueeze(-1)
-        pooled: Tensor = self.pooling(x)
-        return pooled.flatten(1)
+            x = _features(self.backbone, self.layout, x)
+        pooled: Tensor = self.pooling(x).flatten(1)
+        if not self.beside:
+            return pooled
+        return torch.cat([F.normalize(pooled, dim=1), *(net(photos) for net in self.beside)], dim=1)
 
     def forward(self, photos: Tensor) -> Tensor:
         """(b, 3, h, w) uint8 RGB -> (b, d) float32."""
@@ -160,19 +210,23 @@ def build_model(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
     Raises:
         FlukeprintError: see `weights.load_backbone`; or a backbone without a feature map.
     """
-    backbone = load_backbone(config.backbone, config.weights, size)
-    return FlukeNet(backbone.net, config, size, backbone.mean, backbone.std)
+    first = load_backbone(config.backbone, config.weights, size)
+    beside = [load_backbone(named.backbone, named.weights, size) for named in config.beside]
+    return FlukeNet(first, config, size, beside)
 
 
 def empty_model(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
     """The same architecture, to load a saved state into; normalisation comes with the state."""
-    return FlukeNet(empty_backbone(config.backbone, size), config, size, (0, 0, 0), (1, 1, 1))
+    names = [config.backbone, *(named.backbone for named in config.beside)]
+    first, *beside = [Backbone(empty_backbone(name, size), (0, 0, 0), (1, 1, 1)) for name in names]
+    return FlukeNet(first, config, size, beside)
 
 
 def untrained_embedder(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
     """The baseline: the backbone as its weights come, average-pooled, without a neck."""
     plain = config.model_copy(
         update={
+            "beside": (),
             "pooling": "avg",
             "grid": (1, 1),
             "neck": False,
