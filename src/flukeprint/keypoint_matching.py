@@ -4,7 +4,6 @@ Descriptors pair up by Lowe's ratio test (2004) if each is the other's nearest; 
 map of the plane, found by RANSAC (Fischler and Bolles 1981), must carry the pairs over.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -142,10 +141,12 @@ def _plausible(transform: npt.NDArray[Any]) -> bool:
     Its singular values s >= t have s t = determinant and s s + t t = a a + b b + c c + d d, so
     s / t <= STRETCH is a bound on the quotient of the two.
     """
+    if not np.isfinite(transform).all():
+        return False
     linear = transform[:, :2]
     area = float(linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0])
     squares = float((linear**2).sum())
-    if not math.isfinite(squares) or not SCALES[0] <= area <= SCALES[1]:
+    if not SCALES[0] <= area <= SCALES[1]:
         return False
     return squares / area <= STRETCH + 1 / STRETCH
 
