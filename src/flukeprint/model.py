@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from flukeprint.config import FrozenConfig, ModelConfig
+from flukeprint.config import ModelConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.weights import Backbone, empty_backbone, load_backbone
 
@@ -75,8 +75,11 @@ class Layout:
     prefix: int  # class and register tokens, which are no places
 
 
-def _features(backbone: nn.Module, layout: Layout, x: Tensor) -> Tensor:
-    """Normalised pixels (b, 3, h, w) -> places (b, c, h', w')."""
+def _features(
+    backbone: nn.Module, layout: Layout, photos: Tensor, mean: Tensor, std: Tensor
+) -> Tensor:
+    """(b, 3, h, w) uint8 -> places (b, c, h', w'); mean and std (1, 3, 1, 1) in 0..255."""
+    x = (photos.to(mean.dtype) - mean) / std
     # Convolutions on CPU are a third faster with channels last.
     out: Tensor = backbone.forward_features(x.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
     if layout.kind == "map_last":
@@ -93,11 +96,11 @@ class FrozenNet(nn.Module):
     std: Tensor
 
     def __init__(
-        self, loaded: Backbone, config: FrozenConfig, pooling: Pooling, size: tuple[int, int]
+        self, loaded: Backbone, name: str, pooling: Pooling, size: tuple[int, int]
     ) -> None:
         super().__init__()
         self.backbone = loaded.net
-        self.layout = _probe(loaded.net, size, config.backbone)
+        self.layout = _probe(loaded.net, size, name)
         self.pooling = POOLING[pooling]((1, 1))
         self.register_buffer("mean", _of_channels(loaded.mean))
         self.register_buffer("std", _of_channels(loaded.std))
@@ -110,8 +113,8 @@ class FrozenNet(nn.Module):
 
     @torch.no_grad()
     def forward(self, photos: Tensor) -> Tensor:
-        x = (photos.to(self.mean.dtype) - self.mean) / self.std
-        pooled: Tensor = self.pooling(_features(self.backbone, self.layout, x))
+        x = _features(self.backbone, self.layout, photos, self.mean, self.std)
+        pooled: Tensor = self.pooling(x)
         return F.normalize(pooled.flatten(1), dim=1)
 
 
@@ -149,12 +152,13 @@ class FlukeNet(nn.Module):
                 f"model.grid: backbone {config.backbone} has no map of places; set it to [1, 1]"
             )
         self.pooling = POOLING[config.pooling](config.grid)
-        self.beside = nn.ModuleList(
-            FrozenNet(further, named, config.pooling, size)
+        frozen = [
+            FrozenNet(further, named.backbone, config.pooling, size)
             for further, named in zip(beside, config.beside, strict=True)
-        )
+        ]
+        self.beside = nn.ModuleList(frozen)
         pooled = self.layout.channels * config.grid[0] * config.grid[1]
-        pooled += sum(net.layout.channels for net in self._frozen())
+        pooled += sum(net.layout.channels for net in frozen)
         self.neck: nn.Module = nn.Identity()
         if config.neck:
             # Batch norm's own shift takes the place of the linear layer's bias.
@@ -168,14 +172,10 @@ class FlukeNet(nn.Module):
         self.register_buffer("std", _of_channels(loaded.std))
         _freeze_stages(self.backbone, config.freeze_stages, config.backbone)
 
-    def _frozen(self) -> list[FrozenNet]:
-        return [net for net in self.beside if isinstance(net, FrozenNet)]
-
     def pool(self, photos: Tensor) -> Tensor:
         """(b, 3, h, w) uint8 -> pooled features (b, c) float32, of all cells and backbones."""
-        x = (photos.to(self.mean.dtype) - self.mean) / self.std
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.hold_backbone):
-            x = _features(self.backbone, self.layout, x)
+            x = _features(self.backbone, self.layout, photos, self.mean, self.std)
         pooled: Tensor = self.pooling(x).flatten(1)
         if not self.beside:
             return pooled
