@@ -43,6 +43,15 @@ class Evidence:
         keypoints = None if self.keypoints is None else self.keypoints.take(rows)
         return Evidence(self.embeddings.take(rows), keypoints)
 
+    @staticmethod
+    def concatenate(parts: Sequence["Evidence"]) -> "Evidence":
+        """One after the other; keypoints are kept where all parts have them."""
+        stores = [part.keypoints for part in parts if part.keypoints is not None]
+        return Evidence(
+            Embeddings.concatenate([part.embeddings for part in parts]),
+            KeypointStore.concatenate(stores) if len(stores) == len(parts) else None,
+        )
+
 
 def gather(
     embeddings: Embeddings,
@@ -89,37 +98,56 @@ class Method(Section):
         return LocalGain(self.gain_scale, self.gain_floor)
 
 
+class PreparedGallery:
+    """A gallery and all that is made of it once, however many queries come.
+
+    gallery: photos with identities; with keypoints where rules.local asks for candidates.
+    centers: class centers of the head, for rules.head.
+    """
+
+    def __init__(
+        self, gallery: Evidence, rules: RankConfig, centers: Embeddings | None = None
+    ) -> None:
+        self.rules = rules
+        self.keypoints = gallery.keypoints
+        self.gallery = Gallery(gallery.embeddings)
+        self.scorer = Scorer(self.gallery, rules, centers)
+        self.backend = backend_of(rules.local) if rules.local.candidates else None
+
+
 class Desk:
     """A gallery at which queries are answered, one method after the other.
 
-    gallery: photos with identities; with keypoints where rules.local asks for candidates.
-    queries: with keypoints where the gallery has them.
-    centers: class centers of the head, for rules.head.
+    gallery: prepared, or photos that are prepared by `rules` and `centers`.
+    queries: with keypoints where the rules match them.
     Pairs of photographs are matched once, whatever the method.
     """
 
     def __init__(
         self,
-        gallery: Evidence,
+        gallery: Evidence | PreparedGallery,
         queries: Evidence,
-        rules: RankConfig,
+        rules: RankConfig | None = None,
         *,
         centers: Embeddings | None = None,
         progress: str | None = None,
     ) -> None:
-        self.queries, self.rules = queries, rules
-        self._gallery = Gallery(gallery.embeddings)
-        self._scorer = Scorer(self._gallery, rules, centers)
+        if isinstance(gallery, Evidence):
+            gallery = PreparedGallery(gallery, rules or RankConfig(), centers)
+        elif rules is not None or centers is not None:
+            raise ValueError("a prepared gallery has its rules and centers already")
+        self.queries, self.rules = queries, gallery.rules
+        self._gallery, self._scorer = gallery.gallery, gallery.scorer
         self._boost: LocalBoost | None = None
-        if rules.local.candidates:
+        if gallery.backend is not None:
             if gallery.keypoints is None or queries.keypoints is None:
                 raise FlukeprintError(
-                    f"rank.local.candidates={rules.local.candidates} needs keypoints, and there "
-                    "are none of these photographs; train again or set it to 0"
+                    f"rank.local.candidates={self.rules.local.candidates} needs keypoints, and "
+                    "there are none of these photographs; train again or set it to 0"
                 )
             self._boost = LocalBoost(
-                gallery.keypoints, queries.keypoints, rules.local, LocalGain(),
-                match=backend_of(rules.local).match, progress=progress,
+                gallery.keypoints, queries.keypoints, self.rules.local, LocalGain(),
+                match=gallery.backend.match, progress=progress,
             )  # fmt: skip
 
     def answer(self, method: Method, rows: npt.ArrayLike | None = None, top: int = 5) -> Ranking:

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     PositiveInt,
     ValidationError,
@@ -24,15 +23,10 @@ from pydantic import (
 )
 
 from flukeprint.errors import FlukeprintError, nearest
+from flukeprint.sections import Section, Share
+from flukeprint.serve_config import ServeConfig, TaxonomyConfig
 
-
-class Section(BaseModel):
-    """A frozen part of the configuration that refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-Share = Annotated[float, Field(gt=0, le=1)]
+__all__ = ["CONFIGS", "Config", "Section", "Share", "load_config", "parse_config"]
 
 
 class SyntheticConfig(Section):
@@ -134,7 +128,7 @@ class LossConfig(Section):
 
     name: str
     weight: float = Field(1.0, gt=0)
-    params: dict[str, float | int | str | bool] = {}
+    params: dict[str, float | int | str | bool] = Field({})
 
 
 class SamplerConfig(Section):
@@ -259,6 +253,9 @@ class InferConfig(Section):
     zooms: tuple[Share, ...] = Field((1.0,), min_length=1)
     batch_size: int = Field(64, ge=1)
     threshold: Threshold = "best_map5"
+    # At most this share of the fold's queries is taken for photographs of something else; null:
+    # every photograph is taken for one of these animals.
+    outside: Annotated[float, Field(ge=0, lt=1)] | None = 0.02
     answers: int = Field(5, ge=1, le=5)  # of each photograph in a submission
 
 
@@ -275,6 +272,9 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     rank: RankConfig = RankConfig()
     infer: InferConfig = InferConfig()
+    cards: Path | None = None  # CSV: what to tell of each class
+    taxonomy: TaxonomyConfig | None = None
+    serve: ServeConfig = ServeConfig()
     runs: Path = Path("runs")
     submissions: Path = Path("submissions")
 
@@ -287,22 +287,23 @@ class Config(Section):
 CONFIGS = Path("configs")
 
 
-def load_config(name: str | Path, overrides: tuple[str, ...] | list[str] = ()) -> Config:
+def load_config(name: str | Path | None, overrides: tuple[str, ...] | list[str] = ()) -> Config:
     """Read a configuration.
 
     Args:
         name: a path, or a bare file name that is looked up in `configs/`; `.yaml` may be left out.
+            None: the defaults alone.
         overrides: `section.key=value`, the value written as in YAML.
 
     Raises:
         FlukeprintError: missing file, bad YAML, unknown key or value; all of them named at once.
     """
-    path = _find(Path(name))
-    tree = _read(path, seen=())
-    tree.setdefault("name", path.stem)
+    path = None if name is None else _find(Path(name))
+    tree = {} if path is None else _read(path, seen=())
+    tree.setdefault("name", "defaults" if path is None else path.stem)
     for override in overrides:
         _override(tree, override)
-    return parse_config(tree, where=str(path))
+    return parse_config(tree, where="the settings" if path is None else str(path))
 
 
 def parse_config(tree: dict[str, Any], where: str) -> Config:

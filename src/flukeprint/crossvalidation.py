@@ -27,10 +27,11 @@ from flukeprint.training import split_of, train
 from flukeprint.validation import Validation, validate
 
 QUERIES = "queries.csv"  # in a run's folder
-# Which run of a recipe it is, where it lies and what computes it; the digest does without.
+# Which run of a recipe it is, where it lies, what computes it and how it is served; the digest
+# does without.
 FREE = (
     "split.fold", "train.seed", "runs", "submissions", "train.workers", "train.accelerator",
-    "image.cache", "data.root",
+    "image.cache", "data.root", "infer.outside", "cards", "taxonomy", "serve",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ not applied.
 """
 
 import math
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -21,6 +22,19 @@ Pixels = npt.NDArray[np.uint8]
 
 # Named one by one: Pillow would hand an uploaded EPS to Ghostscript.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Pillow's names of the formats that are read; HEIF where pillow-heif is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return FORMATS
+    register_heif_opener(thumbnails=False)
+    return (*FORMATS, "HEIF")
+
 
 # What transparent pixels show: mid-grey lies near the mean of photographs, so it says least.
 BACKGROUND = (128, 128, 128)
@@ -69,7 +83,7 @@ def decode_bytes(
     if not data:
         raise FlukeprintError(f"photograph {name}: is empty (0 bytes); replace or remove it")
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
+        with Image.open(BytesIO(data), formats=formats()) as image:
             return _upright(image, name, box, min_size)
     except FlukeprintError:
         raise
@@ -78,7 +92,7 @@ def decode_bytes(
     except UnidentifiedImageError as error:
         raise FlukeprintError(
             f"photograph {name}: not a photograph that can be read "
-            f"({', '.join(FORMATS)}); convert or remove it"
+            f"({', '.join(formats())}); convert or remove it"
         ) from error
     except Exception as error:  # a parser of foreign bytes may fail in any way
         reason = str(error) or type(error).__name__

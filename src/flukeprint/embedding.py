@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from flukeprint.catalog import Catalog
@@ -100,16 +100,9 @@ def embed(
     device = device or next(net.parameters()).device
     net.eval().to(device)
     rule = mirror_rule(image, mirror)
-    sides = []
-    for mirrored in (False, True)[: 1 if rule == "off" else 2]:
-        total = torch.zeros(len(catalog), net.dim)
-        for zoom in zooms:
-            what = [progress, "mirrored" * mirrored, f"{zoom:.0%} of it" * (zoom != 1)]
-            title = ", ".join(filter(None, what)) if progress else None
-            data = PhotoDataset(catalog, image, augment=False, mirrored=mirrored, zoom=zoom)
-            total += _vectors(net, data, batch_size, workers, device, title)
-        sides.append(F.normalize(total, dim=1))
-    vectors = sides[0] + sides[1] if rule == "mean" else torch.cat(sides, dim=1)
+    variants = _Variants(catalog, image, (False,) if rule == "off" else (False, True), zooms)
+    sides = F.normalize(_sums(net, variants, batch_size, workers, device, progress), dim=2)
+    vectors = sides.sum(dim=0) if rule == "mean" else torch.cat(list(sides), dim=1)
     check_finite(vectors)
     return Embeddings(
         vectors=F.normalize(vectors, dim=1).numpy().astype(np.float32),
@@ -120,25 +113,57 @@ def embed(
     )
 
 
+class _Variants(Dataset[Photo]):
+    """Every photograph as it is and mirrored, at every zoom, one photograph after the other.
+
+    So the variants of a single query go through the network together.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        image: ImageConfig,
+        sides: tuple[bool, ...],
+        zooms: tuple[float, ...],
+    ) -> None:
+        self.photos, self.sides, self.zooms = len(catalog), len(sides), len(zooms)
+        self._parts = [
+            PhotoDataset(catalog, image, augment=False, mirrored=mirrored, zoom=zoom)
+            for mirrored in sides
+            for zoom in zooms
+        ]
+
+    def __len__(self) -> int:
+        return self.photos * len(self._parts)
+
+    def __getitem__(self, item: int) -> Photo:
+        row, part = divmod(item, len(self._parts))
+        return self._parts[part][row]
+
+
 @torch.inference_mode()
-def _vectors(
+def _sums(
     net: FlukeNet,
-    data: PhotoDataset,
+    data: _Variants,
     batch_size: int,
     workers: int,
     device: torch.device,
     progress: str | None,
 ) -> torch.Tensor:
-    """(n, d) unit vectors on the CPU."""
+    """(sides, n, d) sums of the unit vectors of all zooms, on the CPU."""
     loader: DataLoader[Photo] = DataLoader(
         data,
         batch_size=batch_size,
         num_workers=min(workers, len(data) // batch_size),
         worker_init_fn=single_thread,
     )
-    parts = [torch.empty(0, net.dim)]
-    with tqdm(total=len(data), desc=progress, unit="photo", disable=progress is None) as bar:
+    sums = torch.zeros(data.photos * data.sides, net.dim)
+    done = 0
+    with tqdm(total=data.photos, desc=progress, unit="photo", disable=progress is None) as bar:
         for photos, _, _ in loader:
-            parts.append(net.embed(photos.to(device)).float().cpu())
-            bar.update(len(photos))
-    return torch.cat(parts)
+            vectors = net.embed(photos.to(device)).float().cpu()
+            items = torch.arange(done, done + len(photos))
+            sums.index_add_(0, items // data.zooms, vectors)
+            done += len(photos)
+            bar.update(done // (data.sides * data.zooms) - bar.n)
+    return sums.view(data.photos, data.sides, net.dim).transpose(0, 1)

@@ -4,8 +4,9 @@ Every room raises `FlukeprintError` for wrong input.  The doors print it as one
 line and leave with a non-zero code; any other exception is a defect of ours.
 """
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class FlukeprintError(Exception):
@@ -33,3 +34,16 @@ def listed(names: Iterable[object], most: int = 10) -> str:
     items = [str(name) for name in names]
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more
+
+
+@contextlib.contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Imports that an optional part asks for; says how to install what is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "flukeprint":
+            raise
+        raise FlukeprintError(
+            f"this needs the package {error.name}: pip install 'flukeprint[{extra}]'"
+        ) from None

@@ -196,8 +196,9 @@ class Gallery:
         self.embeddings = embeddings
         self.identities: tuple[str, ...] = tuple(str(name) for name in embeddings.identities)
         self.vocabulary: tuple[str, ...] = tuple(sorted(set(self.identities)))
-        number = {name: i for i, name in enumerate(self.vocabulary)}
-        self._labels: Ints = np.array([number[name] for name in self.identities], dtype=np.int64)
+        self._number = {name: i for i, name in enumerate(self.vocabulary)}
+        labels = [self._number[name] for name in self.identities]
+        self._labels: Ints = np.array(labels, dtype=np.int64)
         order = np.argsort(self._labels, kind="stable")  # an identity's photos stand together
         self._starts = np.searchsorted(self._labels[order], np.arange(len(self.vocabulary)))
         self._vectors = embeddings.vectors[order]
@@ -205,6 +206,11 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self.embeddings)
+
+    def rows_of(self, identity: str) -> list[int]:
+        """The rows of an identity's photos, ascending; empty for one that is not there."""
+        rows: list[int] = np.flatnonzero(self._labels == self._number.get(identity, -1)).tolist()
+        return rows
 
     def search(self, queries: Embeddings, k: int) -> Matches:
         """The min(k, n) nearest photos of every query.

@@ -7,53 +7,44 @@ One folder, no pickles:
     gallery.npz           the gallery's embeddings, stamped with the network's digest
     keypoints.npz         the gallery's keypoints, where the ranking rules match them
     centers.npz           the classes of the network's head, where the ranking rules look at them
+    thumbnails.npz ...    what people are shown besides, see `showcase.py`
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from tqdm import tqdm
 
-from flukeprint.answering import Desk, Evidence, Method, gather
+from flukeprint.answering import Desk, Evidence, Method, PreparedGallery, gather
 from flukeprint.catalog import Catalog
-from flukeprint.config import Config, ImageConfig, ModelConfig, Section
-from flukeprint.doctor import check_readable
+from flukeprint.config import Config
 from flukeprint.embedding import embed, network_digest
+from flukeprint.encounters import encounter
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import folder_written_whole
+from flukeprint.fold_facts import FoldFacts
 from flukeprint.gallery import Embeddings
+from flukeprint.identifier_card import FILE, FORMAT, Card, read_card
+from flukeprint.intake import Photograph, Prepared, decoded, free_name, names_of, prepare
 from flukeprint.keypoint_store import KeypointStore
 from flukeprint.metrics import Values
 from flukeprint.model import FlukeNet, empty_model
 from flukeprint.open_set import Calibration
+from flukeprint.pairing import PairScorer
 from flukeprint.ranking import Ranking, insert_new
 from flukeprint.runs import CENTERS
+from flukeprint.showcase import Showcase
+from flukeprint.thumbnails import Thumbnails, thumbnail
+from flukeprint.verdicts import Verdict, judge
+from flukeprint.verification import VerifyPoint
 
-FORMAT = 2
 KEYPOINTS = "keypoints.npz"
-
-
-class Card(Section):
-    """What `identifier.json` says."""
-
-    format: int
-    name: str
-    model: ModelConfig
-    image: ImageConfig
-    mirror: bool
-    zooms: tuple[float, ...]
-    threshold: float | None
-    new_label: str
-    stamp: str
-    method: Method = Method()  # how similarities become answers
-    calibration: Calibration | None = None  # None: too few queries to fit one
 
 
 @dataclass(frozen=True)
@@ -65,6 +56,7 @@ class Identifier:
     gallery: Embeddings
     keypoints: KeypointStore | None = None
     centers: Embeddings | None = None
+    showcase: Showcase | None = None
 
     def __post_init__(self) -> None:
         if self.gallery.stamp != self.card.stamp:
@@ -72,11 +64,12 @@ class Identifier:
                 f"the gallery was embedded by network {self.gallery.stamp}, "
                 f"this identifier's is {self.card.stamp}; embed the gallery again with infer.py"
             )
-        if self.keypoints is not None and len(self.keypoints) != len(self.gallery):
-            raise FlukeprintError(
-                f"keypoints of {len(self.keypoints)} photographs and a gallery of "
-                f"{len(self.gallery)} do not belong together; train again"
-            )
+        for what, held in (("keypoints", self.keypoints), ("thumbnails", self.showcase)):
+            if held is not None and len(held) != len(self.gallery):
+                raise FlukeprintError(
+                    f"{what} of {len(held)} photographs and a gallery of "
+                    f"{len(self.gallery)} do not belong together; train again"
+                )
 
     @classmethod
     def of(
@@ -89,6 +82,8 @@ class Identifier:
         *,
         method: Method | None = None,
         centers: Embeddings | None = None,
+        facts: FoldFacts | None = None,
+        showcase: Showcase | None = None,
     ) -> "Identifier":
         """An identifier of a trained network; `gallery` and `centers` must be of it."""
         return cls(
@@ -104,78 +99,137 @@ class Identifier:
                 stamp=network_digest(net, config.image, config.infer.mirror, config.infer.zooms),
                 method=method or Method(),
                 calibration=calibration,
+                outside=None if facts is None else facts.outside,
+                verifier=None if facts is None else facts.verifier,
+                measured=None if facts is None else facts.measured,
+                confidence=None if config.taxonomy is None else config.taxonomy.confidence,
             ),
             net.eval(),
             gallery.embeddings,
             gallery.keypoints,
             centers if config.rank.head else None,
+            showcase,
         )
 
     @property
     def identities(self) -> tuple[str, ...]:
         """The animals that it knows, sorted."""
-        return tuple(sorted({name for name in self.gallery.identities if name is not None}))
+        return self.prepared.gallery.vocabulary
 
-    def identify(
-        self, photos: Catalog | Sequence[Path | str | npt.NDArray[np.uint8]], *, top: int = 5
-    ) -> Ranking:
+    @cached_property
+    def prepared(self) -> PreparedGallery:
+        """The gallery as the ranking rules look at it, made once."""
+        evidence = Evidence(self.gallery, self.keypoints)
+        return PreparedGallery(evidence, self.card.method.rules, self.centers)
+
+    def identify(self, photos: Catalog | Sequence[Photograph], *, top: int = 5) -> Ranking:
         """Answer each photograph with its `top` nearest identities, a new individual among them.
 
         Args:
-            photos: a catalogue, paths, or RGB arrays (h, w, 3) uint8.
+            photos: a catalogue, paths, encoded photographs, or RGB arrays (h, w, 3) uint8.
 
         Raises:
             FlukeprintError: a photograph that cannot be read.
         """
         return self.rank(self.examine(photos), top=top)
 
+    def judge(self, photos: Catalog | Sequence[Photograph]) -> tuple[Verdict, ...]:
+        """As `identify`, with all that can be said of each photograph: see `Verdict`."""
+        queries = self.examine(photos)
+        return tuple(self.judge_encounter(queries.take([row])) for row in range(len(queries)))
+
+    def judge_encounter(self, queries: Evidence) -> Verdict:
+        """One verdict on all photographs that `examine` has seen, taken for one encounter."""
+        every = max(3, len(self.identities))  # as many as the calibration needs to see
+        return judge(
+            encounter(self._ranked(queries, every)), queries.embeddings, self.prepared.gallery,
+            self.card, None if self.showcase is None else self.showcase.taxonomy,
+        )  # fmt: skip
+
+    def verify(self, pair: Evidence, false_accept: float) -> tuple[float, VerifyPoint]:
+        """The score of two photographs, and the threshold from which they show one individual.
+
+        false_accept: share of pairs of different individuals that may reach it.
+
+        Raises:
+            FlukeprintError: the identifier could not measure any threshold.
+        """
+        if self.card.verifier is None:
+            raise FlukeprintError(
+                "this identifier cannot tell pairs apart: its fold had too few of them to choose "
+                "a threshold, or it is of an earlier version; train again, with more photographs"
+            )
+        scorer = PairScorer(self.prepared, self.card.method)
+        score = scorer(pair, pair, np.array([[0, 1]]))[0]
+        return float(score), self.card.verifier.at(false_accept)
+
+    def prepare(self, photo: Photograph, name: str) -> Prepared:
+        """A photograph decoded and shrunk, ready for `examine_prepared`.
+
+        Raises:
+            FlukeprintError: it cannot be read.
+        """
+        return prepare(
+            photo, name, self.card.image, self.card.method.rules.local, self.prepared.backend
+        )
+
+    def examine_prepared(self, photos: Sequence[Prepared], batch_size: int = 64) -> Evidence:
+        """Embeddings of photographs, and their keypoints where the ranking rules match them."""
+        names: set[str] = set()
+        catalog = Catalog(
+            images=tuple(free_name(photo.name, names) for photo in photos),
+            # Of the size that they are kept at already, so nothing is resized again.
+            pixels=np.stack([photo.pixels for photo in photos]),
+        )
+        found = [photo.keypoints for photo in photos if photo.keypoints is not None]
+        local = self.card.method.rules.local
+        return Evidence(
+            self._embedded(catalog, batch_size, 0, None),
+            KeypointStore.pack(found, local) if local.candidates else None,
+        )
+
     def examine(
         self,
-        photos: Catalog | Sequence[Path | str | npt.NDArray[np.uint8]],
+        photos: Catalog | Sequence[Photograph],
         *,
         batch_size: int = 64,
         workers: int = 0,
         progress: bool = False,
     ) -> Evidence:
         """Embeddings of photographs and, where the ranking rules match them, keypoints."""
-        catalog, image = self._catalog_of(photos)
-        embeddings = self._embedded(
-            catalog, image, batch_size, workers, "photographs" if progress else None
-        )
-        rules = self.card.method.rules
-        return gather(embeddings, catalog, image, rules, progress="keypoints" if progress else None)
+        if isinstance(photos, Catalog):
+            title = "photographs" if progress else None
+            embeddings = self._embedded(photos, batch_size, workers, title)
+            return gather(
+                embeddings, photos, self.card.image, self.card.method.rules,
+                progress="keypoints" if progress else None,
+            )  # fmt: skip
+        if not len(photos):
+            raise FlukeprintError("no photograph was given")
+        called = names_of(photos)
+        parts = []
+        with tqdm(total=len(photos), desc="photographs", unit="photo", disable=not progress) as bar:
+            for start in range(0, len(photos), batch_size):
+                block = slice(start, start + batch_size)
+                ready = [
+                    self.prepare(photo, name)
+                    for photo, name in zip(photos[block], called[block], strict=True)
+                ]
+                parts.append(self.examine_prepared(ready, batch_size))
+                bar.update(len(ready))
+        return Evidence.concatenate(parts)
 
-    def embed(
-        self,
-        photos: Catalog | Sequence[Path | str | npt.NDArray[np.uint8]],
-        *,
-        batch_size: int = 64,
-        workers: int = 0,
-        progress: str | None = None,
-    ) -> Embeddings:
+    def embed(self, photos: Catalog | Sequence[Photograph], *, batch_size: int = 64) -> Embeddings:
         """Unit embeddings of photographs, stamped with the network's digest."""
-        return self._embedded(*self._catalog_of(photos), batch_size, workers, progress)
+        return self.examine(photos, batch_size=batch_size).embeddings
 
     def _embedded(
-        self,
-        catalog: Catalog,
-        image: ImageConfig,
-        batch_size: int,
-        workers: int,
-        progress: str | None,
+        self, catalog: Catalog, batch_size: int, workers: int, progress: str | None
     ) -> Embeddings:
         return embed(
-            self.net, catalog, image, stamp=self.card.stamp, mirror=self.card.mirror,
+            self.net, catalog, self.card.image, stamp=self.card.stamp, mirror=self.card.mirror,
             zooms=self.card.zooms, batch_size=batch_size, workers=workers, progress=progress,
         )  # fmt: skip
-
-    def _catalog_of(
-        self, photos: Catalog | Sequence[Path | str | npt.NDArray[np.uint8]]
-    ) -> tuple[Catalog, ImageConfig]:
-        if isinstance(photos, Catalog):
-            return photos, self.card.image
-        # A photo that is asked for once is not worth a place in the cache.
-        return _catalog_of(photos), self.card.image.model_copy(update={"cache": None})
 
     def rank(self, queries: Evidence, *, top: int = 5, progress: bool = False) -> Ranking:
         """The answers to photographs that `examine` has seen.
@@ -183,14 +237,13 @@ class Identifier:
         Raises:
             FlukeprintError: the queries were embedded by another network.
         """
-        method = self.card.method
-        desk = Desk(
-            Evidence(self.gallery, self.keypoints), queries, method.rules, centers=self.centers,
-            progress="matching keypoints" if progress else None,
-        )  # fmt: skip
-        ranking = desk.answer(method, top=top)
+        ranking = self._ranked(queries, top, progress)
         threshold = self.card.threshold
         return ranking if threshold is None else insert_new(ranking, threshold)
+
+    def _ranked(self, queries: Evidence, top: int, progress: bool = False) -> Ranking:
+        title = "matching keypoints" if progress else None
+        return Desk(self.prepared, queries, progress=title).answer(self.card.method, top=top)
 
     def probabilities(self, ranking: Ranking) -> Values | None:
         """(q,) probability that each first answer is right; None where too few queries foretold it.
@@ -202,9 +255,11 @@ class Identifier:
         return None if calibration is None else calibration.probabilities(ranking)
 
     def enroll(
-        self, identity: str, photos: Sequence[Path | str | npt.NDArray[np.uint8]]
+        self, identity: str, photos: Sequence[Photograph], *, thumbnails: bool = True
     ) -> "Identifier":
         """An identifier that knows `identity` by these photographs too; nothing is trained.
+
+        thumbnails: keep small pictures of them; without, only their embeddings and keypoints.
 
         Raises:
             FlukeprintError: no photo, an unfit name, or a photo that is in the gallery already.
@@ -217,7 +272,7 @@ class Identifier:
         examined = self.examine(photos)
         fresh = examined.embeddings
         taken = set(self.gallery.images)
-        images = [_free_name(image, taken) for image in fresh.images]
+        images = [free_name(image, taken) for image in fresh.images]
         for image, vector in zip(images, fresh.vectors, strict=True):
             same = np.flatnonzero(self.gallery.vectors @ vector > 1 - 1e-6)
             if len(same):
@@ -239,7 +294,16 @@ class Identifier:
         keypoints = self.keypoints
         if keypoints is not None and examined.keypoints is not None:
             keypoints = KeypointStore.concatenate([keypoints, examined.keypoints])
-        return replace(self, gallery=grown, keypoints=keypoints)
+        showcase = self.showcase
+        if showcase is not None:
+            new = np.arange(len(self.gallery), len(grown))
+            small = Thumbnails.none(len(images))
+            if thumbnails:
+                small = Thumbnails.packed(
+                    [thumbnail(decoded(p, n)) for p, n in zip(photos, images, strict=True)]
+                )
+            showcase = showcase.grown(self.gallery, grown.take(new), small)
+        return replace(self, gallery=grown, keypoints=keypoints, showcase=showcase)
 
     def with_threshold(self, threshold: float | None) -> "Identifier":
         """The same, deciding at another similarity."""
@@ -258,8 +322,10 @@ class Identifier:
                 self.keypoints.save(folder / KEYPOINTS)
             if self.centers is not None:
                 self.centers.save(folder / CENTERS)
+            if self.showcase is not None:
+                self.showcase.save(folder)
             text = json.dumps(self.card.model_dump(mode="json"), indent=2)
-            (folder / "identifier.json").write_text(text + "\n")
+            (folder / FILE).write_text(text + "\n")
 
     @classmethod
     def load(cls, path: Path | str) -> "Identifier":
@@ -270,7 +336,7 @@ class Identifier:
                 made by another network.
         """
         folder = Path(path)
-        card = _read_card(folder)
+        card = read_card(folder)
         net = empty_model(card.model, (card.image.height, card.image.width))
         try:
             state = load_file(folder / "network.safetensors")
@@ -298,53 +364,5 @@ class Identifier:
             Embeddings.load(folder / "gallery.npz"),
             KeypointStore.load(folder / KEYPOINTS) if rules.local.candidates else None,
             Embeddings.load(folder / CENTERS) if rules.head else None,
+            Showcase.load(folder),
         )
-
-
-def _read_card(folder: Path) -> Card:
-    file = folder / "identifier.json"
-    try:
-        fields: Any = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise FlukeprintError(f"{folder} is no identifier: it has no identifier.json") from None
-    except (OSError, ValueError) as error:
-        raise FlukeprintError(f"{file} cannot be read: {error}") from None
-    if isinstance(fields, dict) and fields.get("format") != FORMAT:
-        raise FlukeprintError(
-            f"{file}: format {fields.get('format')}, this version reads {FORMAT}; train again"
-        )
-    try:
-        return Card.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise FlukeprintError(f"{file}: {key}: {first['msg']}") from None
-
-
-def _catalog_of(photos: Sequence[Path | str | npt.NDArray[np.uint8]]) -> Catalog:
-    """Paths or arrays as a catalogue."""
-    arrays = [photo for photo in photos if isinstance(photo, np.ndarray)]
-    if arrays and len(arrays) != len(photos):
-        raise ValueError("give paths or arrays, not both")
-    if arrays:
-        if len({array.shape for array in arrays}) != 1:
-            raise ValueError("arrays of one call must have one shape; call once for each")
-        names = tuple(f"array_{i}" for i in range(len(arrays)))
-        return Catalog(images=names, pixels=np.stack(arrays))
-    paths = tuple(Path(photo) for photo in photos if not isinstance(photo, np.ndarray))
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
-        raise FlukeprintError(f"no such photograph: {listed(missing)}")
-    taken: set[str] = set()
-    names = tuple(_free_name(path.name, taken) for path in paths)
-    return check_readable(Catalog(images=names, paths=paths), progress=False)
-
-
-def _free_name(name: str, taken: set[str]) -> str:
-    """`name`, or with a number where it is taken; takes it."""
-    free, count = name, 1
-    while free in taken:
-        count += 1
-        free = f"{Path(name).stem}~{count}{Path(name).suffix}"
-    taken.add(free)
-    return free

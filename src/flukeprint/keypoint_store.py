@@ -112,6 +112,11 @@ class KeypointStore:
         rows = range(len(catalog))
         bar = tqdm(rows, desc=progress, unit="photo", disable=progress is None)
         found = [source.of_row(row) for row in bar]
+        return KeypointStore.pack(found, config)
+
+    @staticmethod
+    def pack(found: Sequence[Keypoints], config: LocalConfig) -> "KeypointStore":
+        """Keypoints of one photograph after the other, which `config` found."""
         return _packed(found, extraction_digest(config), DESCRIPTOR_TYPES[config.matcher])
 
     def save(self, path: Path) -> None:

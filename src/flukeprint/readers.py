@@ -30,7 +30,10 @@ from flukeprint.wildlife import from_wildlife, read_wildlife
 
 __all__ = ["READERS", "Reader", "from_wildlife", "read_label_table", "read_labelled", "read_test"]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".avif")
+SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".avif", ".heic",
+    ".heif",
+)  # fmt: skip
 
 # How known competitions write an unknown individual: read as an identity it would spoil all.
 NEW_LABELS = ("new_whale", "new_individual")

@@ -200,9 +200,14 @@ class Scorer:
         rows = np.argsort(labels, kind="stable")[np.count_nonzero(labels < 0) :]
         return centers.vectors[rows], labels[rows]
 
-    def _improved(self, vectors: Floats) -> Floats:
+    def whitened(self, vectors: Floats) -> Floats:
+        """(b, d) embeddings as the gallery's own are whitened, (b, d') rows of length 1."""
         for whitening in self._whitenings:
             vectors = whitening(vectors)
+        return vectors
+
+    def _improved(self, vectors: Floats) -> Floats:
+        vectors = self.whitened(vectors)
         if self.rules.expand:
             near = largest(cosines(vectors, self._vectors), self.rules.expand)
             vectors = expanded(vectors, self._vectors, near, self.rules.alpha)

@@ -32,17 +32,20 @@ from flukeprint.doctor import check_readable
 from flukeprint.embedding import embed, network_digest, pick_device
 from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.files import written_whole
+from flukeprint.fold_facts import fold_facts
 from flukeprint.gallery import Embeddings
 from flukeprint.identify import Identifier
 from flukeprint.learned_matching import backend_of
 from flukeprint.learner import AtomicCheckpointIO, FoldData, Learner, Progress, class_centers
 from flukeprint.metrics import Scores
 from flukeprint.model import FlukeNet, build_model, untrained_embedder
-from flukeprint.readers import read_labelled
+from flukeprint.readers import read_labelled, read_test
 from flukeprint.report import draw_reliability
 from flukeprint.runs import CENTERS, Run, check_same_recipe, find_run, new_run
+from flukeprint.showcase import build_showcase, knowledge, pick_examples
 from flukeprint.splits import Split, split_for
 from flukeprint.stopwatch import Stopwatch
+from flukeprint.thumbnails import Thumbnails
 from flukeprint.validation import (
     Validation,
     check_fittable,
@@ -129,6 +132,7 @@ def _check_answers(config: Config, learner: Learner) -> None:
         )
     if config.rank.local.candidates:
         backend_of(config.rank.local)  # says what is missing
+    knowledge(config, learner.data.catalog.vocabulary())
 
 
 def _stopped_early(config: Config, checkpoint: Path) -> bool:
@@ -233,11 +237,26 @@ def finish(
         row for row, name in enumerate(catalog.identities)
         if name is not None and counts[name] >= config.data.min_photos
     ]  # fmt: skip
+    gallery = evidence.take(np.array(kept))
     Identifier.of(
-        config, learner.net, evidence.take(np.array(kept)), result.threshold, result.calibration,
+        config, learner.net, gallery, result.threshold, result.calibration,
         method=method, centers=centers,
+        facts=fold_facts(evidence, split, config, result, method, centers),
+        showcase=build_showcase(
+            config, gallery.embeddings, catalog.take(np.array(kept)), _examples(config),
+            catalog.vocabulary(),
+        ),
     ).save(run.identifier)  # fmt: skip
     return result
+
+
+def _examples(config: Config) -> Thumbnails:
+    """Photographs to try: some of those that are to be identified, where they can be read."""
+    try:
+        return pick_examples(read_test(config.data))
+    except FlukeprintError as error:  # nothing that a finished training should fail for
+        print(f"no photographs to try on the web page: {error}")
+        return Thumbnails.none(0)
 
 
 def baselines(config: Config) -> dict[str, Scores]:
