@@ -16,23 +16,35 @@ FLOORS: dict[str, set[str]] = {
         "digits", "doctor", "photo_entries",
         "explore", "splits", "decoding", "synthetic", "shape_drawing", "fluke_anatomy",
         "fluke_drawing", "sea_drawing", "photo_camera", "wildlife",
+        "sections", "serve_config", "cards", "taxonomy", "thumbnails",
     },
     "numbers": {
         "reranking", "reciprocal", "scoring", "views",
         "keypoints", "keypoint_store", "keypoint_matching", "local_fusion",
         "gallery", "ranking", "metrics", "open_set", "asked", "submission", "kaggle_hub",
         "breakdown", "comparison", "results",
+        "encounters", "outside", "posterior", "projection", "showcase", "verification",
     },
     "network": {
         "images", "augment", "sampling", "weights", "model", "losses", "margins", "mining",
         "embedding", "allocator", "optimizer", "progressive", "averaging",
-        "learned_matching",
+        "learned_matching", "intake",
     },
     "acts": {
         "training", "learner", "runs", "answering", "validation", "identify", "inference", "report",
         "crossvalidation", "stopwatch", "distillation", "pseudo_labels",
+        "batching", "fold_facts", "identifier_card", "pairing", "service", "verdicts",
     },
-    "doors": {"cli", "demo", "__main__"},
+    "doors": {
+        "cli", "demo", "__main__",
+        "api", "api_bodies", "api_docs", "api_guards", "api_models", "api_problems", "api_uploads",
+        "server",
+        "dashboard",
+        "page.__init__", "page.about_page", "page.answer_view", "page.asking_pages",
+        "page.callbacks", "page.class_card", "page.context", "page.dash_backend", "page.frame",
+        "page.gallery_figure", "page.gallery_pages", "page.headline", "page.outcomes",
+        "page.problem_view", "page.wording", "page.wording_table",
+    },
 }  # fmt: skip
 NO_NETWORK = ("facts", "numbers")
 NETWORK_PACKAGES = {"torch", "torchvision", "timm", "lightning", "pytorch_metric_learning"}

@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,30 +112,57 @@ def identify(
     identifier: Annotated[Path, typer.Argument(help="The folder that training kept.")],
     photos: Annotated[list[Path], typer.Argument(help="Photographs of animals.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    encounter: Annotated[
+        bool, typer.Option("--encounter", help="All photographs show one animal: one answer.")
+    ] = False,
 ) -> None:
     """Name the five likeliest animals for each photograph."""
     from flukeprint.identify import Identifier
 
     known = Identifier.load(identifier)
-    ranking = known.identify(photos)
-    right = known.probabilities(ranking)
-    first = [None] * len(photos) if right is None else right.tolist()
+    if encounter:
+        verdicts = [known.judge_encounter(known.examine(photos, progress=True))]
+        names = [", ".join(map(str, photos))]
+    else:
+        verdicts, names = list(known.judge(photos)), [str(photo) for photo in photos]
     rows: list[dict[str, Any]] = []
-    for photo, names, scores, probability in zip(
-        photos, ranking.identities, ranking.scores, first, strict=True
-    ):
+    for photo, verdict in zip(names, verdicts, strict=True):
+        ranking = verdict.ranking
+        likely = verdict.probabilities or (None,) * len(ranking.identities[0])
         answers = [
-            {"identity": known.card.new_label if name is None else name, "score": float(score)}
-            for name, score in zip(names, scores, strict=False)
+            {
+                "identity": known.card.new_label if name is None else name,
+                "score": float(score),
+                "probability": probability,
+            }
+            for name, score, probability in zip(
+                ranking.identities[0], ranking.scores[0], likely, strict=False
+            )
         ]
-        rows.append({"photo": str(photo), "probability": probability, "answers": answers})
+        placed = verdict.placement
+        rows.append(
+            {
+                "photo": photo,
+                "verdict": verdict.kind,
+                "probability": likely[0],
+                "placement": None if placed is None else asdict(placed),
+                "answers": answers,
+            }
+        )
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     for row in rows:
         print(row["photo"])
+        if row["verdict"] == "outside":
+            print("  this does not look like a photograph of this collection")
+        placed_at = row["placement"]
+        if placed_at is not None and placed_at["rank"] not in (None, "class"):
+            print(f"  {placed_at['rank']} {placed_at['name']}, narrower is unsure")
         for place, answer in enumerate(row["answers"], 1):
-            print(f"  {place}  {answer['score']:6.3f}  {answer['identity']}")
+            chance = answer["probability"]
+            sure = "" if chance is None else f"{chance:6.1%}"
+            print(f"  {place}  {answer['score']:6.3f} {sure}  {answer['identity']}")
 
 
 @app.command()
@@ -152,6 +180,34 @@ def enroll(
     print(
         f"{identity.strip()}: {held} photographs; {len(grown.identities)} animals in {identifier}"
     )
+
+
+@app.command("serve")
+def serve_door(
+    identifier: Annotated[Path, typer.Option(help="The folder that training kept.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as serve.queue=64.")
+    ] = None,
+    config: Annotated[
+        str | None, typer.Option("--config", "-c", help="For its serve, cards and taxonomy.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="127.0.0.1; 0.0.0.0 for everybody.")] = None,
+    port: Annotated[int | None, typer.Option(help="8000; 0 for any that is free.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes, each with the network.")] = None,
+    enroll: Annotated[bool | None, typer.Option(help="Let who has the token enroll.")] = None,
+) -> None:
+    """Identify in the browser: the API and its web page on one port."""
+    from flukeprint.config import load_config
+    from flukeprint.errors import needs
+
+    given = {"host": host, "port": port, "workers": workers, "enroll": enroll}
+    flags = [
+        f"serve.{key}={json.dumps(value)}" for key, value in given.items() if value is not None
+    ]
+    settings = load_config(config, [*(overrides or []), *flags])
+    with needs("serve"):
+        from flukeprint.server import serve
+    serve(identifier, settings)
 
 
 @app.command()

@@ -286,6 +286,20 @@ def _plan(config: Config, data: str) -> tuple[str, Callable[[], Run]]:
     return f"going on with {run.path}", lambda: train(same, resume=run.name)
 
 
+def finished_run(config: Config, catalog: Catalog) -> Run:
+    """The newest finished run of this training, fold, seed and data.
+
+    Raises FlukeprintError where there is none.
+    """
+    finished = [run for run, _ in _runs_of(config, data_digest(catalog)) if run.finished]
+    if not finished:
+        raise FlukeprintError(
+            f"no finished run of {config.name}, fold {config.split.fold}, in {config.runs}; "
+            f"flukeprint crossvalidate --config {config.name} makes them"
+        )
+    return finished[-1]
+
+
 def _runs_of(config: Config, data: str) -> Iterator[tuple[Run, Config]]:
     """Runs of the same training, fold, seed and data, oldest first."""
     wanted = (training_digest(config), config.split.fold, config.train.seed, data)

@@ -24,7 +24,6 @@ Pixels = npt.NDArray[np.uint8]
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 
 
-
 @cache
 def formats() -> tuple[str, ...]:
     """Pillow's names of the formats that are read; HEIF where pillow-heif is installed."""

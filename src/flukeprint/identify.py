@@ -262,7 +262,8 @@ class Identifier:
         thumbnails: keep small pictures of them; without, only their embeddings and keypoints.
 
         Raises:
-            FlukeprintError: no photo, an unfit name, or a photo that is in the gallery already.
+            FlukeprintError: no photo, an unfit name, or a photo that is in the gallery already
+                or given twice.
         """
         name = identity.strip()
         if not name or name == self.card.new_label:
@@ -273,7 +274,10 @@ class Identifier:
         fresh = examined.embeddings
         taken = set(self.gallery.images)
         images = [free_name(image, taken) for image in fresh.images]
-        for image, vector in zip(images, fresh.vectors, strict=True):
+        for place, (image, vector) in enumerate(zip(images, fresh.vectors, strict=True)):
+            twin = np.flatnonzero(fresh.vectors[:place] @ vector > 1 - 1e-6)
+            if len(twin):
+                raise FlukeprintError(f"{image} is the same photo as {images[int(twin[0])]}")
             same = np.flatnonzero(self.gallery.vectors @ vector > 1 - 1e-6)
             if len(same):
                 row = int(same[0])

@@ -1,0 +1,81 @@
+"""Chromium for the tests of the page: found, started, and watched for what it should not do."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True,
+    "has_touch": True,
+}  # fmt: skip
+
+
+def chromium() -> str | None:
+    """The browser's path: FLUKEPRINT_CHROMIUM, or what the system has."""
+    named = os.environ.get("FLUKEPRINT_CHROMIUM")
+    return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+@dataclass
+class Watched:
+    """A page and all that it complained of, or asked other sites for."""
+
+    page: Page
+    site: str
+    complaints: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+
+    def open(self, path: str = "/") -> Page:
+        """Go to a path of the site and wait until the page stands."""
+        self.page.goto(self.site + path)
+        self.page.wait_for_selector("#page-title")
+        return self.page
+
+
+@contextlib.contextmanager
+def visit(started: Browser, site: str, locale: str = "en-US", **how: Any) -> Iterator[Watched]:
+    """A visitor with an empty browser; afterwards nothing may have been complained of."""
+    context = started.new_context(locale=locale, accept_downloads=True, **(how or DESKTOP))
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    watched = Watched(page, site)
+    page.on(
+        "console",
+        lambda said: watched.complaints.append(said.text) if said.type == "error" else None,
+    )
+    page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+    page.on(
+        "request",
+        lambda asked: (
+            None
+            if asked.url.startswith((site, "data:", "blob:"))
+            else watched.elsewhere.append(asked.url)
+        ),
+    )
+    try:
+        yield watched
+        assert watched.complaints == []
+        assert watched.elsewhere == []
+    finally:
+        context.close()
