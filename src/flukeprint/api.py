@@ -148,7 +148,7 @@ def _add_gallery(app: FastAPI, service: Service, told: Descriptions) -> None:
         return told.page(offset, limit)
 
     @app.get("/v1/map", tags=["gallery"], responses=responses("not_found"))
-    async def map_of_gallery() -> GalleryMap:
+    def map_of_gallery() -> GalleryMap:  # like the next by a thread: a large gallery takes long
         """The gallery in two dimensions."""
         found = gallery_map(service.identifier)
         if found is None:
@@ -174,13 +174,12 @@ def _add_gallery(app: FastAPI, service: Service, told: Descriptions) -> None:
     @app.get(
         "/v1/photos/{photo}/similar", tags=["gallery"], responses=responses("not_found", "invalid")
     )
-    async def similar_photos(
-        photo: PhotoId, most: Annotated[int, Query(ge=1, le=48)] = 12
-    ) -> Similar:
+    def similar_photos(photo: PhotoId, most: Annotated[int, Query(ge=1, le=48)] = 12) -> Similar:
         """The photos of the gallery that are nearest to one of them."""
-        if photo >= len(service.identifier.gallery):
+        identifier = service.identifier
+        if photo >= len(identifier.gallery):
             raise RefusedError("not_found", f"the gallery has no photo {photo}")
-        return similar(service.identifier, photo, most)
+        return similar(identifier, photo, most)
 
     @app.get("/v1/examples", tags=["gallery"])
     async def examples() -> Examples:

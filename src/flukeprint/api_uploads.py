@@ -28,6 +28,8 @@ FIELD_BYTES = 1000  # of a text field, in UTF-8
 # Of a JPEG: each scan costs as much as decoding a photograph (editors write about ten), and
 # Pillow takes segments and the fill bytes between them one by one (cameras write some dozens).
 MOST_SCANS, MOST_SEGMENTS, MOST_FILL = 100, 10_000, 1 << 16
+# Of a PPM written as text: Pillow takes each out of the pixels anew, which takes minutes for many.
+MOST_COMMENTS = 100
 
 # Of these, two letters at the beginning are all that tells them from a text.
 _WEAK = ("BMP", "PPM")
@@ -185,8 +187,9 @@ def check_photo(data: bytes, limits: ServeConfig, *, name: str = "the photograph
     """Refuse what must not be decoded, by its header; `name` is what the refusal calls it.
 
     Raises RefusedError: no_photograph (422) for 0 bytes, too_many_bytes (413), not_a_photograph
-    (415), too_many_pixels (413), damaged_photograph (422) for a header that breaks off and for
-    a JPEG of more than MOST_SCANS scans, MOST_SEGMENTS segments or MOST_FILL bytes between them.
+    (415), too_many_pixels (413), damaged_photograph (422) for a header that breaks off, for
+    a JPEG of more than MOST_SCANS scans, MOST_SEGMENTS segments or MOST_FILL bytes between them,
+    and for a PPM of more than MOST_COMMENTS comments.
     Takes milliseconds, for hostile bytes up to seconds: not for the event loop.
     """
     if not data:
@@ -195,6 +198,10 @@ def check_photo(data: bytes, limits: ServeConfig, *, name: str = "the photograph
         raise _too_many_bytes(name, limits)
     if data.startswith(b"\xff\xd8\xff"):
         _check_markers(jpeg_markers(data), name)
+    if data.startswith((b"P1", b"P2", b"P3")) and data.count(b"#") > MOST_COMMENTS:
+        raise RefusedError(
+            "damaged_photograph", f"{name} is a PPM of more than {MOST_COMMENTS} comments"
+        )
     pixels = _header(data)[1]
     if pixels == 0:
         if any(_claims(data, known) for known in decoding.formats() if known not in _WEAK):

@@ -167,4 +167,5 @@ def _of_fold(identifier: Identifier, config: Config) -> Identifier:
     known = set(catalog.take(split_for(config, catalog).gallery).images)
     rows = [row for row, image in enumerate(identifier.gallery.images) if image in known]
     keypoints = None if identifier.keypoints is None else identifier.keypoints.take(rows)
-    return replace(identifier, gallery=identifier.gallery.take(rows), keypoints=keypoints)
+    gallery = identifier.gallery.take(rows)
+    return replace(identifier, gallery=gallery, keypoints=keypoints, showcase=None)

@@ -3,6 +3,7 @@
 One port, one process; with more workers each has the identifier in its own memory.
 """
 
+import asyncio
 import contextlib
 import ctypes
 import json
@@ -18,6 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import _imaging
 from starlette.types import Scope
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
 from flukeprint.api import build_api, guarded
@@ -38,13 +40,17 @@ from flukeprint.thumbnails import Thumbnails
 TOKEN = "FLUKEPRINT_ENROLL_TOKEN"
 FEWEST_CHARACTERS = 16  # of the token
 _WORKER = "FLUKEPRINT_SERVE"  # how the first process tells the others what to serve
+# Of a worker, with as many more that may arrive at once; a process may often open 1,024 files.
+MOST_CONNECTIONS, BACKLOG = 700, 128
+HEADER_SECONDS = 10.0  # for a request's headers
+REQUEST_SECONDS = 600.0  # then for the rest of it, its answer over a slow line within
 
 
 def serve(identifier: Path, config: Config) -> None:
     """Serve until SIGTERM or SIGINT; requests that have begun are finished.
 
     config: its section serve counts; its cards and taxonomy, if it has them, take the place of
-        the identifier's.
+        the identifier's, and who enrolls writes them into its folder.
 
     Raises:
         FlukeprintError: no identifier there, a port that is taken, enrolling without a good token
@@ -69,6 +75,8 @@ def serve(identifier: Path, config: Config) -> None:
         workers=settings.workers,
         log_level="warning",
         access_log=False,  # who asked what is nobody's business
+        http="flukeprint.server:Connection",
+        backlog=BACKLOG,
         server_header=False,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=int(settings.timeout) + 1,
@@ -80,6 +88,41 @@ def serve(identifier: Path, config: Config) -> None:
             Multiprocess(how, sockets=[listener]).run()
         else:
             uvicorn.Server(how).run(sockets=[listener])
+
+
+class Connection(H11Protocol):
+    """A connection that ends: uvicorn alone would wait for ever for a request and for its reader.
+
+    It is closed when the headers of a request are late, cut when the rest takes absurdly long,
+    and cut at once where there are MOST_CONNECTIONS already, before the process runs out of files.
+    """
+
+    _end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._end is not None:
+            self._end.cancel()
+
+    def _wait(self) -> None:
+        if self._end is not None:
+            self._end.cancel()
+        self._end = self.loop.call_later(HEADER_SECONDS, self._late)
+
+    def _late(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()  # once what was answered has left
+        self._end = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
 
 
 def worker() -> FastAPI:
