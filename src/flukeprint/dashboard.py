@@ -132,7 +132,7 @@ def build_dashboard(
     }
     add_callbacks(app, contexts)
     # Else only the first visit of / would do it, and a page visited before it would lack scripts.
-    app._setup_server()  # type: ignore[no-untyped-call]
+    app._setup_server()
     return app
 
 

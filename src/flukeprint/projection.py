@@ -95,7 +95,7 @@ def placed(known_vectors: Floats, xy: Floats, fresh: Floats) -> Floats:
 
 def _tsne(components: Values) -> Values:
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     n = len(components)
     # What init="pca" would make, of the components that are there already.

@@ -3,6 +3,8 @@
 Whatever is shown stands in components as text, which the browser never reads as markup.
 """
 
+from collections.abc import Callable
+
 from dash import html
 from dash.development.base_component import Component
 
@@ -97,7 +99,7 @@ def answer_view(
 
 def score_view(context: PageContext, answer: Answer) -> Component:
     """A bar of the probability, else of the similarity; the numbers as text."""
-    told = []
+    told: list[Component] = []
     share = answer.score
     if answer.probability is not None:
         share = answer.probability
@@ -197,7 +199,7 @@ def similar_view(context: PageContext, found: Similar) -> Content:
 
 
 def _title(
-    context: PageContext, answer: Answer, number: int, heading: type[Component] = html.H4
+    context: PageContext, answer: Answer, number: int, heading: Callable[..., Component] = html.H4
 ) -> Component:
     if answer.identity is None:
         name: Component = html.Span(context.say("not_here"))
@@ -245,7 +247,7 @@ def _known_to_medicine(context: PageContext, found: Identification) -> list[str]
 
 def _accept(context: PageContext, answer: Answer, number: int, *, chosen: bool) -> Component:
     name = answer.label if answer.identity is None else context.name_of(answer.identity)
-    told = [
+    told: list[str | Component] = [
         context.say("review_accept", number=str(number)),
         html.Span(f": {name}", className="heard"),
     ]

@@ -8,7 +8,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from flukeprint.api_models import ClassCard, ClassInfo
-from flukeprint.page.context import ITALIC_RANKS, Content, PageContext, photo_url
+from flukeprint.page.context import ITALIC_RANKS, Content, PageContext, aria, photo_url
 from flukeprint.page.wording import rank_name
 
 # Words in names of species and genera that are not set in italics.
@@ -92,7 +92,7 @@ def medical_badge(context: PageContext, important: str) -> Component:
     """The badge alone; a sign beside the words, so that colour is not all."""
     sign = {"yes": "⚠", "no": "✓"}.get(important, "?")
     return html.Span(
-        [html.Span(f"{sign} ", **{"aria-hidden": "true"}), context.say(f"medical_{important}")],
+        [html.Span(f"{sign} ", **aria(hidden="true")), context.say(f"medical_{important}")],
         className=f"badge badge-{important}",
     )
 

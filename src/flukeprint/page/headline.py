@@ -72,7 +72,7 @@ def _known(context: PageContext, found: Identification) -> Headline:
 def _placed(context: PageContext, placement: Placement) -> Headline:
     rank, name = placement.rank or "", placement.name or ""
     told = rank_name(context.language, rank)
-    below = ()
+    below: tuple[str, ...] = ()
     if placement.probability is not None:
         percent = probability(context.language, placement.probability)
         below = (context.say("unsure_below", rank=told, percent=percent),)
@@ -104,7 +104,7 @@ def _new(context: PageContext, found: Identification) -> Headline:
 
 
 def _outside(context: PageContext, found: Identification) -> Headline:
-    below = ()
+    below: tuple[str, ...] = ()
     if context.info.outside is not None:
         below = (
             context.say(

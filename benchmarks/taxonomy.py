@@ -1,0 +1,258 @@
+"""How often the answer at the narrowest sure rank is right, and what passes for a spider.
+
+    python benchmarks/taxonomy.py --others input/lions/test input/nyala/test
+
+needs `flukeprint crossvalidate --config spiders.yaml` to have been run (all folds), reads the runs'
+embeddings and writes `benchmarks/taxonomy.md`.  Of each fold one half of the queries teaches the
+calibration, and the other half, of other individuals where individuals are known, is
+reported; then the halves change places.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from flukeprint.allocator import keep_memory
+from flukeprint.answering import Desk, Evidence, Method
+from flukeprint.config import Config, load_config
+from flukeprint.crossvalidation import finished_run
+from flukeprint.doctor import check_readable
+from flukeprint.files import written_whole
+from flukeprint.gallery import Embeddings, Gallery
+from flukeprint.identify import Identifier
+from flukeprint.metrics import bootstrap_interval
+from flukeprint.open_set import Calibration, measure_reliability
+from flukeprint.outside import Outside, closeness
+from flukeprint.posterior import posterior
+from flukeprint.ranking import Ranking
+from flukeprint.readers import SUFFIXES, read_labelled
+from flukeprint.runs import Run
+from flukeprint.splits import halves
+from flukeprint.taxonomy import Placement, Taxonomy, is_right, place
+from flukeprint.training import split_of
+
+CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9)
+SHARES = (0.0, 0.01, 0.02, 0.05)
+PAGE = Path(__file__).with_suffix(".md")
+
+
+@dataclass(frozen=True)
+class Half:
+    """One half of a fold's queries; ranking: of all classes; truths: the right ones.
+
+    calibration: what the other half taught.
+    """
+
+    ranking: Ranking
+    truths: tuple[str, ...]
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Fold:
+    """halves: of its queries.  near: how close they all are to the fold's gallery; others: how
+    close photographs of something else are, by folder.
+    """
+
+    halves: tuple[Half, Half]
+    near: npt.NDArray[np.float64]
+    others: dict[str, npt.NDArray[np.float64]]
+
+
+def read_folds(config: Config, folders: Sequence[Path], most: int) -> Iterator[Fold]:
+    """Every fold of `config`; `most` photographs of each folder are tried."""
+    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
+    strangers = {folder: _some(folder, most) for folder in folders}
+    for fold in range(config.split.folds):
+        setting = config.model_copy(
+            update={"split": config.split.model_copy(update={"fold": fold})}
+        )
+        run = finished_run(setting, catalog)
+        split = split_of(setting, catalog)
+        known = Embeddings.load(run.path / "embeddings.npz")
+        gallery, queries = known.take(split.gallery), known.take(split.queries)
+        identifier = Identifier.load(run.identifier)
+        index = Gallery(gallery)
+        near = closeness(index, queries)
+        others = {
+            str(folder): closeness(index, _seen(run, identifier, folder, paths))
+            for folder, paths in strangers.items()
+        }
+        desk = Desk(Evidence(gallery), Evidence(queries), setting.rank)
+        ranking = desk.answer(Method(rules=setting.rank), top=len(index.vocabulary))
+        answers = split.answers
+        side = halves(answers, tuple(known.identities[row] for row in split.queries), 0)
+        parts = []
+        for told in (side, ~side):
+            learn, rows = np.flatnonzero(~told), np.flatnonzero(told)
+            calibration = Calibration.fit(ranking.take(learn), [answers[i] for i in learn])
+            if calibration is None:
+                raise SystemExit(f"fold {fold} has too few queries to calibrate on")
+            truths = tuple(str(answers[i]) for i in rows)
+            parts.append(Half(ranking.take(rows), truths, calibration))
+        yield Fold((parts[0], parts[1]), near, others)
+
+
+def _seen(run: Run, identifier: Identifier, folder: Path, paths: list[Path]) -> Embeddings:
+    """Embeddings of strangers, kept in the run: a killed measurement goes on."""
+    kept = run.path / f"others-{folder.parent.name}-{folder.name}-{len(paths)}.npz"
+    if not kept.is_file():
+        identifier.examine(paths, batch_size=8, progress=True).embeddings.save(kept)
+    return Embeddings.load(kept)
+
+
+def _some(folder: Path, most: int) -> list[Path]:
+    """At most `most` photographs of a folder, evenly spread over their names."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise SystemExit(f"{folder} holds no photographs")
+    return [paths[i] for i in np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int)]
+
+
+def placements(half: Half, taxonomy: Taxonomy, confidence: float) -> list[Placement]:
+    """Of each query of the half."""
+    likely = posterior(half.ranking, half.calibration).identities
+    found: list[Placement] = []
+    for row, names in enumerate(half.ranking.identities):
+        known = [str(name) for name in names]
+        found += place(taxonomy, likely[row : row + 1], known, confidence)
+    return found
+
+
+def rank_table(parts: Sequence[Half], taxonomy: Taxonomy, chosen: float) -> list[str]:
+    """Right answers at the narrowest sure rank, for several confidences, and by rank for one."""
+    first = np.array(
+        [
+            names[0] == truth
+            for half in parts
+            for names, truth in zip(half.ranking.identities, half.truths, strict=True)
+        ]
+    )
+    lines = [
+        f"| answer | right | answered | narrower than {taxonomy.ranks[-1]} | of these right |",
+        "|---|---|---|---|---|",
+        f"| always the class | {_share(first)} | 100.0% | 100.0% | {_share(first)} |",
+    ]
+    by_rank: dict[str, list[bool]] = {}
+    for confidence in CONFIDENCES:
+        right: list[bool] = []
+        narrow: list[bool] = []  # right, of those narrower than the widest rank
+        queries = 0
+        for half in parts:
+            for found, truth in zip(
+                placements(half, taxonomy, confidence), half.truths, strict=True
+            ):
+                queries += 1
+                verdict = is_right(taxonomy, found, truth)
+                if verdict is not None:
+                    right.append(verdict)
+                    if found.rank != taxonomy.ranks[-1]:
+                        narrow.append(verdict)
+                    if confidence == chosen:
+                        by_rank.setdefault(str(found.rank), []).append(verdict)
+        name = f"narrowest rank with probability {confidence:g} or more"
+        bold = "**" if confidence == chosen else ""
+        lines.append(
+            f"| {bold}{name}{bold} | {_share(np.array(right))} | {len(right) / queries:.1%} | "
+            f"{len(narrow) / queries:.1%} | {_share(np.array(narrow))} |"
+        )
+    lines += ["", f"With {chosen:g}, by the rank that was answered:", ""]
+    lines += ["| rank | answers | right |", "|---|---|---|"]
+    for rank in ("class", *taxonomy.ranks):
+        if rank in by_rank:
+            lines.append(f"| {rank} | {len(by_rank[rank])} | {_share(np.array(by_rank[rank]))} |")
+    return lines
+
+
+def outside_table(folds: Sequence[Fold], folders: Sequence[Path]) -> list[str]:
+    """What share of other photographs is taken for a spider, and of spiders for something else.
+
+    Each fold's floor is tried on the next one.
+    """
+    heads = [f"{folder.parent.name} taken for a spider" for folder in folders]
+    lines = [
+        f"| infer.outside | spiders refused | {' | '.join(heads)} |",
+        f"|---|---|{'---|' * len(folders)}",
+    ]
+    for share in SHARES:
+        refused: list[bool] = []
+        taken: dict[str, list[bool]] = {str(folder): [] for folder in folders}
+        for learnt, told in zip(folds, [*folds[1:], folds[0]], strict=True):
+            gate = Outside.fit(learnt.near, share)
+            refused += gate(told.near).tolist()
+            for name, near in told.others.items():
+                taken[name] += (~gate(near)).tolist()
+        cells = [f"{np.mean(taken[str(folder)]):.1%}" for folder in folders]
+        lines.append(f"| {share:g} | {_share(np.array(refused))} | {' | '.join(cells)} |")
+    return lines
+
+
+def reliability_line(parts: Sequence[Half]) -> str:
+    """How far probabilities of the first answers can be believed."""
+    chances: list[float] = []
+    right: list[bool] = []
+    for half in parts:
+        likely = posterior(half.ranking, half.calibration).identities
+        chances += likely[:, 0].tolist()
+        firsts = zip(half.ranking.identities, half.truths, strict=True)
+        right += [names[0] == truth for names, truth in firsts]
+    return measure_reliability(chances, right, seed=0).text()
+
+
+def _share(happened: npt.NDArray[np.bool_]) -> str:
+    found = bootstrap_interval(happened, seed=0)
+    return f"{found.mean:.1%} [{found.low:.1%}, {found.high:.1%}]"
+
+
+def main() -> None:
+    """Measure and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--config", default="spiders.yaml")
+    parser.add_argument("--others", nargs="+", type=Path, required=True)
+    parser.add_argument("--most", type=int, default=150, help="photographs of each folder")
+    asked = parser.parse_args()
+    keep_memory()
+    config = load_config(asked.config)
+    if config.taxonomy is None:
+        raise SystemExit(f"{asked.config} names no taxonomy")
+    taxonomy = Taxonomy.read(config.taxonomy.table)
+    folds = list(read_folds(config, asked.others, asked.most))
+    parts = [half for fold in folds for half in fold.halves]
+    queries = sum(len(half.truths) for half in parts)
+    folders = " ".join(map(str, asked.others))
+    page = [
+        "# Answers at the narrowest sure rank, and photographs of something else",
+        "",
+        f"{queries} queries of {config.split.folds} folds of {config.name}. The numbers that an "
+        "answer needs were fitted on one half of a fold's queries and are reported on the other, "
+        "both ways round. Brackets hold 95 % bootstrap intervals over queries. An answer is right "
+        "when it names what stands above the true class at that rank. The widest rank says little: "
+        "nearly all of these are spiders (Araneae), so the last two columns leave it out.",
+        "",
+        *rank_table(parts, taxonomy, config.taxonomy.confidence),
+        "",
+        f"{reliability_line(parts)}.",
+        "",
+        "## What passes for one of the collection",
+        "",
+        "A photograph is refused when its plain cosine to the nearest photo of the gallery lies "
+        "below a floor, fitted so that at most `infer.outside` of the queries that teach it lie "
+        "there (0.02 is the default). Each fold's floor is tried on the next fold. Of each folder "
+        f"{asked.most} photographs were tried.",
+        "",
+        *outside_table(folds, asked.others),
+        "",
+        "Made by `flukeprint crossvalidate --config spiders.yaml` and then "
+        f"`python benchmarks/taxonomy.py --others {folders}`.",
+    ]
+    with written_whole(PAGE) as partial:
+        partial.write_text("\n".join(page) + "\n")
+    print("\n".join(page))
+
+
+if __name__ == "__main__":
+    main()
