@@ -7,12 +7,14 @@ fetches it again, page by page, which a training on CPU pays for with time in th
 import ctypes
 import sys
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # names of malloc.h
+# Names of malloc.h.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 
 
 def keep_memory() -> bool:
     """Let freed activations stay in the process; True where the allocator could be told so.
 
+    Call it before the first thread starts, whose arena it could not take back.
     Only what is free is kept.  Elsewhere than on Linux with glibc nothing changes.
     """
     if sys.platform != "linux":
@@ -21,5 +23,11 @@ def keep_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # musl has none
         return False
-    settings = ((_MMAP_THRESHOLD, 1 << 30), (_TRIM_THRESHOLD, (1 << 31) - 1), (_TOP_PAD, 64 << 20))
+    settings = (
+        (_MMAP_THRESHOLD, 1 << 30),
+        (_TRIM_THRESHOLD, (1 << 31) - 1),
+        (_TOP_PAD, 64 << 20),
+        # A further thread would have an arena of its own, which keeps no block above 64 MiB.
+        (_ARENA_MAX, 1),
+    )
     return all(mallopt(name, value) == 1 for name, value in settings)

@@ -22,6 +22,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
+from flukeprint.allocator import keep_memory
 from flukeprint.api import build_api, guarded
 from flukeprint.api_bodies import Descriptions, gallery_map
 from flukeprint.api_docs import DOCS, SCRIPTS
@@ -139,6 +140,7 @@ def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
             read or do not fit.
     """
     settings = config.serve
+    keep_memory()
     silence_decoders()
     examples = None if settings.examples is None else _examples(settings.examples)
     known = with_knowledge(Identifier.load(identifier), config)

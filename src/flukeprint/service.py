@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from flukeprint.allocator import keep_memory
 from flukeprint.answering import Evidence
 from flukeprint.batching import Batcher
 from flukeprint.errors import FlukeprintError
@@ -51,7 +50,6 @@ class Service:
         examples: Thumbnails | None = None,
     ) -> None:
         """Prepares the gallery; raises FlukeprintError for one that the rules cannot use."""
-        keep_memory()
         self.settings = settings
         self.identifier = identifier
         self._path = path
