@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from PIL import Image
+from served import served
 
 from flukeprint.shape_drawing import draw_shape
 
@@ -233,6 +235,11 @@ def test_readmes_commands_work(
         return
     mine = tmp_path / "identifier"
     shutil.copytree(identifier, mine)
+    if words[1] == "serve":  # until it is told to stop
+        assert words[2] == "--identifier"
+        with served(mine, *words[4:]) as running, urlopen(f"{running.url}/v1/about") as answer:
+            assert json.load(answer)["name"] == "tiny"
+        return
     photos = sorted((root / "shapes" / "test").iterdir())
     tiny = [  # what the recipe says but the data and the size
         "data.reader=synthetic", f"data.root={root}/shapes", "data.new_label=new_whale",
