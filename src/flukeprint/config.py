@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from flukeprint.errors import FlukeprintError, nearest
+from flukeprint.scale_config import Engine, GalleryConfig, Precision
 from flukeprint.sections import Section, Share
 from flukeprint.serve_config import ServeConfig, TaxonomyConfig
 
@@ -77,6 +78,7 @@ class ImageConfig(Section):
     # pad and crop keep the aspect ratio: all of the photo with a border, or its middle.
     resize: Literal["stretch", "pad", "crop"] = "stretch"
     cache: Path | None = Path("runs/cache")  # null: decode every time
+    cache_gb: float = Field(20.0, gt=0)  # the cache never grows beyond it
     flip: Literal["new_identity", "same", "none"] = "none"
     mirror_views: tuple[str, ...] = ()  # photos of these views are turned round: all face one way
     reserve: float = Field(1.0, ge=1, le=4)  # cached photos are so much larger, for crops and zooms
@@ -166,7 +168,8 @@ class TrainConfig(Section):
     validate_every: int = Field(1, ge=1)  # epochs
     workers: int = Field(2, ge=0)
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
-    devices: int = Field(1, ge=1)
+    devices: int = Field(1, ge=1)  # processes of a node, each with its GPU or share of the cores
+    num_nodes: int = Field(1, ge=1)
     max_steps: int | None = Field(None, ge=1)  # stop early, for trials
     seed: int = Field(0, ge=0)
 
@@ -252,6 +255,11 @@ class InferConfig(Section):
     # Middle parts of the photo whose embeddings are averaged.
     zooms: tuple[Share, ...] = Field((1.0,), min_length=1)
     batch_size: int = Field(64, ge=1)
+    # What runs the network; auto: the fastest on this machine that gives the same embeddings.
+    engine: Engine = "auto"
+    precision: Precision = "auto"
+    devices: int = Field(1, ge=1)  # processes of a node that share the photographs
+    num_nodes: int = Field(1, ge=1)
     threshold: Threshold = "best_map5"
     # At most this share of the fold's queries is taken for photographs of something else; null:
     # every photograph is taken for one of these animals.
@@ -272,6 +280,7 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     rank: RankConfig = RankConfig()
     infer: InferConfig = InferConfig()
+    gallery: GalleryConfig = GalleryConfig()
     cards: Path | None = None  # CSV: what to tell of each class
     taxonomy: TaxonomyConfig | None = None
     serve: ServeConfig = ServeConfig()

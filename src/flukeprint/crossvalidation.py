@@ -31,7 +31,9 @@ QUERIES = "queries.csv"  # in a run's folder
 # does without.
 FREE = (
     "split.fold", "train.seed", "runs", "submissions", "train.workers", "train.accelerator",
-    "image.cache", "data.root", "infer.outside", "cards", "taxonomy", "serve",
+    "image.cache", "image.cache_gb", "data.root", "infer.outside", "infer.engine", "infer.devices",
+    "infer.num_nodes", "train.num_nodes", "gallery.url", "gallery.collection", "gallery.memory_gb",
+    "cards", "taxonomy", "serve",
 )  # fmt: skip
 
 

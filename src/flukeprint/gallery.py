@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from flukeprint.files import read_npz, written_whole
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)  # from exact to coarse
 
 # Most scores held at once, and gallery rows widened to float64 at once.
 _SCORES_AT_ONCE = 1 << 22
@@ -43,6 +46,7 @@ class Embeddings:
     vectors: (n, d) float32, rows of length 1.
     images, identities, views: one entry a photo; None where nobody knows.
     stamp: digest of the network that made them; vectors of two networks do not compare.
+    precision: of the network's arithmetic; the lowest of all parts.
     """
 
     vectors: Floats
@@ -50,6 +54,7 @@ class Embeddings:
     identities: tuple[str | None, ...]
     views: tuple[str | None, ...] | None
     stamp: str
+    precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
         n = len(self.images)
@@ -78,6 +83,7 @@ class Embeddings:
             identities=tuple(self.identities[i] for i in index),
             views=None if self.views is None else tuple(self.views[i] for i in index),
             stamp=self.stamp,
+            precision=self.precision,
         )
 
     @staticmethod
@@ -92,6 +98,7 @@ class Embeddings:
             identities=tuple(identity for part in parts for identity in part.identities),
             views=views if any(part.views is not None for part in parts) else None,
             stamp=parts[0].stamp,
+            precision=max((part.precision for part in parts), key=PRECISIONS.index),
         )
 
     def save(self, path: Path) -> None:
@@ -101,6 +108,7 @@ class Embeddings:
             "identities": self.identities,
             "views": self.views,
             "stamp": self.stamp,
+            "precision": self.precision,
         }
         text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
         with written_whole(path) as partial, partial.open("wb") as file:
@@ -118,6 +126,7 @@ class Embeddings:
                 identities=tuple(facts["identities"]),
                 views=None if views is None else tuple(views),
                 stamp=facts["stamp"],
+                precision=facts.get("precision", "fp32"),  # files of earlier versions
             )
 
 
