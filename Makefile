@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint bench bench-quick install clean
 
 demo: install
 	$(BIN)/flukeprint demo
@@ -15,6 +15,19 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# All of benchmarks/speed.md, under 40 minutes; bench-quick takes 5 and leaves that page alone.
+bench: .venv/peers
+	$(BIN)/python benchmarks/speed.py
+
+bench-quick: .venv/peers
+	$(BIN)/python benchmarks/speed.py --quick
+
+# What is compared with.  open-metric-learning asks for an older numpy than it needs.
+.venv/peers: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .peers --upgrade open-metric-learning==4.0.0 validators==0.35.0 gdown==5.2.0
+	touch $@
 
 install: .venv/installed
 

@@ -1,6 +1,7 @@
 """What several test files share: real photographs where they are, one thread, the root."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 # Tiny networks are done before a second thread has woken up.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start
+# Speeds of engines are measured anew, and are nobody else's.
+os.environ["FLUKEPRINT_CACHE"] = tempfile.mkdtemp(prefix="flukeprint-tests-")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

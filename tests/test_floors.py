@@ -24,14 +24,15 @@ FLOORS: dict[str, set[str]] = {
         "gallery", "ranking", "metrics", "open_set", "asked", "submission", "kaggle_hub",
         "breakdown", "comparison", "results",
         "exact_search", "index", "index_choice", "index_recall", "faiss_index", "qdrant_index",
-        "gallery_store", "encounters", "outside", "posterior", "projection", "showcase", "verification",
+        "gallery_store",
+        "encounters", "outside", "posterior", "projection", "showcase", "verification",
     },
     "network": {
         "images", "augment", "sampling", "weights", "model", "losses", "margins", "mining",
         "embedding", "allocator", "optimizer", "progressive", "averaging",
         "learned_matching", "intake", "half_product",
-        "engines", "engine_export", "engine_openvino", "engine_onnxruntime", "engine_choice",
-        "engine_parity", "sharding", "prefetch",
+        "engines", "engine_table", "engine_export", "engine_openvino", "engine_onnxruntime",
+        "engine_choice", "engine_parity", "sharding", "prefetch",
     },
     "acts": {
         "training", "learner", "runs", "answering", "validation", "identify", "inference", "report",

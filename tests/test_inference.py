@@ -143,3 +143,27 @@ def test_baselines_know_no_rules(root: Path) -> None:
 def test_a_method_is_kept_as_it_was(run: Run) -> None:
     method = Identifier.load(run.identifier).card.method
     assert Method.model_validate_json(method.model_dump_json()) == method
+
+
+def test_damaged_test_photographs_are_all_named_or_all_skipped(root: Path, run: Run) -> None:
+    sound = infer(tiny(root), run)
+    config = tiny(root)
+    folder = config.data.root / str(config.data.test)
+    photos = sorted(folder.glob("*.jpg"))
+    whole = {photo: photo.read_bytes() for photo in (photos[1], photos[3])}
+    try:
+        for photo, data in whole.items():
+            photo.write_bytes(data[: len(data) // 2])
+        with pytest.raises(FlukeprintError) as caught:
+            infer(config, run)
+        assert all(photo.name in str(caught.value) for photo in whole)
+        with pytest.warns(UserWarning, match="2 of"):
+            answers = infer(tiny(root, "data.skip_unreadable=true"), run)
+    finally:
+        for photo, data in whole.items():
+            photo.write_bytes(data)
+    assert len(answers.ranking) == len(sound.ranking) - 2
+    with answers.submission.open(newline="") as file:
+        rows = {row["Image"]: row["Id"] for row in csv.DictReader(file)}
+    assert len(rows) == len(sound.ranking)
+    assert all(rows[photo.name] == "new_whale" for photo in whole)

@@ -4,20 +4,26 @@ One place for validation, gallery and queries, so that all of them are made alik
 """
 
 import hashlib
+import sys
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from flukeprint.catalog import Catalog
 from flukeprint.config import ImageConfig
+from flukeprint.engine_choice import PHOTOGRAPHS, pick_engine
+from flukeprint.engines import Engine as Runner
+from flukeprint.engines import Photos
 from flukeprint.errors import FlukeprintError
-from flukeprint.gallery import Embeddings
-from flukeprint.images import Photo, PhotoDataset, single_thread
+from flukeprint.gallery import Embeddings, Floats
+from flukeprint.images import PhotoCache, varied
 from flukeprint.model import FlukeNet
+from flukeprint.prefetch import batches
+from flukeprint.scale_config import Engine, Precision
 
 
 def pick_device(accelerator: Literal["auto", "cpu", "gpu", "mps"]) -> torch.device:
@@ -80,6 +86,8 @@ def embed(
     workers: int = 0,
     device: torch.device | None = None,
     progress: str | None = None,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
 ) -> Embeddings:
     """Embed every photograph of `catalog`, in its order.
 
@@ -89,19 +97,28 @@ def embed(
         mirror: test-time mirror, by `mirror_rule`.
         zooms: shares of both sides of the photograph, in the middle, whose unit embeddings are
             averaged.
+        batch_size: passes of the network that are made together.
+        workers: threads that decode ahead of the network; 0: none.
         progress: title of a progress bar; none without.
+        engine, precision: what runs the network, see `engine_choice.pick_engine`; torch in
+            float32 where nothing faster pays or is sure to see the same.
 
     Returns:
         Embeddings with unit rows (n, d), or (n, 2 d) for mirrors side by side.
 
     Raises:
-        FlukeprintError: a photograph that cannot be read.
+        FlukeprintError: a photograph that cannot be read, or an engine that cannot be had.
     """
     device = device or next(net.parameters()).device
     net.eval().to(device)
     rule = mirror_rule(image, mirror)
-    variants = _Variants(catalog, image, (False,) if rule == "off" else (False, True), zooms)
-    sides = F.normalize(_sums(net, variants, batch_size, workers, device, progress), dim=2)
+    views = Variants(catalog, image, (False,) if rule == "off" else (False, True), zooms)
+    runner = pick_engine(
+        net, views.size, engine, precision, stamp=stamp, sample=views.sample,
+        passes=len(catalog) * views.each, say=None if progress is None else _say,
+    )  # fmt: skip
+    sums = _sums(runner, net.dim, views, batch_size, workers, progress)
+    sides = F.normalize(torch.from_numpy(sums).transpose(0, 1), dim=2)
     vectors = sides.sum(dim=0) if rule == "mean" else torch.cat(list(sides), dim=1)
     check_finite(vectors)
     return Embeddings(
@@ -110,13 +127,18 @@ def embed(
         identities=catalog.identities,
         views=catalog.views,
         stamp=stamp,
+        precision=runner.precision,
     )
 
 
-class _Variants(Dataset[Photo]):
-    """Every photograph as it is and mirrored, at every zoom, one photograph after the other.
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
 
-    So the variants of a single query go through the network together.
+
+class Variants:
+    """Every photograph as it is and mirrored, at every zoom: `each` pictures (3, *size) of one.
+
+    The variants of a photograph go through the network together, and are made of it at once.
     """
 
     def __init__(
@@ -127,43 +149,53 @@ class _Variants(Dataset[Photo]):
         zooms: tuple[float, ...],
     ) -> None:
         self.photos, self.sides, self.zooms = len(catalog), len(sides), len(zooms)
-        self._parts = [
-            PhotoDataset(catalog, image, augment=False, mirrored=mirrored, zoom=zoom)
-            for mirrored in sides
-            for zoom in zooms
-        ]
+        self.each = self.sides * self.zooms
+        self.size = (image.height, image.width)
+        self._parts = [(mirrored, zoom) for mirrored in sides for zoom in zooms]
+        self._cache = PhotoCache(catalog, image)
+        turned = set(image.mirror_views)
+        self._turned = [view in turned for view in catalog.views or (None,) * len(catalog)]
 
-    def __len__(self) -> int:
-        return self.photos * len(self._parts)
+    def fill(self, row: int, room: Photos) -> None:
+        """Write the variants of photograph `row` to (each, 3, *size) uint8."""
+        pixels = self._cache[row]
+        for place, (mirrored, zoom) in enumerate(self._parts):
+            seen = varied(pixels, self.size, mirrored=mirrored != self._turned[row], zoom=zoom)
+            room[place] = seen.transpose(2, 0, 1)
 
-    def __getitem__(self, item: int) -> Photo:
-        row, part = divmod(item, len(self._parts))
-        return self._parts[part][row]
+    def sample(self) -> Photos:
+        """(m, 3, *size): up to PHOTOGRAPHS of the photographs, evenly spread, first variant."""
+        rows = np.unique(np.linspace(0, self.photos - 1, PHOTOGRAPHS).round().astype(int))
+        rooms = np.empty((len(rows), self.each, 3, *self.size), np.uint8)
+        for room, row in zip(rooms, rows, strict=True):
+            self.fill(int(row), room)
+        return np.ascontiguousarray(rooms[:, 0])
 
 
-@torch.inference_mode()
 def _sums(
-    net: FlukeNet,
-    data: _Variants,
+    engine: Runner,
+    dim: int,
+    views: Variants,
     batch_size: int,
     workers: int,
-    device: torch.device,
     progress: str | None,
-) -> torch.Tensor:
-    """(sides, n, d) sums of the unit vectors of all zooms, on the CPU."""
-    loader: DataLoader[Photo] = DataLoader(
-        data,
-        batch_size=batch_size,
-        num_workers=min(workers, len(data) // batch_size),
-        worker_init_fn=single_thread,
-    )
-    sums = torch.zeros(data.photos * data.sides, net.dim)
-    done = 0
-    with tqdm(total=data.photos, desc=progress, unit="photo", disable=progress is None) as bar:
-        for photos, _, _ in loader:
-            vectors = net.embed(photos.to(device)).float().cpu()
-            items = torch.arange(done, done + len(photos))
-            sums.index_add_(0, items // data.zooms, vectors)
-            done += len(photos)
-            bar.update(done // (data.sides * data.zooms) - bar.n)
-    return sums.view(data.photos, data.sides, net.dim).transpose(0, 1)
+) -> Floats:
+    """(n, sides, d) sums of the unit vectors of all zooms."""
+    sums = np.empty((views.photos, views.sides, dim), np.float32)
+    together = max(1, batch_size // views.each)
+    # Each thread resizes a photograph of its own: OpenCV's threads would only be in their way.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with tqdm(total=views.photos, desc=progress, unit="photo", disable=progress is None) as bar:
+            for rows, photos in batches(
+                views.fill, views.photos, (views.each, 3, *views.size),
+                size=together, workers=workers,
+            ):  # fmt: skip
+                vectors = engine.embed(photos.reshape(-1, 3, *views.size))
+                parts = vectors.reshape(len(rows), views.sides, views.zooms, dim)
+                sums[rows.start : rows.stop] = parts.sum(axis=2)
+                bar.update(len(rows))
+    finally:
+        cv2.setNumThreads(threads)
+    return sums

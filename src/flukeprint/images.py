@@ -31,6 +31,7 @@ __all__ = [
     "decode_row",
     "fit",
     "single_thread",
+    "varied",
 ]
 
 # Raise it when `fit` or decoding gives other pixels than before: older entries are then left.
@@ -85,6 +86,16 @@ def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
     if smaller != (width, height):
         result = cv2.resize(result, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(result, dtype=np.uint8)
+
+
+def varied(pixels: Pixels, size: tuple[int, int], *, mirrored: bool, zoom: float) -> Pixels:
+    """(height, width, 3) as `size` says: the middle of kept pixels, by `zoom` of both sides."""
+    if zoom != 1:
+        height, width = (max(1, round(side * zoom)) for side in pixels.shape[:2])
+        pixels = _part(pixels, height, width)
+    if pixels.shape[:2] != size:
+        pixels = _resized(pixels, *size)
+    return pixels[:, ::-1] if mirrored else pixels
 
 
 class PhotoCache:
@@ -201,13 +212,13 @@ class PhotoDataset(Dataset[Photo]):
                 raise ValueError("a mirrored draw, but image.flip is none")
             mirrored = not mirrored
         pixels = self._cache[row]
-        if mirrored != self._turned[row]:
-            pixels = np.ascontiguousarray(pixels[:, ::-1])
+        around = mirrored != self._turned[row]
         if isinstance(draw, Draw) and self._augment is not None:
+            if around:
+                pixels = np.ascontiguousarray(pixels[:, ::-1])
             pixels = augmented(self._augment, pixels, draw.seed)
         else:
-            height, width = (max(1, round(side * self._zoom)) for side in pixels.shape[:2])
-            pixels = _resized(_part(pixels, height, width), *self._size)
+            pixels = varied(pixels, self._size, mirrored=around, zoom=self._zoom)
         label = int(self._labels[row])
         if mirrored and self._flip == "new_identity" and label >= 0:
             label += self._classes

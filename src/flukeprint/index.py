@@ -25,7 +25,7 @@ class Index(Protocol):
         """Take in photographs under `rows` (n,), none of which is there yet."""
 
     def remove(self, rows: Ints) -> None:
-        """Never find the photographs of `rows` again.  Raises KeyError for one that is not there."""
+        """Never find the photographs of `rows` again; KeyError for one that is not there."""
 
     def search(self, queries: Floats, k: int) -> Matches:
         """(q, d) unit vectors -> (q, min(k, len)) the nearest, NOTHING where fewer were found."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from flukeprint.answering import Evidence
 from flukeprint.asked import ASKED, Asked
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config, NewShare
@@ -43,11 +44,16 @@ def infer(config: Config, run: Run) -> Answers:
     if not len(test):
         raise FlukeprintError(f"no test photographs in {config.data.root}; set data.test")
     asked = test.images
-    test = check_readable(test, config.data.skip_unreadable)
     identifier.net.to(pick_device(config.train.accelerator))
-    queries = identifier.examine(
-        test, batch_size=config.infer.batch_size, workers=config.train.workers, progress=True
-    )
+    try:
+        queries = _examined(identifier, test, config)
+    except FlukeprintError:
+        # Rarely is a photograph damaged, so they are not all decoded twice for it.
+        readable = check_readable(test, config.data.skip_unreadable)  # names all of them at once
+        if len(readable) == len(test):  # it was something else
+            raise
+        test = readable
+        queries = _examined(identifier, test, config)
     queries.embeddings.save(run.path / "test.npz")
     ranking = identifier.rank(queries, progress=True)
     wish = config.infer.threshold
@@ -70,6 +76,12 @@ def infer(config: Config, run: Run) -> Answers:
         known=identifier.identities,
     )
     return Answers(target, identifier, test, ranking, said)
+
+
+def _examined(identifier: Identifier, test: Catalog, config: Config) -> Evidence:
+    return identifier.examine(
+        test, batch_size=config.infer.batch_size, workers=config.train.workers, progress=True
+    )
 
 
 def _as_asked(

@@ -1,0 +1,151 @@
+"""The inference of a whole competition: 7,960 photographs against 15,697 and their mirrors.
+
+    python benchmarks/competition.py [--quick]
+
+Drawn whales stand in for the photographs: 100 pictures of 1,050 pixels under as many names and
+identities as humpback-whale-identification has.  Everything of `infer.py` is run and timed by
+stage, and the gallery's embedding, which training does; so are the network's passes alone, on
+batches in memory.
+"""
+
+import argparse
+import csv
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from flukeprint.engines import engine_of
+from timing import peak_mb, save
+
+from flukeprint.allocator import keep_memory
+from flukeprint.answering import Evidence
+from flukeprint.config import Config, SyntheticConfig, load_config
+from flukeprint.embedding import embed, network_digest
+from flukeprint.identify import Identifier
+from flukeprint.inference import infer
+from flukeprint.model import FlukeNet, build_model
+from flukeprint.readers import read_labelled, read_test
+from flukeprint.runs import Run, new_run
+from flukeprint.synthetic import identity_sizes, write_whales
+
+LABELLED, IDENTITIES, ASKED = 15_697, 5_004, 7_960
+ROOT = Path(__file__).parents[1]
+
+
+def draw(folder: Path, share: float) -> None:
+    """The competition's layout, `share` of its size: pictures are few, names are many."""
+    drawn = folder / "drawn"
+    write_whales(
+        SyntheticConfig(identities=60, test_photos=20, long_side=1050), drawn, progress=True
+    )
+    pictures = sorted(drawn.glob("*/*.jpg"))
+    rng = np.random.default_rng(0)
+    sizes = identity_sizes(round(IDENTITIES * share), rng)
+    labels = [f"w_{whale:05}" for whale, size in enumerate(sizes) for _ in range(size)]
+    wanted = round(LABELLED * share)
+    labels = (labels * (1 + wanted // len(labels)))[:wanted]
+    for part, count in (("train", wanted), ("test", round(ASKED * share))):
+        (folder / part).mkdir()
+        for number in range(count):
+            os.link(pictures[number % len(pictures)], folder / part / f"{part}{number:06}.jpg")
+    with (folder / "train.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["Image", "Id"])
+        rows.writerows([f"train{number:06}.jpg", name] for number, name in enumerate(labels))
+
+
+def settings(folder: Path) -> Config:
+    """EfficientNet-Lite0 at 256 x 512 with mirrors."""
+    return load_config(
+        ROOT / "configs" / "demo.yaml",
+        [
+            "name=competition", "data.reader=kaggle_csv", f"data.root={folder}",
+            "data.sample_submission=null", "image.height=256", "image.width=512",
+            "image.cache=null", "rank.local.candidates=0", "infer.threshold=0.5",
+            "model.embedding_dim=512", "train.workers=2",
+            f"runs={folder}/runs", f"submissions={folder}/submissions",
+        ],
+    )  # fmt: skip
+
+
+def alone(net: FlukeNet, config: Config, passes: int) -> float:
+    """Seconds that so many passes of the network take on ready batches."""
+    batch = config.infer.batch_size
+    photos = np.random.default_rng(0).integers(
+        0, 256, (batch, 3, config.image.height, config.image.width), dtype=np.uint8
+    )
+    engine = engine_of(net)
+    took = []
+    for turn in range(12):
+        begin = time.perf_counter()
+        engine.embed_many([photos] * 4)
+        if turn >= 2:
+            took.append((time.perf_counter() - begin) / 4)
+    return statistics.median(took) / batch * passes
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """Seconds of each stage, and the network's share of the whole."""
+    share = 0.05 if quick else 1.0
+    keep_memory()
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        draw(folder, share)
+        config = settings(folder)
+        net = build_model(config.model, (config.image.height, config.image.width))
+        stamp = network_digest(net, config.image, config.infer.mirror)
+        catalog = read_labelled(config.data)
+        begin = time.perf_counter()
+        gallery = embed(
+            net, catalog, config.image, stamp=stamp, mirror=config.infer.mirror,
+            workers=config.train.workers, batch_size=config.infer.batch_size, progress="gallery",
+        )  # fmt: skip
+        embedded = time.perf_counter()
+        run = Run(new_run(config, catalog).path)
+        Identifier.of(config, net, Evidence(gallery), 0.5).save(run.identifier)
+        kept = time.perf_counter()
+        answers = infer(config, run)
+        done = time.perf_counter()
+        queries = len(read_test(config.data))
+        assert len(answers.ranking) == queries
+        passes = 2 * (len(catalog) + queries)
+        network = alone(net, config, passes)
+        whole = done - begin
+        stages = {
+            "embed the gallery and its mirrors": embedded - begin,
+            "keep the identifier": kept - embedded,
+            "embed the queries, search, rank, write the CSV": done - kept,
+            "all": whole,
+            "the network's passes alone": network,
+        }
+    return {
+        "rows": [{"what": what, "median": took, "all": [took]} for what, took in stages.items()],
+        "gallery": len(catalog),
+        "queries": queries,
+        "passes": passes,
+        "network_share": network / whole,
+        "peak_mb": peak_mb(),
+        "precision": gallery.precision,
+    }
+
+
+def main() -> None:
+    """Measure and write the result file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the photographs")
+    quick = parser.parse_args().quick
+    result = measure(quick)
+    for row in result["rows"]:
+        print(f"{row['what']}: {row['median']:.1f} s")
+    print(f"the network's share: {result['network_share']:.0%}")
+    save("competition", result, quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Side by side: functions enter, the times of each round and their ratios leave.
+
+Machines are noisy, so contestants take turns within one process, and medians and ratios count.
+"""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = (
+    "numpy", "torch", "timm", "openvino", "onnxruntime", "faiss-cpu", "opencv-python-headless",
+    "pillow", "scikit-learn", "lightning", "albumentations", "hnswlib", "usearch", "annoy",
+    "qdrant-client", "open-metric-learning",
+)  # fmt: skip
+
+
+def in_turns(
+    contestants: Mapping[str, Callable[[], object]], rounds: int = 5, warm: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of every round of each contestant, A B C A B C ..., after `warm` rounds unseen."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(-warm, rounds):
+        for name, run in contestants.items():
+            begin = time.perf_counter()
+            run()
+            took = time.perf_counter() - begin
+            if turn >= 0:
+                seconds[name].append(took)
+            print(f"  {name}: {took:.3f} s{' (warming up)' if turn < 0 else ''}", flush=True)
+    return seconds
+
+
+def ratio(slow: list[float], fast: list[float]) -> float:
+    """Median over the rounds of how many times faster the second was than the first."""
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+def peak_mb() -> float:
+    """Most main memory that this process has had, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures hold for."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    flags: set[str] = set()
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                name = value.strip()
+            if key.strip() == "flags":
+                flags = set(value.split())
+    known = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16")
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "cpu": name,
+        "cores": len(os.sched_getaffinity(0)),
+        "instructions": [flag for flag in known if flag in flags],
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def save(name: str, result: dict[str, Any], quick: bool) -> Path:
+    """Write `result` with the machine beside it; quick ones apart, so that they replace nothing."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}{'-quick' if quick else ''}.json"
+    path.write_text(json.dumps({"machine": machine(), **result}, indent=1) + "\n")
+    print(f"written: {path}")
+    return path
