@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from flukeprint.errors import FlukeprintError, nearest
+from flukeprint.photo_paths import PhotoRoot
 from flukeprint.scale_config import Engine, GalleryConfig, Precision
 from flukeprint.sections import Section, Share
 from flukeprint.serve_config import ServeConfig, TaxonomyConfig
@@ -48,7 +49,7 @@ class DataConfig(Section):
     reader: Literal[
         "kaggle_csv", "folders", "file_name", "wildlife", "digits", "digits_csv", "synthetic"
     ] = "kaggle_csv"
-    root: Path = Path("input/whales")
+    root: PhotoRoot = Path("input/whales")  # or an address such as s3://bucket/whales
     labels: str = "train.csv"  # kaggle_csv, wildlife: table; digits_csv: training rows
     train: str = "train"  # folder of labelled photos below root
     test: str | None = "test"  # folder of test photos; digits_csv: table

@@ -16,7 +16,6 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Annotated, Any, NamedTuple, cast
 from urllib.parse import quote, unquote, urlsplit
-from urllib.request import url2pathname
 
 from pydantic import PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
 
@@ -49,6 +48,8 @@ def parse_path(address: str) -> Path:
     scheme = found[1].lower()
     parts = urlsplit(address)
     if scheme in ("file", "local"):
+        from urllib.request import url2pathname  # slow to import
+
         return Path(url2pathname(parts.path))
     if "@" in parts.netloc or (scheme in _WEB and (parts.query or parts.fragment)):
         raise FlukeprintError(
@@ -155,9 +156,10 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     try:
         with _reached(path):
-            return _storage(path).info(_inside(path, folder=True))["type"] == "directory"
+            kind: str = _storage(path).info(_inside(path, folder=True))["type"]
     except FileNotFoundError:
         return False
+    return kind == "directory"
 
 
 def is_file(path: Path) -> bool:
