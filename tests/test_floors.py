@@ -16,7 +16,7 @@ FLOORS: dict[str, set[str]] = {
         "digits", "doctor", "photo_entries",
         "explore", "splits", "decoding", "synthetic", "shape_drawing", "fluke_anatomy",
         "fluke_drawing", "sea_drawing", "photo_camera", "wildlife",
-        "sections", "serve_config", "scale_config", "cards", "taxonomy", "thumbnails",
+        "sections", "serve_config", "scale_config", "photo_paths", "cards", "taxonomy", "thumbnails",
     },
     "numbers": {
         "reranking", "reciprocal", "scoring", "views",
@@ -24,7 +24,7 @@ FLOORS: dict[str, set[str]] = {
         "gallery", "ranking", "metrics", "open_set", "asked", "submission", "kaggle_hub",
         "breakdown", "comparison", "results",
         "exact_search", "index", "index_choice", "index_recall", "faiss_index", "qdrant_index",
-        "gallery_store",
+        "gallery_store", "embeddings",
         "encounters", "outside", "posterior", "projection", "showcase", "verification",
     },
     "network": {

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import flukeprint.gallery as room
+import flukeprint.exact_search as room
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings, Gallery, IdentityMatches, Matches, unit_rows
 
@@ -80,8 +80,8 @@ def test_blocks_change_nothing(monkeypatch):
     queries = embedded(rng.normal(size=(31, 33)))
     whole, by_name = Gallery(gallery).search(queries, 99), Gallery(gallery).search_identities
     identities = by_name(queries, 5)
-    monkeypatch.setattr(room, "_SCORES_AT_ONCE", 300)
-    monkeypatch.setattr(room, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(room, "QUERIES_AT_ONCE", 4)
+    monkeypatch.setattr(room, "ROWS_AT_ONCE", 7)
     for same in (
         Gallery(gallery).search(queries, 99),
         Matches(*_stacked(lambda one: Gallery(gallery).search(one, 99), queries)),

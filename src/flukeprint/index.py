@@ -7,7 +7,8 @@ is approximate, scores what it found again, exactly.
 from pathlib import Path
 from typing import Protocol
 
-from flukeprint.gallery import Embeddings, Floats, Ints, Matches
+from flukeprint.embeddings import Embeddings, Matches
+from flukeprint.exact_search import Floats, Ints
 
 NOTHING = -1  # the row where an index found fewer than it was asked for; its score is -inf
 

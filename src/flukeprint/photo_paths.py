@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Annotated, Any, NamedTuple, cast
 from urllib.parse import quote, unquote, urlsplit
@@ -150,16 +151,14 @@ def read_bytes(path: Path) -> bytes:
         return cast(bytes, _storage(path).cat_file(_inside(path)))
 
 
+def source(path: Path) -> Path | BytesIO:
+    """What pandas and Pillow open: a local path as it is, all bytes of any other."""
+    return path if is_local(path) else BytesIO(read_bytes(path))
+
+
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder, or objects below that prefix.  Raises OSError if unreachable."""
-    if is_local(path):
-        return path.is_dir()
-    try:
-        with _reached(path):
-            kind: str = _storage(path).info(_inside(path, folder=True))["type"]
-    except FileNotFoundError:
-        return False
-    return kind == "directory"
+    """Whether there is a folder, or an object below that prefix.  Raises OSError if unreachable."""
+    return path.is_dir() if is_local(path) else bool(names_in(path))
 
 
 def is_file(path: Path) -> bool:
@@ -186,13 +185,16 @@ def name_of(path: Path) -> str:
 def files_below(folder: Path) -> list[str]:
     """Sorted posix names, relative to `folder`, of all files in it and its folders."""
     if is_local(folder):
-        found = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        found: list[str] = []
+        for place, _, names in os.walk(folder):
+            inside = Path(place).relative_to(folder)
+            found += ((inside / name).as_posix() for name in names)
         return sorted(found)
     with _reached(folder):
-        inside = _inside(folder).rstrip("/") + "/"
+        inside_it = _inside(folder).rstrip("/") + "/"
         # One flat listing: an object storage answers it with 1,000 names a request.
-        names = _storage(folder).find(inside)
-    below = (name.rpartition(inside)[2] for name in names)
+        addresses = _storage(folder).find(inside_it)
+    below = (address[address.index(inside_it) + len(inside_it) :] for address in addresses)
     return sorted(unquote(name) if _on_web(folder) else name for name in below)
 
 
@@ -242,7 +244,10 @@ def _reached(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        cause = error.__cause__  # fsspec takes a web server that does not answer for it too
+        if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+            raise _unreachable(path, cause) from None
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
     except PermissionError:
         raise PermissionError(
@@ -253,5 +258,9 @@ def _reached(path: Path) -> Iterator[None]:
     except FlukeprintError:
         raise
     except Exception as error:  # of any package, of any kind
-        reason = f"{type(error).__name__}; check the network and the credentials"
-        raise OSError(errno.EIO, f"its storage cannot be reached: {reason}", str(path)) from None
+        raise _unreachable(path, error) from None
+
+
+def _unreachable(path: Path, error: Exception) -> OSError:
+    reason = f"{type(error).__name__}; check the network and the credentials"
+    return OSError(errno.EIO, f"its storage does not answer ({reason})", str(path))

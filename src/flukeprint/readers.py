@@ -5,16 +5,18 @@ but tables: whether photographs can be decoded is the doctor's question.  The la
 in `input/README.md`.  Names of identities are stripped of blanks at both ends.
 """
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from flukeprint import digits
 from flukeprint.catalog import Catalog
 from flukeprint.config import DataConfig
 from flukeprint.errors import FlukeprintError, listed
+from flukeprint.photo_paths import files_below, is_file, is_folder, join, name_of, names_in
 from flukeprint.tables import (
     CORNERS,
     boxes_of,
@@ -58,6 +60,11 @@ def read_labelled(config: DataConfig, *, photos: bool = True) -> Catalog:
     empty or repeated rows, two identities for one photo, a photo that is not on disk, a bad
     pattern, and labels that write a new individual otherwise than `data.new_label`.
     """
+    with _reachable(config):
+        return _labelled(config, photos)
+
+
+def _labelled(config: DataConfig, photos: bool) -> Catalog:
     catalog = READERS[config.reader].labelled(config)
     other = [name for name in NEW_LABELS if name in catalog.counts() and name != config.new_label]
     if other:
@@ -78,8 +85,13 @@ def read_test(config: DataConfig) -> Catalog:
     """
     if config.test is None and config.reader != "digits":
         raise FlukeprintError("this configuration has no test photographs: data.test is not set")
+    with _reachable(config):
+        return _test(config)
+
+
+def _test(config: DataConfig) -> Catalog:
     sample = _sample(config)
-    if sample is not None and not sample.is_file():  # said now, not after the photos are embedded
+    if sample is not None and not is_file(sample):  # said now, not after the photos are embedded
         raise FlukeprintError(
             f"{sample} is missing; {_absent(config)}, or set data.sample_submission=null"
         )
@@ -100,7 +112,7 @@ def read_label_table(
     check_once(table, "Image", "Id", path)
     catalog = Catalog(
         images=tuple(table["Image"]),
-        paths=tuple(path.parent / folder / name for name in table["Image"]),
+        paths=tuple(join(path.parent / folder, name) for name in table["Image"]),
         identities=identities_of(table["Id"], new_label),
     )
     if "view" in table:
@@ -110,6 +122,17 @@ def read_label_table(
     if set(CORNERS) <= set(table.columns):
         catalog = replace(catalog, boxes=tuple(boxes_of(table, path)))
     return catalog
+
+
+@contextlib.contextmanager
+def _reachable(config: DataConfig) -> Iterator[None]:
+    """A folder or storage that cannot be read, in one line."""
+    try:
+        yield
+    except OSError as error:
+        where = config.root if error.filename is None else error.filename
+        reason = error.strerror or type(error).__name__
+        raise FlukeprintError(f"{where} cannot be read: {reason}") from None
 
 
 def _absent(config: DataConfig) -> str:
@@ -139,7 +162,7 @@ def _test_folder(config: DataConfig) -> Catalog:
     folder = config.root / str(config.test)
     sample = _sample(config)
     images = tuple(_photos_below(folder, config)) if sample is None else read_sample(sample).images
-    return Catalog(images=images, paths=tuple(folder / image for image in images))
+    return Catalog(images=images, paths=tuple(join(folder, image) for image in images))
 
 
 # folders, file_name
@@ -157,7 +180,7 @@ def _folders(config: DataConfig) -> Catalog:
     labels = [image.split("/", 1)[0].strip() for image in images]
     return Catalog(
         images=tuple(images),
-        paths=tuple(folder / image for image in images),
+        paths=tuple(join(folder, image) for image in images),
         identities=identities_of(labels, config.new_label),
     )
 
@@ -169,7 +192,7 @@ def _file_name(config: DataConfig) -> Catalog:
     labels = []
     unmatched = []
     for image in images:
-        match = pattern.search(Path(image).name)
+        match = pattern.search(PurePosixPath(image).name)
         label = (match["identity"] or "").strip() if match else ""
         labels.append(label)
         if not label:
@@ -181,7 +204,7 @@ def _file_name(config: DataConfig) -> Catalog:
         )
     return Catalog(
         images=tuple(images),
-        paths=tuple(folder / image for image in images),
+        paths=tuple(join(folder, image) for image in images),
         identities=identities_of(labels, config.new_label),
     )
 
@@ -203,14 +226,14 @@ def _compiled(pattern: str | None) -> re.Pattern[str]:
 
 def _photos_below(folder: Path, config: DataConfig) -> list[str]:
     """Sorted posix paths, relative to `folder`, of the photographs in it; hidden files are not."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise FlukeprintError(f"folder {folder} is missing; {_absent(config)}")
-    found = (path.relative_to(folder) for path in folder.rglob("*"))
-    photos = sorted(
-        path.as_posix()
-        for path in found
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
-    )
+    names = (PurePosixPath(name) for name in files_below(folder))
+    photos = [
+        str(name)
+        for name in names
+        if name.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in name.parts)
+    ]
     if not photos:
         raise FlukeprintError(f"folder {folder} holds no photographs ({', '.join(SUFFIXES)})")
     return photos
@@ -223,14 +246,11 @@ def _check_present(catalog: Catalog, config: DataConfig) -> None:
     """Refuse photos that are not on disk; each folder is listed once, not each file asked for."""
     if catalog.paths is None:
         return
-    present: dict[Path, set[str]] = {}
-    for folder in {path.parent for path in catalog.paths}:
-        present[folder] = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    missing = [path for path in catalog.paths if path.name not in present[path.parent]]
+    present = {folder: names_in(folder) for folder in {path.parent for path in catalog.paths}}
+    missing = [path for path in catalog.paths if name_of(path) not in present[path.parent]]
     if not missing:
         return
-    parents = {path.parent for path in catalog.paths}
-    if len(parents) == 1 and not (folder := parents.pop()).is_dir():
+    if len(present) == 1 and not is_folder(folder := next(iter(present))):
         raise FlukeprintError(f"folder {folder} is missing; {_absent(config)}")
     raise FlukeprintError(
         f"{len(missing)} of {len(catalog)} listed photos are not on disk below {config.root}: "

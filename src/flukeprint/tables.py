@@ -9,12 +9,15 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 
 from flukeprint.catalog import Box
 from flukeprint.errors import FlukeprintError, listed, nearest
+from flukeprint.photo_paths import is_local, read_bytes, source
 
 CORNERS = ("x0", "y0", "x1", "y1")
 
@@ -29,11 +32,11 @@ class Sample:
 
 def read_header(path: Path, *, absent: str = "check the path") -> list[str]:
     """The column names of the CSV `path`; `absent` says what to do when there is no such file."""
-    if not path.exists():
-        raise FlukeprintError(f"{path} is missing; {absent}")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with _text(path) as file:
             names = [name.strip() for name in next(csv.reader(file), [])]
+    except (FileNotFoundError, NotADirectoryError):
+        raise FlukeprintError(f"{path} is missing; {absent}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FlukeprintError(f"{path} cannot be read as a CSV table: {_said(error)}") from None
     if not any(names):
@@ -63,7 +66,7 @@ def read_table(
             # pandas only warns of a first row that is too long, and would drop its end
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
-                path,
+                source(path),
                 dtype=str,
                 keep_default_na=False,
                 skip_blank_lines=False,
@@ -82,6 +85,12 @@ def read_table(
     if blank.any():
         raise FlukeprintError(f"{path} has empty rows: {lines(table.index[blank])}; remove them")
     return table
+
+
+def _text(path: Path) -> TextIO:
+    if is_local(path):
+        return path.open(encoding="utf-8-sig", newline="")
+    return StringIO(read_bytes(path).decode("utf-8-sig"), newline="")
 
 
 def lines(rows: Iterable[int]) -> str:

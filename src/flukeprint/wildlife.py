@@ -11,6 +11,7 @@ import pandas as pd
 
 from flukeprint.catalog import Box, Catalog
 from flukeprint.errors import FlukeprintError, nearest
+from flukeprint.photo_paths import join
 from flukeprint.tables import check_filled, check_once, identities_of, read_table
 
 UNKNOWN = "unknown"  # the package's name for an individual that nobody knows
@@ -43,7 +44,7 @@ def from_wildlife(dataframe: pd.DataFrame, root: Path, *, new_label: str = UNKNO
         )
     return Catalog(
         images=tuple(text["image_id"]),
-        paths=tuple(root / path for path in text["path"]),
+        paths=tuple(join(root, path) for path in text["path"]),
         identities=identities_of(text["identity"], new_label, UNKNOWN),
         views=None if views is None else tuple(_view(cell) for cell in table[views]),
         boxes=boxes,
