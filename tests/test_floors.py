@@ -16,7 +16,8 @@ FLOORS: dict[str, set[str]] = {
         "digits", "doctor", "photo_entries",
         "explore", "splits", "decoding", "synthetic", "shape_drawing", "fluke_anatomy",
         "fluke_drawing", "sea_drawing", "photo_camera", "wildlife",
-        "sections", "serve_config", "scale_config", "photo_paths", "cards", "taxonomy", "thumbnails",
+        "sections", "serve_config", "scale_config", "photo_paths", "cards", "taxonomy",
+        "thumbnails",
     },
     "numbers": {
         "reranking", "reciprocal", "scoring", "views",

@@ -341,3 +341,18 @@ def test_an_ensemble_refuses_what_does_not_belong_together():
             ensemble([one, one], weights)
     with pytest.raises(FlukeprintError, match="one network or more"):
         ensemble([])
+
+
+@pytest.mark.parametrize("weight", [0.3, 0.8, 1.0])
+def test_few_photographs_of_many_dimensions_are_whitened_alike(weight: float) -> None:
+    vectors = drawn(11, 40)
+    labels = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 3, 3])
+    got = fit_within(vectors, labels, weight).matrix
+    own = np.stack([vectors[labels == label].mean(axis=0, dtype=float) for label in labels])
+    off = vectors.astype(float) - own
+    spread = off.T @ off / (11 - 4)
+    sphere = np.trace(spread) / 40
+    mixed = weight * spread + (1 - weight) * sphere * np.eye(40)
+    values, directions = np.linalg.eigh(mixed)
+    want = (directions / np.sqrt(np.maximum(values, 1e-6 * sphere))) @ directions.T
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6 * np.abs(want).max())

@@ -14,6 +14,7 @@ from flukeprint.catalog import Catalog
 from flukeprint.config import ImageConfig, RankConfig, Section
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings, Gallery
+from flukeprint.half_product import fastest_product
 from flukeprint.keypoint_store import KeypointStore
 from flukeprint.learned_matching import backend_of
 from flukeprint.local_fusion import LocalBoost, LocalGain, fit_gain
@@ -22,6 +23,9 @@ from flukeprint.scoring import Scorer, fit_other_view
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+
+# Scores of queries by gallery photos that are held at once while the keypoints' gain is fitted.
+_FITTED_SCORES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,9 @@ class PreparedGallery:
     ) -> None:
         self.rules = rules
         self.keypoints = gallery.keypoints
-        self.gallery = Gallery(gallery.embeddings)
-        self.scorer = Scorer(self.gallery, rules, centers)
+        vectors = gallery.embeddings.vectors
+        self.gallery = Gallery(gallery.embeddings, product=fastest_product(vectors))
+        self.scorer = Scorer(self.gallery, rules, centers, product=fastest_product)
         self.backend = backend_of(rules.local) if rules.local.candidates else None
 
 
@@ -178,6 +183,11 @@ class Desk:
             other_view = self.rules.other_view
         gain = LocalGain()
         if self._boost is not None and len(index):
+            # A few numbers are learnt, so an even part of many queries is enough.
+            most = max(1, _FITTED_SCORES // len(self._gallery))
+            part = np.arange(0, len(index), -(-len(index) // most))
+            index, asked = index[part], asked.take(part)
+            answers = [answers[int(place)] for place in part]
             seen = _Seen(len(index), len(self._gallery))
             self._scorer.search(asked, 5, boost=seen, other_view=other_view)
             found = self._boost.counts(index, seen.scores)

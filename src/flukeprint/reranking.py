@@ -154,19 +154,31 @@ def fit_within(vectors: Floats, labels: Ints, weight: float) -> Whitening:
     sums = np.zeros((len(kinds), d))
     np.add.at(sums, place, vectors.astype(np.float64))
     own = sums / np.bincount(place)[:, None]
-    spread = np.zeros((d, d))
-    for block in blocks(n, d):
-        off = vectors[block] - own[place[block]]
-        spread += off.T @ off
-    spread /= max(1, n - len(kinds))
-    sphere = np.trace(spread) / d
+    freedom = max(1, n - len(kinds))
+    trace = sum(np.square(vectors[block] - own[place[block]]).sum() for block in blocks(n, d))
+    sphere = trace / freedom / d
     if sphere < 1e-12:
         raise FlukeprintError(
             "rank.within has nothing to learn from: no identity of the gallery has two photos "
             "that differ; set rank.within=0"
         )
+    floor = 1e-6 * sphere  # weight 1 leaves directions without any spread
+    if n < d:
+        # S has at most n directions of its own; all others are scaled alike.
+        off = vectors - own[place]
+        squares, left = np.linalg.eigh(off @ off.T / freedom)
+        there = squares > 1e-12 * squares[-1]
+        directions = off.T @ (left[:, there] / np.sqrt(squares[there] * freedom))
+        rest = 1 / np.sqrt(max((1 - weight) * sphere, floor))
+        scales = 1 / np.sqrt(np.maximum(weight * squares[there] + (1 - weight) * sphere, floor))
+        return Whitening(mean, (directions * (scales - rest)) @ directions.T + rest * np.eye(d))
+    spread = np.zeros((d, d))
+    for block in blocks(n, d):
+        off = vectors[block] - own[place[block]]
+        spread += off.T @ off
+    spread /= freedom
     values, directions = np.linalg.eigh(weight * spread + (1 - weight) * sphere * np.eye(d))
-    values = np.maximum(values, 1e-6 * sphere)  # weight 1 leaves directions without any spread
+    values = np.maximum(values, floor)
     return Whitening(mean, (directions / np.sqrt(values)) @ directions.T)
 
 

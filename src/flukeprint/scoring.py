@@ -15,13 +15,15 @@ All off, the answer is `Gallery.search_identities`, to the bit.  No rule lets a 
 answer depend on the other queries.  A threshold holds for the rules it was fitted with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from flukeprint.config import RankConfig
 from flukeprint.errors import FlukeprintError
+from flukeprint.exact_search import FloatProduct, Product
 from flukeprint.gallery import Embeddings, Floats, Gallery, IdentityMatches, Ints
 from flukeprint.metrics import map_at_5
 from flukeprint.ranking import rank
@@ -61,7 +63,12 @@ class Scorer:
     """A gallery prepared for its rules: what does not depend on the queries is made once."""
 
     def __init__(
-        self, gallery: Gallery, rules: RankConfig, centers: Embeddings | None = None
+        self,
+        gallery: Gallery,
+        rules: RankConfig,
+        centers: Embeddings | None = None,
+        *,
+        product: Callable[[Floats], Product] = FloatProduct,
     ) -> None:
         """
         Args:
@@ -70,12 +77,19 @@ class Scorer:
             centers: (m, d) class centers as the network's head has them, `identities` naming the
                 classes, several rows of a class allowed.  Looked at only if rules.head is not 0;
                 classes that the gallery lacks are left out.
+            product: what gives rough scores of better vectors, see `exact_search`.
 
         Raises:
             FlukeprintError: rules.head without centers, centers of another network, or a
                 gallery that cannot be whitened.
         """
         self.gallery, self.rules = gallery, rules
+        if gallery.index is not None and not gallery.index.exact and not self._plain():
+            raise FlukeprintError(
+                f"the section rank looks at all photographs, and gallery.backend="
+                f"{gallery.index.name} finds only some; set gallery.backend=exact or leave the "
+                "rules of rank at their defaults"
+            )
         self._labels: Ints = np.searchsorted(gallery.vocabulary, gallery.identities)
         self._order = np.argsort(self._labels, kind="stable")  # an identity's photos together
         self._starts = np.searchsorted(
@@ -94,6 +108,11 @@ class Scorer:
         if rules.augment_gallery:
             vectors = augmented_gallery(vectors, rules.augment_gallery, rules.alpha)
         self._vectors = vectors
+        # Where rules only give better vectors, nothing but these is searched.
+        self._better: Gallery | None = None
+        if self._whitenings and self._only_vectors() and bool(vectors.any(axis=1).all()):
+            better = replace(gallery.embeddings, vectors=vectors)
+            self._better = Gallery(better, product=product(vectors))
         self._hubs = None
         if rules.hubness:
             self._hubs = hubs_of(neighbours(vectors, rules.hubness, labels=self._labels))
@@ -139,8 +158,12 @@ class Scorer:
             if self.rules.other_view == "fit":
                 raise ValueError("other_view is to be fitted: hand over what fit_other_view chose")
             other_view = self.rules.other_view
-        if boost is None and other_view == 0 and self._plain():
-            return self.gallery.search_identities(queries, top)
+        if boost is None and other_view == 0:
+            if self._plain():
+                return self.gallery.search_identities(queries, top)
+            vectors = None if self._better is None else self.whitened(queries.vectors)
+            if self._better is not None and vectors is not None and vectors.any(axis=1).all():
+                return self._better.search_identities(replace(queries, vectors=vectors), top)
         keep = min(top, len(self.gallery.vocabulary))
         scores = np.empty((len(queries), keep), dtype=np.float32)
         rows = np.empty((len(queries), keep), dtype=np.int64)
@@ -173,7 +196,17 @@ class Scorer:
             rules.augment_gallery,
             rules.hubness,
         )
-        return rules.identity == "max" and not any(asked) and self._reciprocal is None
+        return (
+            rules.identity == "max"
+            and not any(asked)
+            and not (rules.reciprocal and rules.reciprocal_weight)
+        )
+
+    def _only_vectors(self) -> bool:
+        """Whether after whitening the nearest photo decides, as it does without any rule."""
+        rules = self.rules
+        asked = (rules.head, rules.expand, rules.augment_gallery, rules.hubness, rules.reciprocal)
+        return rules.identity == "max" and not any(asked)
 
     def _check_network(self, others: Embeddings, what: str) -> None:
         mine = self.gallery.embeddings

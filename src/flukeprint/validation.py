@@ -18,6 +18,7 @@ from flukeprint.catalog import Catalog
 from flukeprint.config import Config, FalseNew, NewShare
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings, Gallery
+from flukeprint.half_product import fastest_product
 from flukeprint.metrics import Scores, commonest_labels, evaluate, map_at_5
 from flukeprint.open_set import (
     FEWEST,
@@ -200,7 +201,8 @@ def commonest_baseline(catalog: Catalog, split: Split, config: Config) -> Scores
 
 
 def _nearest(embeddings: Embeddings, split: Split) -> Ranking:
-    gallery = Gallery(embeddings.take(split.gallery))
+    held = embeddings.take(split.gallery)
+    gallery = Gallery(held, product=fastest_product(held.vectors))
     queries = embeddings.take(split.queries)
     return rank(gallery.search_identities(queries, TOP), queries.images, threshold=None, top=TOP)
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from flukeprint.gallery import Embeddings, Gallery
 from flukeprint.identifier_card import Card
@@ -77,7 +76,6 @@ def judge(
     near = float(closeness(gallery, queries).max())
     outside = card.outside is not None and bool(card.outside([near])[0])
     names = [name for name in every.identities[0] if name is not None]
-    cosines = queries.vectors.astype(np.float64) @ gallery.embeddings.vectors.T
     rows = ranking.rows[0].tolist()
     return Verdict(
         ranking=ranking,
@@ -86,7 +84,7 @@ def judge(
         closeness=near,
         outside=outside,
         nearest=tuple(
-            () if name is None else _nearest(name, row, gallery, cosines.mean(axis=0))
+            () if name is None else _nearest(name, row, gallery, queries)
             for name, row in zip(answers, rows, strict=False)
         ),
         placement=None
@@ -120,9 +118,9 @@ def _of(answers: tuple[str | None, ...], every: Ranking, likely: Posterior) -> t
     )
 
 
-def _nearest(
-    name: str, speaking: int, gallery: Gallery, cosines: npt.NDArray[np.float64]
-) -> tuple[Near, ...]:
-    rows = [row for row in gallery.rows_of(name) if row != speaking]
-    rows.sort(key=lambda row: (-cosines[row], row))
+def _nearest(name: str, speaking: int, gallery: Gallery, queries: Embeddings) -> tuple[Near, ...]:
+    own = gallery.rows_of(name)
+    seen = gallery.embeddings.vectors[own].astype(np.float64) @ queries.vectors.T
+    cosines = dict(zip(own, seen.mean(axis=1), strict=True))
+    rows = sorted((row for row in own if row != speaking), key=lambda row: (-cosines[row], row))
     return tuple(Near(row, float(cosines[row])) for row in [speaking, *rows[: NEAREST - 1]])

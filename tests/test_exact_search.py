@@ -1,0 +1,183 @@
+"""Exact answers from rough scores, against a twin that scores all in float64."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flukeprint import exact_search, half_product
+from flukeprint.embeddings import Embeddings, Matches, unit_rows
+from flukeprint.errors import FlukeprintError
+from flukeprint.exact_search import FloatProduct
+from flukeprint.gallery import Gallery
+from flukeprint.half_product import HalfProduct, fastest_product
+
+
+def embedded(vectors, names=None):
+    n = len(vectors)
+    identities = (None,) * n if names is None else tuple(names)
+    return Embeddings(unit_rows(vectors), tuple(map(str, range(n))), identities, None, "net")
+
+
+def crowded(n, d, seed, spread):
+    """Photographs around a few others, some of them copies: near ties and exact ones."""
+    rng = np.random.default_rng(seed)
+    centers = rng.normal(size=(max(1, n // 8), d))
+    vectors = centers[rng.integers(0, len(centers), n)] + spread * rng.normal(size=(n, d))
+    copies = rng.integers(0, n, n // 4)
+    vectors[rng.integers(0, n, n // 4)] = vectors[copies]
+    return embedded(vectors, [f"w{i}" for i in rng.integers(0, max(1, n // 3), n)])
+
+
+def twin(queries, gallery, k, by_name):
+    scores = (queries.vectors.astype(float) @ gallery.vectors.astype(float).T).astype(np.float32)
+    answers = []
+    for row in scores:
+        order = sorted(range(len(gallery)), key=lambda i: (-row[i], i))
+        if by_name:
+            first = {}
+            for i in order:
+                first.setdefault(gallery.identities[i], i)
+            order = list(first.values())
+        answers.append((order[:k], [row[i] for i in order[:k]]))
+    return answers
+
+
+def check(found, expected):
+    for rows, scores, (want_rows, want_scores) in zip(
+        found.rows, found.scores, expected, strict=True
+    ):
+        # A sum in another order may differ in the last digit of float64, and so, rarely, here.
+        np.testing.assert_allclose(scores, want_scores, atol=2e-7, rtol=0)
+        if len(set(want_scores)) == len(want_scores):
+            assert rows.tolist() == want_rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 120), d=st.integers(1, 40), k=st.integers(1, 12), seed=st.integers(0, 999),
+    spread=st.sampled_from([1e-7, 1e-4, 1e-3, 0.1, 1.0]),
+    kind=st.sampled_from([FloatProduct, HalfProduct]), by_name=st.booleans(),
+)  # fmt: skip
+def test_the_answers_are_those_of_scoring_all(n, d, k, seed, spread, kind, by_name):
+    gallery = crowded(n, d, seed, spread)
+    queries = embedded(gallery.vectors[:7] + 1e-4)
+    room = Gallery(gallery, product=kind(gallery.vectors))
+    found = room.search_identities(queries, k) if by_name else room.search(queries, k)
+    check(found, twin(queries, gallery, k, by_name))
+
+
+@settings(max_examples=40, deadline=None)
+@given(d=st.integers(1, 600), seed=st.integers(0, 999), kind=st.sampled_from(
+    [FloatProduct, HalfProduct]))  # fmt: skip
+def test_rough_scores_keep_their_bound(d, seed, kind):
+    rng = np.random.default_rng(seed)
+    gallery, queries = unit_rows(rng.normal(size=(50, d))), unit_rows(rng.normal(size=(9, d)))
+    gallery[:9] = queries  # the highest scores there are
+    product = kind(gallery)
+    product.prepare(queries)
+    rough = np.concatenate([product(0, 30).copy(), product(30, 50)], axis=1).astype(float)
+    true = queries.astype(float) @ gallery.astype(float).T
+    assert (np.abs(rough - true) <= product.bound()[:, None]).all()
+
+
+@pytest.mark.parametrize("kind", [FloatProduct, HalfProduct])
+def test_copies_by_the_thousand_are_told_apart_by_their_row(monkeypatch, kind):
+    monkeypatch.setattr(exact_search, "_MOST_WAITING", 500)
+    monkeypatch.setattr(exact_search, "ROWS_AT_ONCE", 100)
+    same = np.ones((3000, 8))
+    same[2500] = np.eye(8)[0]
+    gallery = embedded(same, [f"w{i % 7}" for i in range(3000)])
+    room = Gallery(gallery, product=kind(gallery.vectors))
+    found = room.search(embedded(np.ones((2, 8))), 4)
+    assert found.rows.tolist() == [[0, 1, 2, 3]] * 2
+    by_name = room.search_identities(embedded(np.ones((2, 8))), 3)
+    assert by_name.rows.tolist() == [[0, 1, 2]] * 2
+
+
+def test_sorted_galleries_are_no_trap(monkeypatch):
+    """Each stretch is nearer than all before it, so every floor is too low."""
+    monkeypatch.setattr(exact_search, "ROWS_AT_ONCE", 64)
+    angles = np.linspace(1.5, 0.0, 3000)
+    gallery = embedded(np.stack([np.cos(angles), np.sin(angles)], axis=1), ["w"] * 3000)
+    found = Gallery(gallery).search(embedded([[1.0, 0.0]]), 3)
+    assert found.rows[0].tolist() == [2999, 2998, 2997]
+
+
+def test_bf16_is_taken_where_it_pays(monkeypatch):
+    vectors = unit_rows(np.random.default_rng(0).normal(size=(64, 8)))
+    monkeypatch.setattr(half_product, "WORTH_IT", 64 * 8)
+    monkeypatch.setattr(half_product, "has_bf16", lambda: True)
+    assert isinstance(fastest_product(vectors), HalfProduct)
+    assert isinstance(fastest_product(vectors[:63]), FloatProduct)
+    monkeypatch.setattr(half_product, "has_bf16", lambda: False)
+    assert isinstance(fastest_product(vectors), FloatProduct)
+
+
+class Some:
+    """An index that finds only even rows, and no more than it likes."""
+
+    name, exact = "some", False
+
+    def __init__(self, vectors, most=10_000):
+        self.vectors, self.most, self.asked = vectors, most, []
+
+    def __len__(self):
+        return len(self.vectors)
+
+    def search(self, queries, k):
+        self.asked.append(k)
+        scores = queries @ self.vectors.T
+        scores[:, 1::2] = -np.inf
+        rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        best = np.take_along_axis(scores, rows, axis=1)
+        best[:, self.most :] = -np.inf
+        return Matches(best, np.where(np.isfinite(best), rows, -1))
+
+
+def test_an_index_proposes_and_the_gallery_scores():
+    gallery = crowded(200, 12, 3, 0.1)
+    queries = embedded(gallery.vectors[:20] + 0.01)
+    even = gallery.take(np.arange(0, 200, 2))
+    room = Gallery(gallery, index=Some(gallery.vectors))
+    for by_name, found, want in (
+        (False, room.search(queries, 6), Gallery(even).search(queries, 6)),
+        (True, room.search_identities(queries, 4), Gallery(even).search_identities(queries, 4)),
+    ):
+        np.testing.assert_array_equal(found.scores, want.scores, str(by_name))
+        np.testing.assert_array_equal(found.rows, want.rows * 2)
+
+
+def test_an_index_is_asked_for_more_until_there_are_enough_identities():
+    names = ["common"] * 90 + [f"rare{i}" for i in range(10)]
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate(
+        [[1, 0, 0] + 0.01 * rng.normal(size=(90, 3)), rng.normal(size=(10, 3))]
+    )
+    gallery = embedded(vectors, names)
+    index = Some(gallery.vectors)
+    found = Gallery(gallery, index=index).search_identities(embedded([[1.0, 0, 0]]), 3)
+    assert index.asked == [24, 96]
+    assert len(set(found.labels[0].tolist())) == 3
+    # One that finds too few whatever it is asked gives way to looking at all.
+    few = Gallery(gallery, index=Some(gallery.vectors, most=2))
+    whole = Gallery(gallery).search_identities(embedded([[1.0, 0, 0]]), 3)
+    np.testing.assert_array_equal(
+        few.search_identities(embedded([[1.0, 0, 0]]), 3).rows, whole.rows
+    )
+
+
+def test_an_index_of_other_photographs_is_refused():
+    gallery = crowded(20, 4, 0, 0.1)
+    with pytest.raises(FlukeprintError, match="19 photographs and the gallery 20"):
+        Gallery(gallery, index=Some(gallery.vectors[:19]))
+
+
+def test_nobody_is_asked_for():
+    gallery = crowded(20, 4, 0, 0.1)
+    nothing = replace(gallery.take([]), identities=())
+    assert Gallery(gallery).search(nothing, 3).rows.shape == (0, 3)
+    with pytest.raises(ValueError, match="at least one"):
+        Gallery(gallery).search(gallery, 0)
