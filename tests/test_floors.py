@@ -25,7 +25,7 @@ FLOORS: dict[str, set[str]] = {
         "gallery", "ranking", "metrics", "open_set", "asked", "submission", "kaggle_hub",
         "breakdown", "comparison", "results",
         "exact_search", "index", "index_choice", "index_recall", "faiss_index", "qdrant_index",
-        "gallery_store", "embeddings",
+        "gallery_store", "embeddings", "numbers_list", "qdrant_place",
         "encounters", "outside", "posterior", "projection", "showcase", "verification",
     },
     "network": {

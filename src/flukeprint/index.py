@@ -18,6 +18,7 @@ class Index(Protocol):
 
     name: str  # as `gallery.backend` has it
     exact: bool  # whether nothing that is near can be missed
+    candidates: int  # photographs that a gallery should ask for at least, and score exactly
 
     def __len__(self) -> int:
         """Vectors that can be found."""
