@@ -37,7 +37,7 @@ split: {{folds: 2}}
 model: {{backbone: test_resnet, weights: none, embedding_dim: 16}}
 sampler: {{batch_size: 16}}
 train: {{epochs: 2, workers: 0, accelerator: cpu}}
-infer: {{mirror: true}}
+infer: {{mirror: true, threshold: 0.99}}
 cards: {root}/cards.csv
 taxonomy: {{table: {root}/taxonomy.csv, confidence: 0.5}}
 runs: {root}/runs

@@ -64,7 +64,7 @@ def check(found, expected):
 def test_the_answers_are_those_of_scoring_all(n, d, k, seed, spread, kind, by_name):
     gallery = crowded(n, d, seed, spread)
     queries = embedded(gallery.vectors[:7] + 1e-4)
-    room = Gallery(gallery, product=kind(gallery.vectors))
+    room = Gallery(gallery, product=kind)
     found = room.search_identities(queries, k) if by_name else room.search(queries, k)
     check(found, twin(queries, gallery, k, by_name))
 
@@ -76,11 +76,10 @@ def test_rough_scores_keep_their_bound(d, seed, kind):
     rng = np.random.default_rng(seed)
     gallery, queries = unit_rows(rng.normal(size=(50, d))), unit_rows(rng.normal(size=(9, d)))
     gallery[:9] = queries  # the highest scores there are
-    product = kind(gallery)
-    product.prepare(queries)
-    rough = np.concatenate([product(0, 30).copy(), product(30, 50)], axis=1).astype(float)
+    scores = kind(gallery)(queries)
+    rough = np.concatenate([scores(0, 30).copy(), scores(30, 50)], axis=1).astype(float)
     true = queries.astype(float) @ gallery.astype(float).T
-    assert (np.abs(rough - true) <= product.bound()[:, None]).all()
+    assert (np.abs(rough - true) <= scores.bound[:, None]).all()
 
 
 @pytest.mark.parametrize("kind", [FloatProduct, HalfProduct])
@@ -90,7 +89,7 @@ def test_copies_by_the_thousand_are_told_apart_by_their_row(monkeypatch, kind):
     same = np.ones((3000, 8))
     same[2500] = np.eye(8)[0]
     gallery = embedded(same, [f"w{i % 7}" for i in range(3000)])
-    room = Gallery(gallery, product=kind(gallery.vectors))
+    room = Gallery(gallery, product=kind)
     found = room.search(embedded(np.ones((2, 8))), 4)
     assert found.rows.tolist() == [[0, 1, 2, 3]] * 2
     by_name = room.search_identities(embedded(np.ones((2, 8))), 3)
@@ -119,7 +118,7 @@ def test_bf16_is_taken_where_it_pays(monkeypatch):
 class Some:
     """An index that finds only even rows, and no more than it likes."""
 
-    name, exact = "some", False
+    name, exact, candidates = "some", False, 1
 
     def __init__(self, vectors, most=10_000):
         self.vectors, self.most, self.asked = vectors, most, []

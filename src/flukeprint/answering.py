@@ -114,9 +114,8 @@ class PreparedGallery:
     ) -> None:
         self.rules = rules
         self.keypoints = gallery.keypoints
-        vectors = gallery.embeddings.vectors
-        self.gallery = Gallery(gallery.embeddings, product=fastest_product(vectors))
-        self.scorer = Scorer(self.gallery, rules, centers, product=fastest_product)
+        self.gallery = Gallery(gallery.embeddings, product=fastest_product)
+        self.scorer = Scorer(self.gallery, rules, centers)
         self.backend = backend_of(rules.local) if rules.local.candidates else None
 
 

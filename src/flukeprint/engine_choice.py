@@ -123,10 +123,11 @@ def _candidates(net: FlukeNet, engine: str, precision: str, device: str) -> list
             f"infer.engine={engine} runs on the CPU, and the network is on {device}; "
             "set train.accelerator=cpu or infer.engine=auto"
         )
-    # Compiling with torch takes a minute, so only who asks for it gets it.
+    # torch-compile takes a minute to start and ONNX Runtime was never the fastest: who asks for them
+    # gets them.
     names = [engine] if engine != "auto" else ["torch"]
-    if engine == "auto" and device == "cpu":
-        names += [name for name in ("openvino", "onnxruntime") if _installed(name)]
+    if engine == "auto" and device == "cpu" and find_spec("openvino") is not None:
+        names.append("openvino")
     found = []
     for name in names:
         offered: tuple[Precision, ...] = ENGINES[name].offers(net)
@@ -145,11 +146,6 @@ def _candidates(net: FlukeNet, engine: str, precision: str, device: str) -> list
     return found
 
 
-def _installed(engine: str) -> bool:
-    needed = {"openvino": ("openvino",), "onnxruntime": ("onnxruntime", "onnx")}[engine]
-    return all(find_spec(package) is not None for package in needed)
-
-
 class _Chooser:
     """Measures and compares, no more than it must; forgets what it tried."""
 
@@ -165,6 +161,7 @@ class _Chooser:
         self._notes = Notes.read()
         self._photos: Photos | None = None
         self._reference: Any = None
+        self._measured = False
         self._engines: dict[Candidate, Engine] = {}
 
     def choose(self, candidates: list[Candidate]) -> Engine:
@@ -196,7 +193,7 @@ class _Chooser:
             c: r for c, r in rates.items() if c.precision == "fp32" or r >= WORTH_ROUNDING * exact
         }
         best = max(allowed, key=lambda c: allowed[c])
-        if self._say is not None and len(rates) > 1:
+        if self._say is not None and self._measured:
             others = ", ".join(f"{c} {r:.0f}" for c, r in rates.items() if c != best)
             parity = self._parity(best)
             self._say(
@@ -259,6 +256,7 @@ class _Chooser:
             took.append(time.perf_counter() - begin)
         rate = batch / min(took)  # what disturbs only slows
         self._notes.rates[key] = rate
+        self._measured = True
         return rate
 
 

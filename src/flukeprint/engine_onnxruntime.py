@@ -20,6 +20,7 @@ class OnnxEngine:
     def __init__(self, net: FlukeNet, size: tuple[int, int], precision: Precision) -> None:
         with needs("onnx"):
             import onnxruntime
+        onnxruntime.disable_telemetry_events()
         self.precision = precision
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.onnx"

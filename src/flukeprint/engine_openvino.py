@@ -6,6 +6,7 @@ matrix products on any way from the input, and the two halves run one after the 
 """
 
 from collections.abc import Iterable
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ class OpenVinoEngine:
             parts = [(first, "f32"), (rest, "bf16")]
         else:
             parts = [(model, "bf16")]
+        self._turn = Lock()  # a request serves one thread at a time
         self._parts = [
             core.compile_model(
                 part, "CPU", {"INFERENCE_PRECISION_HINT": how, "PERFORMANCE_HINT": "LATENCY"}
@@ -61,10 +63,11 @@ class OpenVinoEngine:
     def embed(self, photos: Photos) -> Floats:
         """See `Engine`."""
         given: list[Any] = [np.ascontiguousarray(photos)]
-        for part in self._parts:
-            found = part.infer(given, share_inputs=True, share_outputs=True)
-            given = [found[output] for output in range(len(found))]
-        return np.array(given[0], dtype=np.float32)
+        with self._turn:
+            for part in self._parts:
+                found = part.infer(given, share_inputs=True, share_outputs=True)
+                given = [found[output] for output in range(len(found))]
+            return np.array(given[0], dtype=np.float32)
 
 
 def cut(model: Any, exact_layers: int) -> tuple[Any, Any]:

@@ -4,8 +4,10 @@
 `IdentityMatches` (q, t) by identity.  A score is a cosine similarity: higher is nearer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 
@@ -28,9 +30,10 @@ from flukeprint.exact_search import (
     Product,
     candidates,
     exact_scores,
-    nearest_first,
+    leading,
+    nearest,
 )
-from flukeprint.index import Index
+from flukeprint.index import NOTHING, Index
 
 __all__ = [
     "PRECISIONS",
@@ -79,24 +82,21 @@ class Gallery:
         embeddings: Embeddings,
         *,
         index: Index | None = None,
-        product: Product | None = None,
+        product: Callable[[Floats], Product] = FloatProduct,
     ) -> None:
         """
         Args:
             index: of the same photographs, whose row numbers are their places.
-            product: gives rough scores of `embeddings.vectors`; by BLAS in float32 without.
+            product: makes of vectors what gives rough scores of them; changes no answer.
 
         Raises:
             FlukeprintError: an empty gallery or photos without an identity.
         """
         if len(embeddings) == 0:
             raise FlukeprintError("the gallery is empty; give it photos with identities")
-        nameless = [
-            image
-            for image, identity in zip(embeddings.images, embeddings.identities, strict=True)
-            if identity is None
-        ]
-        if nameless:
+        if None in embeddings.identities:
+            both = zip(embeddings.images, embeddings.identities, strict=True)
+            nameless = [image for image, identity in both if identity is None]
             raise FlukeprintError(
                 f"gallery photos without an identity: {listed(nameless)}; name or remove them"
             )
@@ -105,14 +105,18 @@ class Gallery:
                 f"the index holds {len(index)} photographs and the gallery {len(embeddings)}; "
                 "build the index again"
             )
-        self.embeddings, self.index = embeddings, index
-        self.identities: tuple[str, ...] = tuple(str(name) for name in embeddings.identities)
+        self.embeddings, self.index, self.product = embeddings, index, product
+        self.identities = cast(tuple[str, ...], embeddings.identities)
         self.vocabulary: tuple[str, ...] = tuple(sorted(set(self.identities)))
         self._number = {name: i for i, name in enumerate(self.vocabulary)}
         self._labels: Ints = np.fromiter(
             map(self._number.__getitem__, self.identities), np.int64, len(self.identities)
         )
-        self._product = product or FloatProduct(embeddings.vectors)
+
+    @cached_property
+    def _product(self) -> Product:
+        """Made when it is needed: where an index or whitened vectors answer, it is not."""
+        return self.product(self.embeddings.vectors)
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -148,52 +152,37 @@ class Gallery:
             raise ValueError(f"at least one match must be asked for, not {asked}")
         check_stamp(self.embeddings, queries)
         k = min(asked, most)
+        if self.index is None:
+            vectors = self.embeddings.vectors
+            return nearest(queries.vectors, vectors, k, self._product, groups)
         scores = np.empty((len(queries), k), dtype=np.float32)
         rows = np.empty((len(queries), k), dtype=np.int64)
-        for block, found in self._candidates(queries.vectors, k, groups):
-            ordered = nearest_first(found, groups)
-            starts = np.searchsorted(ordered.queries, np.arange(block.stop - block.start))
-            places = starts[:, None] + np.arange(k)
-            scores[block], rows[block] = ordered.scores[places], ordered.rows[places]
-        return scores, rows
-
-    def _candidates(
-        self, queries: Floats, k: int, groups: Ints | None
-    ) -> Iterator[tuple[slice, Candidates]]:
-        """Block after block of queries with at least k candidates (or groups) each."""
-        vectors = self.embeddings.vectors
-        if self.index is None:
-            yield from candidates(queries, vectors, k, self._product, groups)
-            return
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             block = slice(start, min(start + QUERIES_AT_ONCE, len(queries)))
-            yield block, self._from_index(self.index, queries[block], k, groups)
+            found = self._from_index(self.index, queries.vectors[block], k, groups)
+            scores[block], rows[block] = leading(found, block.stop - block.start, k, groups)
+        return scores, rows
 
     def _from_index(self, index: Index, queries: Floats, k: int, groups: Ints | None) -> Candidates:
         """What the index finds, as much as it takes for k photographs or groups of each query."""
-        n, ask = len(self), min(len(self), 2 * k if groups is None else 8 * k)
+        vectors, n = self.embeddings.vectors, len(self)
+        ask = max(index.candidates, 2 * k if groups is None else 8 * k)
         left = np.arange(len(queries))  # queries that have not enough yet
         parts: list[Candidates] = []
         while len(left):
             if ask >= n:  # the index may still keep some back: look at all
-                every = candidates(queries[left], self.embeddings.vectors, k, self._product, groups)
-                parts += [
-                    Candidates(left[block][found.queries], found.rows, found.scores)
-                    for block, found in every
-                ]
+                for block, found in candidates(queries[left], vectors, k, self._product, groups):
+                    parts.append(Candidates(left[block][found.queries], found.rows, found.scores))
                 break
             rows = index.search(queries[left], ask).rows
-            there = rows >= 0
-            who, found = left[np.nonzero(there)[0]], rows[there]
-            kinds = found if groups is None else groups[found]
-            pairs = np.unique(np.stack([who, kinds], axis=1), axis=0)
-            enough = np.bincount(pairs[:, 0], minlength=len(queries)) >= k
-            done = enough[who]
-            scores = exact_scores(queries, self.embeddings.vectors, who[done], found[done])
-            parts.append(Candidates(who[done], found[done], scores))
-            left, ask = left[~enough[left]], min(n, 4 * ask)
-        return Candidates(
-            np.concatenate([part.queries for part in parts]),
-            np.concatenate([part.rows for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-        )
+            there = rows != NOTHING
+            place, found_rows = np.nonzero(there)[0], rows[there]
+            kinds = found_rows if groups is None else groups[found_rows]
+            distinct = np.unique(place * n + kinds) // n
+            enough = np.bincount(distinct, minlength=len(left)) >= k
+            done = enough[place]
+            who, found_rows = left[place[done]], found_rows[done]
+            scores = exact_scores(queries, vectors, who, found_rows)
+            parts.append(Candidates(who, found_rows, scores))
+            left, ask = left[~enough], 4 * ask
+        return Candidates.joined(parts)

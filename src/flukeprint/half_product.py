@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from flukeprint.engines import has_bf16
-from flukeprint.exact_search import FloatProduct, Floats, Product
+from flukeprint.exact_search import LENGTHS, FloatProduct, Floats, Product, Rough
 
 # Below so many numbers in the gallery there is nothing to gain.
 WORTH_IT = 1 << 22
@@ -38,25 +38,25 @@ class HalfProduct:
             longest = max(longest, float(rounded.float().norm(dim=1).max()))
         self._lost, self._longest = worst, longest
         self._sums = d * _EPSILON / (1 - d * _EPSILON)
-        self._queries = self._gallery[:0]
-        self._error = np.empty(0, dtype=np.float32)
 
-    def prepare(self, queries: Floats) -> None:
+    def __call__(self, queries: Floats) -> Rough:
         """See `Product`."""
         exact = torch.from_numpy(np.ascontiguousarray(queries))
-        self._queries = exact.bfloat16()
-        rounded = self._queries.float()
+        halved = exact.bfloat16()
+        rounded = halved.float()
         lost, length = (exact - rounded).norm(dim=1), rounded.norm(dim=1)
-        # |y| is 1 but for rounding; a thousandth covers that, and the norms' own errors.
+        # |y| is 1 but for a thousandth; the rest of the factor covers the norms' own errors.
         error = lost + length * self._lost + (self._sums + _HALF) * length * self._longest
-        self._error = (1.001 * error + _EPSILON).numpy()
+        return _HalfScores(halved, self._gallery, (LENGTHS * error + _EPSILON).numpy())
 
-    def bound(self) -> Floats:
-        """See `Product`."""
-        return self._error
+
+class _HalfScores:
+    def __init__(self, queries: torch.Tensor, gallery: torch.Tensor, bound: Floats) -> None:
+        self.bound = bound
+        self._queries, self._gallery = queries, gallery
 
     def __call__(self, start: int, stop: int) -> Floats:
-        """See `Product`."""
+        """See `Rough`."""
         scores = self._queries @ self._gallery[start:stop].T
         return scores.float().numpy()
 

@@ -11,9 +11,9 @@ One folder, no pickles:
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +23,17 @@ from tqdm import tqdm
 
 from flukeprint.answering import Desk, Evidence, Method, PreparedGallery, gather
 from flukeprint.catalog import Catalog
-from flukeprint.config import Config
+from flukeprint.config import Config, ImageConfig
 from flukeprint.embedding import embed, network_digest
 from flukeprint.encounters import encounter
+from flukeprint.engine_choice import PHOTOGRAPHS, WORTH_MEASURING, pick_engine
+from flukeprint.engines import Photos
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import folder_written_whole
 from flukeprint.fold_facts import FoldFacts
-from flukeprint.gallery import Embeddings
+from flukeprint.gallery import PRECISIONS, Embeddings
 from flukeprint.identifier_card import FILE, FORMAT, Card, read_card
+from flukeprint.images import decode_bytes, fit, varied
 from flukeprint.intake import Photograph, Prepared, decoded, free_name, names_of, prepare
 from flukeprint.keypoint_store import KeypointStore
 from flukeprint.metrics import Values
@@ -39,12 +42,16 @@ from flukeprint.open_set import Calibration
 from flukeprint.pairing import PairScorer
 from flukeprint.ranking import Ranking, insert_new
 from flukeprint.runs import CENTERS
+from flukeprint.scale_config import Engine, Precision
+from flukeprint.shape_drawing import SHAPE_IDENTITIES, draw_shape
 from flukeprint.showcase import Showcase
 from flukeprint.thumbnails import Thumbnails, thumbnail
 from flukeprint.verdicts import Verdict, judge
 from flukeprint.verification import VerifyPoint
 
 KEYPOINTS = "keypoints.npz"
+# How far from 1 the cosine of a photograph to itself may be, when arithmetic rounds.
+SAME_PHOTO: dict[str, float] = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-3, "int8": 1e-2}
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,16 @@ class Identifier:
         found = [photo.keypoints for photo in photos if photo.keypoints is not None]
         local = self.card.method.rules.local
         return Evidence(
-            self._embedded(catalog, batch_size, 0, None),
+            embed(
+                self.net,
+                catalog,
+                self.card.image,
+                stamp=self.card.stamp,
+                mirror=self.card.mirror,
+                zooms=self.card.zooms,
+                batch_size=batch_size,
+                precision="fp32",
+            ),
             KeypointStore.pack(found, local) if local.candidates else None,
         )
 
@@ -195,17 +211,29 @@ class Identifier:
         batch_size: int = 64,
         workers: int = 0,
         progress: bool = False,
+        engine: Engine = "auto",
+        precision: Precision = "auto",
     ) -> Evidence:
-        """Embeddings of photographs and, where the ranking rules match them, keypoints."""
+        """Embeddings of photographs and, where the ranking rules match them, keypoints.
+
+        engine, precision: what runs the network over a catalogue, as for `embed`; photographs that
+        come one by one are always seen in float32, so that none depends on its companions.
+        """
         if isinstance(photos, Catalog):
-            title = "photographs" if progress else None
-            embeddings = self._embedded(photos, batch_size, workers, title)
+            embeddings = embed(
+                self.net, photos, self.card.image, stamp=self.card.stamp, mirror=self.card.mirror,
+                zooms=self.card.zooms, batch_size=batch_size, workers=workers,
+                progress="photographs" if progress else None, engine=engine, precision=precision,
+            )  # fmt: skip
             return gather(
                 embeddings, photos, self.card.image, self.card.method.rules,
                 progress="keypoints" if progress else None,
             )  # fmt: skip
         if not len(photos):
             raise FlukeprintError("no photograph was given")
+        variants = len(self.card.zooms) * (2 if self.card.mirror else 1)
+        if len(photos) * variants >= WORTH_MEASURING:
+            self.hasten()
         called = names_of(photos)
         parts = []
         with tqdm(total=len(photos), desc="photographs", unit="photo", disable=not progress) as bar:
@@ -223,12 +251,18 @@ class Identifier:
         """Unit embeddings of photographs, stamped with the network's digest."""
         return self.examine(photos, batch_size=batch_size).embeddings
 
-    def _embedded(
-        self, catalog: Catalog, batch_size: int, workers: int, progress: str | None
-    ) -> Embeddings:
-        return embed(
-            self.net, catalog, self.card.image, stamp=self.card.stamp, mirror=self.card.mirror,
-            zooms=self.card.zooms, batch_size=batch_size, workers=workers, progress=progress,
+    def hasten(self, say: Callable[[str], None] | None = None) -> None:
+        """Choose now what runs the network, in float32, for photographs that come one by one.
+
+        It pays for who stays: measuring and building take some seconds, once.  Without it only
+        catalogues of some size are looked at by anything but torch.
+
+        say: told in one line what was chosen and why, where something was measured.
+        """
+        size = (self.card.image.height, self.card.image.width)
+        pick_engine(
+            self.net, size, "auto", "fp32", stamp=self.card.stamp, passes=WORTH_MEASURING,
+            sample=partial(_known_photos, self.showcase, self.card.image), say=say,
         )  # fmt: skip
 
     def rank(self, queries: Evidence, *, top: int = 5, progress: bool = False) -> Ranking:
@@ -274,13 +308,14 @@ class Identifier:
         fresh = examined.embeddings
         taken = set(self.gallery.images)
         images = [free_name(image, taken) for image in fresh.images]
+        alike = 1 - SAME_PHOTO[max(fresh.precision, self.gallery.precision, key=PRECISIONS.index)]
+        nearest = self.prepared.gallery.search(fresh, 1)
         for place, (image, vector) in enumerate(zip(images, fresh.vectors, strict=True)):
-            twin = np.flatnonzero(fresh.vectors[:place] @ vector > 1 - 1e-6)
+            twin = np.flatnonzero(fresh.vectors[:place] @ vector > 1 - SAME_PHOTO["fp32"])
             if len(twin):
                 raise FlukeprintError(f"{image} is the same photo as {images[int(twin[0])]}")
-            same = np.flatnonzero(self.gallery.vectors @ vector > 1 - 1e-6)
-            if len(same):
-                row = int(same[0])
+            if nearest.scores[place, 0] > alike:
+                row = int(nearest.rows[place, 0])
                 raise FlukeprintError(
                     f"{image} is in the gallery already, as {self.gallery.images[row]} "
                     f"of {self.gallery.identities[row]}"
@@ -294,6 +329,7 @@ class Identifier:
             identities=(*self.gallery.identities, *(name,) * len(images)),
             views=views,
             stamp=self.card.stamp,
+            precision=max(self.gallery.precision, fresh.precision, key=PRECISIONS.index),
         )
         keypoints = self.keypoints
         if keypoints is not None and examined.keypoints is not None:
@@ -370,3 +406,17 @@ class Identifier:
             Embeddings.load(folder / CENTERS) if rules.head else None,
             Showcase.load(folder),
         )
+
+
+def _known_photos(showcase: Showcase | None, image: ImageConfig) -> Photos:
+    """(m, 3, height, width) small pictures of the gallery, or drawn ones where none are kept."""
+    size = (image.height, image.width)
+    shown = [] if showcase is None else [showcase.thumbnails[row] for row in range(len(showcase))]
+    held = [file for file in shown if file is not None]
+    if held:
+        some = held[:: -(-len(held) // PHOTOGRAPHS)]
+        pixels = [fit(decode_bytes(file, "thumbnail"), image) for file in some]
+    else:
+        pixels = [draw_shape(seed % SHAPE_IDENTITIES, seed, min(size)) for seed in range(16)]
+    seen = [varied(photo, size, mirrored=False, zoom=1.0) for photo in pixels]
+    return np.ascontiguousarray(np.stack(seen).transpose(0, 3, 1, 2))

@@ -80,8 +80,9 @@ def infer(config: Config, run: Run) -> Answers:
 
 def _examined(identifier: Identifier, test: Catalog, config: Config) -> Evidence:
     return identifier.examine(
-        test, batch_size=config.infer.batch_size, workers=config.train.workers, progress=True
-    )
+        test, batch_size=config.infer.batch_size, workers=config.train.workers, progress=True,
+        engine=config.infer.engine, precision=config.infer.precision,
+    )  # fmt: skip
 
 
 def _as_asked(

@@ -15,15 +15,14 @@ All off, the answer is `Gallery.search_identities`, to the bit.  No rule lets a 
 answer depend on the other queries.  A threshold holds for the rules it was fitted with.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
 from flukeprint.config import RankConfig
 from flukeprint.errors import FlukeprintError
-from flukeprint.exact_search import FloatProduct, Product
+from flukeprint.exact_search import nearest
 from flukeprint.gallery import Embeddings, Floats, Gallery, IdentityMatches, Ints
 from flukeprint.metrics import map_at_5
 from flukeprint.ranking import rank
@@ -63,12 +62,7 @@ class Scorer:
     """A gallery prepared for its rules: what does not depend on the queries is made once."""
 
     def __init__(
-        self,
-        gallery: Gallery,
-        rules: RankConfig,
-        centers: Embeddings | None = None,
-        *,
-        product: Callable[[Floats], Product] = FloatProduct,
+        self, gallery: Gallery, rules: RankConfig, centers: Embeddings | None = None
     ) -> None:
         """
         Args:
@@ -77,11 +71,10 @@ class Scorer:
             centers: (m, d) class centers as the network's head has them, `identities` naming the
                 classes, several rows of a class allowed.  Looked at only if rules.head is not 0;
                 classes that the gallery lacks are left out.
-            product: what gives rough scores of better vectors, see `exact_search`.
 
         Raises:
-            FlukeprintError: rules.head without centers, centers of another network, or a
-                gallery that cannot be whitened.
+            FlukeprintError: rules.head without centers, centers of another network, a gallery
+                that cannot be whitened, or rules for a gallery whose index may miss some.
         """
         self.gallery, self.rules = gallery, rules
         if gallery.index is not None and not gallery.index.exact and not self._plain():
@@ -108,11 +101,7 @@ class Scorer:
         if rules.augment_gallery:
             vectors = augmented_gallery(vectors, rules.augment_gallery, rules.alpha)
         self._vectors = vectors
-        # Where rules only give better vectors, nothing but these is searched.
-        self._better: Gallery | None = None
-        if self._whitenings and self._only_vectors() and bool(vectors.any(axis=1).all()):
-            better = replace(gallery.embeddings, vectors=vectors)
-            self._better = Gallery(better, product=product(vectors))
+        self._product = gallery.product(vectors) if self._only_vectors() else None
         self._hubs = None
         if rules.hubness:
             self._hubs = hubs_of(neighbours(vectors, rules.hubness, labels=self._labels))
@@ -158,13 +147,13 @@ class Scorer:
             if self.rules.other_view == "fit":
                 raise ValueError("other_view is to be fitted: hand over what fit_other_view chose")
             other_view = self.rules.other_view
-        if boost is None and other_view == 0:
-            if self._plain():
-                return self.gallery.search_identities(queries, top)
-            vectors = None if self._better is None else self.whitened(queries.vectors)
-            if self._better is not None and vectors is not None and vectors.any(axis=1).all():
-                return self._better.search_identities(replace(queries, vectors=vectors), top)
+        if boost is None and other_view == 0 and self._plain():
+            return self.gallery.search_identities(queries, top)
         keep = min(top, len(self.gallery.vocabulary))
+        if self._product is not None and boost is None and other_view == 0:
+            vectors = self._improved(queries.vectors)
+            scores, rows = nearest(vectors, self._vectors, keep, self._product, self._labels)
+            return IdentityMatches(scores, self._labels[rows], rows, self.gallery.vocabulary)
         scores = np.empty((len(queries), keep), dtype=np.float32)
         rows = np.empty((len(queries), keep), dtype=np.int64)
         mine, theirs = view_numbers(queries.views, self.gallery.embeddings.views)
@@ -188,25 +177,18 @@ class Scorer:
     def _plain(self) -> bool:
         """Whether no rule changes anything; other_view is the caller's to look at."""
         rules = self.rules
-        asked = (
-            rules.head,
-            rules.whiten,
-            rules.within,
-            rules.expand,
-            rules.augment_gallery,
-            rules.hubness,
-        )
-        return (
-            rules.identity == "max"
-            and not any(asked)
-            and not (rules.reciprocal and rules.reciprocal_weight)
+        return self._nearest_decides() and not any(
+            (rules.whiten, rules.within, rules.expand, rules.augment_gallery)
         )
 
     def _only_vectors(self) -> bool:
-        """Whether after whitening the nearest photo decides, as it does without any rule."""
+        """Whether rules give better vectors and no more; other_view is looked at by `search`."""
+        return self._nearest_decides() and not self._plain()
+
+    def _nearest_decides(self) -> bool:
         rules = self.rules
-        asked = (rules.head, rules.expand, rules.augment_gallery, rules.hubness, rules.reciprocal)
-        return rules.identity == "max" and not any(asked)
+        reciprocal = rules.reciprocal and rules.reciprocal_weight
+        return rules.identity == "max" and not any((rules.head, rules.hubness, reciprocal))
 
     def _check_network(self, others: Embeddings, what: str) -> None:
         mine = self.gallery.embeddings

@@ -10,9 +10,11 @@ import json
 import logging
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -144,6 +146,7 @@ def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
     silence_decoders()
     examples = None if settings.examples is None else _examples(settings.examples)
     known = with_knowledge(Identifier.load(identifier), config)
+    known.hasten(partial(print, file=sys.stderr))
     return assemble(Service(known, settings, path=identifier, examples=examples), token)
 
 

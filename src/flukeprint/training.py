@@ -281,6 +281,7 @@ def _embedded(config: Config, net: FlukeNet, catalog: Catalog, progress: str) ->
         net, catalog, image, stamp=network_digest(net, image, mirror, zooms), mirror=mirror,
         zooms=zooms, device=pick_device(config.train.accelerator),
         batch_size=config.infer.batch_size, workers=config.train.workers, progress=progress,
+        engine=config.infer.engine, precision=config.infer.precision,
     )  # fmt: skip
 
 

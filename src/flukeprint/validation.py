@@ -201,8 +201,7 @@ def commonest_baseline(catalog: Catalog, split: Split, config: Config) -> Scores
 
 
 def _nearest(embeddings: Embeddings, split: Split) -> Ranking:
-    held = embeddings.take(split.gallery)
-    gallery = Gallery(held, product=fastest_product(held.vectors))
+    gallery = Gallery(embeddings.take(split.gallery), product=fastest_product)
     queries = embeddings.take(split.queries)
     return rank(gallery.search_identities(queries, TOP), queries.images, threshold=None, top=TOP)
 
