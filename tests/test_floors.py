@@ -39,6 +39,7 @@ FLOORS: dict[str, set[str]] = {
         "training", "learner", "runs", "answering", "validation", "identify", "inference", "report",
         "crossvalidation", "stopwatch", "distillation", "pseudo_labels",
         "batching", "fold_facts", "identifier_card", "pairing", "service", "verdicts",
+        "identifier_files",
     },
     "doors": {
         "cli", "demo", "__main__",

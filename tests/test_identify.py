@@ -1,7 +1,9 @@
 """The identifier: saved and loaded alike, grown without training, refusing what does not belong."""
 
 import json
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from flukeprint.config import Config, load_config
 from flukeprint.embedding import embed, mirror_rule, network_digest
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings, unit_rows
+from flukeprint.gallery_store import GalleryStore
 from flukeprint.identify import Identifier
 from flukeprint.images import fit
 from flukeprint.keypoint_matching import match
@@ -77,7 +80,7 @@ def test_saved_and_loaded_it_answers_the_same(known: Identifier, tmp_path: Path)
     assert {file.name for file in (tmp_path / "kept").iterdir()} == {
         "identifier.json",
         "network.safetensors",
-        "gallery.npz",
+        "gallery",
     }
 
 
@@ -114,10 +117,8 @@ def test_a_missing_photo_is_named(known: Identifier) -> None:
 
 def test_a_gallery_of_another_network_is_refused(known: Identifier, tmp_path: Path) -> None:
     known.save(tmp_path / "kept")
-    g = known.gallery
-    Embeddings(g.vectors, g.images, g.identities, g.views, "0" * 16).save(
-        tmp_path / "kept" / "gallery.npz"
-    )
+    shutil.rmtree(tmp_path / "kept" / "gallery")
+    GalleryStore.create(tmp_path / "kept" / "gallery", replace(known.gallery, stamp="0" * 16))
     with pytest.raises(FlukeprintError, match="embedded by network 0000"):
         Identifier.load(tmp_path / "kept")
 
@@ -177,7 +178,7 @@ def test_a_failed_save_leaves_the_old_one(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Embeddings, "save", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(FlukeprintError, match="No space left"):
         known.enroll("w_a", [draw_shape(40, 7, 64)]).save(tmp_path / "kept")
     monkeypatch.undo()
@@ -315,7 +316,7 @@ def test_it_keeps_keypoints_and_centers(thorough: Identifier, tmp_path: Path) ->
     np.testing.assert_array_equal(before.scores, after.scores)
     files = {file.name for file in (tmp_path / "kept").iterdir()}
     assert files == {
-        "identifier.json", "network.safetensors", "gallery.npz", "keypoints.npz", "centers.npz",
+        "identifier.json", "network.safetensors", "gallery", "keypoints.npz", "centers.npz",
     }  # fmt: skip
 
 
@@ -411,5 +412,74 @@ def test_an_older_format_says_what_to_do(known: Identifier, tmp_path: Path) -> N
     card["format"] = 1
     del card["method"], card["zooms"]
     file.write_text(json.dumps(card))
-    with pytest.raises(FlukeprintError, match=r"format 1, this version reads 2; train again"):
+    with pytest.raises(FlukeprintError, match=r"format 1, this version reads 3; train again"):
         Identifier.load(tmp_path / "kept")
+
+
+# ---------------------------------------------------------------- large galleries
+
+
+@pytest.mark.parametrize("backend", ["faiss_flat", "hnsw", "ivf_pq"])
+def test_an_index_is_kept_and_grows(tmp_path: Path, backend: str) -> None:
+    pytest.importorskip("faiss")
+    settings = config(tmp_path, f"gallery.backend={backend}", "gallery.recall_at_5=0.9")
+    known = build(settings, shapes(20, 3))
+    plain = build(config(tmp_path), shapes(20, 3))
+    assert known.index is not None
+    assert known.card.backend == backend
+    queries = shapes(20, 3).take(np.arange(0, 60, 3))
+    np.testing.assert_array_equal(
+        known.identify(queries).rows[:, 0], plain.identify(queries).rows[:, 0]
+    )
+    before = known.prepared
+    strangers = [draw_shape(40 + k, 7, 64) for k in range(2)]
+    grown = known.enroll("w_one", strangers[:1]).enroll("w_two", strangers[1:])
+    assert grown.identify(strangers).identities[0][0] == "w_one"
+    assert "w_one" not in known.identify(strangers).identities[0]  # it does not see them
+    assert known.prepared is before
+    grown.save(tmp_path / "kept")
+    loaded = Identifier.load(tmp_path / "kept")
+    for one in (grown, loaded):
+        assert [names[0] for names in one.identify(strangers).identities] == ["w_one", "w_two"]
+        assert one.judge(strangers)[0].ranking.identities[0][0] == "w_one"
+
+
+def test_what_an_index_lacks_is_taken_in_when_it_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    known = build(config(tmp_path, "gallery.backend=hnsw"), shapes(20, 3))
+    known.save(tmp_path / "kept")
+    file = tmp_path / "kept" / "index" / "index.faiss"
+    written = file.stat().st_ino
+    grown = Identifier.load(tmp_path / "kept").enroll("w_new", [draw_shape(40, 7, 64)])
+    grown.save(tmp_path / "kept")
+    assert file.stat().st_ino == written  # not written anew for one photograph
+    again = Identifier.load(tmp_path / "kept")
+    assert again.identify([draw_shape(40, 7, 64)]).identities[0][0] == "w_new"
+    assert len(again.gallery) == 61
+
+
+def test_growing_writes_what_is_new(known: Identifier, tmp_path: Path) -> None:
+    known.save(tmp_path / "kept")
+    vectors = tmp_path / "kept" / "gallery" / "vectors.f32"
+    network = tmp_path / "kept" / "network.safetensors"
+    inodes = vectors.stat().st_ino, network.stat().st_ino
+    grown = known.enroll("w_new", [draw_shape(40, 7, 64)])
+    grown.save(tmp_path / "kept")
+    assert (vectors.stat().st_ino, network.stat().st_ino) == inodes
+    np.testing.assert_array_equal(
+        Identifier.load(tmp_path / "kept").gallery.vectors, grown.gallery.vectors
+    )
+    # Another gallery is no growth of this one.
+    other = replace(known, gallery=known.gallery.take(np.arange(5)))
+    other.save(tmp_path / "kept")
+    assert vectors.stat().st_ino != inodes[0]
+    assert len(Identifier.load(tmp_path / "kept").gallery) == 5
+
+
+def test_rules_that_look_at_all_want_no_index(tmp_path: Path) -> None:
+    with pytest.raises(FlukeprintError, match=r"gallery\.backend=exact"):
+        Identifier.of(
+            config(tmp_path, "gallery.backend=hnsw"), build(config(tmp_path), shapes(6, 3)).net,
+            Evidence(build(config(tmp_path), shapes(6, 3)).gallery), None,
+            method=Method(rules=config(tmp_path, "rank.within=0.5").rank),
+        )  # fmt: skip

@@ -15,7 +15,15 @@ from flukeprint.config import LocalConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.keypoint_matching import match
 from flukeprint.keypoint_store import KeypointStore
-from flukeprint.local_fusion import Counts, LocalBoost, LocalGain, fit_gain
+from flukeprint.local_fusion import (
+    FLOOR_SHARES,
+    SCALES,
+    Contenders,
+    Counts,
+    LocalBoost,
+    LocalGain,
+    fit_gain,
+)
 
 CONFIG = LocalConfig(side=96, keypoints=60, candidates=3)
 GAIN = LocalGain(scale=0.1, floor=0.5)
@@ -215,6 +223,20 @@ def fused_by(
     return fused
 
 
+def fitted(
+    scores: npt.NDArray[np.float32],
+    found: Counts,
+    identities: list[str],
+    answers: list[str | None],
+) -> LocalGain:
+    names = sorted(set(identities))
+    labels = np.array([names.index(name) for name in identities])
+    truth = np.array([names.index(name) if name in names else -1 for name in answers], int)
+    seen = Contenders.of(scores, labels, found.rows.shape[1])
+    np.testing.assert_array_equal(seen.rows, found.rows)
+    return fit_gain(seen, found.strengths, truth)
+
+
 def case(seed: int, telling: float) -> tuple[npt.NDArray[np.float32], Counts, list[str], list]:
     """20 queries, 30 photos of 10 animals, weak cosines; strengths as telling as asked."""
     rng = np.random.default_rng(seed)
@@ -232,7 +254,7 @@ def case(seed: int, telling: float) -> tuple[npt.NDArray[np.float32], Counts, li
 
 def test_telling_keypoints_are_used():
     scores, found, identities, answers = case(0, telling=20)
-    gain = fit_gain(scores, found, identities, answers)
+    gain = fitted(scores, found, identities, answers)
     assert gain.scale > 0
     before = np.mean(top_places(scores, identities, answers))
     after = np.mean(top_places(fused_by(gain, scores, found), identities, answers))
@@ -243,10 +265,43 @@ def test_telling_keypoints_are_used():
 @given(st.integers(0, 10_000), st.sampled_from([0.0, 0.3, 2.0]))
 def test_fitting_never_hurts_and_useless_gains_are_dropped(seed: int, telling: float):
     scores, found, identities, answers = case(seed, telling)
-    gain = fit_gain(scores, found, identities, answers)
+    gain = fitted(scores, found, identities, answers)
     before = np.mean(top_places(scores, identities, answers))
     after = np.mean(top_places(fused_by(gain, scores, found), identities, answers))
     assert after > before if gain.scale else after == before
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 30), st.integers(1, 14),
+    st.sampled_from([0.0, 0.5, 20.0]),
+)  # fmt: skip
+def test_the_gain_is_the_best_of_the_grid(
+    seed: int, animals: int, photos: int, candidates: int, telling: float
+):
+    """Against all scores of all photos; in steps of 0.1 many scores are equal."""
+    rng = np.random.default_rng(seed)
+    identities = [f"{i}" for i in rng.integers(0, animals, photos)]
+    answers: list[str | None] = [None if i % 5 == 4 else f"{i % animals}" for i in range(12)]
+    scores = (rng.integers(0, 9, (12, photos)) / 10).astype(np.float32)
+    rows = np.argsort(-scores, axis=1, kind="stable")[:, :candidates]
+    strengths = rng.integers(0, 4, rows.shape).astype(np.float32)
+    right = np.array(identities)[rows] == np.array([str(answer) for answer in answers])[:, None]
+    found = Counts(rows, strengths + np.float32(telling) * right)
+    gain = fitted(scores, found, identities, answers)
+    asked = [answer for answer in answers if answer in identities]
+    others = found.strengths[~right]
+    if not asked or not others.size:
+        assert gain == LocalGain()
+        return
+    grid = [LocalGain()] + [
+        LocalGain(scale, float(np.quantile(others, share)))
+        for scale in SCALES
+        for share in FLOOR_SHARES
+    ]
+    worth = [np.mean(top_places(fused_by(one, scores, found), identities, answers)) for one in grid]
+    first = next(i for i, value in enumerate(worth) if value > max(worth) - 1e-9)
+    assert gain == grid[first]
 
 
 def test_keypoints_that_mislead_are_dropped():
@@ -254,25 +309,23 @@ def test_keypoints_that_mislead_are_dropped():
     names = np.array(identities)[found.rows]
     right = names == np.array([str(answer) for answer in answers])[:, None]
     misled = np.where(right, 0.0, found.strengths + 5).astype(np.float32)
-    assert fit_gain(scores, Counts(found.rows, misled), identities, answers) == LocalGain()
+    assert fitted(scores, Counts(found.rows, misled), identities, answers) == LocalGain()
 
 
 def test_the_smallest_of_equally_good_gains_is_taken():
     scores = np.array([[0.50, 0.505]], np.float32)
     found = Counts(np.array([[1, 0]]), np.array([[0.0, 9.0]], np.float32))
-    gain = fit_gain(scores, found, ["right", "wrong"], ["right"])
+    gain = fitted(scores, found, ["right", "wrong"], ["right"])
     assert gain == LocalGain(scale=0.01, floor=0.0)
 
 
 def test_fitting_does_without_pairs_answers_or_candidates():
     scores, found, identities, answers = case(0, telling=20)
     none = Counts(found.rows[:, :0], found.strengths[:, :0])
-    assert fit_gain(scores, none, identities, answers) == LocalGain()
-    assert fit_gain(scores, found, identities, [None] * 20) == LocalGain()
-    assert (
-        fit_gain(scores[:0], Counts(*(part[:0] for part in found)), identities, []) == LocalGain()
-    )
+    assert fitted(scores, none, identities, answers) == LocalGain()
+    assert fitted(scores, found, identities, [None] * 20) == LocalGain()
+    assert fitted(scores[:0], Counts(*(part[:0] for part in found)), identities, []) == LocalGain()
     silent = Counts(found.rows, np.zeros_like(found.strengths))
-    assert fit_gain(scores, silent, identities, answers) == LocalGain()
+    assert fitted(scores, silent, identities, answers) == LocalGain()
     with pytest.raises(ValueError, match="answers"):
-        fit_gain(scores, found, identities, answers[:-1])
+        fitted(scores, found, identities, answers[:-1])

@@ -77,7 +77,7 @@ class Answers(BaseHTTPRequestHandler):
             result = result.model_dump(mode="json")
         self.say(200, {"result": result, "status": "ok", "time": 0.0})
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = answer  # noqa: N815
+    do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = answer
 
     def say(self, status: int, body: Any) -> None:
         data = json.dumps(body).encode()

@@ -15,17 +15,15 @@ from flukeprint.config import ImageConfig, RankConfig, Section
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings, Gallery
 from flukeprint.half_product import fastest_product
+from flukeprint.index import Index
 from flukeprint.keypoint_store import KeypointStore
 from flukeprint.learned_matching import backend_of
-from flukeprint.local_fusion import LocalBoost, LocalGain, fit_gain
+from flukeprint.local_fusion import Contenders, LocalBoost, LocalGain, fit_gain
 from flukeprint.ranking import Ranking, rank
 from flukeprint.scoring import Scorer, fit_other_view
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-
-# Scores of queries by gallery photos that are held at once while the keypoints' gain is fitted.
-_FITTED_SCORES = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -107,14 +105,19 @@ class PreparedGallery:
 
     gallery: photos with identities; with keypoints where rules.local asks for candidates.
     centers: class centers of the head, for rules.head.
+    index: of the gallery's photos, if it is not to look at all of them.
     """
 
     def __init__(
-        self, gallery: Evidence, rules: RankConfig, centers: Embeddings | None = None
+        self,
+        gallery: Evidence,
+        rules: RankConfig,
+        centers: Embeddings | None = None,
+        index: Index | None = None,
     ) -> None:
         self.rules = rules
         self.keypoints = gallery.keypoints
-        self.gallery = Gallery(gallery.embeddings, product=fastest_product)
+        self.gallery = Gallery(gallery.embeddings, index=index, product=fastest_product)
         self.scorer = Scorer(self.gallery, rules, centers)
         self.backend = backend_of(rules.local) if rules.local.candidates else None
 
@@ -182,15 +185,14 @@ class Desk:
             other_view = self.rules.other_view
         gain = LocalGain()
         if self._boost is not None and len(index):
-            # A few numbers are learnt, so an even part of many queries is enough.
-            most = max(1, _FITTED_SCORES // len(self._gallery))
-            part = np.arange(0, len(index), -(-len(index) // most))
-            index, asked = index[part], asked.take(part)
-            answers = [answers[int(place)] for place in part]
-            seen = _Seen(len(index), len(self._gallery))
+            labels = self._gallery.labels
+            number = {name: label for label, name in enumerate(self._gallery.vocabulary)}
+            seen = _Seen(labels, min(self.rules.local.candidates, len(labels)))
             self._scorer.search(asked, 5, boost=seen, other_view=other_view)
-            found = self._boost.counts(index, seen.scores)
-            gain = fit_gain(seen.scores, found, self._gallery.identities, answers)
+            contenders = Contenders.joined(seen.parts)
+            truth = [-1 if name is None else number.get(name, -1) for name in answers]
+            strengths = self._boost.strengths(index, contenders.rows)
+            gain = fit_gain(contenders, strengths, np.array(truth, dtype=np.int64))
         return Method(
             rules=self.rules, other_view=other_view, gain_scale=gain.scale, gain_floor=gain.floor
         )
@@ -207,13 +209,14 @@ class _Rows:
 
 
 class _Seen:
-    """A boost that changes nothing and keeps the scores of all photos, (q, n)."""
+    """A boost that changes nothing and keeps of each query what a gain might change."""
 
-    def __init__(self, queries: int, photos: int) -> None:
-        self.scores = np.zeros((queries, photos), dtype=np.float32)
+    def __init__(self, labels: Ints, candidates: int) -> None:
+        self._labels, self._candidates = labels, candidates
+        self.parts: list[Contenders] = []
 
     def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
-        self.scores[query_rows] = scores
+        self.parts.append(Contenders.of(scores, self._labels, self._candidates))
         return scores
 
 

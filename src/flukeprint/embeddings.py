@@ -65,6 +65,27 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.images)
 
+    @classmethod
+    def trusted(
+        cls,
+        vectors: Floats,
+        images: tuple[str, ...],
+        identities: tuple[str | None, ...],
+        views: tuple[str | None, ...] | None,
+        stamp: str,
+        precision: Precision,
+    ) -> "Embeddings":
+        """Without looking at every number, which for a memory map would read the whole file."""
+        if vectors.shape[:1] != (len(images),) or len(identities) != len(images):
+            raise ValueError(f"vectors {vectors.shape} for {len(images)} photos")
+        self = object.__new__(cls)
+        for name, value in (
+            ("vectors", vectors), ("images", images), ("identities", identities),
+            ("views", views), ("stamp", stamp), ("precision", precision),
+        ):  # fmt: skip
+            object.__setattr__(self, name, value)
+        return self
+
     def take(self, rows: npt.ArrayLike) -> "Embeddings":
         """The photos of `rows` (integers, or a boolean mask of length n), in that order."""
         index = np.asarray(rows)

@@ -123,8 +123,8 @@ def _candidates(net: FlukeNet, engine: str, precision: str, device: str) -> list
             f"infer.engine={engine} runs on the CPU, and the network is on {device}; "
             "set train.accelerator=cpu or infer.engine=auto"
         )
-    # torch-compile takes a minute to start and ONNX Runtime was never the fastest: who asks for them
-    # gets them.
+    # torch-compile takes a minute to start, and ONNX Runtime was never the fastest: they must be
+    # asked for.
     names = [engine] if engine != "auto" else ["torch"]
     if engine == "auto" and device == "cpu" and find_spec("openvino") is not None:
         names.append("openvino")

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from flukeprint.engine_export import openvino_model
-from flukeprint.engines import Photos, has_bf16
+from flukeprint.engines import Photos
 from flukeprint.errors import needs
 from flukeprint.gallery import Floats, Precision
+from flukeprint.half_product import has_bf16
 from flukeprint.model import FlukeNet
 
 HEAVY = frozenset({"Convolution", "GroupConvolution", "MatMul"})

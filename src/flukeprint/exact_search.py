@@ -29,6 +29,7 @@ _WIDENED = 1 << 9
 # Photographs among which so many identities as are asked for are looked for at first.
 _FIRST_LOOK = 64
 _EPSILON = float(np.finfo(np.float32).eps)
+_LOWEST = np.finfo(np.float32).min  # below every score, above minus infinity
 # Product of two lengths, each at most a thousandth above 1 as `Embeddings` has them.
 LENGTHS = 1.0021
 
@@ -122,7 +123,7 @@ def exact_block(queries: Floats, vectors: Floats) -> Floats:
     wide = queries.astype(np.float64) @ vectors.T.astype(np.float64)
     # Two sums in different orders, each off by d * 2**-53 at most, and a little for this sum.
     off = 2.1 * LENGTHS * (queries.shape[1] + 2) * 2.0**-53
-    scores = (wide - off).astype(np.float32)
+    scores: Floats = (wide - off).astype(np.float32)
     unsure = np.nonzero(scores != (wide + off).astype(np.float32))
     scores[unsure] = exact_scores(queries, vectors, *unsure)
     return scores
@@ -134,6 +135,7 @@ def candidates(
     k: int,
     product: Product,
     groups: Ints | None = None,
+    barred: tuple[Ints, Ints] | None = None,
 ) -> Iterator[tuple[slice, Candidates]]:
     """For block after block of queries, all photographs that may be among the k nearest.
 
@@ -143,6 +145,7 @@ def candidates(
         product: of `vectors`.
         groups: (n,) identity of each photograph, a number below n; then the k nearest identities,
             each by its nearest photograph, are looked for instead.
+        barred: (q,), (n,) numbers; no query has a photograph of its own number for a candidate.
 
     Yields:
         The block, and its candidates with exact scores; their `queries` count within the block.
@@ -151,7 +154,8 @@ def candidates(
     for start in range(0, len(queries), QUERIES_AT_ONCE):
         block = slice(start, min(start + QUERIES_AT_ONCE, len(queries)))
         rough = product(queries[block])
-        waiting = _Waiting(queries[block], vectors, k, 2 * rough.bound, groups)
+        mine = None if barred is None else (barred[0][block], barred[1])
+        waiting = _Waiting(queries[block], vectors, k, 2 * rough.bound, groups, mine)
         for left in range(0, n, ROWS_AT_ONCE):
             waiting.look_at(left, rough(left, min(left + ROWS_AT_ONCE, n)))
         yield block, waiting.kept()
@@ -177,14 +181,16 @@ def nearest(
     k: int,
     product: Product,
     groups: Ints | None = None,
+    barred: tuple[Ints, Ints] | None = None,
 ) -> tuple[Floats, Ints]:
     """(q, k) scores and rows of the nearest, or of the nearest of the k nearest groups.
 
-    k: at most as many as there are photographs, or groups.  Otherwise as `candidates` has it.
+    Arguments as `candidates` has them.  Where a query has fewer than k candidates, scores of minus
+    infinity follow, with row 0.
     """
     scores = np.empty((len(queries), k), dtype=np.float32)
     rows = np.empty((len(queries), k), dtype=np.int64)
-    for block, found in candidates(queries, vectors, k, product, groups):
+    for block, found in candidates(queries, vectors, k, product, groups, barred):
         scores[block], rows[block] = leading(found, block.stop - block.start, k, groups)
     return scores, rows
 
@@ -192,11 +198,16 @@ def nearest(
 def leading(
     found: Candidates, queries: int, k: int, groups: Ints | None = None
 ) -> tuple[Floats, Ints]:
-    """(queries, k) scores and rows of the first k of each query, which has as many or more."""
+    """(queries, k) scores and rows of the first k of each query; filled up as in `nearest`."""
     ordered = nearest_first(found, groups)
-    starts = np.searchsorted(ordered.queries, np.arange(queries))
-    places = starts[:, None] + np.arange(k)
-    return ordered.scores[places], ordered.rows[places]
+    scores = np.full((queries, k), -np.inf, dtype=np.float32)
+    rows = np.zeros((queries, k), dtype=np.int64)
+    place = np.arange(len(ordered.rows))
+    place -= np.searchsorted(ordered.queries, ordered.queries)
+    there = place < k
+    scores[ordered.queries[there], place[there]] = ordered.scores[there]
+    rows[ordered.queries[there], place[there]] = ordered.rows[there]
+    return scores, rows
 
 
 class _Waiting:
@@ -208,17 +219,24 @@ class _Waiting:
     """
 
     def __init__(
-        self, queries: Floats, vectors: Floats, k: int, slack: Floats, groups: Ints | None
+        self,
+        queries: Floats,
+        vectors: Floats,
+        k: int,
+        slack: Floats,
+        groups: Ints | None,
+        barred: tuple[Ints, Ints] | None,
     ) -> None:
         self._queries, self._vectors = queries, vectors
-        self._k, self._slack, self._groups = k, slack, groups
-        self._floor = np.full(len(queries), -np.inf, dtype=np.float32)
+        self._k, self._slack, self._groups, self._barred = k, slack, groups, barred
+        self._floor = np.full(len(queries), _LOWEST)
         self._parts: list[Candidates] = []
         self._count, self._tidy = 0, 0
         self._exact = False
 
     def look_at(self, left: int, scores: Floats) -> None:
         """Rough scores (b, m) of gallery rows left..left + m."""
+        self._bar(left, scores)
         if left == 0:
             self._first_floor(scores)
         near = scores >= (self._floor - self._slack)[:, None]
@@ -236,6 +254,7 @@ class _Waiting:
         """Many are near, for they are copies, or hardly differ: scores of all, but exact."""
         self._make_exact()
         scores = exact_block(self._queries, self._vectors[left : left + m])
+        self._bar(left, scores)
         columns = np.broadcast_to(np.arange(m), scores.shape)
         if self._groups is not None:
             columns = _best_of_groups(scores, self._groups[left : left + m])
@@ -247,12 +266,18 @@ class _Waiting:
         who = np.nonzero(near)[0]
         self._add(Candidates(who, columns[near] + left, scores[near]))
 
+    def _bar(self, left: int, scores: Floats) -> None:
+        if self._barred is not None:
+            mine, theirs = self._barred
+            scores[mine[:, None] == theirs[left : left + scores.shape[1]]] = -np.inf
+
     def _first_floor(self, scores: Floats) -> None:
         """Of the first stretch, so that few photographs are taken in from the start."""
         k, m = self._k, scores.shape[1]
         if self._groups is None:
             if m > k:
-                self._floor = np.partition(scores, m - k, axis=1)[:, m - k]
+                kth = np.partition(scores, m - k, axis=1)[:, m - k]
+                self._floor = np.maximum(kth, _LOWEST)
             return
         look = max(_FIRST_LOOK, 4 * k)
         if m <= look:
@@ -265,7 +290,7 @@ class _Waiting:
         for query, kind in enumerate(kinds):
             _, first = np.unique(kind, return_index=True)
             if len(first) >= k:
-                self._floor[query] = best[query, np.sort(first)[k - 1]]
+                self._floor[query] = max(best[query, np.sort(first)[k - 1]], _LOWEST)
 
     def _add(self, found: Candidates) -> None:
         self._parts.append(found)
@@ -295,12 +320,12 @@ class _Waiting:
         if self._exact:
             return
         self._exact = True
-        self._floor = np.full_like(self._floor, -np.inf)  # the rough one may be too high
+        self._floor = np.full_like(self._floor, _LOWEST)  # the rough one may be too high
         self._parts = [self._scored(Candidates.joined(self._parts))]
         self._tidy_up()
 
     def _scored(self, found: Candidates) -> Candidates:
-        """With exact scores; without what is no nearer than all that waits."""
+        """With exact scores; without what is no nearer than k that wait, or is barred."""
         scores = exact_scores(self._queries, self._vectors, found.queries, found.rows)
         above = scores > self._floor[found.queries]
         return Candidates(found.queries[above], found.rows[above], scores[above])

@@ -11,7 +11,8 @@ a vector out of a graph, so removed ones are passed over while searching.
 import json
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,10 @@ _ITERATIONS = 10
 class FaissIndex:
     """What the three have in common; `effort` is how thoroughly is searched, with its own unit."""
 
-    name: ClassVar[str]
-    exact: ClassVar[bool] = False
+    name: str
+    exact = False
     # (effort, candidates that the gallery scores), from quick to thorough; of `index_recall`.
-    EFFORTS: ClassVar[tuple[tuple[int, int], ...]] = ((0, 0),)
+    EFFORTS: tuple[tuple[int, int], ...] = ((0, 0),)
 
     def __init__(self, vectors: Floats) -> None:
         """An empty index; `vectors` (n, d) are like those to come, and are learnt from."""
@@ -45,6 +46,7 @@ class FaissIndex:
         self._index: Any = self._made(np.ascontiguousarray(vectors))
         self._rows = NumberList()
         self._gone = NumberList()  # positions, not rows
+        self._turn = Lock()  # FAISS does not search while it takes in
         self.effort, self.candidates = self.EFFORTS[len(self.EFFORTS) // 2]
 
     def _made(self, vectors: Floats) -> Any:
@@ -68,8 +70,9 @@ class FaissIndex:
             raise ValueError(f"{len(rows)} rows for {len(photos)} photos")
         if len(rows) and (np.any(np.diff(rows) <= 0) or rows[0] <= self.last_row):
             raise ValueError("rows of an index ascend, and none comes twice")
-        self._index.add(np.ascontiguousarray(photos.vectors))
-        self._rows.extend(rows)
+        with self._turn:
+            self._index.add(np.ascontiguousarray(photos.vectors))
+            self._rows.extend(rows)
 
     def remove(self, rows: Ints) -> None:
         """Never find the photographs of `rows` again; KeyError for one that is not there."""
@@ -88,13 +91,14 @@ class FaissIndex:
         if k == 0 or not len(queries):
             empty = (len(queries), k)
             return Matches(np.empty(empty, np.float32), np.empty(empty, np.int64))
-        selector = None
-        if len(self._gone):
-            gone = self._faiss.IDSelectorBatch(self._gone.numbers)
-            selector = self._faiss.IDSelectorNot(gone)
-        scores, places = self._index.search(
-            np.ascontiguousarray(queries), k, params=self._params(selector)
-        )
+        with self._turn:
+            selector = gone = None
+            if len(self._gone):
+                gone = self._faiss.IDSelectorBatch(self._gone.numbers)
+                selector = self._faiss.IDSelectorNot(gone)
+            scores, places = self._index.search(
+                np.ascontiguousarray(queries), k, params=self._params(selector)
+            )
         there = places >= 0
         rows = np.where(there, self._rows.numbers[np.where(there, places, 0)], NOTHING)
         return Matches(np.where(there, scores, -np.inf).astype(np.float32), rows)
@@ -131,7 +135,7 @@ class FaissIndex:
         with needs("search"):
             import faiss
         self = cls.__new__(cls)
-        self._faiss = faiss
+        self._faiss, self._turn = faiss, Lock()
         try:
             facts = json.loads((folder / _FACTS).read_text())
             if facts["name"] != cls.name:

@@ -86,7 +86,8 @@ class Gallery:
     ) -> None:
         """
         Args:
-            index: of the same photographs, whose row numbers are their places.
+            index: of the same photographs, whose row numbers are their places; later ones that it
+                holds as well are left out.
             product: makes of vectors what gives rough scores of them; changes no answer.
 
         Raises:
@@ -100,7 +101,7 @@ class Gallery:
             raise FlukeprintError(
                 f"gallery photos without an identity: {listed(nameless)}; name or remove them"
             )
-        if index is not None and len(index) != len(embeddings):
+        if index is not None and len(index) < len(embeddings):
             raise FlukeprintError(
                 f"the index holds {len(index)} photographs and the gallery {len(embeddings)}; "
                 "build the index again"
@@ -109,7 +110,8 @@ class Gallery:
         self.identities = cast(tuple[str, ...], embeddings.identities)
         self.vocabulary: tuple[str, ...] = tuple(sorted(set(self.identities)))
         self._number = {name: i for i, name in enumerate(self.vocabulary)}
-        self._labels: Ints = np.fromiter(
+        # (n,) position of each photo's identity in the vocabulary
+        self.labels: Ints = np.fromiter(
             map(self._number.__getitem__, self.identities), np.int64, len(self.identities)
         )
 
@@ -123,7 +125,7 @@ class Gallery:
 
     def rows_of(self, identity: str) -> list[int]:
         """The rows of an identity's photos, ascending; empty for one that is not there."""
-        rows: list[int] = np.flatnonzero(self._labels == self._number.get(identity, -1)).tolist()
+        rows: list[int] = np.flatnonzero(self.labels == self._number.get(identity, -1)).tolist()
         return rows
 
     def search(self, queries: Embeddings, k: int) -> Matches:
@@ -141,8 +143,8 @@ class Gallery:
         first hundred places of a search by photo does not hide the others.  Raises
         FlukeprintError as `search` does.
         """
-        scores, rows = self._first(queries, top, len(self.vocabulary), self._labels)
-        return IdentityMatches(scores, self._labels[rows], rows, self.vocabulary)
+        scores, rows = self._first(queries, top, len(self.vocabulary), self.labels)
+        return IdentityMatches(scores, self.labels[rows], rows, self.vocabulary)
 
     def _first(
         self, queries: Embeddings, asked: int, most: int, groups: Ints | None
@@ -175,7 +177,7 @@ class Gallery:
                     parts.append(Candidates(left[block][found.queries], found.rows, found.scores))
                 break
             rows = index.search(queries[left], ask).rows
-            there = rows != NOTHING
+            there = (rows != NOTHING) & (rows < n)  # it may have grown since
             place, found_rows = np.nonzero(there)[0], rows[there]
             kinds = found_rows if groups is None else groups[found_rows]
             distinct = np.unique(place * n + kinds) // n

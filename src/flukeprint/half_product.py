@@ -6,7 +6,6 @@ A gallery (n, d) enters once, scores (b, m) of its stretches leave, with the bou
 import numpy as np
 import torch
 
-from flukeprint.engines import has_bf16
 from flukeprint.exact_search import LENGTHS, FloatProduct, Floats, Product, Rough
 
 # Below so many numbers in the gallery there is nothing to gain.
@@ -59,6 +58,12 @@ class _HalfScores:
         """See `Rough`."""
         scores = self._queries @ self._gallery[start:stop].T
         return scores.float().numpy()
+
+
+def has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 numbers itself."""
+    known = torch.cpu.get_capabilities()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16") or known.get("bf16"))
 
 
 def fastest_product(vectors: Floats) -> Product:

@@ -12,10 +12,11 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.metrics import Scores
 from flukeprint.open_set import Calibration
 from flukeprint.outside import Outside
+from flukeprint.scale_config import GalleryConfig
 from flukeprint.sections import Section
 from flukeprint.verification import Verifier
 
-FORMAT = 2
+FORMAT = 3
 FILE = "identifier.json"
 
 
@@ -63,6 +64,8 @@ class Card(Section):
     outside: Outside | None = None  # None: every photograph is taken for one of these animals
     verifier: Verifier | None = None  # None: too few pairs to fit one
     measured: Measured | None = None
+    backend: str = "exact"  # that searches the gallery
+    gallery: GalleryConfig = GalleryConfig()
     confidence: float | None = None  # probability from which a rank of the taxonomy is answered
 
 

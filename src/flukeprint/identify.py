@@ -4,7 +4,8 @@ One folder, no pickles:
 
     identifier.json       configuration of network and photographs, threshold, calibration, digest
     network.safetensors   the network's tensors
-    gallery.npz           the gallery's embeddings, stamped with the network's digest
+    gallery/              the gallery's embeddings, stamped with the network's digest
+    index/                the gallery's index, where it is large enough for one
     keypoints.npz         the gallery's keypoints, where the ranking rules match them
     centers.npz           the classes of the network's head, where the ranking rules look at them
     thumbnails.npz ...    what people are shown besides, see `showcase.py`
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tqdm import tqdm
 
 from flukeprint.answering import Desk, Evidence, Method, PreparedGallery, gather
@@ -32,8 +33,19 @@ from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import folder_written_whole
 from flukeprint.fold_facts import FoldFacts
 from flukeprint.gallery import PRECISIONS, Embeddings
+from flukeprint.half_product import fastest_product
 from flukeprint.identifier_card import FILE, FORMAT, Card, read_card
+from flukeprint.identifier_files import (
+    NETWORK,
+    read_gallery,
+    read_index,
+    write_gallery,
+    write_index,
+    write_network,
+)
 from flukeprint.images import decode_bytes, fit, varied
+from flukeprint.index import Index
+from flukeprint.index_choice import build_index, choose
 from flukeprint.intake import Photograph, Prepared, decoded, free_name, names_of, prepare
 from flukeprint.keypoint_store import KeypointStore
 from flukeprint.metrics import Values
@@ -43,6 +55,7 @@ from flukeprint.pairing import PairScorer
 from flukeprint.ranking import Ranking, insert_new
 from flukeprint.runs import CENTERS
 from flukeprint.scale_config import Engine, Precision
+from flukeprint.scoring import looks_at_all
 from flukeprint.shape_drawing import SHAPE_IDENTITIES, draw_shape
 from flukeprint.showcase import Showcase
 from flukeprint.thumbnails import Thumbnails, thumbnail
@@ -50,6 +63,7 @@ from flukeprint.verdicts import Verdict, judge
 from flukeprint.verification import VerifyPoint
 
 KEYPOINTS = "keypoints.npz"
+FEW_IDENTITIES = 200  # that an index is asked for, of the many that there are
 # How far from 1 the cosine of a photograph to itself may be, when arithmetic rounds.
 SAME_PHOTO: dict[str, float] = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-3, "int8": 1e-2}
 
@@ -64,6 +78,8 @@ class Identifier:
     keypoints: KeypointStore | None = None
     centers: Embeddings | None = None
     showcase: Showcase | None = None
+    index: Index | None = None
+    index_saved: int = 0  # photographs that the index's file holds
 
     def __post_init__(self) -> None:
         if self.gallery.stamp != self.card.stamp:
@@ -93,9 +109,21 @@ class Identifier:
         showcase: Showcase | None = None,
     ) -> "Identifier":
         """An identifier of a trained network; `gallery` and `centers` must be of it."""
+        rules = (method or Method()).rules
+        vectors = gallery.embeddings.vectors
+        choice = choose(
+            len(vectors), vectors.shape[1], config.gallery, looks_at_all=looks_at_all(rules)
+        )
+        index = build_index(
+            choice.backend, gallery.embeddings, config.gallery, product=fastest_product, say=print
+        )
+        if index is not None:
+            print(f"gallery: {choice.backend}, for {choice.reason}")
         return cls(
             Card(
                 format=FORMAT,
+                backend=choice.backend,
+                gallery=config.gallery,
                 name=config.name,
                 model=config.model,
                 image=config.image,
@@ -116,6 +144,7 @@ class Identifier:
             gallery.keypoints,
             centers if config.rank.head else None,
             showcase,
+            index,
         )
 
     @property
@@ -127,7 +156,7 @@ class Identifier:
     def prepared(self) -> PreparedGallery:
         """The gallery as the ranking rules look at it, made once."""
         evidence = Evidence(self.gallery, self.keypoints)
-        return PreparedGallery(evidence, self.card.method.rules, self.centers)
+        return PreparedGallery(evidence, self.card.method.rules, self.centers, self.index)
 
     def identify(self, photos: Catalog | Sequence[Photograph], *, top: int = 5) -> Ranking:
         """Answer each photograph with its `top` nearest identities, a new individual among them.
@@ -147,7 +176,9 @@ class Identifier:
 
     def judge_encounter(self, queries: Evidence) -> Verdict:
         """One verdict on all photographs that `examine` has seen, taken for one encounter."""
-        every = max(3, len(self.identities))  # as many as the calibration needs to see
+        # As many as the calibration needs to see; an index finds only some, and they matter.
+        known = len(self.identities)
+        every = max(3, known if self.index is None else min(known, FEW_IDENTITIES))
         return judge(
             encounter(self._ranked(queries, every)), queries.embeddings, self.prepared.gallery,
             self.card, None if self.showcase is None else self.showcase.taxonomy,
@@ -343,6 +374,9 @@ class Identifier:
                     [thumbnail(decoded(p, n)) for p, n in zip(photos, images, strict=True)]
                 )
             showcase = showcase.grown(self.gallery, grown.take(new), small)
+        if self.index is not None:
+            rows = np.arange(len(self.gallery), len(grown))
+            self.index.add(grown.take(rows), rows)  # who looked before does not see them
         return replace(self, gallery=grown, keypoints=keypoints, showcase=showcase)
 
     def with_threshold(self, threshold: float | None) -> "Identifier":
@@ -350,14 +384,17 @@ class Identifier:
         return replace(self, card=self.card.model_copy(update={"threshold": threshold}))
 
     def save(self, path: Path | str) -> None:
-        """Write the folder `path`, whole or not at all."""
-        with folder_written_whole(Path(path)) as folder:
-            state = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
-            try:
-                save_file(state, folder / "network.safetensors")
-            except SafetensorError as error:
-                raise OSError(str(error)) from None
-            self.gallery.save(folder / "gallery.npz")
+        """Write the folder `path`, whole or not at all.
+
+        Where this identifier stands there already, of the network and of a gallery only what is
+        new is written.
+        """
+        old = Path(path)
+        with folder_written_whole(old) as folder:
+            write_network(self.net, self.card, old, folder)
+            write_gallery(self.gallery, self.card, old, folder)
+            if self.index is not None:
+                write_index(self.index, self.index_saved, old, folder)
             if self.keypoints is not None:
                 self.keypoints.save(folder / KEYPOINTS)
             if self.centers is not None:
@@ -379,7 +416,7 @@ class Identifier:
         card = read_card(folder)
         net = empty_model(card.model, (card.image.height, card.image.width))
         try:
-            state = load_file(folder / "network.safetensors")
+            state = load_file(folder / NETWORK)
         except (OSError, SafetensorError) as error:
             raise FlukeprintError(f"{folder}/network.safetensors cannot be read: {error}") from None
         wanted = net.state_dict()
@@ -398,13 +435,19 @@ class Identifier:
                 "its files do not belong together"
             )
         rules = card.method.rules
+        gallery = read_gallery(folder)
+        index, saved = (None, 0)
+        if card.backend != "exact":
+            index, saved = read_index(folder, card.backend, gallery)
         return cls(
             card,
             net.eval(),
-            Embeddings.load(folder / "gallery.npz"),
+            gallery,
             KeypointStore.load(folder / KEYPOINTS) if rules.local.candidates else None,
             Embeddings.load(folder / CENTERS) if rules.head else None,
             Showcase.load(folder),
+            index,
+            saved,
         )
 
 

@@ -20,6 +20,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.keypoint_matching import Matcher, sift_backend
 from flukeprint.keypoint_store import KeypointStore
 from flukeprint.keypoints import extraction_digest
+from flukeprint.reranking import largest
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -29,6 +30,7 @@ Values = npt.NDArray[np.float64]
 # shares of other animals' photographs that stay below the floor, highest first.
 SCALES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 FLOOR_SHARES = (0.99, 0.9)
+_OTHERS = 6  # identities without a candidate that can matter to the first five answers
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,18 @@ class LocalBoost:
                 f"scores are {scores.shape} for {len(query_rows)} queries and "
                 f"{len(self._gallery)} photos"
             )
-        rows = np.argsort(-scores, axis=1, kind="stable")[:, : self._candidates]
+        rows = largest(scores, self._candidates).rows
+        return Counts(rows, self.strengths(query_rows, rows))
+
+    def strengths(self, query_rows: Ints, rows: Ints) -> Floats:
+        """(b,) rows of the queries, (b, c) of gallery photos -> (b, c) float32, matched."""
         strengths = np.zeros(rows.shape, dtype=np.float32)
         bar = tqdm(
             query_rows.tolist(), desc=self._progress, unit="query", disable=self._progress is None
         )
         for place, query in enumerate(bar):
             strengths[place] = [self._strength(query, row) for row in rows[place].tolist()]
-        return Counts(rows.astype(np.int64), strengths)
+        return strengths
 
     def _strength(self, query: int, row: int) -> float:
         known = self._known.get((query, row))
@@ -133,53 +139,93 @@ class LocalBoost:
         return known
 
 
-def fit_gain(
-    scores: Floats,
-    found: Counts,
-    identities: Sequence[str],
-    answers: Sequence[str | None],
-) -> LocalGain:
+@dataclass(frozen=True)
+class Contenders:
+    """What decides the first five answers to q queries, whatever candidates gain.
+
+    rows, labels: (q, c) int64 candidates, best first, and their identities; scores: (q, c) float32.
+    other_labels, other_scores: (q, 6) the best identities without a candidate and the score of
+    their best photo; minus infinity where there are fewer.
+    """
+
+    rows: Ints
+    labels: Ints
+    scores: Floats
+    other_labels: Ints
+    other_scores: Floats
+
+    @classmethod
+    def of(cls, scores: Floats, labels: Ints, candidates: int) -> "Contenders":
+        """Of (q, n) scores of all photos, whose identities (n,) are numbers from 0 on."""
+        best = largest(scores, candidates)
+        named = labels[best.rows]
+        order = np.argsort(labels, kind="stable")  # an identity's photos stand together
+        starts = np.searchsorted(labels[order], np.arange(int(labels.max()) + 1))
+        identities = np.maximum.reduceat(scores[:, order], starts, axis=1)
+        np.put_along_axis(identities, named, -np.inf, axis=1)
+        others = largest(identities, _OTHERS)
+        return cls(best.rows, named, best.scores, others.rows, others.scores)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Contenders"]) -> "Contenders":
+        """One after the other."""
+        return cls(
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.other_labels for part in parts]),
+            np.concatenate([part.other_scores for part in parts]),
+        )
+
+
+def fit_gain(seen: Contenders, strengths: Floats, truth: Ints) -> LocalGain:
     """The gain with the best MAP@5 on these queries; no gain at all where none is better.
 
-    scores: (q, n) of all gallery photos, of which `found` are the (q, c) candidates.
-    identities: (n) of the gallery photos.  answers: (q), None for a new individual, whose
-    candidates help to set the floor and nothing else.
+    strengths: (q, c) of the candidates.  truth: (q,) label of the right identity, -1 for a new
+    individual, whose candidates help to set the floor and nothing else.
 
     An identity counts by its best photo.  A small grid is tried, for MAP@5 has steps; of equal
     ones the smallest scale with the highest floor is taken.  Report on other queries than these.
     """
-    if len(answers) != len(scores) or len(identities) != scores.shape[1]:
-        raise ValueError(f"{len(answers)} answers, {len(identities)} photos for {scores.shape}")
-    vocabulary = {name: label for label, name in enumerate(dict.fromkeys(identities))}
-    labels = np.array([vocabulary[name] for name in identities], dtype=np.int64)
-    truth = np.array(
-        [-1 if name is None else vocabulary.get(name, -1) for name in answers], dtype=np.int64
-    )
-    named = labels[found.rows]
-    others = found.strengths[named != truth[:, None]]
-    asked = np.flatnonzero(truth >= 0)
-    if not others.size or not asked.size:
+    if not len(seen.rows) == len(strengths) == len(truth):
+        raise ValueError(f"{len(truth)} answers and {len(strengths)} matched for {len(seen.rows)}")
+    others = strengths[seen.labels != truth[:, None]]
+    asked = truth >= 0
+    if not others.size or not asked.any():
         return LocalGain()
-    order = np.argsort(labels, kind="stable")  # an identity's photos stand together
-    starts = np.searchsorted(labels[order], np.arange(len(vocabulary)))
-    plain = np.maximum.reduceat(scores[:, order], starts, axis=1).astype(np.float64)
-    cosines = np.take_along_axis(scores, found.rows, axis=1).astype(np.float64)
-    queries = np.arange(len(scores))[:, None]
-    best, chosen = _map_at_5(plain[asked], truth[asked]), LocalGain()
+    truth, strengths = truth[asked], strengths[asked]
+    seen = Contenders(
+        seen.rows[asked], seen.labels[asked], seen.scores[asked],
+        seen.other_labels[asked], seen.other_scores[asked],
+    )  # fmt: skip
+    cosines = seen.scores.astype(np.float64)
+    best, chosen = _map_at_5(seen, cosines, truth), LocalGain()
     for scale in SCALES:
         for share in FLOOR_SHARES:
             gain = LocalGain(scale, float(np.quantile(others, share)))
-            fused = plain.copy()
-            # Gains are not negative, so an identity's other photos need no second look.
-            np.maximum.at(fused, (queries, named), cosines + gain(found.strengths))
-            quality = _map_at_5(fused[asked], truth[asked])
+            quality = _map_at_5(seen, cosines + gain(strengths), truth)
             if quality > best + 1e-9:
                 best, chosen = quality, gain
     return chosen
 
 
-def _map_at_5(scores: Values, truth: Ints) -> float:
-    """MAP@5 of (q, identities) scores; of equal ones the right one counts as last."""
-    own = scores[np.arange(len(truth)), truth]
+def _map_at_5(seen: Contenders, fused: Values, truth: Ints) -> float:
+    """MAP@5 with (q, c) scores of the candidates; of equal ones the right one counts as last.
+
+    An identity without a candidate has no photo above any candidate's own score, and gains are not
+    negative: it stands behind all that have one.
+    """
+    q, c = fused.shape
+    # Identities of the candidates, numbered from 0 for each query.
+    order = np.argsort(seen.labels, axis=1, kind="stable")
+    named = np.take_along_axis(seen.labels, order, axis=1)
+    slot = np.cumsum(np.diff(named, axis=1, prepend=named[:, :1]) != 0, axis=1)
+    scores = np.full((q, c + seen.other_scores.shape[1]), -np.inf)
+    labels = np.full(scores.shape, -1, dtype=np.int64)
+    rows = np.arange(q)[:, None]
+    np.maximum.at(scores, (rows, slot), np.take_along_axis(fused, order, axis=1))
+    labels[rows, slot] = named
+    scores[:, c:], labels[:, c:] = seen.other_scores, seen.other_labels
+    own = np.where(labels == truth[:, None], scores, -np.inf).max(axis=1)
     places = (scores >= own[:, None]).sum(axis=1)  # itself included
-    return float(np.where(places <= 5, 1 / places, 0.0).mean())
+    return float(np.where((places <= 5) & np.isfinite(own), 1 / np.maximum(places, 1), 0.0).mean())

@@ -37,6 +37,7 @@ class QdrantIndex:
     """An `Index`.  Raises FlukeprintError, in one line, for whatever a server may refuse."""
 
     name = "qdrant"
+    candidates = 0
 
     def __init__(self, place: Place, client: "QdrantClient", points: str) -> None:
         """Of the collection or alias `points`; use `build`, `connect` or `load`."""
@@ -347,11 +348,13 @@ class QdrantIndex:
         from qdrant_client import models
 
         rescored = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-        params = models.SearchParams(
-            hnsw_ef=max(EF, 2 * limit),
-            exact=self.exact,
-            quantization=rescored if self.place.quantize else None,
-        )
+        params = None
+        if self.place.url is not None:  # the embedded mode has nothing to set
+            params = models.SearchParams(
+                hnsw_ef=max(EF, 2 * limit),
+                exact=self.exact,
+                quantization=rescored if self.place.quantize else None,
+            )
         rules = None if among is None else filter_of(among)
         answers = self._client.query_batch_points(
             self._points,

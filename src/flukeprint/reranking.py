@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flukeprint.errors import FlukeprintError
+from flukeprint.exact_search import FloatProduct, Product, nearest
 from flukeprint.gallery import Embeddings, Floats, Ints, Matches
 
 Doubles = npt.NDArray[np.float64]
@@ -71,15 +72,24 @@ def largest(scores: Floats, k: int) -> Matches:
 
 
 def neighbours(
-    vectors: Floats, k: int, hubs: Floats | None = None, labels: Ints | None = None
+    vectors: Floats,
+    k: int,
+    hubs: Floats | None = None,
+    labels: Ints | None = None,
+    product: Product | None = None,
 ) -> Matches:
     """The min(k, n - 1) photos of (n, d) nearest to each, itself left out.
 
     hubs: (n,) terms of CSLS; by cosine without.  labels: (n,) identities, whose own photos are
     left out too; where too few others exist, the last scores are minus infinity.
+    product: of `vectors`; by BLAS in float32 without.
     """
     n = len(vectors)
     width = min(k, n - 1)
+    if hubs is None and width > 0:
+        own = np.arange(n) if labels is None else labels
+        product = product or FloatProduct(vectors)
+        return Matches(*nearest(vectors, vectors, width, product, barred=(own, own)))
     scores, rows = np.empty((n, width), dtype=np.float32), np.empty((n, width), dtype=np.int64)
     for block in blocks(n, n):
         part = cosines(vectors[block], vectors)
@@ -109,7 +119,10 @@ class Whitening:
 
     def __call__(self, vectors: Floats) -> Floats:
         """(b, d) -> (b, m)."""
-        return unit_or_zero((vectors - self.mean) @ self.matrix)
+        out = np.empty((len(vectors), self.matrix.shape[1]), dtype=np.float32)
+        for block in blocks(len(vectors), self.matrix.shape[0]):
+            out[block] = unit_or_zero((vectors[block] - self.mean) @ self.matrix)
+        return out
 
 
 def fit_whitening(vectors: Floats, dims: int) -> Whitening:
@@ -150,13 +163,9 @@ def fit_within(vectors: Floats, labels: Ints, weight: float) -> Whitening:
     """
     n, d = vectors.shape
     mean = vectors.mean(axis=0, dtype=np.float64)
-    kinds, place = np.unique(labels, return_inverse=True)
-    sums = np.zeros((len(kinds), d))
-    np.add.at(sums, place, vectors.astype(np.float64))
-    own = sums / np.bincount(place)[:, None]
-    freedom = max(1, n - len(kinds))
-    trace = sum(np.square(vectors[block] - own[place[block]]).sum() for block in blocks(n, d))
-    sphere = trace / freedom / d
+    freedom = max(1, n - len(np.unique(labels)))
+    trace = sum(np.square(off).sum() for off in _around_own_means(vectors, labels))
+    sphere = float(trace) / freedom / d
     if sphere < 1e-12:
         raise FlukeprintError(
             "rank.within has nothing to learn from: no identity of the gallery has two photos "
@@ -165,7 +174,7 @@ def fit_within(vectors: Floats, labels: Ints, weight: float) -> Whitening:
     floor = 1e-6 * sphere  # weight 1 leaves directions without any spread
     if n < d:
         # S has at most n directions of its own; all others are scaled alike.
-        off = vectors - own[place]
+        off = np.concatenate(list(_around_own_means(vectors, labels)))
         squares, left = np.linalg.eigh(off @ off.T / freedom)
         there = squares > 1e-12 * squares[-1]
         directions = off.T @ (left[:, there] / np.sqrt(squares[there] * freedom))
@@ -173,13 +182,36 @@ def fit_within(vectors: Floats, labels: Ints, weight: float) -> Whitening:
         scales = 1 / np.sqrt(np.maximum(weight * squares[there] + (1 - weight) * sphere, floor))
         return Whitening(mean, (directions * (scales - rest)) @ directions.T + rest * np.eye(d))
     spread = np.zeros((d, d))
-    for block in blocks(n, d):
-        off = vectors[block] - own[place[block]]
+    for off in _around_own_means(vectors, labels):
         spread += off.T @ off
     spread /= freedom
     values, directions = np.linalg.eigh(weight * spread + (1 - weight) * sphere * np.eye(d))
     values = np.maximum(values, floor)
     return Whitening(mean, (directions / np.sqrt(values)) @ directions.T)
+
+
+def _around_own_means(vectors: Floats, labels: Ints) -> Iterator[Doubles]:
+    """The (n, d) less the mean of their identity, identity by identity, some (b, d) at a time."""
+    step = max(1, _SCORES_AT_ONCE // (2 * vectors.shape[1]))
+    order = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.diff(labels[order], prepend=labels[order[:1]] - 1))
+    borders = np.append(starts, len(order))
+    first = 0
+    while first < len(borders) - 1:
+        # As many whole identities as go together; one of many photos goes alone, in parts.
+        last = int(np.searchsorted(borders, borders[first] + step, side="right")) - 1
+        last = max(last, first + 1)
+        rows = order[borders[first] : borders[last]]
+        starts = borders[first:last] - borders[first]
+        parts = [rows[i : i + step] for i in range(0, len(rows), step)]
+        if len(starts) > 1:
+            some = vectors[rows].astype(np.float64)
+            sizes = np.diff(starts, append=len(rows))
+            yield some - np.repeat(np.add.reduceat(some, starts) / sizes[:, None], sizes, axis=0)
+        else:
+            own = sum(vectors[part].sum(axis=0, dtype=np.float64) for part in parts) / len(rows)
+            yield from (vectors[part] - own for part in parts)
+        first = last
 
 
 def expanded(vectors: Floats, gallery: Floats, near: Matches, alpha: float) -> Floats:
@@ -197,14 +229,16 @@ def expanded(vectors: Floats, gallery: Floats, near: Matches, alpha: float) -> F
     return unit_or_zero(total)
 
 
-def augmented_gallery(vectors: Floats, k: int, alpha: float) -> Floats:
+def augmented_gallery(
+    vectors: Floats, k: int, alpha: float, product: Product | None = None
+) -> Floats:
     """(n, d) -> (n, d), every photo `expanded` by its k nearest others as they were before."""
-    near = neighbours(vectors, k)
-    parts = (
-        expanded(vectors[block], vectors, Matches(near.scores[block], near.rows[block]), alpha)
-        for block in blocks(len(vectors), vectors.shape[1])
-    )
-    return np.concatenate(list(parts))
+    near = neighbours(vectors, k, product=product)
+    out = np.empty_like(vectors)
+    for block in blocks(len(vectors), vectors.shape[1]):
+        some = Matches(near.scores[block], near.rows[block])
+        out[block] = expanded(vectors[block], vectors, some, alpha)
+    return out
 
 
 def hubs_of(near: Matches) -> Floats:

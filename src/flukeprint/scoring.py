@@ -23,7 +23,7 @@ import numpy as np
 from flukeprint.config import RankConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.exact_search import nearest
-from flukeprint.gallery import Embeddings, Floats, Gallery, IdentityMatches, Ints
+from flukeprint.gallery import Embeddings, Floats, Gallery, IdentityMatches, Ints, Matches
 from flukeprint.metrics import map_at_5
 from flukeprint.ranking import rank
 from flukeprint.reciprocal import Reciprocal
@@ -83,7 +83,7 @@ class Scorer:
                 f"{gallery.index.name} finds only some; set gallery.backend=exact or leave the "
                 "rules of rank at their defaults"
             )
-        self._labels: Ints = np.searchsorted(gallery.vocabulary, gallery.identities)
+        self._labels = gallery.labels
         self._order = np.argsort(self._labels, kind="stable")  # an identity's photos together
         self._starts = np.searchsorted(
             self._labels[self._order], np.arange(len(gallery.vocabulary))
@@ -99,12 +99,15 @@ class Scorer:
             self._whitenings.append(fit_within(vectors, self._labels, rules.within))
             vectors = self._whitenings[-1](vectors)
         if rules.augment_gallery:
-            vectors = augmented_gallery(vectors, rules.augment_gallery, rules.alpha)
+            product = gallery.product(vectors)
+            vectors = augmented_gallery(vectors, rules.augment_gallery, rules.alpha, product)
         self._vectors = vectors
         self._product = gallery.product(vectors) if self._only_vectors() else None
         self._hubs = None
         if rules.hubness:
-            self._hubs = hubs_of(neighbours(vectors, rules.hubness, labels=self._labels))
+            product = gallery.product(vectors)
+            near = neighbours(vectors, rules.hubness, labels=self._labels, product=product)
+            self._hubs = hubs_of(near)
         self._reciprocal = (
             Reciprocal(vectors, rules.reciprocal, self._hubs)
             if rules.reciprocal and rules.reciprocal_weight
@@ -224,7 +227,11 @@ class Scorer:
     def _improved(self, vectors: Floats) -> Floats:
         vectors = self.whitened(vectors)
         if self.rules.expand:
-            near = largest(cosines(vectors, self._vectors), self.rules.expand)
+            k = min(self.rules.expand, len(self._vectors))
+            if self._product is None:  # then few queries come at once
+                near = largest(cosines(vectors, self._vectors), k)
+            else:
+                near = Matches(*nearest(vectors, self._vectors, k, self._product))
             vectors = expanded(vectors, self._vectors, near, self.rules.alpha)
         return vectors
 
@@ -331,3 +338,12 @@ def fit_other_view(
         if quality > best + 1e-12:
             best, chosen = quality, value
     return chosen
+
+
+def looks_at_all(rules: RankConfig) -> bool:
+    """Whether the rules need the scores of all photos of the gallery, so that no index will do."""
+    changed = (
+        rules.head, rules.whiten, rules.within, rules.expand, rules.augment_gallery, rules.hubness,
+        rules.reciprocal and rules.reciprocal_weight, rules.other_view, rules.local.candidates,
+    )  # fmt: skip
+    return rules.identity != "max" or any(changed)

@@ -1,0 +1,168 @@
+"""The five nearest of all photographs: how long it takes, against whom, and how it grows.
+
+    python benchmarks/exact_search.py [--quick]
+
+Drawn photographs of individuals, 512 numbers each.  Contestants take turns in one process with as
+many threads as there are processors.  Answers are compared with sums in float64 of another order.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from drawn_vectors import draw
+from timing import in_turns, ratio, save
+
+from flukeprint.embeddings import Embeddings
+from flukeprint.exact_search import FloatProduct
+from flukeprint.gallery import Gallery, Matches
+from flukeprint.half_product import HalfProduct, fastest_product
+
+D, K, QUERIES, PHOTOS, AN_ANIMAL = 512, 5, 2_000, 100_000, 20
+_AT_ONCE = 256
+OURS, OURS_BF16 = "flukeprint, float32", "flukeprint, bf16 shortlist"
+OURS_NAMES, OURS_NAMES_BF16 = f"{OURS}, by individual", f"{OURS_BF16}, by individual"
+BARE, BARE_BF16 = "bare product, float32", "bare product, bf16"
+SKLEARN, SKLEARN_EUCLIDEAN = "scikit-learn, cosine", "scikit-learn, euclidean"
+FAISS = "FAISS, flat"
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """Rows with seconds for all queries, ratios, and seconds by size of the gallery."""
+    photos, queries = (PHOTOS // 4, QUERIES // 4) if quick else (PHOTOS, QUERIES)
+    rounds = 5 if quick else 7
+    gallery, asked = pair(photos, queries)
+    print(f"{queries:,} queries in {photos:,} photographs of {D} numbers")
+    seconds = in_turns(contestants(gallery, asked), rounds)
+    ratios = {
+        f"{OURS} / {BARE}": ratio(seconds[OURS], seconds[BARE]),
+        f"{OURS_BF16} / {BARE_BF16}": ratio(seconds[OURS_BF16], seconds[BARE_BF16]),
+        f"{SKLEARN} / {OURS}": ratio(seconds[SKLEARN], seconds[OURS]),
+        f"{SKLEARN_EUCLIDEAN} / {OURS}": ratio(seconds[SKLEARN_EUCLIDEAN], seconds[OURS]),
+        f"{FAISS} / {OURS}": ratio(seconds[FAISS], seconds[OURS]),
+        f"{SKLEARN} / {OURS_BF16}": ratio(seconds[SKLEARN], seconds[OURS_BF16]),
+        f"{FAISS} / {OURS_BF16}": ratio(seconds[FAISS], seconds[OURS_BF16]),
+    }
+    for what, times in ratios.items():
+        print(f"  {what}: {times:.2f}")
+    return {
+        "photographs": photos,
+        "queries": queries,
+        "dimensions": D,
+        "rows": [
+            {"what": what, "median": statistics.median(took), "all": took}
+            for what, took in seconds.items()
+        ],
+        "ratios": ratios,
+        "checked": checked(gallery, asked, 100 if quick else 400),
+        "growth": growth(quick),
+    }
+
+
+def pair(photos: int, queries: int) -> tuple[Embeddings, Embeddings]:
+    """Gallery and queries of the same individuals."""
+    animals = max(K, photos // AN_ANIMAL)
+    gallery = draw(photos, D, animals, seed=1).embeddings("gallery/")
+    return gallery, draw(queries, D, animals, seed=2).embeddings("query/")
+
+
+def contestants(gallery: Embeddings, asked: Embeddings) -> dict[str, Callable[[], object]]:
+    """Each ready to search; what is built once for a gallery is not counted."""
+    import faiss
+    from sklearn.neighbors import NearestNeighbors
+
+    x, y = asked.vectors, gallery.vectors
+    x16, y16 = torch.from_numpy(x).bfloat16(), torch.from_numpy(y).bfloat16()
+    flat = faiss.IndexFlatIP(D)
+    flat.add(y)
+    cosine = NearestNeighbors(n_neighbors=K, metric="cosine", algorithm="brute").fit(y)
+    euclidean = NearestNeighbors(n_neighbors=K, metric="euclidean", algorithm="brute").fit(y)
+    single, half = Gallery(gallery), Gallery(gallery, product=HalfProduct)
+    return {
+        SKLEARN: lambda: cosine.kneighbors(x),
+        SKLEARN_EUCLIDEAN: lambda: euclidean.kneighbors(x),
+        FAISS: lambda: flat.search(x, K),
+        BARE: partial(in_blocks, x, y),
+        BARE_BF16: partial(in_blocks, x16, y16),
+        OURS: lambda: single.search(asked, K),
+        OURS_BF16: lambda: half.search(asked, K),
+        OURS_NAMES: lambda: single.search_identities(asked, K),
+        OURS_NAMES_BF16: lambda: half.search_identities(asked, K),
+    }
+
+
+def in_blocks(queries: Any, photos: Any) -> None:
+    """The product alone, of which nothing is kept."""
+    for start in range(0, len(queries), _AT_ONCE):
+        queries[start : start + _AT_ONCE] @ photos.T
+
+
+def checked(gallery: Embeddings, asked: Embeddings, sample: int) -> dict[str, Any]:
+    """Answers to some queries against float64 sums, a query at a time; raises where one differs."""
+    rows = np.random.default_rng(3).choice(len(asked), min(sample, len(asked)), replace=False)
+    some = asked.take(np.sort(rows))
+    labels = np.unique(gallery.identities, return_inverse=True)[1]
+    apart = 0.0
+    for kind in (FloatProduct, HalfProduct):
+        room = Gallery(gallery, product=kind)
+        photos, names = room.search(some, K), room.search_identities(some, K)
+        for place, query in enumerate(some.vectors):
+            true = gallery.vectors @ query.astype(np.float64)
+            order = np.argsort(-true.astype(np.float32), kind="stable")
+            _, first = np.unique(labels[order], return_index=True)
+            for found, want in ((photos, order), (names, order[np.sort(first)])):
+                apart = max(apart, _compared(found, place, want[:K], true))
+    print(f"  answers to {len(some)} queries are those of float64 sums (scores within {apart:.1e})")
+    return {"queries": len(some), "greatest_difference": apart}
+
+
+def _compared(found: Matches | Any, place: int, want: Any, true: Any) -> float:
+    """Difference of the scores; other photographs may stand there only if they are as near."""
+    rows = found.rows[place]
+    if not np.array_equal(rows, want) and np.abs(true[rows] - true[want]).max() > 2**-24:
+        raise AssertionError(f"query {place}: {rows} instead of {want}")
+    return float(np.abs(found.scores[place] - true[rows]).max())
+
+
+def growth(quick: bool) -> list[dict[str, Any]]:
+    """Seconds per 1,000 queries by size of the gallery."""
+    rows = []
+    for photos in (1_000, 10_000, 100_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
+        queries = 1_000 if photos <= 10_000 else 300 if photos <= 100_000 else 256
+        gallery, asked = pair(photos, queries)
+        print(f"{photos:,} photographs")
+        seconds = in_turns(
+            {
+                what: partial(room.search, asked, K)
+                for what, room in (
+                    (OURS, Gallery(gallery)),
+                    (OURS_BF16, Gallery(gallery, product=fastest_product)),
+                )
+            },
+            rounds=3 if quick else 5,
+        )
+        rows += [
+            {
+                "what": what,
+                "photographs": photos,
+                "median": 1000 / queries * statistics.median(took),
+                "all": [1000 / queries * one for one in took],
+            }
+            for what, took in seconds.items()
+        ]
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a quarter of everything")
+    quick = parser.parse_args().quick
+    save("exact_search", measure(quick), quick)
+
+
+if __name__ == "__main__":
+    main()

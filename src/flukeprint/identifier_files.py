@@ -1,0 +1,135 @@
+"""The large files of an identifier's folder: written once, and then only what is new.
+
+An identifier that has grown replaces its folder.  What has not changed is linked from the old one:
+the network, the index (which takes in later photographs when it is read), and of the gallery all
+but the new photographs, which are written behind the others.
+"""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from flukeprint.embeddings import Embeddings
+from flukeprint.errors import FlukeprintError
+from flukeprint.gallery_store import GalleryStore
+from flukeprint.identifier_card import FILE, Card, read_card
+from flukeprint.index import Index
+from flukeprint.index_choice import load_index
+from flukeprint.model import FlukeNet
+
+NETWORK, GALLERY, INDEX = "network.safetensors", "gallery", "index"
+# An index file that lacks more than this share of the gallery is written anew.
+_BEHIND = 0.05
+
+
+def write_network(net: FlukeNet, card: Card, old: Path, folder: Path) -> None:
+    """The network's tensors into `folder`; linked where `old` holds them."""
+    if _same_network(card, old) and _linked(old / NETWORK, folder / NETWORK):
+        return
+    state = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+    try:
+        save_file(state, folder / NETWORK)
+    except SafetensorError as error:
+        raise OSError(str(error)) from None
+
+
+def write_gallery(gallery: Embeddings, card: Card, old: Path, folder: Path) -> None:
+    """The gallery into `folder`; where `old` holds the first of it, only the others are written."""
+    start = _held(gallery, old / GALLERY) if _same_network(card, old) else 0
+    if start and _linked_folder(old / GALLERY, folder / GALLERY):
+        if start < len(gallery):
+            GalleryStore.open(folder / GALLERY).append(gallery.take(np.arange(start, len(gallery))))
+        return
+    shutil.rmtree(folder / GALLERY, ignore_errors=True)
+    GalleryStore.create(folder / GALLERY, gallery)
+
+
+def read_gallery(folder: Path) -> Embeddings:
+    """The gallery that stands in an identifier's folder."""
+    return GalleryStore.open(folder / GALLERY).present
+
+
+def write_index(index: Index, saved: int, old: Path, folder: Path) -> int:
+    """The index into `folder`; how many photographs its file holds.
+
+    saved: how many the file in `old` holds; 0: none, or another one's.
+    """
+    target = folder / INDEX
+    enough = saved >= (1 - _BEHIND) * len(index)
+    if enough and _linked_folder(old / INDEX, target):
+        return saved
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    index.save(target)
+    return len(index)
+
+
+def read_index(folder: Path, backend: str, gallery: Embeddings) -> tuple[Index, int]:
+    """The index of a gallery, with what was added after it was written; how many were in its file.
+
+    Raises:
+        FlukeprintError: there is none, or it is of another gallery.
+    """
+    index = load_index(folder / INDEX, backend)
+    saved = len(index)
+    if saved > len(gallery):
+        raise FlukeprintError(
+            f"{folder / INDEX} holds {saved} photographs and the gallery {len(gallery)}; build it "
+            "again with flukeprint index"
+        )
+    if saved < len(gallery):
+        rows = np.arange(saved, len(gallery))
+        index.add(gallery.take(rows), rows)
+    return index, saved
+
+
+def _same_network(card: Card, old: Path) -> bool:
+    if not (old / FILE).is_file():
+        return False
+    try:
+        return read_card(old).stamp == card.stamp
+    except FlukeprintError:  # damaged, or of an earlier version: nothing of it is kept
+        return False
+
+
+def _held(gallery: Embeddings, store: Path) -> int:
+    """How many of the gallery's photographs the store holds, if these are its first; else 0."""
+    try:
+        there = GalleryStore.open(store)
+        first = len(there)
+        if there.facts.removed or first > len(gallery):
+            return 0
+        known = there.embeddings
+    except FlukeprintError:
+        return 0
+    same = (
+        known.images == gallery.images[:first]
+        and known.identities == gallery.identities[:first]
+        and (known.views or (None,) * first) == (gallery.views or (None,) * first)[:first]
+        and known.vectors.shape[1:] == gallery.vectors.shape[1:]
+        and np.array_equal(known.vectors[:first:997], gallery.vectors[:first:997])
+    )
+    return first if same else 0
+
+
+def _linked(old: Path, new: Path) -> bool:
+    """Whether both are one file now; False where that cannot be."""
+    with contextlib.suppress(OSError, NotImplementedError):
+        os.link(old, new)
+        return True
+    return False
+
+
+def _linked_folder(old: Path, new: Path) -> bool:
+    if not old.is_dir():
+        return False
+    new.mkdir()
+    if all(_linked(file, new / file.name) for file in old.iterdir() if file.name != "lock"):
+        return True
+    shutil.rmtree(new)
+    return False
