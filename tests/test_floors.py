@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "flukeprint"
 FLOORS: dict[str, set[str]] = {
     "facts": {
         "__init__", "errors", "files", "archive", "config", "catalog", "readers", "tables",
-        "digits", "doctor", "photo_entries",
+        "digits", "doctor", "photo_entries", "photo_store",
         "explore", "splits", "decoding", "synthetic", "shape_drawing", "fluke_anatomy",
         "fluke_drawing", "sea_drawing", "photo_camera", "wildlife",
         "sections", "serve_config", "scale_config", "photo_paths", "cards", "taxonomy",

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from flukeprint import images
+from flukeprint import images, photo_store
 from flukeprint.catalog import Catalog
 from flukeprint.config import ImageConfig
 from flukeprint.decoding import decode
@@ -45,6 +46,15 @@ def settings(cache: Path | None, **changes: object) -> ImageConfig:
 
 def entries(cache: Path) -> list[Path]:
     return sorted(p for p in cache.rglob("*") if p.is_file())
+
+
+def kept(cache: Path) -> int:
+    """Photographs in all stores: headers of 64 bytes with a stamp."""
+    total = 0
+    for path in entries(cache):
+        table = np.memmap(path, np.uint8, "r", shape=(int(path.stem.removeprefix("photos-")), 64))
+        total += int(table[:, 16:32].any(axis=1).sum())
+    return total
 
 
 # ---------------------------------------------------------------- size
@@ -116,8 +126,7 @@ def test_a_reserve_is_kept_and_shrunk_when_seen(tmp_path: Path) -> None:
         want = fit(decode(catalog.paths[row]), settings(None, height=36, width=48))
         for _ in range(2):
             np.testing.assert_array_equal(cache[row], want)
-    sizes = {entry.stat().st_size for entry in entries(tmp_path / "cache")}
-    assert sizes == {36 * 48 * 3 + 16}
+    assert [entry.parent.name for entry in entries(tmp_path / "cache")] == ["36x48-stretch-v3"]
     for example in (0, Draw(0, 5, False)):
         for augment in (True, False):
             photo = PhotoDataset(catalog, config, augment=augment)[example]
@@ -148,7 +157,8 @@ def test_cache_gives_what_decoding_gives(tmp_path: Path) -> None:
                 want = fit(decode(catalog.paths[row], box=boxes[row]), config)
                 np.testing.assert_array_equal(cache[row], want)
                 np.testing.assert_array_equal(plain[row], want)
-    assert len(entries(tmp_path / "cache")) == 8
+    assert len(entries(tmp_path / "cache")) == 2  # a store for each way of resizing
+    assert kept(tmp_path / "cache") == 8
 
 
 def test_second_reading_does_not_decode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +193,7 @@ def test_changes_are_noticed(tmp_path: Path) -> None:
     after = PhotoCache(catalog, config)[0]
     np.testing.assert_array_equal(after, fit(other, config))
     assert not np.array_equal(before, after)
-    assert len(entries(tmp_path / "cache")) == 1  # the old entry is replaced
+    assert kept(tmp_path / "cache") == 1  # the old entry is replaced
 
     # Another length under the same time.
     times = path.stat()
@@ -206,13 +216,13 @@ def test_format_version_parts_entries(tmp_path: Path, monkeypatch: pytest.Monkey
     PhotoCache(catalog, settings(tmp_path / "cache"))[0]
     monkeypatch.setattr(images, "CACHE_VERSION", images.CACHE_VERSION + 1)
     PhotoCache(catalog, settings(tmp_path / "cache"))[0]
-    assert len(entries(tmp_path / "cache")) == 2
+    assert len(entries(tmp_path / "cache")) == kept(tmp_path / "cache") == 2
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "longer", "zeros", "text"])
 def test_damaged_entries_are_made_anew(tmp_path: Path, damage: str) -> None:
     catalog = folder(tmp_path / "in", 1)
-    cache = PhotoCache(catalog, settings(tmp_path / "cache"))
+    cache = PhotoCache(catalog, settings(tmp_path / "cache", cache_gb=1e-3))
     want = cache[0]
     (entry,) = entries(tmp_path / "cache")
     data = entry.read_bytes()
@@ -233,13 +243,13 @@ def test_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     catalog = folder(tmp_path / "in", 1)
     cache = PhotoCache(catalog, settings(tmp_path / "cache"))
 
-    def full(self: Path, target: Path) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(photo_store, "_write_at", full)
     with pytest.raises(FlukeprintError, match=r"image\.cache: .*disk is full.*cache=null"):
         cache[0]
-    assert entries(tmp_path / "cache") == []
+    assert kept(tmp_path / "cache") == 0
 
 
 def test_a_file_where_the_cache_should_be(tmp_path: Path) -> None:
@@ -268,8 +278,7 @@ def _read_all(catalog: Catalog, config: ImageConfig, rounds: int) -> int:
         for row in range(len(catalog)):
             total += int(cache[row].astype(np.int64).sum())
         if turn % 3 == 0:
-            done = [p for p in entries(config.cache) if not p.name.startswith(".")]
-            for entry in done[::2]:  # never another writer's draft
+            for entry in entries(config.cache):
                 entry.unlink(missing_ok=True)  # so that everyone keeps writing
     return total
 
@@ -282,7 +291,25 @@ def test_many_writers(tmp_path: Path) -> None:
     with ProcessPoolExecutor(4, mp_context=get_context("fork")) as pool:
         jobs = [pool.submit(_read_all, catalog, config, 9) for _ in range(4)]
         assert [job.result() for job in jobs] == [want] * 4
-    assert len(entries(tmp_path / "cache")) <= 5  # no drafts left
+    assert len(entries(tmp_path / "cache")) <= 1  # no drafts left
+    PhotoCache(catalog, config)[0]
+    assert kept(tmp_path / "cache") <= 5
+
+
+def test_a_pickled_cache_reads_the_same(tmp_path: Path) -> None:
+    catalog = folder(tmp_path / "in", 1)
+    cache = PhotoCache(catalog, settings(tmp_path / "cache"))
+    want = cache[0]
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(cache))[0], want)
+    got = cache[0]
+    got[:] = 0  # the caller's own: what is kept stays
+    np.testing.assert_array_equal(cache[0], want)
+
+
+def test_a_bound_that_holds_nothing_is_refused(tmp_path: Path) -> None:
+    catalog = folder(tmp_path / "in", 1)
+    with pytest.raises(FlukeprintError, match=r"image\.cache_gb: 1e-05 GB"):
+        PhotoCache(catalog, settings(tmp_path / "cache", cache_gb=1e-5))
 
 
 def test_pixels_need_no_files(tmp_path: Path) -> None:

@@ -182,6 +182,24 @@ def enroll(
     )
 
 
+@app.command("index")
+def index_door(
+    identifier: Annotated[Path, typer.Argument(help="The folder that training kept.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Such as gallery.backend=hnsw."),
+    ] = None,
+) -> None:
+    """Choose anew how the gallery is searched, and measure what an approximate index misses."""
+    from flukeprint.config import load_config
+    from flukeprint.identify import Identifier
+
+    settings = load_config(None, overrides or []).gallery
+    known = Identifier.load(identifier, with_index=False).indexed(settings, print)
+    known.save(identifier)
+    print(f"{len(known.gallery)} photographs in {identifier}")
+
+
 @app.command("serve")
 def serve_door(
     identifier: Annotated[Path, typer.Option(help="The folder that training kept.")],

@@ -5,9 +5,9 @@ One place for validation, gallery and queries, so that all of them are made alik
 
 import hashlib
 import sys
+from collections.abc import Iterator
 from typing import Literal
 
-import cv2
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -22,7 +22,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings, Floats
 from flukeprint.images import PhotoCache, varied
 from flukeprint.model import FlukeNet
-from flukeprint.prefetch import batches
+from flukeprint.prefetch import LANE_BATCH, batches, in_lanes
 from flukeprint.scale_config import Engine, Precision
 
 
@@ -97,8 +97,8 @@ def embed(
         mirror: test-time mirror, by `mirror_rule`.
         zooms: shares of both sides of the photograph, in the middle, whose unit embeddings are
             averaged.
-        batch_size: passes of the network that are made together.
-        workers: threads that decode ahead of the network; 0: none.
+        batch_size: most passes of the network that are made together.
+        workers: threads that decode ahead of the network; 0: none, all is done by the caller's.
         progress: title of a progress bar; none without.
         engine, precision: what runs the network, see `engine_choice.pick_engine`; torch in
             float32 where nothing faster pays or is sure to see the same.
@@ -182,20 +182,24 @@ def _sums(
 ) -> Floats:
     """(n, sides, d) sums of the unit vectors of all zooms."""
     sums = np.empty((views.photos, views.sides, dim), np.float32)
-    together = max(1, batch_size // views.each)
-    # Each thread resizes a photograph of its own: OpenCV's threads would only be in their way.
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with tqdm(total=views.photos, desc=progress, unit="photo", disable=progress is None) as bar:
-            for rows, photos in batches(
-                views.fill, views.photos, (views.each, 3, *views.size),
-                size=together, workers=workers,
-            ):  # fmt: skip
-                vectors = engine.embed(photos.reshape(-1, 3, *views.size))
-                parts = vectors.reshape(len(rows), views.sides, views.zooms, dim)
-                sums[rows.start : rows.stop] = parts.sum(axis=2)
-                bar.update(len(rows))
-    finally:
-        cv2.setNumThreads(threads)
+    with tqdm(total=views.photos, desc=progress, unit="photo", disable=progress is None) as bar:
+        for rows, vectors in _embedded(engine, views, batch_size, workers):
+            parts = vectors.reshape(len(rows), views.sides, views.zooms, dim)
+            sums[rows.start : rows.stop] = parts.sum(axis=2)
+            bar.update(len(rows))
     return sums
+
+
+def _embedded(
+    engine: Runner, views: Variants, batch_size: int, workers: int
+) -> Iterator[tuple[range, Floats]]:
+    """(rows, vectors of all their variants), parts in any order."""
+    shape = (views.each, 3, *views.size)
+    lanes = engine.lanes() if workers and views.photos * views.each > LANE_BATCH else ()
+    if len(lanes) > 1:
+        size = max(1, min(batch_size, LANE_BATCH) // views.each)
+        yield from in_lanes(views.fill, views.photos, shape, lanes, size=size, workers=workers)
+        return
+    size = max(1, batch_size // views.each)
+    for rows, photos in batches(views.fill, views.photos, shape, size=size, workers=workers):
+        yield rows, engine.embed(photos.reshape(-1, *shape[1:]))

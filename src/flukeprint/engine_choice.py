@@ -27,11 +27,12 @@ from flukeprint import scale_config
 from flukeprint.engine_openvino import EXACT_LAYERS, OpenVinoEngine
 from flukeprint.engine_parity import Parity, compare
 from flukeprint.engine_table import ENGINES, build_engine
-from flukeprint.engines import CompiledEngine, Engine, Photos, TorchEngine
+from flukeprint.engines import Engine, Photos, remember_engine
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.gallery import Precision
 from flukeprint.model import FlukeNet
+from flukeprint.prefetch import LANE_BATCH
 
 # Fewer passes of the network than these are over before a measurement is.
 WORTH_MEASURING = 300
@@ -75,7 +76,7 @@ def pick_engine(
     """The engine for `passes` photographs of `size` (height, width) going through `net`.
 
     With engine and precision both `auto` (or fp32) and few passes it is torch in float32, unless a
-    better one has been built for the network already.
+    better one has been built for the network already.  `engines.engine_of` remembers it.
 
     Args:
         net: on its device, in evaluation mode.
@@ -87,6 +88,20 @@ def pick_engine(
         FlukeprintError: an engine that is not installed or not possible here, or that was asked
             for and does not see what torch sees.
     """
+    chosen = _picked(net, size, engine, precision, stamp, sample, passes, say)
+    return remember_engine(net, chosen)
+
+
+def _picked(
+    net: FlukeNet,
+    size: tuple[int, int],
+    engine: scale_config.Engine,
+    precision: scale_config.Precision,
+    stamp: str,
+    sample: Sample,
+    passes: int,
+    say: Callable[[str], None] | None,
+) -> Engine:
     plain = engine in ("auto", "torch") and precision in ("auto", "fp32")
     kept = _built.setdefault(net, {})
     wish = ("chosen", engine, precision, size, _state_of(net, stamp))
@@ -102,9 +117,7 @@ def pick_engine(
     # A stale engine of other weights must not be found again, nor held on to.
     for key in [key for key in kept if key[-1] != wish[-1]]:
         del kept[key]
-    # These hold the network itself, and would keep it alive; they are made in no time.
-    if not isinstance(chosen, TorchEngine | CompiledEngine):
-        kept[wish] = chosen
+    kept[wish] = chosen
     return chosen
 
 
@@ -198,7 +211,8 @@ class _Chooser:
             parity = self._parity(best)
             self._say(
                 f"engine: {best}, {rates[best]:.0f} photographs a second here ({others}); least "
-                f"cosine to torch fp32 {parity.least_cosine:.5f} on {parity.photos} photographs"
+                f"cosine to torch fp32 {parity.least_cosine:.5f} on {parity.photos} photographs, "
+                f"{parity.same_lists:.0%} of their five nearest the same to the place"
             )
         return self._engine(best)
 
@@ -241,20 +255,23 @@ class _Chooser:
         known = self._notes.rates.get(key)
         if known is not None:
             return known
-        engine, photos = self._engine(candidate), self._ready()[:1]
+        engine, photo = self._engine(candidate), self._ready()[:1]
+        lanes = len(engine.lanes())
+        engine.embed_many([photo] * lanes)
         begin = time.perf_counter()
-        engine.embed(photos)
-        engine.embed(photos)
-        once = (time.perf_counter() - begin) / 2
-        batch = int(min(32, max(1, _SECONDS / once / 2)))
-        photos = np.repeat(photos, batch, axis=0)
-        engine.embed(photos)
+        engine.embed_many([photo] * lanes)
+        once = time.perf_counter() - begin
+        # As `embed` will ask for them, unless that takes long.
+        most = LANE_BATCH if lanes > 1 else 4 * LANE_BATCH
+        batch = np.repeat(photo, int(min(most, max(1, _SECONDS / once / 2))), axis=0)
+        rounds = [batch] * lanes
+        engine.embed_many(rounds)
         took: list[float] = []
         while sum(took) < _SECONDS or len(took) < 2:
             begin = time.perf_counter()
-            engine.embed(photos)
+            engine.embed_many(rounds)
             took.append(time.perf_counter() - begin)
-        rate = batch / min(took)  # what disturbs only slows
+        rate = len(batch) * lanes / min(took)  # what disturbs only slows
         self._notes.rates[key] = rate
         self._measured = True
         return rate

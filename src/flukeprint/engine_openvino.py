@@ -5,17 +5,17 @@ the first layers may stay in float32: the graph is cut after `exact_layers` conv
 matrix products on any way from the input, and the two halves run one after the other.
 """
 
-from collections.abc import Iterable
-from threading import Lock
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from flukeprint.engine_export import openvino_model
-from flukeprint.engines import Photos
-from flukeprint.errors import needs
+from flukeprint.engines import INPUT, OUTPUT, Engine, Photos, Run, has_bf16, traceable
+from flukeprint.errors import FlukeprintError, needs
 from flukeprint.gallery import Floats, Precision
-from flukeprint.half_product import has_bf16
 from flukeprint.model import FlukeNet
 
 HEAVY = frozenset({"Convolution", "GroupConvolution", "MatMul"})
@@ -23,8 +23,8 @@ HEAVY = frozenset({"Convolution", "GroupConvolution", "MatMul"})
 EXACT_LAYERS = (0, 2, 6, 12)
 
 
-class OpenVinoEngine:
-    """Compiled once for all batch sizes; both cores work on one batch."""
+class OpenVinoEngine(Engine):
+    """Made once for all batch sizes; `embed` and the lanes are compiled when first asked for."""
 
     name = "openvino"
 
@@ -35,26 +35,30 @@ class OpenVinoEngine:
         precision: Precision,
         exact_layers: int = 0,
     ) -> None:
+        self._begin(openvino_model(net, size), precision, exact_layers)
+
+    @classmethod
+    def read(cls, path: Path, precision: Precision) -> "OpenVinoEngine":
+        """Of a file that `write_openvino` wrote."""
         with needs("fast"):
             import openvino
+        engine = cls.__new__(cls)
+        engine._begin(openvino.Core().read_model(path), precision, 0)
+        return engine
+
+    def _begin(self, model: Any, precision: Precision, exact_layers: int) -> None:
         self.precision = precision
         self.exact_layers = exact_layers
-        core = openvino.Core()
-        model = openvino_model(net, size)
         if precision == "fp32":
-            parts = [(model, "f32")]
+            self._parts = [(model, "f32")]
         elif exact_layers:
             first, rest = cut(model, exact_layers)
-            parts = [(first, "f32"), (rest, "bf16")]
+            self._parts = [(first, "f32"), (rest, "bf16")]
         else:
-            parts = [(model, "bf16")]
-        self._turn = Lock()  # a request serves one thread at a time
-        self._parts = [
-            core.compile_model(
-                part, "CPU", {"INFERENCE_PRECISION_HINT": how, "PERFORMANCE_HINT": "LATENCY"}
-            ).create_infer_request()
-            for part, how in parts
-        ]
+            self._parts = [(model, "bf16")]
+        self._whole: Run | None = None
+        self._lanes: list[Run] = []
+        self._lock = threading.Lock()
 
     @staticmethod
     def offers(net: FlukeNet) -> tuple[Precision, ...]:
@@ -63,12 +67,89 @@ class OpenVinoEngine:
 
     def embed(self, photos: Photos) -> Floats:
         """See `Engine`."""
+        with self._lock:  # a request serves one at a time
+            if self._whole is None:
+                (self._whole,) = self._compiled(1)
+            return self._whole(photos)
+
+    def lanes(self) -> Sequence[Run]:
+        """See `Engine`."""
+        cores = torch.get_num_threads()
+        if cores == 1:
+            return [self.embed]
+        with self._lock:
+            if not self._lanes:
+                self._lanes = self._compiled(cores)
+        return self._lanes
+
+    def _compiled(self, streams: int) -> list[Run]:
+        import openvino
+
+        core = openvino.Core()
+        settings = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        compiled = [
+            core.compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": how, **settings})
+            for part, how in self._parts
+        ]
+        return [
+            _one_after_the_other([part.create_infer_request() for part in compiled])
+            for _ in range(streams)
+        ]
+
+
+def _one_after_the_other(requests: Sequence[Any]) -> Run:
+    def run(photos: Photos) -> Floats:
         given: list[Any] = [np.ascontiguousarray(photos)]
-        with self._turn:
-            for part in self._parts:
-                found = part.infer(given, share_inputs=True, share_outputs=True)
-                given = [found[output] for output in range(len(found))]
-            return np.array(given[0], dtype=np.float32)
+        for request in requests:
+            found = request.infer(given, share_inputs=True, share_outputs=True)
+            given = [found[output] for output in range(len(found))]
+        return np.array(given[0], dtype=np.float32)
+
+    return run
+
+
+def openvino_model(net: FlukeNet, size: tuple[int, int]) -> Any:
+    """An `openvino.Model` of the network, float32, for photographs of `size`.
+
+    The front end is called itself: `openvino.convert_model` tells its maker of every conversion.
+
+    Raises:
+        FlukeprintError: OpenVINO is not installed, or has no counterpart of a layer.
+    """
+    with needs("fast"):
+        import openvino
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    with traceable(net, size) as (module, photos):
+        traced = torch.jit.trace(module, photos, check_trace=False)  # type: ignore[no-untyped-call]
+        decoder = TorchScriptPythonDecoder(
+            traced, example_input=photos, trace_kwargs={"check_trace": False}
+        )
+        reader = FrontEndManager().load_by_framework("pytorch")
+        try:
+            model = reader.convert(reader.load(decoder))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[-200:]
+            raise FlukeprintError(
+                f"OpenVINO cannot take over {net.config.backbone} ({reason}); "
+                "choose infer.engine=torch"
+            ) from None
+    model.reshape({0: openvino.PartialShape([-1, 3, *size])})
+    model.input(0).get_tensor().set_names({INPUT})
+    model.output(0).get_tensor().set_names({OUTPUT})
+    return model
+
+
+def write_openvino(net: FlukeNet, size: tuple[int, int], target: Path) -> None:
+    """Write the network as `target` (.xml) and the weights beside it (.bin), float32.
+
+    Raises:
+        FlukeprintError: as `openvino_model`.
+    """
+    model = openvino_model(net, size)
+    import openvino
+
+    openvino.save_model(model, target, compress_to_fp16=False)
 
 
 def cut(model: Any, exact_layers: int) -> tuple[Any, Any]:

@@ -54,7 +54,7 @@ from flukeprint.open_set import Calibration
 from flukeprint.pairing import PairScorer
 from flukeprint.ranking import Ranking, insert_new
 from flukeprint.runs import CENTERS
-from flukeprint.scale_config import Engine, Precision
+from flukeprint.scale_config import Engine, GalleryConfig, Precision
 from flukeprint.scoring import looks_at_all
 from flukeprint.shape_drawing import SHAPE_IDENTITIES, draw_shape
 from flukeprint.showcase import Showcase
@@ -63,6 +63,7 @@ from flukeprint.verdicts import Verdict, judge
 from flukeprint.verification import VerifyPoint
 
 KEYPOINTS = "keypoints.npz"
+WORTH_TELLING = 50_000  # photographs from which it matters how a gallery is searched
 FEW_IDENTITIES = 200  # that an index is asked for, of the many that there are
 # How far from 1 the cosine of a photograph to itself may be, when arithmetic rounds.
 SAME_PHOTO: dict[str, float] = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-3, "int8": 1e-2}
@@ -109,21 +110,9 @@ class Identifier:
         showcase: Showcase | None = None,
     ) -> "Identifier":
         """An identifier of a trained network; `gallery` and `centers` must be of it."""
-        rules = (method or Method()).rules
-        vectors = gallery.embeddings.vectors
-        choice = choose(
-            len(vectors), vectors.shape[1], config.gallery, looks_at_all=looks_at_all(rules)
-        )
-        index = build_index(
-            choice.backend, gallery.embeddings, config.gallery, product=fastest_product, say=print
-        )
-        if index is not None:
-            print(f"gallery: {choice.backend}, for {choice.reason}")
-        return cls(
+        plain = cls(
             Card(
                 format=FORMAT,
-                backend=choice.backend,
-                gallery=config.gallery,
                 name=config.name,
                 model=config.model,
                 image=config.image,
@@ -144,8 +133,11 @@ class Identifier:
             gallery.keypoints,
             centers if config.rank.head else None,
             showcase,
-            index,
         )
+        backend = config.gallery.backend
+        # Of a small gallery there is nothing to tell.
+        say = print if backend != "auto" or len(gallery) >= WORTH_TELLING else None
+        return plain.indexed(config.gallery, say)
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -379,6 +371,29 @@ class Identifier:
             self.index.add(grown.take(rows), rows)  # who looked before does not see them
         return replace(self, gallery=grown, keypoints=keypoints, showcase=showcase)
 
+    def indexed(
+        self, settings: GalleryConfig, say: Callable[[str], None] | None = None
+    ) -> "Identifier":
+        """The same, whose gallery is searched as `settings` wish; an index is built for it.
+
+        say: told what was chosen and why, and the recall of an approximate index.
+
+        Raises:
+            FlukeprintError: an approximate one was asked for, and the ranking rules look at all.
+        """
+        vectors = self.gallery.vectors
+        choice = choose(
+            len(vectors), vectors.shape[1], settings,
+            looks_at_all=looks_at_all(self.card.method.rules),
+        )  # fmt: skip
+        if say is not None:
+            say(f"gallery: {choice.backend}, for {choice.reason}")
+        index = build_index(
+            choice.backend, self.gallery, settings, product=fastest_product, say=say
+        )
+        card = self.card.model_copy(update={"backend": choice.backend, "gallery": settings})
+        return replace(self, card=card, index=index, index_saved=0)
+
     def with_threshold(self, threshold: float | None) -> "Identifier":
         """The same, deciding at another similarity."""
         return replace(self, card=self.card.model_copy(update={"threshold": threshold}))
@@ -405,8 +420,10 @@ class Identifier:
             (folder / FILE).write_text(text + "\n")
 
     @classmethod
-    def load(cls, path: Path | str) -> "Identifier":
+    def load(cls, path: Path | str, *, with_index: bool = True) -> "Identifier":
         """Read the folder that `save` wrote.
+
+        with_index: without, all of the gallery is looked at, whatever index it has.
 
         Raises:
             FlukeprintError: no identifier there, damaged, of another architecture, or its gallery
@@ -437,7 +454,7 @@ class Identifier:
         rules = card.method.rules
         gallery = read_gallery(folder)
         index, saved = (None, 0)
-        if card.backend != "exact":
+        if with_index and card.backend != "exact":
             index, saved = read_index(folder, card.backend, gallery)
         return cls(
             card,

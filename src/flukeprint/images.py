@@ -19,7 +19,8 @@ from flukeprint.augment import augmented, build_augment
 from flukeprint.catalog import Catalog
 from flukeprint.config import ImageConfig
 from flukeprint.decoding import Pixels, decode, decode_array, decode_bytes, decode_row
-from flukeprint.photo_entries import STAMP_BYTES, Entry, find_entry, write_entry
+from flukeprint.photo_entries import find_entry
+from flukeprint.photo_store import PhotoStore
 from flukeprint.sampling import Draw
 
 __all__ = [
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 # Raise it when `fit` or decoding gives other pixels than before: older entries are then left.
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 def kept_size(config: ImageConfig) -> tuple[int, int]:
@@ -103,51 +104,42 @@ def varied(pixels: Pixels, size: tuple[int, int], *, mirrored: bool, zoom: float
 class PhotoCache:
     """The photographs of a catalogue at the network's size, decoded once and kept on disk.
 
-    `cache[row]` is (height, width, 3) uint8 RGB.  An entry (`photo_entries.py`) is one file of
-    raw pixels and a stamp; a file of another length or stamp is made anew.  With `config.cache`
-    none, or a catalogue of pixels, nothing is written.
+    `cache[row]` is (height, width, 3) uint8 RGB, the caller's own.  Threads and processes share
+    what is kept (`photo_store.py`), at most `config.cache_gb`, in GB of 10^9 bytes.  With
+    `config.cache` none, or a catalogue of pixels, nothing is written.
 
-    Raises FlukeprintError where `decode` does, and where an entry cannot be written.
+    Raises FlukeprintError where `decode` does, where nothing can be written, and where
+    `cache_gb` is too little for a handful of photographs.
     """
 
     def __init__(self, catalog: Catalog, config: ImageConfig) -> None:
         self._catalog = catalog
         self._config = config
-        self._shape = (*kept_size(config), 3)
         self._folder: Path | None = None
+        self._store: PhotoStore | None = None
         if config.cache is not None and catalog.paths is not None:
             height, width = kept_size(config)
             size = f"{height}x{width}-{config.resize}-v{CACHE_VERSION}"
             self._folder = config.cache.absolute() / size
+            max_bytes = int(config.cache_gb * 1e9)
+            self._store = PhotoStore(self._folder, (height, width, 3), max_bytes)
 
     def __len__(self) -> int:
         return len(self._catalog)
 
     def __getitem__(self, row: int) -> Pixels:
         entry = find_entry(self._folder, self._catalog, row)
-        if entry is None:
+        if entry is None or self._store is None:
             return self._made(row)
-        pixels = self._read(entry)
+        pixels = self._store.get(entry)
         if pixels is None:
             pixels = self._made(row)
-            write_entry(entry, [np.ascontiguousarray(pixels).data])
+            self._store.put(entry, pixels)
         return pixels
 
     def _made(self, row: int) -> Pixels:
         need = kept_size(self._config)
         return fit(decode_row(self._catalog, row, min_size=need), self._config)
-
-    def _read(self, entry: Entry) -> Pixels | None:
-        """The entry's pixels, or None where it is absent, cut short or of another photograph."""
-        try:
-            data = np.fromfile(entry.path, np.uint8)
-        except OSError:
-            return None
-        if data.size != np.prod(self._shape) + STAMP_BYTES:
-            return None
-        if data[-STAMP_BYTES:].tobytes() != entry.stamp:
-            return None
-        return data[:-STAMP_BYTES].reshape(self._shape)
 
 
 class Photo(NamedTuple):

@@ -1,8 +1,8 @@
-"""Files made of photographs, one each.  A row of a catalogue enters, its entry's place leaves.
+"""What is kept of photographs.  A row of a catalogue enters, its entry's place and stamp leave.
 
 An entry is valid as long as its photograph's path, size, time of change (ns) and box are those
-that its stamp was made of.  Entries appear by renaming, so any number of processes may read and
-write at once.
+that its stamp was made of.  Entries that are files appear by renaming, so any number of processes
+may read and write at once; those of `photo_store.py` are slots.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from flukeprint.catalog import Catalog
 from flukeprint.errors import FlukeprintError
+from flukeprint.photo_paths import fingerprint
 
 STAMP_BYTES = 16
 
@@ -37,17 +38,16 @@ def find_entry(folder: Path | None, catalog: Catalog, row: int, how: object = No
     """
     if folder is None or catalog.paths is None:
         return None
-    path = catalog.paths[row].absolute()
     box = None if catalog.boxes is None else catalog.boxes[row]
     key = repr(box if how is None else (box, how))
-    place = hashlib.sha256(os.fsencode(path) + key.encode())
-    name = place.hexdigest()[:32]
     try:
         # Before decoding: a photograph replaced meanwhile leaves an entry that is not valid.
-        status = path.stat()
+        photo = fingerprint(catalog.paths[row])
     except OSError:
         return None
-    place.update(f" {status.st_size} {status.st_mtime_ns}".encode())
+    place = hashlib.sha256(os.fsencode(photo.key) + key.encode())
+    name = place.hexdigest()[:32]
+    place.update(f" {photo.size} {photo.mtime_ns}".encode())
     return Entry(folder / name[:2] / name, place.digest()[:STAMP_BYTES])
 
 
@@ -66,12 +66,17 @@ def write_entry(entry: Entry, parts: Iterable[bytes | memoryview]) -> None:
                 file.write(part)
         draft.replace(path)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else error.strerror
-        raise FlukeprintError(
-            f"image.cache: cannot write below {path.parent.parent} ({reason}); "
-            "free it, choose another folder, or set image.cache=null"
-        ) from error
+        raise cannot_write(path.parent.parent, error) from error
     finally:
         with contextlib.suppress(OSError):  # gone when all went well
             draft.unlink()
+
+
+def cannot_write(folder: Path, error: OSError) -> FlukeprintError:
+    """What to say of a cache whose `folder` refuses."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    reason = "the disk is full" if full else error.strerror or str(error)
+    return FlukeprintError(
+        f"image.cache: cannot write below {folder} ({reason}); "
+        "free it, choose another folder, or set image.cache=null"
+    )

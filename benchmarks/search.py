@@ -1,0 +1,284 @@
+"""One query at a time among a million vectors: recall, speed and memory of indexes side by side.
+
+    python benchmarks/search.py [--quick]
+
+Draws 1,000,000 x 512 clustered unit vectors (quick: 50,000), 20 photographs around each individual.
+Contestants: FAISS flat, hnswlib, usearch and annoy as their packages give them, and our exact
+search, HNSW and IVF-PQ, whose answers the gallery scores exactly from the memory-mapped vectors.
+The three graphs have the same number of neighbours and the same effort in building.  Besides: how
+long a stored gallery takes to open, and what it costs to enroll one photograph.
+"""
+
+import argparse
+import gc
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from timing import save
+
+from flukeprint.embeddings import Embeddings
+from flukeprint.faiss_index import GRAPH_EFFORT, GRAPH_NEIGHBOURS, FaissIndex, Hnsw, IvfPq
+from flukeprint.gallery import Gallery
+from flukeprint.gallery_store import GalleryStore
+from flukeprint.half_product import fastest_product
+
+Floats = npt.NDArray[np.float32]
+D, K, EACH, SPREAD = 512, 5, 20, 0.9
+STAMP = "drawn"
+
+
+def draw(n: int, queries: int) -> tuple[Floats, Floats]:
+    """(n, D) photographs around n / EACH directions, and others of the same individuals.
+
+    Noise of 0.9 of the direction's own spread: the cosine of two photographs of one is about 0.55,
+    of two individuals 0 within 0.04.
+    """
+    rng = np.random.default_rng(0)
+    centers = rng.standard_normal((n // EACH, D), dtype=np.float32)
+
+    def around(who: npt.NDArray[np.int64]) -> Floats:
+        out = np.empty((len(who), D), np.float32)
+        for start in range(0, len(who), 1 << 16):
+            part = who[start : start + (1 << 16)]
+            noise = rng.standard_normal((len(part), D), dtype=np.float32)
+            seen = centers[part] + np.float32(SPREAD) * noise
+            out[start : start + len(part)] = seen / np.linalg.norm(seen, axis=1, keepdims=True)
+        return out
+
+    return around(np.arange(n) % (n // EACH)), around(rng.integers(0, n // EACH, queries))
+
+
+def embedded(vectors: Floats) -> Embeddings:
+    """With names, as a gallery wants them."""
+    n = len(vectors)
+    return Embeddings.trusted(
+        vectors, tuple(f"photo{row:07}.jpg" for row in range(n)),
+        tuple(f"w_{row % max(1, n // EACH)}" for row in range(n)), None, STAMP, "fp32",
+    )  # fmt: skip
+
+
+def asked(
+    search: Callable[[Floats], npt.NDArray[Any]], queries: Floats, truth: Any
+) -> dict[str, Any]:
+    """Recall@5 and milliseconds of queries asked one after the other."""
+    took, hits = [], 0
+    for row in range(len(queries)):
+        begin = time.perf_counter()
+        found = search(queries[row : row + 1])
+        took.append(time.perf_counter() - begin)
+        hits += len(set(np.asarray(found).ravel().tolist()) & truth[row])
+    rest = took[len(took) // 10 :]  # the first pages come from the disk
+    return {
+        "recall": hits / (K * len(queries)),
+        "ms": 1000 * statistics.median(rest),
+        "ms_95": 1000 * float(np.quantile(rest, 0.95)),
+    }
+
+
+def contest(vectors: Floats, queries: Floats, folder: Path) -> list[dict[str, Any]]:
+    """Rows of all contestants at several efforts."""
+    n = len(vectors)
+    photos = embedded(vectors)
+    exact = Gallery(photos, product=fastest_product)
+    truth = [set(rows.tolist()) for rows in exact.search(embedded(queries), K).rows]
+    rows: list[dict[str, Any]] = []
+
+    def note(name: str, effort: object, built: float, memory: float, found: dict[str, Any]) -> None:
+        rows.append(
+            {"what": name, "effort": effort, "build_seconds": built, "memory_mb": memory, **found}
+        )
+        print(
+            f"  {name} {effort}: recall {found['recall']:.4f}, {found['ms']:.3f} ms, built in "
+            f"{built:.0f} s, {memory:,.0f} MB",
+            flush=True,
+        )
+
+    def ours(search: Callable[[Embeddings], Any]) -> Callable[[Floats], Any]:
+        return lambda query: search(Embeddings.trusted(query, ("q",), (None,), None, STAMP, "fp32"))
+
+    few = queries[: max(20, len(queries) // 10)]
+    note("flukeprint exact", "", 0.0, 1.5 * vectors.nbytes / 1e6, asked(
+        ours(lambda q: exact.search(q, K).rows), few, truth))  # fmt: skip
+    _faiss_flat(vectors, few, truth, note)
+    for kind in (Hnsw, IvfPq):
+        begin = time.perf_counter()
+        index = kind(vectors)
+        for start in range(0, n, 1 << 16):
+            part = np.arange(start, min(n, start + (1 << 16)))
+            index.add(photos.take(part), part)
+        built = time.perf_counter() - begin
+        gallery = Gallery(photos, index=index)
+        for effort, candidates in index.EFFORTS:
+            index.effort, index.candidates = effort, candidates
+            found = asked(ours(lambda q, g=gallery: g.search(q, K).rows), queries, truth)
+            note(f"flukeprint {kind.name}", effort, built, index.memory() / 1e6, found)
+            if found["recall"] > 0.998:
+                break
+        (folder / kind.name).mkdir()
+        index.save(folder / kind.name)
+        del index, gallery
+        gc.collect()
+    _hnswlib(vectors, queries, truth, note)
+    _usearch(vectors, queries, truth, note)
+    _annoy(vectors, queries, truth, note, folder)
+    return rows
+
+
+def _faiss_flat(vectors: Floats, queries: Floats, truth: Any, note: Callable[..., None]) -> None:
+    import faiss
+
+    index = faiss.IndexFlatIP(D)
+    index.add(vectors)
+    found = asked(lambda q: index.search(q, K)[1], queries, truth)
+    note("FAISS flat", "", 0.0, vectors.nbytes / 1e6, found)
+
+
+def _hnswlib(vectors: Floats, queries: Floats, truth: Any, note: Callable[..., None]) -> None:
+    import hnswlib
+
+    index = hnswlib.Index(space="ip", dim=D)
+    begin = time.perf_counter()
+    index.init_index(len(vectors), ef_construction=GRAPH_EFFORT, M=GRAPH_NEIGHBOURS)
+    index.add_items(vectors)
+    built = time.perf_counter() - begin
+    memory = index.index_file_size() / 1e6
+    for effort in (8, 16, 32, 64, 128, 256, 512):
+        index.set_ef(effort)
+        found = asked(lambda q: index.knn_query(q, k=K)[0], queries, truth)
+        note("hnswlib", effort, built, memory, found)
+        if found["recall"] > 0.998:
+            break
+
+
+def _usearch(vectors: Floats, queries: Floats, truth: Any, note: Callable[..., None]) -> None:
+    from usearch.index import Index
+
+    for dtype in ("f16", "i8"):
+        index = Index(
+            ndim=D, metric="ip", dtype=dtype, connectivity=GRAPH_NEIGHBOURS,
+            expansion_add=GRAPH_EFFORT,
+        )  # fmt: skip
+        begin = time.perf_counter()
+        index.add(np.arange(len(vectors)), vectors)
+        built = time.perf_counter() - begin
+        memory = index.serialized_length / 1e6
+        for effort in (8, 16, 32, 64, 128, 256, 512):
+            index.expansion_search = effort
+            found = asked(lambda q, i=index: i.search(q[0], K).keys, queries, truth)
+            note(f"usearch {dtype}", effort, built, memory, found)
+            if found["recall"] > 0.998:
+                break
+        del index
+        gc.collect()
+
+
+def _annoy(
+    vectors: Floats, queries: Floats, truth: Any, note: Callable[..., None], folder: Path
+) -> None:
+    from annoy import AnnoyIndex
+
+    index = AnnoyIndex(D, "dot")
+    file = folder / "trees.ann"
+    index.on_disk_build(str(file))
+    begin = time.perf_counter()
+    for row, vector in enumerate(vectors):
+        index.add_item(row, vector)
+    index.build(10, n_jobs=-1)
+    built = time.perf_counter() - begin
+    memory = file.stat().st_size / 1e6
+    for effort in (500, 2_000, 8_000, 32_000):
+        found = asked(
+            lambda q, e=effort: index.get_nns_by_vector(q[0], K, search_k=e), queries, truth
+        )
+        note("annoy", effort, built, memory, found)
+        if found["recall"] > 0.998:
+            break
+    index.unload()
+    file.unlink()
+
+
+def opened(vectors: Floats, folder: Path) -> dict[str, float]:
+    """Seconds until a stored gallery and its graph are ready, and until the first answer."""
+    query = Embeddings.trusted(vectors[:1], ("q",), (None,), None, STAMP, "fp32")
+    seconds: dict[str, list[float]] = {"open the gallery": [], "with its index, first answer": []}
+    for _ in range(5):
+        begin = time.perf_counter()
+        photos = GalleryStore.open(folder / "gallery").embeddings
+        seconds["open the gallery"].append(time.perf_counter() - begin)
+        index = Hnsw.load(folder / Hnsw.name)
+        late = np.arange(len(index), len(photos))  # what was enrolled since
+        index.add(photos.take(late), late)
+        Gallery(photos, index=index).search(query, K)
+        seconds["with its index, first answer"].append(time.perf_counter() - begin)
+        del photos, index
+    return {what: statistics.median(took) for what, took in seconds.items()}
+
+
+def enrolling(vectors: Floats, sizes: list[int], folder: Path) -> list[dict[str, Any]]:
+    """Milliseconds to enroll one photograph into galleries of several sizes, and to build anew."""
+    rows = []
+    for n in sizes:
+        photos = embedded(vectors[:n])
+        begin = time.perf_counter()
+        store = GalleryStore.create(folder / f"grow{n}", photos)
+        index: FaissIndex = IvfPq(photos.vectors)
+        index.add(photos, np.arange(n))
+        rebuilt = time.perf_counter() - begin
+        took = []
+        for number in range(12):
+            fresh = Embeddings.trusted(
+                vectors[-1 - number : len(vectors) - number], (f"new{number}",), ("w_new",), None,
+                STAMP, "fp32",
+            )  # fmt: skip
+            begin = time.perf_counter()
+            index.add(fresh, store.append(fresh))
+            took.append(time.perf_counter() - begin)
+        took = took[2:]  # the first looks at the names that are there
+        rows.append(
+            {"photos": n, "enroll_ms": 1000 * statistics.median(took), "rebuild_s": rebuilt}
+        )
+        print(f"  {n:,}: {rows[-1]['enroll_ms']:.1f} ms, anew {rebuilt:.1f} s", flush=True)
+        if n < sizes[-1]:
+            for file in (folder / f"grow{n}").iterdir():
+                file.unlink()
+        else:
+            (folder / f"grow{n}").rename(folder / "gallery")
+    return rows
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """All of it."""
+    n, q = (50_000, 200) if quick else (1_000_000, 500)
+    sizes = [1_000, 10_000, 50_000] if quick else [1_000, 10_000, 100_000, 1_000_000]
+    print(f"drawing {n:,} vectors", flush=True)
+    vectors, queries = draw(n, q)
+    with tempfile.TemporaryDirectory(dir=os.environ.get("FLUKEPRINT_SCRATCH")) as name:
+        folder = Path(name)
+        rows = contest(vectors, queries, folder)
+        grown = enrolling(vectors, sizes, folder)
+        begun = opened(vectors, folder)
+    for what, seconds in begun.items():
+        print(f"  {what}: {seconds:.2f} s")
+    return {
+        "rows": rows, "photos": n, "dimension": D, "queries": q, "enrolling": grown,
+        "opening": begun,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure and write the result file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--quick", action="store_true", help="50,000 vectors")
+    quick = parser.parse_args().quick
+    save("search", measure(quick), quick)
+
+
+if __name__ == "__main__":
+    main()
