@@ -160,7 +160,7 @@ def _hnswlib(vectors: Floats, queries: Floats, truth: Any, note: Callable[..., N
 def _usearch(vectors: Floats, queries: Floats, truth: Any, note: Callable[..., None]) -> None:
     from usearch.index import Index
 
-    for dtype in ("f16", "i8"):
+    for dtype in ("f16",):
         index = Index(
             ndim=D, metric="ip", dtype=dtype, connectivity=GRAPH_NEIGHBOURS,
             expansion_add=GRAPH_EFFORT,

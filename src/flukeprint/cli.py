@@ -200,6 +200,34 @@ def index_door(
     print(f"{len(known.gallery)} photographs in {identifier}")
 
 
+@app.command("export")
+def export_door(
+    identifier: Annotated[Path, typer.Argument(help="The folder that training kept.")],
+    photos: Annotated[
+        list[Path], typer.Argument(help="Photographs of the catalogue, or folders, to check with.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    engine: Annotated[str, typer.Option(help="onnxruntime or openvino.")] = "onnxruntime",
+    precision: Annotated[str, typer.Option(help="fp32; openvino also bf16.")] = "fp32",
+) -> None:
+    """Write the network for other programs, if it sees there what it sees here."""
+    from flukeprint.engine_export import export_network, photos_below
+    from flukeprint.identify import Identifier
+
+    known = Identifier.load(identifier)
+    card = export_network(
+        known.net, photos_below(photos, known.card.image), out, engine, precision,
+        stamp=known.card.stamp, resize=known.card.image.resize,
+        variants=len(known.card.zooms) * (2 if known.card.mirror else 1),
+    )  # fmt: skip
+    parity = card.parity
+    print(
+        f"least cosine to torch fp32 {parity.least_cosine:.6f} on {parity.photos} photographs, "
+        f"{parity.same_lists:.0%} of their five nearest the same to the place"
+    )
+    print(f"network: {out / card.file}")
+
+
 @app.command("serve")
 def serve_door(
     identifier: Annotated[Path, typer.Option(help="The folder that training kept.")],

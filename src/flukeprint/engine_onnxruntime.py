@@ -37,7 +37,8 @@ class OnnxEngine(Engine):
 
     def _begin(self, network: bytes, precision: Precision) -> None:
         with needs("onnx"):
-            import onnxruntime  # noqa: F401
+            import onnxruntime
+        onnxruntime.disable_telemetry_events()
         self.precision = precision
         self._network = network
         self._whole: Any = None

