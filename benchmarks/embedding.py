@@ -50,7 +50,7 @@ WORKERS = 2
 
 
 def draw(folder: Path, count: int, height: int, width: int) -> list[Path]:
-    """JPEGs with texture of every size, as fur has; some pictures under many names."""
+    """JPEGs with texture of every size, coarse more than fine; some pictures under many names."""
     rng = np.random.default_rng(0)
     different = min(count, 24 if height < 1000 else 4)
     pictures = []
@@ -59,7 +59,7 @@ def draw(folder: Path, count: int, height: int, width: int) -> list[Path]:
         for scale in (1, 2, 4, 16, 64):
             small = rng.standard_normal((height // scale + 1, width // scale + 1, 3), np.float32)
             large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-            photo += large * (4 * scale**0.5)
+            photo += large * (1.5 * scale**0.8)
         pixels = np.clip(128 + photo, 0, 255).astype(np.uint8)
         encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
         pictures.append(encoded.tobytes())

@@ -152,16 +152,18 @@ class PhotoStore:
     def _may_grow(self) -> bool:
         """Whether there is room for one more; stores that lie idle are removed for it."""
         stores = dict(_stores(self.path.parent.parent))
+        own = _on_disk(stores.pop(self.path)) if self.path in stores else 0
+        # Not every file system has sparse files; the whole file keeps the bound anyway.
+        need = min(own + self._slot + _PAGE, self._size)
         used = sum(map(_on_disk, stores.values()))
         idle = time.time() - IDLE_HOURS * 3600
-        others = sorted((s.st_mtime, path) for path, s in stores.items() if path != self.path)
-        for changed, path in others:
-            if used + self._slot + _PAGE <= self._max_bytes or changed > idle:
+        for changed, path in sorted((status.st_mtime, path) for path, status in stores.items()):
+            if used + need <= self._max_bytes or changed > idle:
                 break
             with contextlib.suppress(OSError):  # another was faster, or Windows has it open
                 path.unlink()
                 used -= _on_disk(stores[path])
-        return used + self._slot + _PAGE <= self._max_bytes
+        return used + need <= self._max_bytes
 
     def _used_now(self, slot: int) -> None:
         # Only advice to those who need room: a folder that cannot be written is read as well.

@@ -1,0 +1,347 @@
+"""How fast all of it is: runs the benchmarks one after the other, writes tables and plots.
+
+python benchmarks/speed.py             all, under 40 minutes; benchmarks/speed.md and plots/
+python benchmarks/speed.py --quick     5 minutes; benchmarks/results/speed-quick.md
+python benchmarks/speed.py --render    the page from the results that are there
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import plots
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+PAGE = HERE / "speed.md"
+# Long ones last, so that what is there early is soon known to be wrong or right.
+SCRIPTS = (
+    "startup", "decoding", "exact_search", "memory", "competition", "scale", "embedding",
+    "training_step", "search",
+)  # fmt: skip
+QUICK = ("startup", "decoding", "exact_search", "embedding", "search")
+RECALL = 0.95
+
+Result = dict[str, Any]
+
+
+def run(scripts: Sequence[str], quick: bool) -> None:
+    """One script after the other; a failure ends it, with the script's name."""
+    begin = time.perf_counter()
+    for number, name in enumerate(scripts, 1):
+        minutes = (time.perf_counter() - begin) / 60
+        print(f"[{number}/{len(scripts)}, {minutes:.1f} min] {name}", flush=True)
+        command = [sys.executable, str(HERE / f"{name}.py"), *(["--quick"] if quick else [])]
+        if subprocess.run(command, check=False).returncode:
+            raise SystemExit(f"benchmarks/{name}.py failed")
+    print(f"all in {(time.perf_counter() - begin) / 60:.1f} minutes")
+
+
+def result(name: str, quick: bool) -> Result | None:
+    """What a script has written; None where it has not been run."""
+    path = RESULTS / f"{name}{'-quick' if quick else ''}.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Markdown."""
+    return [
+        "| " + " | ".join(head) + " |",
+        "|" + "---|" * len(head),
+        *("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows),
+        "",
+    ]
+
+
+def number(value: float) -> str:
+    """Three digits that matter."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def of(found: Result | None, **wanted: object) -> dict[str, Any] | None:
+    """The row with these values."""
+    for row in [] if found is None else found["rows"]:
+        if all(row.get(key) == value for key, value in wanted.items()):
+            return dict(row)
+    return None
+
+
+def reach(all_of: dict[str, Result | None]) -> list[str]:
+    """The ratios that were aimed at, and what came of them."""
+    rows: list[tuple[str, str, str]] = []
+    embedding, exact = all_of["embedding"], all_of["exact_search"]
+    for backbone in ("EfficientNet-Lite0", "ResNet-50"):
+        for kind in ("480 px", "12 megapixels"):
+            own = of(embedding, what="flukeprint", backbone=backbone, photographs=kind)
+            if own is None:
+                continue
+            what = f"photographs of {kind} to embeddings, {backbone}"
+            rows.append((what, "plain loop x 6", f"x {own['times_plain']:.1f}"))
+            peer = of(embedding, what="open-metric-learning", backbone=backbone, photographs=kind)
+            if peer is not None:
+                times = own["median"] / peer["median"]
+                rows.append((what, "open-metric-learning x 6", f"x {times:.1f}"))
+            if kind == "480 px":
+                share = f"{own['share_of_forward']:.0%}"
+                kept = of(
+                    embedding, what="flukeprint, decoded before", backbone=backbone,
+                    photographs=kind,
+                )  # fmt: skip
+                if kept is not None:
+                    share += f"; decoded before {kept['share_of_forward']:.0%}"
+                rows.append((what, "80 % of the forward pass alone", share))
+    training = all_of["training_step"]
+    for backbone in dict.fromkeys(r["backbone"] for r in (training or {"rows": []})["rows"]):
+        own, others = _training(training, backbone)
+        for other, least in (("lightning", 1.4), ("open-metric-learning", 2.0)):
+            if own and other in others:
+                rows.append(
+                    (
+                        f"training, {backbone}", f"{other} x {least:g}",
+                        f"x {own / others[other]:.2f}",
+                    )
+                )  # fmt: skip
+    if exact is not None:
+        ratios = exact["ratios"]
+        for key, least in (
+            ("scikit-learn, cosine / flukeprint, float32", "x 2.5"),
+            ("flukeprint, float32 / bare product, float32", "at most 1.3"),
+            ("scikit-learn, cosine / flukeprint, bf16 shortlist", "x 5"),
+        ):
+            rows.append((f"exact search: {key}", least, f"{ratios[key]:.2f}"))
+    search = all_of["search"]
+    if search is not None:
+        for name in ("flukeprint hnsw", "flukeprint ivf_pq"):
+            best = fastest(search, name)
+            flat = next(r for r in search["rows"] if r["what"] == "FAISS flat")
+            if best is not None:
+                rows.append(
+                    (
+                        f"{name.split()[1]}, one query among {search['photos']:,}",
+                        f"recall@5 {RECALL:g}",
+                        f"{best['recall']:.3f} in {best['ms']:.2f} ms, 1/"
+                        f"{flat['memory_mb'] / best['memory_mb']:.0f} of the flat index's memory",
+                    )
+                )
+    memory = all_of["memory"]
+    if memory is not None:
+        most = max(row["median"] for row in memory["rows"])
+        rows.append(
+            (
+                f"memory at {memory['photographs']:,} photographs, {memory['queries']:,} queries",
+                "under 2,000 MB", f"{most:,.0f} MB",
+            )
+        )  # fmt: skip
+    competition = all_of["competition"]
+    if competition is not None:
+        whole = of(competition, what="all")
+        assert whole is not None
+        rows.append(
+            (
+                f"a competition's inference, {competition['queries']:,} queries",
+                "network at least 70 %",
+                f"{whole['median'] / 60:.1f} min, {competition['network_share']:.0%}",
+            )
+        )
+    startup = all_of["startup"]
+    for row, least in zip((startup or {"rows": []})["rows"], ("0.4 s", "4 s", ""), strict=False):
+        rows.append((row["what"], least, f"{row['median']:.2f} s"))
+    return table(("what", "aim", "measured"), rows)
+
+
+def _training(found: Result | None, backbone: str) -> tuple[float, dict[str, float]]:
+    own, others = 0.0, {}
+    for row in [] if found is None else found["rows"]:
+        if row["backbone"] != backbone:
+            continue
+        name = row["what"].lower()
+        if "flukeprint" in name or name.startswith("ours"):
+            own = max(own, row["median"])
+        elif "lightning" in name:
+            others["lightning"] = row["median"]
+        elif "metric" in name:
+            others["open-metric-learning"] = row["median"]
+    return own, others
+
+
+def fastest(search: Result, name: str) -> dict[str, Any] | None:
+    """The least effort of an index that reaches RECALL."""
+    good = [row for row in search["rows"] if row["what"] == name and row["recall"] >= RECALL]
+    return min(good, key=lambda row: row["ms"], default=None)
+
+
+def chapters(all_of: dict[str, Result | None]) -> list[str]:
+    """One table for each benchmark."""
+    text: list[str] = []
+    embedding = all_of["embedding"]
+    if embedding is not None:
+        text += ["## From photographs to embeddings", ""]
+        text += table(
+            ("network", "photographs", "how", "a second", "x plain", "of the forward pass"),
+            [
+                (
+                    r["backbone"], r["photographs"], r["what"], number(r["median"]),
+                    f"{r['times_plain']:.1f}", f"{r['share_of_forward']:.0%}",
+                )
+                for r in embedding["rows"]
+            ],
+        )  # fmt: skip
+        used = sorted({f"{r['backbone']}: {r['engine']}" for r in embedding["rows"]})
+        text += [f"Chosen by measurement here: {'; '.join(used)}.", ""]
+        text += ["Passes alone, batches of 32:", ""]
+        text += table(
+            ("network", "engine", "a second"),
+            [(r["backbone"], r["what"], number(r["median"])) for r in embedding["engines"]],
+        )
+    for name, title, unit in (
+        ("decoding", "Decoding", "ms a photograph"),
+        ("training_step", "Training", "images a second"),
+        ("exact_search", "Exact search", "seconds"),
+        ("memory", "Memory", "MB at most"),
+        ("startup", "Start", "seconds"),
+        ("competition", "A whole competition", "seconds"),
+        ("scale", "Several processes and Qdrant", ""),
+    ):
+        found = all_of[name]
+        if found is None:
+            continue
+        text += [f"## {title}", ""]
+        keys = [
+            key for key in ("backbone", "photos", "photographs")
+            if any(isinstance(row.get(key), str) for row in found["rows"])
+        ]  # fmt: skip
+        head = ["what", *keys, unit or "median"]
+        text += table(
+            head,
+            [
+                (row["what"], *(row.get(key, "") for key in keys), _with_unit(row))
+                for row in found["rows"]
+            ],
+        )
+        if name == "exact_search":
+            text += [
+                f"{found['queries']:,} queries, the five nearest of {found['photographs']:,} x "
+                f"{found['dimensions']}.",
+                "",
+            ]
+    search = all_of["search"]
+    if search is not None:
+        text += [f"## One query among {search['photos']:,} x {search['dimension']}", ""]
+        text += table(
+            ("index", "effort", "recall@5", "ms", "95 % below", "built in s", "MB"),
+            [
+                (
+                    r["what"], r["effort"], f"{r['recall']:.4f}", f"{r['ms']:.3f}",
+                    f"{r['ms_95']:.3f}", f"{r['build_seconds']:.0f}", f"{r['memory_mb']:,.0f}",
+                )
+                for r in search["rows"]
+            ],
+        )  # fmt: skip
+        text += ["![Recall, speed and memory of indexes](plots/search.png)", ""]
+        text += ["Enrolling one photograph, with its commit to disk:", ""]
+        text += table(
+            ("gallery", "ms", "building anew, s"),
+            [
+                (f"{r['photos']:,}", f"{r['enroll_ms']:.1f}", f"{r['rebuild_s']:.1f}")
+                for r in search["enrolling"]
+            ],
+        )
+        opening = "; ".join(f"{what}: {took:.2f} s" for what, took in search["opening"].items())
+        text += [f"The stored gallery of {search['photos']:,}: {opening}.", ""]
+    return text
+
+
+def _with_unit(row: dict[str, Any]) -> str:
+    return f"{number(row['median'])} {row.get('unit', '')}".strip()
+
+
+def draw(all_of: dict[str, Result | None], folder: Path) -> None:
+    """The plots."""
+    search, embedding, exact = all_of["search"], all_of["embedding"], all_of["exact_search"]
+    panels: dict[str, tuple[str, str, dict[str, list[plots.Point]]]] = {}
+    if embedding is not None:
+        points = [(row["photographs"], row["seconds"]) for row in embedding["growth"]]
+        panels["Embedding"] = (
+            "photographs", "seconds", {"EfficientNet-Lite0, 224 px": points},
+        )  # fmt: skip
+    if exact is not None:
+        curves: dict[str, list[plots.Point]] = {}
+        for row in exact["growth"]:
+            size = row.get("photographs", row.get("photos"))
+            curves.setdefault(str(row.get("what", "exact")), []).append(
+                (size, row.get("seconds", row.get("median")))
+            )
+        panels["Exact search"] = ("photographs in the gallery", "seconds", curves)
+    if search is not None:
+        enrolling = search["enrolling"]
+        panels["One more photograph"] = (
+            "photographs in the gallery", "seconds",
+            {
+                "enroll": [(row["photos"], row["enroll_ms"] / 1000) for row in enrolling],
+                "build anew": [(row["photos"], row["rebuild_s"]) for row in enrolling],
+            },
+        )  # fmt: skip
+        front: dict[str, list[tuple[float, float, float]]] = {}
+        for row in search["rows"]:
+            front.setdefault(row["what"], []).append(
+                (row["recall"], 1000 / row["ms"], row["memory_mb"])
+            )
+        plots.front(front, folder / "search.png", recall=RECALL)
+    if panels:
+        plots.growth(panels, folder / "growth.png")
+
+
+def render(quick: bool) -> None:
+    """Write the page and the plots from the results."""
+    all_of = {name: result(name, quick) for name in SCRIPTS}
+    machines = [found["machine"] for found in all_of.values() if found is not None]
+    if not machines:
+        raise SystemExit("nothing was measured yet; run this without --render")
+    machine = machines[-1]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    page = RESULTS / "speed-quick.md" if quick else PAGE
+    folder = RESULTS / "plots-quick" if quick else HERE / "plots"
+    missing = [name for name, found in all_of.items() if found is None]
+    text = [
+        "# How fast it is",
+        "",
+        f"{machine['cpu']}, {machine['cores']} cores ({', '.join(machine['instructions'])}), no "
+        f"GPU; Python {machine['python']}, {versions}.",
+        "",
+        "Made by `make bench`. Contestants take turns in one run; medians of five rounds or more, "
+        "except where one long run is timed. Absolute numbers are of a shared, noisy machine; "
+        "ratios are what to look at.",
+        "",
+        *([f"Not measured: {', '.join(missing)}.", ""] if missing else []),
+        "## What was aimed at",
+        "",
+        *reach(all_of),
+        "![How costs grow](plots/growth.png)",
+        "",
+        *chapters(all_of),
+    ]
+    page.write_text("\n".join(text).rstrip() + "\n")
+    draw(all_of, folder)
+    print(f"written: {page}")
+
+
+def main() -> None:
+    """Run and render."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--quick", action="store_true", help="the short ones, in 5 minutes")
+    parser.add_argument("--render", action="store_true", help="only write the page")
+    asked = parser.parse_args()
+    if not asked.render:
+        run(QUICK if asked.quick else SCRIPTS, asked.quick)
+    render(asked.quick)
+
+
+if __name__ == "__main__":
+    main()
