@@ -1,6 +1,6 @@
 """From photographs on disk to embeddings, beside how peers do it.
 
-    python benchmarks/embedding.py [--quick]
+    python benchmarks/embedding.py [--quick] [--photos input/nyala/train]
 
 EfficientNet-Lite0 and ResNet-50, 224 px, on the CPU; JPEGs of 480 px and of 12 megapixels, drawn.
 Contestants take turns in one process.  `plain loop`: Pillow, torchvision's transforms, a DataLoader
@@ -273,16 +273,42 @@ def growth(paths: list[Path], quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def measure(quick: bool) -> dict[str, Any]:
-    """All of it."""
+def enlarged(folder: Path, photos: list[Path]) -> list[Path]:
+    """Real photographs blown up to 12 megapixels, with the grain that a camera adds."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    paths = []
+    for path in photos:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))[:, :, ::-1]
+        large = cv2.resize(pixels, (4000, 3000), interpolation=cv2.INTER_CUBIC)
+        grain = rng.normal(0, 4, (1500, 2000, 1)).astype(np.float32)
+        noisy = large + cv2.resize(grain, (4000, 3000))[:, :, None]
+        paths.append(folder / path.name)
+        encoded = cv2.imencode(
+            ".jpg", np.clip(noisy, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 90]
+        )[1]
+        paths[-1].write_bytes(encoded.tobytes())
+    return paths
+
+
+def measure(quick: bool, photos: Path | None = None) -> dict[str, Any]:
+    """All of it; with real photographs from a folder, if one is given."""
     warnings.filterwarnings("ignore")
     keep_memory()
     rounds = 2 if quick else 5
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        small = draw(folder / "small", 320 if quick else 768, 400, 480)
-        large = draw(folder / "large", 32 if quick else 96, 3000, 4000)
+        many, some = (320, 32) if quick else (768, 96)
+        if photos is None:
+            small = draw(folder / "small", many, 400, 480)
+            large = draw(folder / "large", some, 3000, 4000)
+        else:
+            small = sorted(photos.glob("*.jpg"))[:many]
+            if len(small) < many:
+                raise SystemExit(f"{photos} holds {len(small)} JPEGs, and {many} are asked for")
+            large = enlarged(folder / "large", small[:some])
         size = statistics.median(path.stat().st_size for path in large) / 1e6
         for backbone in BACKBONES:
             if quick and backbone != "EfficientNet-Lite0":
@@ -301,8 +327,10 @@ def main() -> None:
     """Measure and write the result file."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help="one network, few photographs")
-    quick = parser.parse_args().quick
-    save("embedding", measure(quick), quick)
+    parser.add_argument("--photos", type=Path, help="a folder of JPEGs, instead of drawn ones")
+    asked = parser.parse_args()
+    name = "embedding" if asked.photos is None else "embedding_real"
+    save(name, measure(asked.quick, asked.photos), asked.quick)
 
 
 if __name__ == "__main__":
