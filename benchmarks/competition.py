@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from flukeprint.engines import engine_of
 from timing import peak_mb, save
 
 from flukeprint.allocator import keep_memory
-from flukeprint.answering import Evidence
+from flukeprint.answering import Evidence, Method
+from flukeprint.catalog import Catalog
 from flukeprint.config import Config, SyntheticConfig, load_config
-from flukeprint.embedding import embed, network_digest
+from flukeprint.embedding import Variants, embed, network_digest
+from flukeprint.engine_choice import pick_engine
 from flukeprint.identify import Identifier
 from flukeprint.inference import infer
 from flukeprint.model import FlukeNet, build_model
@@ -73,20 +74,19 @@ def settings(folder: Path) -> Config:
     )  # fmt: skip
 
 
-def alone(net: FlukeNet, config: Config, passes: int) -> float:
-    """Seconds that so many passes of the network take on ready batches."""
-    batch = config.infer.batch_size
-    photos = np.random.default_rng(0).integers(
-        0, 256, (batch, 3, config.image.height, config.image.width), dtype=np.uint8
-    )
-    engine = engine_of(net)
+def alone(net: FlukeNet, config: Config, stamp: str, catalog: Catalog, passes: int) -> float:
+    """Seconds that so many passes take on ready batches, by the engine that was chosen before."""
+    size = (config.image.height, config.image.width)
+    views = Variants(catalog, config.image, (False, True), config.infer.zooms)
+    engine = pick_engine(net, size, "auto", "auto", stamp=stamp, sample=views.sample, passes=passes)
+    photos = views.sample()
     took = []
     for turn in range(12):
         begin = time.perf_counter()
-        engine.embed_many([photos] * 4)
+        engine.embed(photos)
         if turn >= 2:
-            took.append((time.perf_counter() - begin) / 4)
-    return statistics.median(took) / batch * passes
+            took.append(time.perf_counter() - begin)
+    return statistics.median(took) / len(photos) * passes
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -108,14 +108,16 @@ def measure(quick: bool) -> dict[str, Any]:
         )  # fmt: skip
         embedded = time.perf_counter()
         run = Run(new_run(config, catalog).path)
-        Identifier.of(config, net, Evidence(gallery), 0.5).save(run.identifier)
+        Identifier.of(config, net, Evidence(gallery), 0.5, method=Method(rules=config.rank)).save(
+            run.identifier
+        )
         kept = time.perf_counter()
         answers = infer(config, run)
         done = time.perf_counter()
         queries = len(read_test(config.data))
         assert len(answers.ranking) == queries
         passes = 2 * (len(catalog) + queries)
-        network = alone(net, config, passes)
+        network = alone(net, config, stamp, catalog, passes)
         whole = done - begin
         stages = {
             "embed the gallery and its mirrors": embedded - begin,
