@@ -1,6 +1,8 @@
 """Exact answers from rough scores, against a twin that scores all in float64."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from flukeprint import exact_search, half_product
 from flukeprint.embeddings import Embeddings, Matches, unit_rows
 from flukeprint.errors import FlukeprintError
-from flukeprint.exact_search import FloatProduct
+from flukeprint.exact_search import FloatProduct, exact_block, exact_scores, nearest
 from flukeprint.gallery import Gallery
 from flukeprint.half_product import HalfProduct, fastest_product
 
@@ -67,6 +69,125 @@ def test_the_answers_are_those_of_scoring_all(n, d, k, seed, spread, kind, by_na
     room = Gallery(gallery, product=kind)
     found = room.search_identities(queries, k) if by_name else room.search(queries, k)
     check(found, twin(queries, gallery, k, by_name))
+
+
+class Liar:
+    """Scores that are as wrong as their bound allows: the nearest seem far, the others near."""
+
+    def __init__(self, vectors, off, seed):
+        self.vectors, self.off, self.seed = vectors, off, seed
+
+    def __call__(self, queries):
+        true = queries.astype(float) @ self.vectors.astype(float).T
+        middle = np.sort(true, axis=1)[:, -min(3, true.shape[1])][:, None]
+        wrong = np.where(true >= middle, -1, 1) * self.off
+        if self.seed:
+            wrong = np.random.default_rng(self.seed).uniform(-self.off, self.off, true.shape)
+        return Lies((true + wrong).astype(np.float32), self.off + 3e-7)
+
+
+class Lies:
+    def __init__(self, scores, bound):
+        self.scores, self.bound = scores, np.full(len(scores), bound, dtype=np.float32)
+
+    def __call__(self, start, stop):
+        return self.scores[:, start:stop].copy()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    n=st.integers(1, 90), d=st.integers(1, 20), k=st.integers(1, 9), seed=st.integers(0, 9999),
+    coarse=st.sampled_from([1, 3, 30]), animals=st.sampled_from([0, 2, 25]), barred=st.booleans(),
+    off=st.sampled_from([None, "half", 0.0, 0.01, 0.3]), liar=st.integers(0, 2),
+    rows=st.sampled_from([5, 32, 4096]), most=st.sampled_from([0, 20, 10_000]),
+    dense=st.sampled_from([0.0, 1 / 32, 1.0]),
+)  # fmt: skip
+def test_to_the_bit_where_sums_are_exact(
+    n, d, k, seed, coarse, animals, barred, off, liar, rows, most, dense
+):
+    """Small fractions of two, which float32 adds without rounding; many are equal."""
+    rng = np.random.default_rng(seed)
+    vectors, queries = (
+        (rng.integers(-coarse, coarse + 1, (m, d)) / 256).astype(np.float32) for m in (n, 6)
+    )
+    groups = rng.integers(0, animals, n) if animals else None
+    mine, theirs = rng.integers(0, 3, 6), rng.integers(0, 3, n)
+    product = (
+        FloatProduct(vectors)
+        if off is None
+        else HalfProduct(vectors)
+        if off == "half"
+        else Liar(vectors, off, liar)
+    )
+    with (
+        patch.object(exact_search, "ROWS_AT_ONCE", rows),
+        patch.object(exact_search, "QUERIES_AT_ONCE", 4 if off in (None, "half") else 6),
+        patch.object(exact_search, "_MOST_WAITING", most),
+        patch.object(exact_search, "_DENSE", dense),
+    ):
+        scores, found = nearest(
+            queries, vectors, k, product, groups, (mine, theirs) if barred else None
+        )
+    for query in range(6):
+        true = vectors.astype(float) @ queries[query].astype(float)
+        order = sorted(range(n), key=lambda row: (-true[row], row))
+        if barred:
+            order = [row for row in order if theirs[row] != mine[query]]
+        if groups is not None:
+            first = {}
+            for row in order:
+                first.setdefault(groups[row], row)
+            order = list(first.values())
+        order = order[:k]
+        assert found[query, : len(order)].tolist() == order
+        assert scores[query, : len(order)].tolist() == [true[row] for row in order]
+        assert np.isneginf(scores[query, len(order) :]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(d=st.integers(1, 700), seed=st.integers(0, 999), spread=st.sampled_from([0.0, 1e-6, 1.0]))
+def test_a_block_is_scored_as_its_pairs_are(d, seed, spread):
+    rng = np.random.default_rng(seed)
+    center = rng.normal(size=d)
+    x, y = (unit_rows(center + spread * rng.normal(size=(m, d))) for m in (5, 40))
+    y[7] = x[2]
+    pairs = np.indices((5, 40)).reshape(2, -1)
+    np.testing.assert_array_equal(exact_block(x, y).ravel(), exact_scores(x, y, *pairs))
+    true = x.astype(float) @ y.astype(float).T
+    assert np.abs(exact_block(x, y) - true).max() < 1.01 * 2.0**-24
+
+
+@pytest.mark.parametrize("kind", [FloatProduct, HalfProduct])
+def test_threads_share_a_gallery(kind):
+    gallery = crowded(9000, 24, 5, 0.3)
+    room = Gallery(gallery, product=kind)
+    parts = [embedded(gallery.vectors[i::40] + 0.01) for i in range(8)]
+    alone = [room.search(part, 4) for part in parts]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda part: room.search(part, 4), parts))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one.rows, other.rows)
+        np.testing.assert_array_equal(one.scores, other.scores)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-4])
+@pytest.mark.parametrize("kind", [FloatProduct, HalfProduct])
+def test_a_gallery_in_which_all_look_alike_is_no_burden(kind, spread):
+    """Nearly every photograph may be the nearest; yet few wait, and fewer are scored one by one."""
+    rng = np.random.default_rng(0)
+    center = rng.normal(size=16)
+    gallery = embedded(center + spread * rng.normal(size=(20_000, 16)), np.arange(20_000) // 50)
+    queries = embedded(center + spread * rng.normal(size=(64, 16)))
+    scored = []
+
+    def counted(asked, vectors, who, rows):
+        scored.append(len(rows))
+        return exact_scores(asked, vectors, who, rows)
+
+    with patch.object(exact_search, "exact_scores", counted):
+        found = Gallery(gallery, product=kind).search_identities(queries, 3)
+    assert sum(scored) < 0.05 * 64 * 20_000
+    check(found, twin(queries, gallery, 3, True))
 
 
 @settings(max_examples=40, deadline=None)

@@ -253,9 +253,18 @@ def test_a_file_of_another_length_is_made_anew(tmp_path: Path, damage: bytes | N
     assert read(store(tmp_path), 0)
 
 
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "the disk is full"),
+        (errno.EACCES, "denied"),
+    ],
+)
 @pytest.mark.parametrize("after", [0, 1])
-def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, after: int) -> None:
+def test_a_write_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, reason: str, after: int
+) -> None:
     kept = store(tmp_path)
     read(kept, 0)
     write, calls = photo_store._write_at, 0
@@ -269,8 +278,10 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, 
 
     with monkeypatch.context() as patch:
         patch.setattr(photo_store, "_write_at", full)
-        with pytest.raises(FlukeprintError, match=r"image\.cache: .*the disk is full.*cache=null"):
+        with pytest.raises(FlukeprintError, match=rf"image\.cache: .*{reason}.*cache=null"):
             kept.put(entry(1), photo(1))
+        patch.setattr(photo_store, "_hour", lambda: bytes(8))
+        assert read(kept, 0)  # though its last use cannot be written
     assert read(kept, 0)
     assert not read(kept, 1)
     assert read(kept, 1)

@@ -158,6 +158,8 @@ def cut(model: Any, exact_layers: int) -> tuple[Any, Any]:
 
     The first holds all operations with at most `exact_layers` convolutions or matrix products on
     the longest way from the input; what crosses the cut are its outputs and the second's inputs.
+
+    Raises FlukeprintError where nothing lies behind the cut.
     """
     import openvino
 
@@ -176,6 +178,11 @@ def cut(model: Any, exact_layers: int) -> tuple[Any, Any]:
             takers = [t.get_node().get_friendly_name() for t in output.get_target_inputs()]
             if any(depth[taker] > exact_layers for taker in takers):
                 crossing.append(output)
+    if not crossing:
+        raise FlukeprintError(
+            f"the network has no layers behind the first {exact_layers}, which stay in float32; "
+            "choose infer.precision=fp32"
+        )
     first = openvino.Model(
         [openvino.opset13.result(output) for output in crossing], model.get_parameters(), "first"
     )

@@ -132,7 +132,8 @@ def fingerprint(path: Path) -> Fingerprint:
         return Fingerprint(str(path.absolute()), status.st_size, status.st_mtime_ns)
     with _reached(path):
         info = _storage(path).info(_inside(path))
-    if info.get("type") == "directory":
+    # A web server leads from the name of a folder to its page.
+    if info.get("type") == "directory" or str(info.get("url", "")).endswith("/"):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     version = next((info[name] for name in _VERSIONS if info.get(name) is not None), "")
     digest = hashlib.sha256(str(version).encode()).digest()
@@ -206,6 +207,8 @@ def names_in(folder: Path) -> set[str]:
         with _reached(folder):
             found = _storage(folder).ls(_inside(folder, folder=True), detail=False)
     except (FileNotFoundError, NotADirectoryError):
+        return set()
+    if found == [_inside(folder)]:  # a file is listed as itself
         return set()
     names = (name.rstrip("/").rpartition("/")[2] for name in found)
     return {unquote(name) if _on_web(folder) else name for name in names}
