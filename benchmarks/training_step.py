@@ -406,7 +406,8 @@ def profile(backbone: str, steps: int = 8) -> None:
 def _slowest(durations: dict[str, list[float]], steps: int) -> Iterator[str]:
     for what, every in sorted(durations.items(), key=lambda item: -sum(item[1]))[:18]:
         first, rest = every[0], every[1:] or every
-        yield f"  {statistics.median(rest) * 1e3:8.1f} ms x {len(every):4} (first {first:.2f} s) {what}"
+        took = statistics.median(rest) * 1e3
+        yield f"  {took:8.1f} ms x {len(every):4} (first {first:.2f} s) {what}"
 
 
 def augment(quick: bool = False) -> dict[str, list[float]]:

@@ -157,6 +157,17 @@ def test_a_block_is_scored_as_its_pairs_are(d, seed, spread):
     assert np.abs(exact_block(x, y) - true).max() < 1.01 * 2.0**-24
 
 
+def test_a_sum_between_two_floats_is_rounded_alike_in_a_block():
+    """Half-way between two float32, and so many crumbs that the order of a sum decides."""
+    x = np.full((3, 64), 2.0**-3, dtype=np.float32)
+    crumbs = np.full(64, 2.0**-54)
+    crumbs[:2] = 1, 2.0**-24
+    rng = np.random.default_rng(0)
+    y = np.stack([rng.permutation(crumbs) for _ in range(300)]).astype(np.float32)
+    pairs = np.indices((3, 300)).reshape(2, -1)
+    np.testing.assert_array_equal(exact_block(x, y).ravel(), exact_scores(x, y, *pairs))
+
+
 @pytest.mark.parametrize("kind", [FloatProduct, HalfProduct])
 def test_threads_share_a_gallery(kind):
     gallery = crowded(9000, 24, 5, 0.3)

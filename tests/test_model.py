@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from flukeprint.config import FrozenConfig, ModelConfig
+from flukeprint.config import FrozenConfig, ImageConfig, ModelConfig
+from flukeprint.embedding import network_digest
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import (
     POOLING,
@@ -169,6 +170,40 @@ def test_frozen_stages_neither_learn_nor_drift() -> None:
     changed = {name for name, tensor in net.state_dict().items() if not tensor.equal(before[name])}
     assert not any(name.startswith(("backbone.conv_stem", "backbone.blocks.0")) for name in changed)
     assert any(name.startswith("backbone.blocks.6") for name in changed)
+
+
+def test_frozen_stages_are_passed_without_a_gradient() -> None:
+    """What they give asks for none, so the step back ends after them."""
+    net = build_model(ModelConfig(weights="none", freeze_stages=3, embedding_dim=8), (32, 32))
+    net.train()
+    asks = {}
+    for name, block in enumerate(net.backbone.blocks):  # type: ignore[arg-type]
+        block.register_forward_hook(
+            lambda _, __, out, name=name: asks.__setitem__(name, out.requires_grad)
+        )
+    net(photos(4, 32, 32))
+    assert [asks[name] for name in range(7)] == [False, False, *[True] * 5]
+
+
+def test_weights_lie_as_the_photographs_do_and_are_the_same() -> None:
+    """Channels last in memory; what is saved and hashed are the same numbers in one order."""
+    config = ModelConfig(weights="none", embedding_dim=8)
+    net = build_model(config, (32, 32)).eval()
+    kernels = [p for p in net.parameters() if p.ndim == 4]
+    assert kernels
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
+    digest = network_digest(net, ImageConfig(), False)
+    state = {name: tensor.clone().contiguous() for name, tensor in net.state_dict().items()}
+    other = empty_model(config, (32, 32)).eval()
+    other.load_state_dict(state)
+    assert all(
+        p.is_contiguous(memory_format=torch.channels_last)
+        for p in other.parameters()
+        if p.ndim == 4
+    )
+    assert network_digest(other, ImageConfig(), False) == digest
+    net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    assert network_digest(net, ImageConfig(), False) == digest
 
 
 def test_frozen_norms_keep_their_statistics() -> None:

@@ -74,6 +74,22 @@ def test_neighbours_leave_out_the_photo_itself(n, k, hubbed, seed):
         assert near.scores[i] == pytest.approx([score[j] for j in best], abs=1e-6)
 
 
+@given(st.integers(2, 25), st.integers(1, 30), st.integers(1, 6), st.integers(0, 50))
+def test_neighbours_of_other_animals(n, k, animals, seed):
+    vectors, labels = drawn(n, seed=seed), np.random.default_rng(seed).integers(0, animals, n)
+    near = neighbours(vectors, k, labels=labels)
+    for i in range(n):
+        score = {
+            j: float(vectors[i].astype(float) @ vectors[j].astype(float))
+            for j in range(n)
+            if labels[j] != labels[i]
+        }
+        best = sorted(score, key=lambda j: (-score[j], j))[: min(k, n - 1)]
+        assert near.rows[i, : len(best)].tolist() == best
+        assert near.scores[i, : len(best)] == pytest.approx([score[j] for j in best], abs=1e-6)
+        assert np.isneginf(near.scores[i, len(best) :]).all()
+
+
 def test_blocks_change_nothing(monkeypatch):
     vectors = drawn(40)
     rules = (

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 import flukeprint.reranking as reranking
 from flukeprint.config import RankConfig
 from flukeprint.errors import FlukeprintError
+from flukeprint.exact_search import FloatProduct
 from flukeprint.gallery import Embeddings, Gallery, IdentityMatches, unit_rows
+from flukeprint.half_product import HalfProduct
 from flukeprint.reciprocal import Reciprocal
 from flukeprint.reranking import (
     augmented_gallery,
@@ -230,6 +232,45 @@ def test_an_answer_does_not_depend_on_its_companions(rules, monkeypatch):
         alone = scorer.search(queries.take([query]), 4)
         assert np.array_equal(alone.labels[0], whole.labels[query])
         assert alone.scores[0] == pytest.approx(whole.scores[query], abs=1e-6)
+
+
+BETTER = [
+    {"whiten": 4}, {"within": 0.6}, {"whiten": 4, "within": 0.5}, {"augment_gallery": 2},
+    {"expand": 3}, {"whiten": 5, "within": 0.3, "augment_gallery": 3, "expand": 2, "alpha": 0.0},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rules", BETTER)
+@pytest.mark.parametrize("kind", [FloatProduct, HalfProduct])
+def test_better_vectors_are_searched_as_if_all_were_scored(rules, kind):
+    gallery, queries = drawn(300, names=40, d=12, seed=3), drawn(90, names=40, d=12, seed=4)
+    gallery = Embeddings.concatenate([gallery, gallery.take([7, 50, 7])])  # copies
+    scorer = Scorer(Gallery(gallery, product=kind), RankConfig(**rules))
+    long = scorer.search(queries, 5, boost=lambda _, scores: scores)
+    short = scorer.search(queries, 5)
+    np.testing.assert_array_equal(short.rows, long.rows)
+    np.testing.assert_allclose(short.scores, long.scores, rtol=0, atol=1e-7)
+
+
+def test_rules_refuse_an_index_that_may_miss_some():
+    class Some:
+        name, exact, candidates = "some", False, 1
+
+        def __len__(self):
+            return 20
+
+    gallery = drawn(20)
+    room = Gallery(gallery, index=Some())
+    Scorer(room, OFF)
+    Scorer(room, RankConfig(reciprocal=3, reciprocal_weight=0))  # changes nothing
+    for name, rules in RULES.items():
+        if rules:
+            with pytest.raises(FlukeprintError, match=r"set gallery\.backend=exact") as error:
+                Scorer(room, RankConfig(**rules), centers_of(["w0"]))
+            assert "=some finds" in str(error.value), name
+            assert "\n" not in str(error.value)
+    room.index.exact = True
+    Scorer(room, RankConfig(within=0.5))
 
 
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -186,6 +188,7 @@ def test_two_processes_learn_as_one_does(root: Path) -> None:
         "train.memory=16",
         "train.epochs=2",
         "train.lr=0.0005",
+        "train.precision=32",  # so that only the cut can make a difference
     ]
     results = []
     for devices in (1, 2):
@@ -224,6 +227,7 @@ def test_parameters_are_learnt_at_their_own_rates(root: Path) -> None:
 
     class Alone:
         world_size = 1
+        precision = "32-true"
 
     learner._trainer = Alone()  # type: ignore[assignment]
     optimizer = learner.configure_optimizers()["optimizer"]
@@ -239,6 +243,64 @@ def test_parameters_are_learnt_at_their_own_rates(root: Path) -> None:
         lr, decay = rate[id(p)]
         assert lr == pytest.approx(0.002 if name.startswith("net.backbone") else 0.02), name
         assert decay == (config.train.weight_decay if p.ndim > 1 else 0.0), name
+
+
+def test_scaled_gradients_are_not_left_to_a_fused_step(root: Path) -> None:
+    """Else they would be clipped before they are of their own length."""
+    learner = learner_of(tiny(root))
+    for precision, fused in (("32-true", True), ("bf16-mixed", True), ("16-mixed", False)):
+        learner._trainer = SimpleNamespace(world_size=1, precision=precision)  # type: ignore[assignment]
+        assert learner.configure_optimizers()["optimizer"].defaults["fused"] is fused
+
+
+@pytest.mark.parametrize(
+    ("known", "precision"),
+    [
+        ({}, "32-true"),
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, "32-true"),
+        ({"avx512_f": True, "avx512_bf16": True}, "bf16-mixed"),
+        ({"amx_bf16": True}, "bf16-mixed"),
+    ],
+)
+def test_a_processor_that_multiplies_bf16_trains_in_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert training._precision(tiny(root)) == precision
+    assert training._precision(tiny(root, "train.precision=32")) == "32-true"
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+def test_gradients_are_clipped_in_every_precision(
+    root: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    norms = []
+
+    class Norms(Callback):
+        def on_before_zero_grad(self, trainer: L.Trainer, pl_module: L.LightningModule, _: Any):  # type: ignore[no-untyped-def]
+            grads = [p.grad for p in pl_module.parameters() if p.grad is not None]
+            if grads:
+                norms.append(float(torch.stack([g.norm() for g in grads]).norm()))
+
+    make = training.make_trainer
+
+    def make_trainer(config: Config, run: Run) -> L.Trainer:
+        trainer = make(config, run)
+        trainer.callbacks.insert(0, Norms())  # type: ignore[attr-defined]
+        return trainer
+
+    monkeypatch.setattr(training, "make_trainer", make_trainer)
+    train(tiny(root, f"train.precision={precision}", "train.clip=0.01", "train.epochs=1"))
+    assert norms
+    assert max(norms) == pytest.approx(0.01, rel=1e-2)
+
+
+def test_several_nodes_train_together(root: Path, tmp_path: Path) -> None:
+    trainer = training.make_trainer(tiny(root, "train.num_nodes=2"), Run(tmp_path))
+    assert trainer.num_nodes == 2
+    assert isinstance(trainer.strategy, DDPStrategy)
+    alone = training.make_trainer(tiny(root), Run(tmp_path))
+    assert not isinstance(alone.strategy, DDPStrategy)
 
 
 def learner_of(config: Config) -> Learner:

@@ -83,7 +83,7 @@ def _widened(bits: Shorts) -> Floats:
 
 
 def _lengths(rows: Floats) -> Floats:
-    return np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", rows, rows)), dtype=np.float32)
 
 
 def has_bf16() -> bool:

@@ -239,9 +239,19 @@ class Learner(L.LightningModule):
         rows, vectors = every[0].flatten(), every[1].flatten(0, 1)
         return rows[rows >= 0], vectors[rows >= 0]
 
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
+    ) -> None:
+        # Lightning refuses a fused optimiser under any mixed precision, for it might unscale
+        # gradients itself; ours does not: see `configure_optimizers`.
+        if gradient_clip_val:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+
     def configure_optimizers(self) -> Any:
         train = self.config.train
-        optimizer = build_optimizer(self.net, self.losses, train)
+        scaled = self.trainer.precision == "16-mixed"
+        optimizer = build_optimizer(self.net, self.losses, train, fused=not scaled)
         schedule = cosine_schedule(optimizer, train, self.data.steps(self.trainer.world_size))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

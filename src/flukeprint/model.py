@@ -171,6 +171,8 @@ class FlukeNet(nn.Module):
         self.register_buffer("mean", _of_channels(loaded.mean))
         self.register_buffer("std", _of_channels(loaded.std))
         _freeze_stages(self.backbone, config.freeze_stages, config.backbone)
+        # As the photographs are laid out: else every step turns every kernel round.
+        self.to(memory_format=torch.channels_last)
 
     def pool(self, photos: Tensor) -> Tensor:
         """(b, 3, h, w) uint8 -> pooled features (b, c) float32, of all cells and backbones."""

@@ -16,8 +16,13 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.model import FlukeNet
 
 
-def build_optimizer(net: FlukeNet, losses: nn.Module, config: TrainConfig) -> AdamW:
+def build_optimizer(
+    net: FlukeNet, losses: nn.Module, config: TrainConfig, *, fused: bool = True
+) -> AdamW:
     """AdamW over all that learns; biases, norms and the pooling's exponent are not decayed.
+
+    fused: one pass over memory for all of a step.  Not with float16's scaled gradients: the fused
+    step unscales them itself, so that their norm could not be clipped before.
 
     Raises:
         FlukeprintError: layer_decay for a backbone whose stages timm does not know.
@@ -41,7 +46,8 @@ def build_optimizer(net: FlukeNet, losses: nn.Module, config: TrainConfig) -> Ad
                 "weight_decay": config.weight_decay if decayed else 0.0,
             }
             for (lr, decayed), parameters in groups.items()
-        ]
+        ],
+        fused=fused,
     )
 
 

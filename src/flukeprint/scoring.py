@@ -78,7 +78,7 @@ class Scorer:
                 that cannot be whitened, or rules for a gallery whose index may miss some.
         """
         self.gallery, self.rules = gallery, rules
-        if gallery.index is not None and not gallery.index.exact and not self._plain():
+        if gallery.index is not None and not gallery.index.exact and looks_at_all(rules):
             raise FlukeprintError(
                 f"the section rank looks at all photographs, and gallery.backend="
                 f"{gallery.index.name} finds only some; set gallery.backend=exact or leave the "

@@ -172,11 +172,12 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
     callbacks.append(last)  # after `best`, whose state it keeps
     part = len(list((run.path / "log").glob("csv-*")))  # each resumption logs beside the last
     strategy = "auto"
-    if t.devices > 1:
+    if t.devices * t.num_nodes > 1:
         strategy = "ddp_find_unused_parameters_true" if t.freeze_epochs else "ddp"
     return L.Trainer(
         accelerator=t.accelerator,
         devices=t.devices,
+        num_nodes=t.num_nodes,
         strategy=strategy,
         precision=_precision(config),
         max_epochs=t.epochs,
@@ -197,7 +198,7 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
         enable_model_summary=False,
         benchmark=False,
         deterministic="warn",
-        sync_batchnorm=t.devices > 1 and pick_device(t.accelerator).type == "cuda",
+        sync_batchnorm=t.devices * t.num_nodes > 1 and pick_device(t.accelerator).type == "cuda",
     )
 
 
@@ -288,7 +289,8 @@ def _embedded(config: Config, net: FlukeNet, catalog: Catalog, progress: str) ->
 def _precision(config: Config) -> Any:
     """Lightning's word for `train.precision`.
 
-    On a CPU bf16 pays only with matrix tiles (AMX): elsewhere half the operations convert back.
+    On a CPU bf16 pays where it multiplies numbers of 16 bits: by tiles (AMX), or as AVX-512 does
+    with avx512_bf16 (`benchmarks/training_step.md`).  Elsewhere half the operations convert back.
     """
     named = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
     if config.train.precision != "auto":
@@ -296,8 +298,10 @@ def _precision(config: Config) -> Any:
     device = pick_device(config.train.accelerator)
     if device.type == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    if device.type == "cpu" and torch.cpu.get_capabilities().get("amx_tile", False):
-        return "bf16-mixed"
+    if device.type == "cpu":
+        known = torch.cpu.get_capabilities()
+        if known.get("amx_bf16", False) or known.get("avx512_bf16", False):
+            return "bf16-mixed"
     return "32-true"
 
 
