@@ -167,3 +167,11 @@ def test_damaged_test_photographs_are_all_named_or_all_skipped(root: Path, run: 
         rows = {row["Image"]: row["Id"] for row in csv.DictReader(file)}
     assert len(rows) == len(sound.ranking)
     assert all(rows[photo.name] == "new_whale" for photo in whole)
+
+
+def test_two_processes_give_the_same_submission(root: Path, run: Run) -> None:
+    one, two = infer(tiny(root), run), infer(tiny(root, "infer.devices=2"), run)
+    assert two.ranking.images == one.ranking.images
+    assert two.ranking.identities == one.ranking.identities
+    np.testing.assert_allclose(two.ranking.scores, one.ranking.scores, atol=1e-5)
+    assert not (run.path / "parts").exists()

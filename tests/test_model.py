@@ -238,7 +238,8 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
     import timm
 
     source = timm.create_model("resnet18", num_classes=7)  # another classifier is no obstacle
-    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    state = {name: tensor.contiguous() for name, tensor in source.state_dict().items()}
+    save_file(state, tmp_path / "w.safetensors")
     torch.save({"state_dict": source.state_dict()}, tmp_path / "w.pth")
     for name in ("w.safetensors", "w.pth"):
         config = ModelConfig(backbone="resnet18", weights=str(tmp_path / name))
@@ -298,7 +299,8 @@ def two_backbones(tmp_path: Path, **changes: object) -> ModelConfig:
     """Lite0 beside a drawn ResNet-18 whose weights are in a file."""
     torch.manual_seed(5)
     drawn = build_model(ModelConfig(backbone="resnet18", weights="none", neck=False), (64, 64))
-    save_file(dict(drawn.backbone.state_dict()), tmp_path / "resnet18.safetensors")
+    state = {name: tensor.contiguous() for name, tensor in drawn.backbone.state_dict().items()}
+    save_file(state, tmp_path / "resnet18.safetensors")
     further = FrozenConfig(backbone="resnet18", weights=str(tmp_path / "resnet18.safetensors"))
     return ModelConfig(weights=LITE0, beside=(further,), **{"neck": False, **changes})  # type: ignore[arg-type]
 

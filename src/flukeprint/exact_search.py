@@ -18,6 +18,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 # Gallery rows and queries of one product: 4 MiB of scores, which stay in the cache while looked at.
+# Fewer queries look at more rows at once.
 ROWS_AT_ONCE = 4096
 QUERIES_AT_ONCE = 256
 # A stretch of the gallery of which more than this share may be near is scored exactly as a whole.
@@ -72,11 +73,13 @@ class _FloatScores:
     def __init__(self, queries: Floats, vectors: Floats, bound: Floats) -> None:
         self.bound = bound
         self._queries, self._vectors = queries, vectors
-        self._room = np.empty(len(queries) * min(ROWS_AT_ONCE, len(vectors)), dtype=np.float32)
+        self._room = np.empty(0, dtype=np.float32)
 
     def __call__(self, start: int, stop: int) -> Floats:
         """See `Rough`; valid until the next call."""
         shape = (len(self._queries), stop - start)
+        if self._room.size < shape[0] * shape[1]:
+            self._room = np.empty(shape[0] * shape[1], dtype=np.float32)
         room = self._room[: shape[0] * shape[1]].reshape(shape)
         np.matmul(self._queries, self._vectors[start:stop].T, out=room)
         return room
@@ -156,8 +159,9 @@ def candidates(
         rough = product(queries[block])
         mine = None if barred is None else (barred[0][block], barred[1])
         waiting = _Waiting(queries[block], vectors, k, 2 * rough.bound, groups, mine)
-        for left in range(0, n, ROWS_AT_ONCE):
-            waiting.look_at(left, rough(left, min(left + ROWS_AT_ONCE, n)))
+        step = ROWS_AT_ONCE * max(1, QUERIES_AT_ONCE // (block.stop - block.start))
+        for left in range(0, n, step):
+            waiting.look_at(left, rough(left, min(left + step, n)))
         yield block, waiting.kept()
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flukeprint.answering import Evidence
+from flukeprint.answering import Evidence, gather
 from flukeprint.asked import ASKED, Asked
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config, NewShare
@@ -14,6 +14,7 @@ from flukeprint.identify import Identifier
 from flukeprint.ranking import Ranking, insert_new, threshold_for_share
 from flukeprint.readers import read_test
 from flukeprint.runs import Run
+from flukeprint.sharding import Parts, Recipe, embed_sharded
 from flukeprint.submission import write_submission
 from flukeprint.validation import judge
 
@@ -29,11 +30,14 @@ class Answers:
     said: tuple[str, ...]  # lines about a threshold that is not the one kept with the identifier
 
 
-def infer(config: Config, run: Run) -> Answers:
+def infer(config: Config, run: Run) -> Answers | None:
     """Identify the test photographs of `config` with the identifier of `run`.
 
     Test embeddings are kept in the run as `test.npz`, stamped.  The submission is
     `<submissions>/<config>-<run>.csv`.
+
+    Returns:
+        None in a further process of infer.devices and infer.num_nodes, which has nothing to say.
 
     Raises:
         FlukeprintError: no test photographs, an unfinished run, settings that the run was not
@@ -46,14 +50,16 @@ def infer(config: Config, run: Run) -> Answers:
     asked = test.images
     identifier.net.to(pick_device(config.train.accelerator))
     try:
-        queries = _examined(identifier, test, config)
+        queries = _examined(identifier, test, config, run)
     except FlukeprintError:
         # Rarely is a photograph damaged, so they are not all decoded twice for it.
         readable = check_readable(test, config.data.skip_unreadable)  # names all of them at once
         if len(readable) == len(test):  # it was something else
             raise
         test = readable
-        queries = _examined(identifier, test, config)
+        queries = _examined(identifier, test, config, run)
+    if queries is None:
+        return None
     queries.embeddings.save(run.path / "test.npz")
     ranking = identifier.rank(queries, progress=True)
     wish = config.infer.threshold
@@ -78,11 +84,31 @@ def infer(config: Config, run: Run) -> Answers:
     return Answers(target, identifier, test, ranking, said)
 
 
-def _examined(identifier: Identifier, test: Catalog, config: Config) -> Evidence:
-    return identifier.examine(
-        test, batch_size=config.infer.batch_size, workers=config.train.workers, progress=True,
-        engine=config.infer.engine, precision=config.infer.precision,
+def _examined(
+    identifier: Identifier, test: Catalog, config: Config, run: Run
+) -> Evidence | None:
+    """What was seen on the test photographs; None in a process that helps another one."""
+    wish, card = config.infer, identifier.card
+    processes = wish.devices * wish.num_nodes
+    if processes == 1:
+        return identifier.examine(
+            test, batch_size=wish.batch_size, workers=config.train.workers, progress=True,
+            engine=wish.engine, precision=wish.precision,
+        )  # fmt: skip
+    recipe = Recipe(
+        image=card.image, stamp=card.stamp, mirror=card.mirror, zooms=card.zooms,
+        batch_size=wish.batch_size, workers=config.train.workers, engine=wish.engine,
+        precision=wish.precision,
     )  # fmt: skip
+    folder = run.path / "parts"
+    embeddings = embed_sharded(
+        identifier.net, test, recipe, folder, accelerator=config.train.accelerator,
+        devices=wish.devices, num_nodes=wish.num_nodes, progress="photographs",
+    )  # fmt: skip
+    if embeddings is None:
+        return None
+    Parts(folder, test, card.stamp, processes).remove()
+    return gather(embeddings, test, card.image, card.method.rules, progress="keypoints")
 
 
 def _as_asked(
