@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from flukeprint.config import ModelConfig
 from flukeprint.depthwise import QuickDepthwise
 from flukeprint.model import build_model
-from flukeprint.config import ModelConfig
 
 # channels, kernel, stride, padding, dilation, bias
 LAYERS = [

@@ -196,3 +196,46 @@ def test_enrolling_costs_what_is_enrolled(tmp_path: Path, monkeypatch) -> None:
         sizes.append(0)
         store.append(drawn(1, 5000))
     assert sizes[1] == sizes[3] < 100
+
+
+def test_what_another_writes_is_not_lost_in_compacting(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    store = GalleryStore.create(folder, drawn(4))
+    GalleryStore.open(folder).append(drawn(1, 9))
+    with pytest.raises(FlukeprintError, match="load it again"):
+        store.compact()
+    with FileLock(folder / "lock"), pytest.raises(FlukeprintError, match="another process"):
+        GalleryStore.open(folder).compact()
+    assert len(GalleryStore.open(folder)) == 5
+
+
+def test_a_reader_never_takes_compacted_rows_for_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    first = drawn(4)
+    store = GalleryStore.create(folder, first)
+    early, late = GalleryStore.open(folder), GalleryStore.open(folder)
+    seen = early.embeddings
+    store.remove([0])
+    store.append(drawn(1, 9))
+    store.compact()  # as long as it was, of other photographs
+    same(seen, first)
+    with pytest.raises(FlukeprintError, match=r"compacted.*load it again"):
+        _ = late.embeddings
+    assert tuple(GalleryStore.open(folder).embeddings.images) == (
+        *first.images[1:],
+        *drawn(1, 9).images,
+    )
+
+
+def test_nobody_knows_is_not_a_view_without_a_name(tmp_path: Path) -> None:
+    store = GalleryStore.create(tmp_path / "g", drawn(4, views=("", None)))
+    assert tuple(store.embeddings.views or ()) == ("", None, "", None)
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    store = GalleryStore.create(tmp_path / "g", drawn(2))
+    one = drawn(1, 5)
+    odd = Embeddings(one.vectors, ("\ud800.jpg",), one.identities, None, "net")
+    with pytest.raises(FlukeprintError, match="rename it"):
+        store.append(odd)
+    assert len(GalleryStore.open(tmp_path / "g")) == 2

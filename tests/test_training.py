@@ -188,7 +188,7 @@ def test_two_processes_learn_as_one_does(root: Path) -> None:
         "train.memory=16",
         "train.epochs=2",
         "train.lr=0.0005",
-        "train.precision=32",  # so that only the cut can make a difference
+        'train.precision="32"',  # so that only the cut can make a difference
     ]
     results = []
     for devices in (1, 2):
@@ -267,7 +267,7 @@ def test_a_processor_that_multiplies_bf16_trains_in_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
     assert training._precision(tiny(root)) == precision
-    assert training._precision(tiny(root, "train.precision=32")) == "32-true"
+    assert training._precision(tiny(root, 'train.precision="32"')) == "32-true"
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])
@@ -290,7 +290,7 @@ def test_gradients_are_clipped_in_every_precision(
         return trainer
 
     monkeypatch.setattr(training, "make_trainer", make_trainer)
-    train(tiny(root, f"train.precision={precision}", "train.clip=0.01", "train.epochs=1"))
+    train(tiny(root, f'train.precision="{precision}"', "train.clip=0.01", "train.epochs=1"))
     assert norms
     assert max(norms) == pytest.approx(0.01, rel=1e-2)
 

@@ -22,12 +22,14 @@ from flukeprint.exact_search import Floats, Ints
 from flukeprint.index import NOTHING
 from flukeprint.numbers_list import NumberList
 
-_INDEX, _ROWS, _FACTS = "index.faiss", "rows.npy", "index.json"
+_INDEX, _ROWS, _FACTS, _AXES = "index.faiss", "rows.npy", "index.json", "axes.npy"
 _SEED = 1234
-GRAPH_NEIGHBOURS = 16
-GRAPH_EFFORT = 60  # neighbours weighed while a vector is put into the graph
+GRAPH_NEIGHBOURS = 32
+GRAPH_EFFORT = 80  # neighbours weighed while a vector is put into the graph
 _TRAINED_EACH = 40  # vectors that each k-means center is learnt from, at most
 _ITERATIONS = 10
+FEWEST = 16  # photographs that product codes can be learnt from: as many as 4 bits tell apart
+_MOST_GONE = 0.3  # share of removed vectors from which an index is built again without them
 
 
 class FaissIndex:
@@ -35,6 +37,7 @@ class FaissIndex:
 
     name: str
     exact = False
+    mapped = False  # whether `load` leaves the vectors in the file until they are looked at
     # (effort, candidates that the gallery scores), from quick to thorough; of `index_recall`.
     EFFORTS: tuple[tuple[int, int], ...] = ((0, 0),)
 
@@ -43,10 +46,13 @@ class FaissIndex:
         with needs("search"):
             import faiss
         self._faiss = faiss
+        self._scale, self._axes = 1.0, np.empty((0, 0), np.float32)
         self._index: Any = self._made(np.ascontiguousarray(vectors))
         self._rows = NumberList()
         self._gone = NumberList()  # positions, not rows
         self._turn = Lock()  # FAISS does not search while it takes in
+        self._selector: Any = None
+        self._viewed = False
         self.effort, self.candidates = self.EFFORTS[len(self.EFFORTS) // 2]
 
     def _made(self, vectors: Floats) -> Any:
@@ -54,6 +60,14 @@ class FaissIndex:
 
     def _params(self, selector: Any) -> Any:
         raise NotImplementedError
+
+    def _taken_in(self, vectors: Floats) -> Floats:
+        """(n, d) unit vectors as they are put into FAISS's index."""
+        return np.ascontiguousarray(vectors)
+
+    def _asked(self, queries: Floats) -> Floats:
+        """(q, d) unit vectors as FAISS is asked with them; scores are `_scale` times as large."""
+        return np.ascontiguousarray(queries)
 
     def __len__(self) -> int:
         """Vectors that can be found."""
@@ -71,8 +85,14 @@ class FaissIndex:
         if len(rows) and (np.any(np.diff(rows) <= 0) or rows[0] <= self.last_row):
             raise ValueError("rows of an index ascend, and none comes twice")
         with self._turn:
-            self._index.add(np.ascontiguousarray(photos.vectors))
+            if self._viewed:  # FAISS ends the process if a mapped index is added to
+                self._index = self._faiss.deserialize_index(
+                    self._faiss.serialize_index(self._index)
+                )
+                self._viewed = False
+            self._index.add(self._taken_in(photos.vectors))
             self._rows.extend(rows)
+            self._selector = None
 
     def remove(self, rows: Ints) -> None:
         """Never find the photographs of `rows` again; KeyError for one that is not there."""
@@ -83,7 +103,22 @@ class FaissIndex:
         there &= ~np.isin(places, self._gone.numbers)
         if not there.all():
             raise KeyError(f"no photograph in row {int(wanted[~there][0])}")
-        self._gone.extend(places)
+        with self._turn:
+            self._gone.extend(places)
+            self._selector = None
+            if len(self._gone) > _MOST_GONE * len(self._rows):
+                self._compact()
+
+    def _compact(self) -> None:
+        """Build again without what is gone, where the vectors can be had back."""
+
+    def _present(self) -> Any:
+        """FAISS's selector of the vectors that are there, kept until that changes; None: all."""
+        if self._selector is None and len(self._gone):
+            faiss: Any = self._faiss  # its stubs do not know that arrays are taken
+            bits = np.packbits(self._flags() == 0, bitorder="little")
+            self._selector = faiss.IDSelectorBitmap(bits)
+        return self._selector
 
     def search(self, queries: Floats, k: int) -> Matches:
         """(q, d) unit vectors -> (q, min(k, len)) the nearest, NOTHING where fewer were found."""
@@ -92,16 +127,15 @@ class FaissIndex:
             empty = (len(queries), k)
             return Matches(np.empty(empty, np.float32), np.empty(empty, np.int64))
         with self._turn:
-            selector = gone = None
-            if len(self._gone):
-                gone = self._faiss.IDSelectorBatch(self._gone.numbers)
-                selector = self._faiss.IDSelectorNot(gone)
             scores, places = self._index.search(
-                np.ascontiguousarray(queries), k, params=self._params(selector)
+                self._asked(queries), k, params=self._params(self._present())
             )
-        there = places >= 0
-        rows = np.where(there, self._rows.numbers[np.where(there, places, 0)], NOTHING)
-        return Matches(np.where(there, scores, -np.inf).astype(np.float32), rows)
+            # Product codes of copies alone have no spread, and FAISS no scores for them.
+            there = (places >= 0) & np.isfinite(scores)
+            rows = np.where(there, self._rows.numbers[np.where(there, places, 0)], NOTHING)
+        scores = np.where(there, scores / self._scale, -np.inf).astype(np.float32)
+        order = np.lexsort((rows, -scores))  # equal ones by row, whatever FAISS did
+        return Matches(np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1))
 
     def memory(self) -> int:
         """Bytes of main memory that the index needs."""
@@ -117,7 +151,11 @@ class FaissIndex:
         except RuntimeError as error:  # how FAISS reports a full disk
             raise OSError(str(error).splitlines()[-1]) from None
         np.save(folder / _ROWS, np.stack([self._rows.numbers, self._flags()]))
-        facts = {"name": self.name, "effort": self.effort, "candidates": self.candidates}
+        np.save(folder / _AXES, self._axes)
+        facts = {
+            "name": self.name, "effort": self.effort, "candidates": self.candidates,
+            "scale": self._scale,
+        }  # fmt: skip
         (folder / _FACTS).write_text(json.dumps(facts) + "\n")
 
     def _flags(self) -> Ints:
@@ -141,7 +179,11 @@ class FaissIndex:
             if facts["name"] != cls.name:
                 raise ValueError(f"it is {facts['name']}, not {cls.name}")
             self.effort, self.candidates = int(facts["effort"]), int(facts["candidates"])
-            self._index = faiss.read_index(str(folder / _INDEX))
+            self._scale = float(facts["scale"])
+            self._axes = np.load(folder / _AXES, allow_pickle=False)
+            how = faiss.IO_FLAG_MMAP_IFC if cls.mapped else 0
+            self._index = faiss.read_index(str(folder / _INDEX), how)
+            self._viewed, self._selector = cls.mapped, None
             rows, gone = np.load(folder / _ROWS, allow_pickle=False)
             if self._index.ntotal != len(rows):
                 raise ValueError(f"{self._index.ntotal} vectors under {len(rows)} rows")
@@ -171,32 +213,64 @@ class FaissFlat(FaissIndex):
 
 
 class Hnsw(FaissIndex):
-    """effort: neighbours weighed at once on the way to the nearest (efSearch)."""
+    """effort: neighbours weighed at once on the way to the nearest (efSearch).
+
+    A number of a vector is a whole one of -127..127: FAISS compares these three times as fast as
+    its learnt 8 bits, and the gallery scores what they find again.
+    """
 
     name = "hnsw"
+    mapped = True
     EFFORTS = (
         (16, 16), (24, 24), (32, 32), (48, 32), (64, 48), (96, 48), (128, 64), (256, 64), (512, 64),
     )  # fmt: skip
 
     def _made(self, vectors: Floats) -> Any:
+        greatest = float(np.abs(_sample(vectors, 20_000)).max(initial=0.0)) or 1.0
+        self._scale = (127 / greatest) ** 2
+        return self._graph(vectors.shape[1])
+
+    def _graph(self, dimension: int) -> Any:
         faiss = self._faiss
         index = faiss.IndexHNSWSQ(
-            vectors.shape[1], faiss.ScalarQuantizer.QT_8bit, GRAPH_NEIGHBOURS,
+            dimension, faiss.ScalarQuantizer.QT_8bit_direct_signed, GRAPH_NEIGHBOURS,
             faiss.METRIC_INNER_PRODUCT,
         )  # fmt: skip
         index.hnsw.efConstruction = GRAPH_EFFORT
-        index.train(_sample(vectors, 20_000))
+        index.is_trained = True
         return index
 
+    def _taken_in(self, vectors: Floats) -> Floats:
+        whole = np.rint(vectors * np.float32(math.sqrt(self._scale)))
+        return np.ascontiguousarray(np.clip(whole, -127, 127), dtype=np.float32)
+
+    def _asked(self, queries: Floats) -> Floats:
+        return np.ascontiguousarray(queries * np.float32(math.sqrt(self._scale)))
+
     def _params(self, selector: Any) -> Any:
-        return self._faiss.SearchParametersHNSW(sel=selector, efSearch=self.effort)
+        # What is gone takes its place among those that are weighed.
+        effort = math.ceil(self.effort * len(self._rows) / max(1, len(self)))
+        return self._faiss.SearchParametersHNSW(sel=selector, efSearch=effort)
+
+    def _compact(self) -> None:
+        there = np.flatnonzero(self._flags() == 0)
+        codes, index = self._index.storage, self._graph(int(self._index.d))
+        for start in range(0, len(there), 1 << 16):
+            index.add(codes.reconstruct_batch(there[start : start + (1 << 16)]))
+        self._index, self._rows = index, NumberList(self._rows.numbers[there])
+        self._gone, self._viewed = NumberList(), False
 
     def _bytes_each(self) -> int:
         return int(self._index.d) + 2 * 4 * GRAPH_NEIGHBOURS + 4 + 8
 
 
 class IvfPq(FaissIndex):
-    """effort: lists looked into (nprobe)."""
+    """effort: lists looked into (nprobe).
+
+    Vectors are turned to the first half of their principal axes, and these at random, so that
+    every code has as much to say.  What is coded is what lies between a vector and the center of
+    its list, two numbers in 4 bits: an eighth of a byte for each number of the vector.
+    """
 
     name = "ivf_pq"
     EFFORTS = (
@@ -206,11 +280,20 @@ class IvfPq(FaissIndex):
 
     def _made(self, vectors: Floats) -> Any:
         faiss = self._faiss
-        n, d = vectors.shape
+        n = len(vectors)
+        if n < FEWEST:
+            raise FlukeprintError(
+                f"gallery.backend=ivf_pq learns from at least {FEWEST} photographs, the gallery "
+                f"has {n}; set gallery.backend=exact"
+            )
         # The usual 4 to 8 times the root, lists of about as many entries as there are lists.
-        lists = int(min(max(1, n // 8), 2 ** round(math.log2(4 * math.sqrt(max(1, n))))))
-        center = faiss.IndexFlatIP(d)
-        index = faiss.IndexIVFPQFastScan(center, d, lists, _codes(d), 4, faiss.METRIC_INNER_PRODUCT)
+        lists = int(min(max(1, n // 8), 2 ** round(math.log2(4 * math.sqrt(n)))))
+        sample = _sample(vectors, max(_TRAINED_EACH * lists, 20_000))
+        self._axes = _axes(sample)
+        m = self._axes.shape[1]
+        center = faiss.IndexFlatIP(m)
+        index = faiss.IndexIVFPQFastScan(center, m, lists, m // 2, 4, faiss.METRIC_INNER_PRODUCT)
+        index.by_residual = True
         index.cp.niter, index.cp.seed, index.cp.spherical = _ITERATIONS, _SEED, True
         index.pq.cp.niter, index.pq.cp.seed = _ITERATIONS, _SEED
         for training in (index.cp, index.pq.cp):
@@ -218,19 +301,41 @@ class IvfPq(FaissIndex):
         index.cp.max_points_per_centroid = _TRAINED_EACH
         index.own_fields = True
         center.this.disown()
-        index.train(_sample(vectors, max(_TRAINED_EACH * lists, 20_000)))
+        index.train(self._taken_in(sample))
         return index
 
+    def _taken_in(self, vectors: Floats) -> Floats:
+        return np.ascontiguousarray(vectors @ self._axes)
+
+    def _asked(self, queries: Floats) -> Floats:
+        return self._taken_in(queries)
+
     def _params(self, selector: Any) -> Any:
-        return self._faiss.SearchParametersIVF(sel=selector, nprobe=self.effort)
+        # Asked for more lists than there are, FAISS gives scores of none.
+        lists = min(self.effort, int(self._index.nlist))
+        return self._faiss.SearchParametersIVF(sel=selector, nprobe=lists)
 
     def _bytes_each(self) -> int:
         return int(self._index.pq.M) // 2 + 8
 
+    def memory(self) -> int:
+        """Bytes of main memory that the index needs."""
+        centers = 4 * int(self._index.nlist) * int(self._index.d)
+        return super().memory() + centers + self._axes.nbytes
 
-def _codes(dimension: int) -> int:
-    """Parts of a vector that get 4 bits each: of four numbers, or of as few as divide it."""
-    return next(parts for parts in range(max(1, dimension // 4), 0, -1) if dimension % parts == 0)
+
+def _axes(vectors: Floats) -> Floats:
+    """(d, m) columns at right angles, m half of d or little more.
+
+    The principal axes of the vectors (n, d), which are not centered, turned at random.
+    """
+    d = vectors.shape[1]
+    if d < 128:  # so few numbers are all needed; zeros fill the last code
+        return np.eye(d, 4 * math.ceil(d / 4), dtype=np.float32)
+    m = 4 * math.ceil(d / 8)
+    _, axes = np.linalg.eigh(vectors.T @ vectors)
+    turn, _ = np.linalg.qr(np.random.default_rng(_SEED).standard_normal((m, m)))
+    return np.ascontiguousarray(axes[:, ::-1][:, :m] @ turn, dtype=np.float32)
 
 
 def _sample(vectors: Floats, most: int) -> Floats:

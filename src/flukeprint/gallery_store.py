@@ -12,9 +12,11 @@ Files only ever grow, and what lies behind the commit does not count: killed hal
 is what it was, and the next one writes over the rest.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,7 @@ class Facts:
     image_bytes: int
     identity_bytes: int
     removed: int
+    born: str = ""  # another one when the rows are counted anew
 
     def __post_init__(self) -> None:
         counts = (self.photos, self.identities, self.image_bytes, self.identity_bytes, self.removed)
@@ -77,7 +80,7 @@ class GalleryStore:
         empty = Facts(
             format=FORMAT, photos=0, dimension=embeddings.vectors.shape[1], stamp=embeddings.stamp,
             precision=embeddings.precision, views=None if embeddings.views is None else (),
-            identities=0, image_bytes=0, identity_bytes=0, removed=0,
+            identities=0, image_bytes=0, identity_bytes=0, removed=0, born=uuid.uuid4().hex,
         )  # fmt: skip
         store = cls(folder, empty)
         store.append(embeddings)
@@ -128,7 +131,13 @@ class GalleryStore:
                     vectors, tuple(images), tuple(names[labels]), views, f.stamp, f.precision
                 )
             except (OSError, ValueError, IndexError) as error:
+                self._check_born()
                 raise _damaged(self.folder, error) from None
+            try:
+                self._check_born()  # now the files are open, and stay those they were
+            except FlukeprintError:
+                self._embeddings = None
+                raise
         return self._embeddings
 
     @property
@@ -141,10 +150,47 @@ class GalleryStore:
 
     def compact(self) -> "GalleryStore":
         """The same without the rows that are empty: later ones move up."""
-        here = self.present
-        with folder_written_whole(self.folder) as folder:
-            GalleryStore.create(folder, here)
+        with self._writing():
+            here = self.present
+            with folder_written_whole(self.folder) as folder:
+                GalleryStore.create(folder, here)
         return GalleryStore.open(self.folder)
+
+    def _check_born(self) -> None:
+        """Raise FlukeprintError where the rows were counted anew since this was opened."""
+        if GalleryStore.open(self.folder).facts.born != self.facts.born:
+            raise FlukeprintError(
+                f"{self.folder} was compacted by another process meanwhile; load it again"
+            )
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Nobody else writes meanwhile, nor has since this was opened."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.folder / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise FlukeprintError(
+                f"another process is writing to {self.folder}; try again when it is done"
+            ) from None
+        except OSError as error:
+            raise self._cannot(error) from None
+        try:
+            there = self.folder / FACTS
+            if there.exists() and GalleryStore.open(self.folder).facts != self.facts:
+                raise FlukeprintError(
+                    f"{self.folder} was changed by another process meanwhile; load it again"
+                )
+            yield
+        finally:
+            lock.release()
+
+    def _cannot(self, error: OSError) -> FlukeprintError:
+        return FlukeprintError(
+            f"cannot write {self.folder}: {error.strerror or error}; nothing was changed"
+        )
 
     @property
     def removed(self) -> Ints:
@@ -175,14 +221,15 @@ class GalleryStore:
         if fresh.views is not None:
             named = dict.fromkeys((*(views or ()), *(v for v in fresh.views if v is not None)))
             place = {name: i for i, name in enumerate(named)}
-            views, kinds = tuple(named), [place.get(v or "", -1) for v in fresh.views]
+            views = tuple(named)
+            kinds = [-1 if view is None else place[view] for view in fresh.views]
         images = _written("".join(f"{name}\n" for name in fresh.images))
         identities = _written("".join(f"{name}\n" for name in new))
         grown = Facts(
             format=FORMAT, photos=f.photos + len(fresh), dimension=f.dimension, stamp=f.stamp,
             precision=max(f.precision, fresh.precision, key=PRECISIONS.index), views=views,
             identities=f.identities + len(new), image_bytes=f.image_bytes + len(images),
-            identity_bytes=f.identity_bytes + len(identities), removed=f.removed,
+            identity_bytes=f.identity_bytes + len(identities), removed=f.removed, born=f.born,
         )  # fmt: skip
         rows = np.arange(f.photos, grown.photos)
         parts = [
@@ -226,27 +273,14 @@ class GalleryStore:
 
     def _commit(self, parts: Iterable[tuple[str, int, bytes]], facts: Facts) -> None:
         """Write each part behind what is committed of its file, then the new facts."""
-        from filelock import FileLock, Timeout
-
         try:
-            with FileLock(self.folder / "lock", timeout=0):
-                there = self.folder / FACTS
-                if there.exists() and GalleryStore.open(self.folder).facts != self.facts:
-                    raise FlukeprintError(
-                        f"{self.folder} was changed by another process meanwhile; load it again"
-                    )
+            with self._writing():
                 for name, start, data in parts:
                     _put(self.folder / name, start, data)
-                with written_whole(there) as partial:
+                with written_whole(self.folder / FACTS) as partial:
                     partial.write_text(json.dumps(asdict(facts)) + "\n")
-        except Timeout:
-            raise FlukeprintError(
-                f"another process is writing to {self.folder}; try again when it is done"
-            ) from None
         except OSError as error:
-            raise FlukeprintError(
-                f"cannot write {self.folder}: {error.strerror or error}; nothing was changed"
-            ) from None
+            raise self._cannot(error) from None
         self.facts = facts
         self._embeddings = None
 
@@ -299,7 +333,10 @@ def _raw(values: npt.ArrayLike, kind: Any) -> bytes:
 
 
 def _written(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")  # file names may be any bytes
+    try:
+        return text.encode("utf-8", "surrogateescape")  # file names may be any bytes
+    except UnicodeEncodeError as error:
+        raise FlukeprintError(f"a name holds no text ({error.reason}); rename it") from None
 
 
 def _lines(path: Path, length: int, count: int) -> list[str]:

@@ -30,7 +30,7 @@ BACKENDS = ("exact", *FAISS, "qdrant")
 # A query that looks at all reads the vectors once, at about this many bytes a second and core.
 BYTES_A_SECOND = 8e9
 QUICK = 0.025  # seconds that a query may take before an index is worth its misses
-_GRAPH_BYTES = 140  # beside a byte for each number of a vector
+_GRAPH_BYTES = 270  # links and row, beside a byte for each number of a vector
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,7 @@ def infer(config: Config, run: Run) -> Answers | None:
     return Answers(target, identifier, test, ranking, said)
 
 
-def _examined(
-    identifier: Identifier, test: Catalog, config: Config, run: Run
-) -> Evidence | None:
+def _examined(identifier: Identifier, test: Catalog, config: Config, run: Run) -> Evidence | None:
     """What was seen on the test photographs; None in a process that helps another one."""
     wish, card = config.infer, identifier.card
     processes = wish.devices * wish.num_nodes
