@@ -18,6 +18,7 @@ contestant trains in a fresh process, in turns:
 import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -163,7 +164,7 @@ def ours(folder: Path, backbone: str, steps: int) -> list[float]:
 
 def step_alone(folder: Path, backbone: str, steps: int) -> list[float]:
     """The upper bound: nothing is read, drawn, logged or clipped."""
-    import torch
+    from flukeprint.depthwise import QuickDepthwise
 
     trainer, learner, data = _training(folder, backbone, steps)
     data.trainer = learner.trainer = trainer
@@ -173,14 +174,13 @@ def step_alone(folder: Path, backbone: str, steps: int) -> list[float]:
     optimizer = learner.configure_optimizers()["optimizer"]
     ends = []
     for _ in range(steps):
-        with trainer.precision_plugin.forward_context():
+        with trainer.precision_plugin.forward_context(), QuickDepthwise():
             total = learner.losses(learner.net(photos), labels).total
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
         _wait(learner)
         ends.append(time.perf_counter())
-    torch.set_grad_enabled(True)
     return ends
 
 
@@ -385,6 +385,8 @@ def profile(backbone: str, steps: int = 8) -> None:
     import torch
     from lightning.pytorch.profilers import SimpleProfiler
 
+    from flukeprint.depthwise import QuickDepthwise
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _draw(folder)
@@ -398,7 +400,8 @@ def profile(backbone: str, steps: int = 8) -> None:
         print("\n".join(_slowest(clock.recorded_durations, steps)))
         photos, labels, _ = _first_batch(data)
         learner.train()
-        with torch.profiler.profile() as seen, trainer.precision_plugin.forward_context():
+        mode = trainer.precision_plugin.forward_context()
+        with torch.profiler.profile() as seen, mode, QuickDepthwise():
             learner.losses(learner.net(photos), labels).total.backward()
         print(seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=14))
 
@@ -428,7 +431,7 @@ def augment(quick: bool = False) -> dict[str, list[float]]:
     runs: dict[str, Callable[[], object]] = {}
     for name, (one, share) in parts.items():
         one.p = 1
-        one.set_random_state(np.random.default_rng(0), __import__("random").Random(0))
+        one.set_random_state(np.random.default_rng(0), random.Random(0))
         runs[f"{name} (p {share:.2f})"] = lambda one=one: [
             one(image=pixels) for _ in range(count)
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Depthwise gradients through float32: the same forward pass, gradients nearer to the exact ones."""
+"""Depthwise gradients through float32: the forward pass as it was, gradients nearer to exact."""
 
 import numpy as np
 import pytest

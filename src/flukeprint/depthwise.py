@@ -55,7 +55,7 @@ def _conv2d(
     if not (slow and depthwise and on_cpu) or isinstance(padding, str):
         return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
     how = (_pair(stride), _pair(padding), _pair(dilation), groups)
-    out: Tensor = _FloatGradients.apply(input, weight, bias, *how)  # type: ignore[no-untyped-call]
+    out: Tensor = _FloatGradients.apply(input, weight, bias, *how)
     return out
 
 

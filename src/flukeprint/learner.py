@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from flukeprint.averaging import check_averaging
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config
+from flukeprint.depthwise import QuickDepthwise
 from flukeprint.distillation import read_teachers
 from flukeprint.embedding import check_finite, mirror_rule
 from flukeprint.errors import FlukeprintError, listed
@@ -174,7 +175,8 @@ class Learner(L.LightningModule):
         torch.manual_seed(hash(step) % 2**63)
         photos, labels, rows = batch
         size = size_in(self.current_epoch, self.config.train, self.net.size)
-        embeddings = self.net(resized(photos, size))
+        with QuickDepthwise():
+            embeddings = self.net(resized(photos, size))
         if self.trainer.world_size > 1:
             # The loss sees the whole batch, as in one process: pairs cross the processes.
             embeddings = torch.cat(list(distributed.all_gather(embeddings)))  # type: ignore[no-untyped-call]
