@@ -27,7 +27,7 @@ bench-quick: .venv/peers
 .venv/peers: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .peers --upgrade open-metric-learning==4.0.0 \
-		validators==0.35.0 gdown==5.2.0 omegaconf==2.3.0 antlr4-python3-runtime==4.9.3
+		validators==0.35.0 gdown==5.2.0 omegaconf==2.3.0 antlr4-python3-runtime==4.9.3 beautifulsoup4
 	touch $@
 
 install: .venv/installed

@@ -10,7 +10,6 @@ long a stored gallery takes to open, and what it costs to enroll one photograph.
 """
 
 import argparse
-import gc
 import os
 import statistics
 import tempfile
@@ -90,16 +89,26 @@ def asked(
     }
 
 
-def contest(vectors: Floats, queries: Floats, folder: Path) -> list[dict[str, Any]]:
-    """Rows of all contestants at several efforts."""
-    n = len(vectors)
-    photos = embedded(vectors)
-    exact = Gallery(photos, product=fastest_product)
-    truth = [set(rows.tolist()) for rows in exact.search(embedded(queries), K).rows]
-    rows: list[dict[str, Any]] = []
+def as_query(vector: Floats) -> Embeddings:
+    """One that asks."""
+    return Embeddings.trusted(vector, ("q",), (None,), None, STAMP, "fp32")
 
-    def note(name: str, effort: object, built: float, memory: float, found: dict[str, Any]) -> None:
-        rows.append(
+
+class Contest:
+    """Indexes of the same vectors, asked the same queries; a row of each goes to `rows`."""
+
+    def __init__(self, vectors: Floats, queries: Floats, rows: list[dict[str, Any]]) -> None:
+        self.vectors, self.queries, self.rows = vectors, queries, rows
+        self.photos = embedded(vectors)
+        gallery = Gallery(self.photos, product=fastest_product)
+        self.truth = [set(row.tolist()) for row in gallery.search(embedded(queries), K).rows]
+        self.few = queries[: max(20, len(queries) // 10)]  # of those that look at all
+
+    def note(
+        self, name: str, effort: object, built: float, memory: float, found: dict[str, Any]
+    ) -> bool:
+        """Keep a row; whether more effort is of no use."""
+        self.rows.append(
             {"what": name, "effort": effort, "build_seconds": built, "memory_mb": memory, **found}
         )
         print(
@@ -107,114 +116,100 @@ def contest(vectors: Floats, queries: Floats, folder: Path) -> list[dict[str, An
             f"{built:.0f} s, {memory:,.0f} MB",
             flush=True,
         )
+        return bool(found["recall"] > 0.998)
 
-    def ours(search: Callable[[Embeddings], Any]) -> Callable[[Floats], Any]:
-        return lambda query: search(Embeddings.trusted(query, ("q",), (None,), None, STAMP, "fp32"))
+    def exact(self) -> None:
+        """Ours in float32, and FAISS's."""
+        import faiss
 
-    few = queries[: max(20, len(queries) // 10)]
-    note("flukeprint exact", "", 0.0, 1.5 * vectors.nbytes / 1e6, asked(
-        ours(lambda q: exact.search(q, K).rows), few, truth))  # fmt: skip
-    _faiss_flat(vectors, few, truth, note)
-    for kind in (Hnsw, IvfPq):
+        gallery = Gallery(self.photos)
+        found = asked(lambda q: gallery.search(as_query(q), K).rows, self.few, self.truth)
+        self.note("flukeprint exact", "", 0.0, self.vectors.nbytes / 1e6, found)
+        index = faiss.IndexFlatIP(D)
+        index.add(self.vectors)
+        found = asked(lambda q: index.search(q, K)[1], self.few, self.truth)
+        self.note("FAISS flat", "", 0.0, self.vectors.nbytes / 1e6, found)
+
+    def ours(self, kind: type[FaissIndex], folder: Path) -> None:
+        """An index of ours below a gallery that scores its candidates exactly."""
+        n = len(self.vectors)
         begin = time.perf_counter()
-        index = kind(vectors)
+        index = kind(self.vectors)
         for start in range(0, n, 1 << 16):
             part = np.arange(start, min(n, start + (1 << 16)))
-            index.add(photos.take(part), part)
+            index.add(self.photos.take(part), part)
         built = time.perf_counter() - begin
-        gallery = Gallery(photos, index=index)
+        gallery = Gallery(self.photos, index=index)
         for effort, candidates in index.EFFORTS:
             index.effort, index.candidates = effort, candidates
-            found = asked(ours(lambda q, g=gallery: g.search(q, K).rows), queries, truth)
-            note(f"flukeprint {kind.name}", effort, built, index.memory() / 1e6, found)
-            if found["recall"] > 0.998:
+            found = asked(lambda q: gallery.search(as_query(q), K).rows, self.queries, self.truth)
+            memory = index.memory() / 1e6
+            if self.note(f"flukeprint {kind.name}", effort, built, memory, found):
                 break
         (folder / kind.name).mkdir()
         index.save(folder / kind.name)
-        del index, gallery
-        gc.collect()
-    _hnswlib(vectors, queries, truth, note)
-    _usearch(vectors, queries, truth, note)
-    _annoy(vectors, queries, truth, note, folder)
-    return rows
 
+    def hnswlib(self, folder: Path) -> None:
+        """The graph's reference implementation."""
+        import hnswlib
 
-def _faiss_flat(vectors: Floats, queries: Floats, truth: Any, note: Callable[..., None]) -> None:
-    import faiss
+        index = hnswlib.Index(space="ip", dim=D)
+        begin = time.perf_counter()
+        index.init_index(len(self.vectors), ef_construction=GRAPH_EFFORT, M=GRAPH_NEIGHBOURS)
+        index.add_items(self.vectors)
+        built = time.perf_counter() - begin
+        memory = index.index_file_size() / 1e6
+        for effort in (8, 16, 32, 64, 128, 256, 512):
+            index.set_ef(effort)
+            found = asked(lambda q: index.knn_query(q, k=K)[0], self.queries, self.truth)
+            if self.note("hnswlib", effort, built, memory, found):
+                break
 
-    index = faiss.IndexFlatIP(D)
-    index.add(vectors)
-    found = asked(lambda q: index.search(q, K)[1], queries, truth)
-    note("FAISS flat", "", 0.0, vectors.nbytes / 1e6, found)
+    def usearch(self, folder: Path) -> None:
+        """Its vectors as float16."""
+        from usearch.index import Index
 
-
-def _hnswlib(vectors: Floats, queries: Floats, truth: Any, note: Callable[..., None]) -> None:
-    import hnswlib
-
-    index = hnswlib.Index(space="ip", dim=D)
-    begin = time.perf_counter()
-    index.init_index(len(vectors), ef_construction=GRAPH_EFFORT, M=GRAPH_NEIGHBOURS)
-    index.add_items(vectors)
-    built = time.perf_counter() - begin
-    memory = index.index_file_size() / 1e6
-    for effort in (8, 16, 32, 64, 128, 256, 512):
-        index.set_ef(effort)
-        found = asked(lambda q: index.knn_query(q, k=K)[0], queries, truth)
-        note("hnswlib", effort, built, memory, found)
-        if found["recall"] > 0.998:
-            break
-
-
-def _usearch(vectors: Floats, queries: Floats, truth: Any, note: Callable[..., None]) -> None:
-    from usearch.index import Index
-
-    for dtype in ("f16",):
         index = Index(
-            ndim=D, metric="ip", dtype=dtype, connectivity=GRAPH_NEIGHBOURS,
+            ndim=D, metric="ip", dtype="f16", connectivity=GRAPH_NEIGHBOURS,
             expansion_add=GRAPH_EFFORT,
         )  # fmt: skip
         begin = time.perf_counter()
-        index.add(np.arange(len(vectors)), vectors)
+        index.add(np.arange(len(self.vectors)), self.vectors)
         built = time.perf_counter() - begin
         memory = index.serialized_length / 1e6
         for effort in (8, 16, 32, 64, 128, 256, 512):
             index.expansion_search = effort
-            found = asked(lambda q, i=index: i.search(q[0], K).keys, queries, truth)
-            note(f"usearch {dtype}", effort, built, memory, found)
-            if found["recall"] > 0.998:
+            found = asked(lambda q: index.search(q[0], K).keys, self.queries, self.truth)
+            if self.note("usearch f16", effort, built, memory, found):
                 break
-        del index
-        gc.collect()
 
+    def annoy(self, folder: Path) -> None:
+        """Ten trees, built on disk."""
+        from annoy import AnnoyIndex
 
-def _annoy(
-    vectors: Floats, queries: Floats, truth: Any, note: Callable[..., None], folder: Path
-) -> None:
-    from annoy import AnnoyIndex
-
-    index = AnnoyIndex(D, "dot")
-    file = folder / "trees.ann"
-    index.on_disk_build(str(file))
-    begin = time.perf_counter()
-    for row, vector in enumerate(vectors):
-        index.add_item(row, vector)
-    index.build(10, n_jobs=-1)
-    built = time.perf_counter() - begin
-    memory = file.stat().st_size / 1e6
-    for effort in (500, 2_000, 8_000, 32_000):
-        found = asked(
-            lambda q, e=effort: index.get_nns_by_vector(q[0], K, search_k=e), queries, truth
-        )
-        note("annoy", effort, built, memory, found)
-        if found["recall"] > 0.998:
-            break
-    index.unload()
-    file.unlink()
+        index = AnnoyIndex(D, "dot")
+        file = folder / "trees.ann"
+        index.on_disk_build(str(file))
+        begin = time.perf_counter()
+        for row, vector in enumerate(self.vectors):
+            index.add_item(row, vector)
+        index.build(10, n_jobs=-1)
+        built = time.perf_counter() - begin
+        memory = file.stat().st_size / 1e6
+        for effort in (500, 2_000, 8_000, 32_000, 128_000):
+            found = asked(
+                lambda q, e=effort: index.get_nns_by_vector(q[0], K, search_k=e),
+                self.queries, self.truth,
+            )  # fmt: skip
+            if self.note("annoy", effort, built, memory, found):
+                break
+        index.unload()
+        file.unlink()
 
 
 def opened(vectors: Floats, folder: Path) -> dict[str, float]:
     """Seconds until a stored gallery and its graph are ready, and until the first answer."""
-    query = Embeddings.trusted(vectors[:1], ("q",), (None,), None, STAMP, "fp32")
+    query = as_query(vectors[:1])
     seconds: dict[str, list[float]] = {"open the gallery": [], "with its index, first answer": []}
     for _ in range(5):
         begin = time.perf_counter()
@@ -262,30 +257,34 @@ def enrolling(vectors: Floats, sizes: list[int], folder: Path) -> list[dict[str,
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    """All of it."""
+    """All of it; what is there is saved after every contestant, for building takes minutes."""
     n, q = (50_000, 200) if quick else (1_000_000, 500)
     sizes = [1_000, 10_000, 50_000] if quick else [1_000, 10_000, 100_000, 1_000_000]
     print(f"drawing {n:,} vectors", flush=True)
     vectors, queries = draw(n, q)
+    found: dict[str, Any] = {"photos": n, "dimension": D, "queries": q, "rows": []}
     with tempfile.TemporaryDirectory(dir=os.environ.get("FLUKEPRINT_SCRATCH")) as name:
         folder = Path(name)
-        rows = contest(vectors, queries, folder)
-        grown = enrolling(vectors, sizes, folder)
-        begun = opened(vectors, folder)
-    for what, seconds in begun.items():
-        print(f"  {what}: {seconds:.2f} s")
-    return {
-        "rows": rows, "photos": n, "dimension": D, "queries": q, "enrolling": grown,
-        "opening": begun,
-    }  # fmt: skip
+        contest = Contest(vectors, queries, found["rows"])
+        contest.exact()
+        contest.ours(IvfPq, folder)
+        contest.ours(Hnsw, folder)
+        found["enrolling"] = enrolling(vectors, sizes, folder)
+        found["opening"] = opened(vectors, folder)
+        for what, seconds in found["opening"].items():
+            print(f"  {what}: {seconds:.2f} s")
+        save("search", found, quick)
+        for other in (contest.annoy, contest.hnswlib, contest.usearch):
+            other(folder)
+            save("search", found, quick)
+    return found
 
 
 def main() -> None:
     """Measure and write the result file."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help="50,000 vectors")
-    quick = parser.parse_args().quick
-    save("search", measure(quick), quick)
+    measure(parser.parse_args().quick)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Depthwise gradients through float32: the forward pass as it was, gradients nearer to exact."""
+"""Depthwise gradients through float32: the forward pass is the same, gradients are exact."""
 
 import numpy as np
 import pytest

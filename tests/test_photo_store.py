@@ -178,6 +178,37 @@ def test_another_bound_is_another_file(tmp_path: Path) -> None:
     assert read(small, 0)
 
 
+def test_a_store_that_another_makes_meanwhile_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two start at once: the second looked before the first had made the file."""
+    first, second = store(tmp_path), store(tmp_path)
+    read(first, 0)
+    exists = Path.exists
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", lambda path: path != second.path and exists(path))
+        read(second, 1)
+    assert read(store(tmp_path), 0)
+    assert read(store(tmp_path), 1)
+
+
+def test_a_file_that_another_has_not_sized_yet_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, make = store(tmp_path), PhotoStore._make
+
+    def made_anew(self: PhotoStore) -> None:
+        make(self)
+        self.path.unlink()
+        self.path.touch()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PhotoStore, "_make", made_anew)
+        assert not read(kept, 0)
+    assert not read(kept, 0)
+    assert read(kept, 0)
+
+
 @pytest.mark.parametrize("max_bytes", [1, 8 * SLOT, TINY - 1])
 def test_a_bound_that_holds_nothing_is_refused(tmp_path: Path, max_bytes: int) -> None:
     with pytest.raises(FlukeprintError, match=r"image\.cache_gb: .*no 8 photographs of 16 x 20"):

@@ -19,7 +19,7 @@ from flukeprint.embedding import embed
 from flukeprint.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError
 from flukeprint.model import FlukeNet, build_model
-from flukeprint.sharding import Parts, Recipe, embed_sharded
+from flukeprint.sharding import Parts, Recipe, embed_sharded, first_process
 
 STAMP = "0123456789abcdef"
 IMAGE = ImageConfig(height=32, width=48, cache=None)
@@ -138,6 +138,27 @@ def test_labels_may_have_changed_meanwhile(tmp_path: Path) -> None:
     assert parts.joined().identities == ("a", "b", "c", None)
 
 
+@pytest.mark.parametrize(
+    ("variables", "first"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "0", "WORLD_SIZE": "2"}, True),
+        ({"LOCAL_RANK": "1", "NODE_RANK": "0"}, False),  # Lightning, one node
+        ({"NODE_RANK": "1"}, False),  # Lightning, the first process of another node
+        ({"RANK": "4", "LOCAL_RANK": "0", "GROUP_RANK": "1"}, False),  # torchrun
+        ({"SLURM_PROCID": "3"}, False),
+    ],
+)
+def test_one_process_is_the_first(
+    variables: dict[str, str], first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert first_process() is first
+
+
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     net, catalog = network(), photographs(21)
     recipe = Recipe(IMAGE, STAMP, mirror=True, zooms=(1.0, 0.8), batch_size=8, workers=1)
@@ -180,7 +201,8 @@ def test_two_nodes_give_what_one_gives(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     place = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    place.pop("LOCAL_RANK", None)
+    for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"):
+        place.pop(name, None)
     command = [sys.executable, "-W", "ignore", str(script), str(Path(__file__).parent), tmp_path]
     nodes = [
         subprocess.Popen(

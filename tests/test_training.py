@@ -110,6 +110,16 @@ def test_the_same_seed_gives_the_same_network_and_another_does_not(root: Path) -
     assert any(not torch.equal(one[key], other[key]) for key in one)
 
 
+def test_workers_change_nothing(root: Path) -> None:
+    """They stay for several epochs, and one of them is laid out otherwise than the first."""
+    recipe = ["train.epochs=3", "sampler.first_epochs=1", "sampler.first_photos=3"]
+    one, two = (
+        tensors(train(tiny(root, f"name=workers{n}", f"train.workers={n}", *recipe)).path)
+        for n in (0, 2)
+    )
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
 # All that has a state of its own or depends on the epoch.
 STATEFUL = [
     "train.swa=0.3",

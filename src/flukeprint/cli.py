@@ -1,7 +1,6 @@
 """The shell's door: each command parses, calls one function and prints what it returns."""
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -43,6 +42,7 @@ def train_door(
 ) -> None:
     """Train on a fold, validate with MAP@5 and keep the identifier."""
     from flukeprint.config import load_config
+    from flukeprint.sharding import first_process
     from flukeprint.training import baselines, train
 
     settings = load_config(config, overrides or [])
@@ -51,7 +51,7 @@ def train_door(
     except KeyboardInterrupt:
         print("stopped; the same command with --resume last goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
-    if int(os.environ.get("LOCAL_RANK", "0")):
+    if not first_process():
         return  # the first process speaks for all
     if untrained:
         for name, scores in baselines(settings).items():
@@ -311,7 +311,9 @@ def synthesize(config: ConfigName, overrides: Overrides = None) -> None:
     data = load_config(config, overrides or []).data
     if data.reader != "synthetic":
         raise FlukeprintError(f"{config}: data.reader is {data.reader}, only synthetic is drawn")
-    write_synthetic(data.synthetic, data.root, progress=True)
+    from flukeprint.photo_paths import require_local
+
+    write_synthetic(data.synthetic, require_local(data.root, "drawing"), progress=True)
     print(f"photographs and labels: {data.root}")
 
 

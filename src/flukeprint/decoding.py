@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from flukeprint.catalog import Box, Catalog
 from flukeprint.errors import FlukeprintError
+from flukeprint.photo_paths import read_bytes
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -63,7 +64,7 @@ def decode(
     large photograph (Pillow's `Image.MAX_IMAGE_PIXELS`) and for a box that holds no pixel.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except FileNotFoundError as error:
         raise FlukeprintError(
             f"photograph {path}: no such file; check the folder and the name"

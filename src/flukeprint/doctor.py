@@ -22,6 +22,7 @@ from tqdm import tqdm
 from flukeprint.catalog import Catalog
 from flukeprint.decoding import FORMATS
 from flukeprint.errors import FlukeprintError, listed
+from flukeprint.photo_paths import read_bytes, source
 
 HASH_SIDE = 8  # the difference hash has 8 x 8 bits
 
@@ -207,7 +208,7 @@ def _inspect(catalog: Catalog, row: int) -> _Look:
         return _Look(_digest(catalog, row), difference_hash(Image.fromarray(pixels)), "")
     assert catalog.paths is not None
     try:
-        data = catalog.paths[row].read_bytes()
+        data = read_bytes(catalog.paths[row])
     except OSError as error:
         # no bytes to compare: a digest of its own
         return _Look(f"row {row}", 0, error.strerror or type(error).__name__)
@@ -241,10 +242,10 @@ def _wrong(catalog: Catalog, row: int) -> str:
     assert catalog.paths is not None
     path = catalog.paths[row]
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(source(path), formats=FORMATS) as image:
             if image.format == "PNG":
                 image.verify()  # checks the sums of all chunks, after which it must be reopened
-                with Image.open(path, formats=FORMATS) as again:
+                with Image.open(source(path), formats=FORMATS) as again:
                     _loaded(again)
             else:
                 _loaded(image)
@@ -257,7 +258,7 @@ def _wrong_header(catalog: Catalog, row: int) -> str:
     assert catalog.paths is not None
     path = catalog.paths[row]
     try:
-        with Image.open(path, formats=FORMATS):
+        with Image.open(source(path), formats=FORMATS):
             return ""
     except Exception as error:  # a parser of foreign bytes may fail in any way
         return _why(error, _size(path))

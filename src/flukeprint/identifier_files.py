@@ -77,6 +77,10 @@ def read_index(folder: Path, backend: str, gallery: Embeddings) -> tuple[Index, 
     """
     index = load_index(folder / INDEX, backend)
     saved = len(index)
+    if saved > len(gallery) and backend == "qdrant":
+        # Enrolled on the server by a process that was killed before it kept them here.
+        index.remove(np.arange(len(gallery), saved))
+        saved = len(gallery)
     if saved > len(gallery):
         raise FlukeprintError(
             f"{folder / INDEX} holds {saved} photographs and the gallery {len(gallery)}; build it "

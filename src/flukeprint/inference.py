@@ -1,5 +1,6 @@
 """From a finished run to a submission: test photographs enter, a checked CSV leaves."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from flukeprint.identify import Identifier
 from flukeprint.ranking import Ranking, insert_new, threshold_for_share
 from flukeprint.readers import read_test
 from flukeprint.runs import Run
-from flukeprint.sharding import Parts, Recipe, embed_sharded
+from flukeprint.sharding import Recipe, embed_sharded
 from flukeprint.submission import write_submission
 from flukeprint.validation import judge
+
+PARTS = "parts"  # of the test embeddings, below a run
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def infer(config: Config, run: Run) -> Answers | None:
     if queries is None:
         return None
     queries.embeddings.save(run.path / "test.npz")
+    shutil.rmtree(run.path / PARTS, ignore_errors=True)  # what further processes left
     ranking = identifier.rank(queries, progress=True)
     wish = config.infer.threshold
     if isinstance(wish, NewShare):
@@ -98,14 +102,13 @@ def _examined(identifier: Identifier, test: Catalog, config: Config, run: Run) -
         batch_size=wish.batch_size, workers=config.train.workers, engine=wish.engine,
         precision=wish.precision,
     )  # fmt: skip
-    folder = run.path / "parts"
+    folder = run.path / PARTS
     embeddings = embed_sharded(
         identifier.net, test, recipe, folder, accelerator=config.train.accelerator,
         devices=wish.devices, num_nodes=wish.num_nodes, progress="photographs",
     )  # fmt: skip
     if embeddings is None:
         return None
-    Parts(folder, test, card.stamp, processes).remove()
     return gather(embeddings, test, card.image, card.method.rules, progress="keypoints")
 
 

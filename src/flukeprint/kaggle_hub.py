@@ -18,6 +18,7 @@ from flukeprint.archive import unpack
 from flukeprint.config import DataConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import folder_written_whole
+from flukeprint.photo_paths import require_local
 from flukeprint.submission import check_submission
 
 CREDENTIALS = (
@@ -55,7 +56,9 @@ def download(config: DataConfig, *, force: bool = False, api: Api | None = None)
             credentials, rules not accepted, no network, a damaged archive, a full disk.
     """
     competition = _competition(config)
-    root = config.root.resolve()  # a link to a larger disk stays a link
+    root = require_local(
+        config.root, "downloading"
+    ).resolve()  # a link to a larger disk stays a link
     if root.exists() and not root.is_dir():
         raise FlukeprintError(f"{config.root} is a file; data.root must be a folder")
     if root.is_dir() and any(root.iterdir()) and not force:

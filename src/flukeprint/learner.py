@@ -15,7 +15,6 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import TQDMProgressBar
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from flukeprint.averaging import check_averaging
 from flukeprint.catalog import Catalog
@@ -26,7 +25,8 @@ from flukeprint.embedding import check_finite, mirror_rule
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import written_whole
 from flukeprint.gallery import Embeddings
-from flukeprint.images import Photo, PhotoDataset, single_thread
+from flukeprint.images import Photo, PhotoDataset
+from flukeprint.loading import Loader
 from flukeprint.losses import build_losses
 from flukeprint.model import FlukeNet
 from flukeprint.optimizer import build_optimizer, cosine_schedule
@@ -75,6 +75,8 @@ class FoldData(L.LightningDataModule):
         self.class_counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
         mirrors = len(self.classes) if config.image.flip == "new_identity" else None
         self.teachers = read_teachers(config, catalog, self.train_catalog, mirrors)
+        self._train: Loader | None = None
+        self._val: Loader | None = None
 
     def __deepcopy__(self, _: dict[int, Any]) -> "FoldData":
         return self  # averaging copies the learner; the data never change
@@ -112,37 +114,43 @@ class FoldData(L.LightningDataModule):
             steps += math.ceil(len(sampler) / train.accumulate)
         return steps if train.max_steps is None else min(steps, train.max_steps)
 
-    def train_dataloader(self) -> DataLoader[Photo]:
+    def train_dataloader(self) -> Loader:
         trainer, config = self.trainer, self.config
         assert trainer is not None
-        sampler = self._sampler(trainer.global_rank, trainer.world_size)
-        sampler.set_epoch(trainer.current_epoch)
-        dataset = PhotoDataset(
-            self.train_catalog,
-            config.image,
-            augment=True,
-            labels=self.labels,
-            classes=len(self.classes),
-        )
-        return DataLoader(
-            dataset,
-            batch_sampler=sampler,
-            num_workers=config.train.workers,
-            worker_init_fn=single_thread,
-        )
+        if self._train is None:
+            photos = PhotoDataset(
+                self.train_catalog,
+                config.image,
+                augment=True,
+                labels=self.labels,
+                classes=len(self.classes),
+            )
+            sampler = self._sampler(trainer.global_rank, trainer.world_size)
+            self._train = self._loader(photos, sampler)
+        self._train.order.set_epoch(trainer.current_epoch)  # type: ignore[union-attr]
+        return self._train
 
-    def val_dataloader(self) -> DataLoader[Photo]:
+    def val_dataloader(self) -> Loader:
         trainer = self.trainer
         assert trainer is not None
-        held = self.catalog.take(self.held)
-        rows = range(trainer.global_rank, len(held), trainer.world_size)
-        size = self.config.infer.batch_size
-        return DataLoader(
-            PhotoDataset(held, self.config.image, augment=False),
-            batch_sampler=[list(rows[i : i + size]) for i in range(0, len(rows), size)],
-            num_workers=self.config.train.workers,
-            worker_init_fn=single_thread,
-        )
+        if self._val is None:
+            held = self.catalog.take(self.held)
+            rows = range(trainer.global_rank, len(held), trainer.world_size)
+            size = self.config.infer.batch_size
+            parts = [list(rows[i : i + size]) for i in range(0, len(rows), size)]
+            self._val = self._loader(PhotoDataset(held, self.config.image, augment=False), parts)
+        return self._val
+
+    def _loader(self, photos: PhotoDataset, sampler: BatchSampler | Sequence[list[int]]) -> Loader:
+        assert self.trainer is not None
+        pinned = self.trainer.strategy.root_device.type == "cuda"
+        return Loader(photos, sampler, workers=self.config.train.workers, pinned=pinned)
+
+    def teardown(self, stage: str) -> None:
+        """The workers are not needed any more."""
+        for loader in (self._train, self._val):
+            if loader is not None:
+                loader.close()
 
 
 class Learner(L.LightningModule):

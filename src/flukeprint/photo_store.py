@@ -118,8 +118,8 @@ class PhotoStore:
             with self.path.open("r+b", buffering=0) as file:
                 _write_at(file, self._place(first + way), padded.data)
                 _write_at(file, (first + way) * HEADER, header)
-        except FileNotFoundError:
-            return  # removed meanwhile; the next one makes it
+        except (FileNotFoundError, _OtherLength):
+            return  # removed meanwhile, and perhaps being made by another; the next one is kept
         except OSError as error:
             raise cannot_write(self.path.parent, error) from error
 
@@ -187,13 +187,17 @@ class PhotoStore:
         if not self._has_made and not self.path.exists():
             # Of another image.cache_gb.  Only once: two runs at a time would do it in turns.
             for path, _ in _stores(folder.parent):
-                if path.parent == folder:
+                if path.parent == folder and path != self.path:  # another may just have made it
                     with contextlib.suppress(OSError):
                         path.unlink()
         self._has_made = True
         with self.path.open("ab") as file:
             if os.fstat(file.fileno()).st_size != self._size:
                 file.truncate(self._size)
+
+
+class _OtherLength(OSError):
+    """A file that is damaged, or that another process has created and not yet sized."""
 
 
 class _Opened:
@@ -204,7 +208,7 @@ class _Opened:
         weakref.finalize(self, os.close, descriptor).atexit = False  # a thread may still read
         self._descriptor = descriptor
         if not self.whole(size):
-            raise OSError(f"{path} is of another length")
+            raise _OtherLength(f"{path} is of another length")
         self.map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
 
     def whole(self, size: int) -> bool:

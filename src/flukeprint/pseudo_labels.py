@@ -5,7 +5,6 @@ They are only ever learnt from: never in the gallery, never queries, never in va
 """
 
 import math
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from flukeprint.gallery import Embeddings
 from flukeprint.identify import Identifier
 from flukeprint.readers import read_labelled, read_test
 from flukeprint.runs import Run
+from flukeprint.sharding import first_process
 from flukeprint.splits import Split, group_photos, split_for
 from flukeprint.tables import check_filled, check_once, lines, read_table
 
@@ -112,7 +112,7 @@ def train_photos(config: Config, catalog: Catalog, split: Split) -> Catalog:
     leaked = np.isin(groups[len(catalog) :], groups[split.queries])
     trained = np.array([name in own.counts() for name in pseudo.identities], dtype=bool)
     kept = pseudo.take(trained & ~leaked)
-    if not int(os.environ.get("LOCAL_RANK", "0")):  # the first process speaks for all
+    if first_process():  # the first process speaks for all
         print(
             f"pseudo-labels: {len(kept)} test photographs are learnt from as well "
             f"({len(pseudo) - len(kept)} are of individuals outside this fold or repeat its "

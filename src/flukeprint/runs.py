@@ -136,7 +136,10 @@ def check_same_recipe(run: Run, config: Config, catalog: Catalog) -> None:
     """
     if not run.last.is_file():
         raise FlukeprintError(f"{run.path} has no checkpoint yet; start a new run")
-    free = {"train.workers", "train.accelerator", "train.devices", "runs", "submissions"}
+    free = {
+        "train.workers", "train.accelerator", "train.devices", "train.num_nodes", "runs",
+        "submissions",
+    }  # fmt: skip
     before, now = _flat(run.config()), _flat(config)
     other = [key for key in before if before[key] != now.get(key) and key not in free]
     other += [key for key in now if key not in before]

@@ -210,6 +210,9 @@ def embed_sharded(
     fabric = L.Fabric(
         accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy
     )
+    place = next(net.parameters()).device
+    if not outside:
+        net.cpu()  # else every process would hold a share of this one's GPU as well
     try:
         # Bound, for Lightning would look into arguments, and refuses frozen dataclasses.
         fabric.launch(
@@ -226,9 +229,20 @@ def embed_sharded(
             f"a process that embedded was ended by {error.signal_name or error.exit_code}, perhaps "
             "for lack of memory; the same command goes on where it was"
         ) from None
+    finally:
+        net.to(place)
     if outside and not fabric.is_global_zero:
         return None
     return Parts(folder, catalog, recipe.stamp, devices * num_nodes).joined()
+
+
+def first_process() -> bool:
+    """Whether this is the first process of all nodes, or the only one.
+
+    By the variables of Lightning, torchrun and Slurm, before any process group is there.
+    """
+    ranks = ("RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK", "LOCAL_RANK")
+    return all(int(os.environ.get(name) or 0) == 0 for name in ranks)
 
 
 def _started_by_others() -> bool:

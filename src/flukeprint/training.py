@@ -42,6 +42,7 @@ from flukeprint.model import FlukeNet, build_model, untrained_embedder
 from flukeprint.readers import read_labelled, read_test
 from flukeprint.report import draw_reliability
 from flukeprint.runs import CENTERS, Run, check_same_recipe, find_run, new_run
+from flukeprint.sharding import first_process
 from flukeprint.showcase import build_showcase, knowledge, pick_examples
 from flukeprint.splits import Split, split_for
 from flukeprint.stopwatch import Stopwatch
@@ -103,11 +104,11 @@ def train(config: Config, *, resume: str | None = None) -> Run:
 def _run_of(config: Config, resume: str | None, catalog: Catalog) -> Run:
     """A fresh run, the one to resume, or in a further process of a training its first one's."""
     first = "FLUKEPRINT_RUN"
-    if int(os.environ.get("LOCAL_RANK", "0")):
-        if first not in os.environ:
-            raise FlukeprintError("start one process with train.devices=N; it starts the others")
+    if not first_process() and first in os.environ:
         return Run(Path(os.environ[first]))
     if resume is None:
+        if not first_process():  # of another node: only the first process of all writes
+            return Run(config.runs / config.name / "of-the-first-process")
         run = new_run(config, catalog)
     else:
         run = find_run(config, None if resume == "last" else resume, finished=False)
