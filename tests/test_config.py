@@ -127,3 +127,9 @@ def test_a_wrong_wish_is_told_the_right_ones(tmp_path: Path, text: str) -> None:
     assert "infer.threshold=" in said
     assert said.count("expected best_map5, none, a number, {share: S} or {false_new: R}") == 1
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("word", ["32", "'32'", "bf16", "auto"])
+def test_a_precision_may_look_like_a_number(word: str) -> None:
+    config = load_config(None, [f"train.precision={word}"])
+    assert config.train.precision == word.strip("'")

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     Field,
     PositiveInt,
     ValidationError,
@@ -164,7 +165,8 @@ class TrainConfig(Section):
     accumulate: int = Field(1, ge=1)
     ema: float | None = Field(None, gt=0, lt=1)  # decay of the averaged weights
     swa: float | None = Field(None, gt=0, lt=1)  # share of epochs after which weights are averaged
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    # In YAML 32 is a number.
+    precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(str)] = "auto"
     patience: int | None = Field(None, ge=1)  # validations without a better MAP@5
     validate_every: int = Field(1, ge=1)  # epochs
     workers: int = Field(2, ge=0)
