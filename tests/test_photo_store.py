@@ -187,7 +187,7 @@ def test_a_store_that_another_makes_meanwhile_is_left(
     exists = Path.exists
     with monkeypatch.context() as patch:
         patch.setattr(Path, "exists", lambda path: path != second.path and exists(path))
-        read(second, 1)
+        second.put(entry(1), photo(1))  # not read before, which would find the file
     assert read(store(tmp_path), 0)
     assert read(store(tmp_path), 1)
 

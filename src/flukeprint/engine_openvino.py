@@ -5,8 +5,10 @@ the first layers may stay in float32: the graph is cut after `exact_layers` conv
 matrix products on any way from the input, and the two halves run one after the other.
 """
 
+import tempfile
 import threading
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +43,8 @@ class OpenVinoEngine(Engine):
     @classmethod
     def read(cls, path: Path, precision: Precision) -> "OpenVinoEngine":
         """Of a file that `write_openvino` wrote."""
-        with needs("fast"):
-            import openvino
         engine = cls.__new__(cls)
-        engine._begin(openvino.Core().read_model(path), precision, 0)
+        engine._begin(_core().read_model(path), precision, 0)
         return engine
 
     def _begin(self, model: Any, precision: Precision, exact_layers: int) -> None:
@@ -57,6 +57,7 @@ class OpenVinoEngine(Engine):
             self._parts = [(first, "f32"), (rest, "bf16")]
         else:
             self._parts = [(model, "bf16")]
+        self._alive: list[Any] = []
         self._whole: Run | None = None
         self._lanes: list[Run] = []
         self._lock = threading.Lock()
@@ -84,18 +85,25 @@ class OpenVinoEngine(Engine):
         return self._lanes
 
     def _compiled(self, streams: int) -> list[Run]:
-        import openvino
-
-        core = openvino.Core()
+        core = _core()
         settings = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         compiled = [
             core.compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": how, **settings})
             for part, how in self._parts
         ]
+        self._alive += compiled  # their requests must not outlive them
         return [
             _one_after_the_other([part.create_infer_request() for part in compiled])
             for _ in range(streams)
         ]
+
+
+@cache
+def _core() -> Any:
+    """One for the process: what it compiled must not outlive it."""
+    with needs("fast"):
+        import openvino
+    return openvino.Core()
 
 
 def _one_after_the_other(requests: Sequence[Any]) -> Run:
@@ -138,7 +146,11 @@ def openvino_model(net: FlukeNet, size: tuple[int, int]) -> Any:
     model.reshape({0: openvino.PartialShape([-1, 3, *size])})
     model.input(0).get_tensor().set_names({INPUT})
     model.output(0).get_tensor().set_names({OUTPUT})
-    return model
+    # Written and read again it holds nothing of torch's trace, which does not live as long.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.xml"
+        openvino.save_model(model, path, compress_to_fp16=False)
+        return _core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
 
 def write_openvino(net: FlukeNet, size: tuple[int, int], target: Path) -> None:
