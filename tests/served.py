@@ -79,6 +79,10 @@ class Served:
         """What it has printed so far, errors too."""
         return self.output.read_text(errors="replace")
 
+    def lines(self) -> list[str]:
+        """The lines of it, but for the one on the engine, whose speed it may have measured."""
+        return [line for line in self.said().splitlines() if not line.startswith("engine: ")]
+
     def dial(self, at: str = "127.0.0.1") -> socket.socket:
         """A connection for what no client would send, from an address of this machine."""
         port = int(self.url.rpartition(":")[2])

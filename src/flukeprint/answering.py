@@ -186,7 +186,7 @@ class Desk:
         gain = LocalGain()
         if self._boost is not None and len(index):
             labels = self._gallery.labels
-            number = {name: label for label, name in enumerate(self._gallery.vocabulary)}
+            number = self._gallery.number
             seen = _Seen(labels, min(self.rules.local.candidates, len(labels)))
             self._scorer.search(asked, 5, boost=seen, other_view=other_view)
             contenders = Contenders.joined(seen.parts)

@@ -220,7 +220,7 @@ def export_door(
     card = export_network(
         known.net, photos_below(photos, known.card.image), out, engine, precision,
         stamp=known.card.stamp, resize=known.card.image.resize,
-        variants=len(known.card.zooms) * (2 if known.card.mirror else 1),
+        variants=known.card.variants,
     )  # fmt: skip
     parity = card.parity
     print(

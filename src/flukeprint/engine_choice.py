@@ -27,7 +27,7 @@ from flukeprint import scale_config
 from flukeprint.engine_openvino import EXACT_LAYERS, OpenVinoEngine
 from flukeprint.engine_parity import Parity, compare
 from flukeprint.engine_table import ENGINES, build_engine
-from flukeprint.engines import Engine, Photos, remember_engine
+from flukeprint.engines import Engine, Photos, embed_in_parts, remember_engine
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.gallery import Precision
@@ -40,7 +40,6 @@ WORTH_MEASURING = 300
 WORTH_ROUNDING = 1.2
 PHOTOGRAPHS = 64  # that parity is looked at on
 _SECONDS = 0.6  # of each measurement
-_PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch"}
 _REMEMBERED = 200  # entries of each kind in the file
 
 Sample = Callable[[], Photos]
@@ -88,37 +87,23 @@ def pick_engine(
         FlukeprintError: an engine that is not installed or not possible here, or that was asked
             for and does not see what torch sees.
     """
-    chosen = _picked(net, size, engine, precision, stamp, sample, passes, say)
-    return remember_engine(net, chosen)
-
-
-def _picked(
-    net: FlukeNet,
-    size: tuple[int, int],
-    engine: scale_config.Engine,
-    precision: scale_config.Precision,
-    stamp: str,
-    sample: Sample,
-    passes: int,
-    say: Callable[[str], None] | None,
-) -> Engine:
     plain = engine in ("auto", "torch") and precision in ("auto", "fp32")
     kept = _built.setdefault(net, {})
-    wish = ("chosen", engine, precision, size, _state_of(net, stamp))
+    wish = (engine, precision, size, _state_of(net, stamp))
     if wish in kept:
-        return kept[wish]
+        return remember_engine(net, kept[wish])
     device = next(net.parameters()).device.type
     if engine == "torch" and precision == "fp32":
-        return build_engine("torch", "fp32", net, size)
+        return remember_engine(net, build_engine("torch", "fp32", net, size))
     candidates = _candidates(net, engine, precision, device)
     if plain and (passes < WORTH_MEASURING or len(candidates) == 1):
-        return build_engine("torch", "fp32", net, size)
+        return remember_engine(net, build_engine("torch", "fp32", net, size))
     chosen = _Chooser(net, size, stamp, sample, say).choose(candidates)
     # A stale engine of other weights must not be found again, nor held on to.
     for key in [key for key in kept if key[-1] != wish[-1]]:
         del kept[key]
     kept[wish] = chosen
-    return chosen
+    return remember_engine(net, chosen)
 
 
 def _state_of(net: FlukeNet, stamp: str) -> tuple[object, ...]:
@@ -242,8 +227,8 @@ class _Chooser:
         photos = self._ready()
         if self._reference is None:
             plain = build_engine("torch", "fp32", self._net, self._size)
-            self._reference = _in_parts(plain, photos)
-        found = compare(self._reference, _in_parts(self._engine(candidate), photos))
+            self._reference = embed_in_parts(plain, photos)
+        found = compare(self._reference, embed_in_parts(self._engine(candidate), photos))
         if found.photos >= PHOTOGRAPHS // 2:  # of a few photographs nothing is concluded for long
             self._notes.parity[key] = found
         return found
@@ -277,10 +262,6 @@ class _Chooser:
         return rate
 
 
-def _in_parts(engine: Engine, photos: Photos) -> Any:
-    return np.concatenate([engine.embed(photos[i : i + 16]) for i in range(0, len(photos), 16)])
-
-
 def _machine(net: FlukeNet) -> str:
     device = next(net.parameters()).device
     if device.type == "cuda":
@@ -298,7 +279,7 @@ def _shape(net: FlukeNet) -> str:
 
 
 def _versions(engine: str) -> str:
-    package = _PACKAGES.get(engine, "torch")
+    package = "torch" if engine.startswith("torch") else engine
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:  # built from source

@@ -15,18 +15,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from flukeprint.catalog import Catalog
 from flukeprint.config import ImageConfig
 from flukeprint.embedding import Variants
 from flukeprint.engine_onnxruntime import OPSET, OnnxEngine, write_onnx
 from flukeprint.engine_openvino import OpenVinoEngine, write_openvino
 from flukeprint.engine_parity import Parity, compare
-from flukeprint.engines import INPUT, OUTPUT, Engine, Photos, TorchEngine
+from flukeprint.engines import INPUT, OUTPUT, Engine, Photos, TorchEngine, embed_in_parts
 from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.files import folder_written_whole
-from flukeprint.gallery import Floats, Precision
+from flukeprint.gallery import Precision
 from flukeprint.model import FlukeNet
 from flukeprint.readers import SUFFIXES
 
@@ -132,8 +130,8 @@ def export_network(
     height, width = photos.shape[2:]
     with folder_written_whole(folder) as partial:
         how.write(net, (height, width), partial / how.file)
-        given = _seen(how.read(partial / how.file, kind), photos)
-        parity = compare(_seen(TorchEngine(net, (height, width), "fp32"), photos), given)
+        given = embed_in_parts(how.read(partial / how.file, kind), photos)
+        parity = compare(embed_in_parts(TorchEngine(net, (height, width), "fp32"), photos), given)
         why = parity.refusal(kind)
         if why is not None:
             raise FlukeprintError(f"{engine} {precision} is not written: {why}; choose fp32")
@@ -170,8 +168,3 @@ def photos_below(places: Sequence[Path], image: ImageConfig) -> Photos:
         raise FlukeprintError(f"no photographs in {listed(places)}; give some of the catalogue")
     catalog = Catalog(images=tuple(map(str, paths)), paths=tuple(paths))
     return Variants(catalog, image.model_copy(update={"cache": None}), (False,), (1.0,)).sample()
-
-
-def _seen(engine: Engine, photos: Photos) -> Floats:
-    parts = [engine.embed(photos[start : start + 16]) for start in range(0, len(photos), 16)]
-    return np.concatenate(parts)

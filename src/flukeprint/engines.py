@@ -67,6 +67,12 @@ class Engine(ABC):
         return [vectors for vectors in found if vectors is not None]
 
 
+def embed_in_parts(engine: Engine, photos: Photos) -> Floats:
+    """(m, 3, h, w) -> (m, d), 16 at a time, so that memory does not grow with m."""
+    parts = [engine.embed(photos[start : start + 16]) for start in range(0, len(photos), 16)]
+    return np.concatenate(parts)
+
+
 class TorchEngine(Engine):
     """PyTorch, channels last; on CUDA from pinned memory."""
 

@@ -203,15 +203,20 @@ def leading(
     found: Candidates, queries: int, k: int, groups: Ints | None = None
 ) -> tuple[Floats, Ints]:
     """(queries, k) scores and rows of the first k of each query; filled up as in `nearest`."""
-    ordered = nearest_first(found, groups)
+    ordered, place = _placed(found, groups)
     scores = np.full((queries, k), -np.inf, dtype=np.float32)
     rows = np.zeros((queries, k), dtype=np.int64)
-    place = np.arange(len(ordered.rows))
-    place -= np.searchsorted(ordered.queries, ordered.queries)
     there = place < k
     scores[ordered.queries[there], place[there]] = ordered.scores[there]
     rows[ordered.queries[there], place[there]] = ordered.rows[there]
     return scores, rows
+
+
+def _placed(found: Candidates, groups: Ints | None) -> tuple[Candidates, Ints]:
+    """`nearest_first`, and the place of each among those of its query, from 0."""
+    ordered = nearest_first(found, groups)
+    place = np.arange(len(ordered.rows)) - np.searchsorted(ordered.queries, ordered.queries)
+    return ordered, place
 
 
 class _Waiting:
@@ -336,9 +341,7 @@ class _Waiting:
 
     def _first(self, waiting: Candidates) -> Candidates:
         """The first k of each query (or identities, each once), by the scores that are there."""
-        ordered = nearest_first(waiting, self._groups)
-        starts = np.searchsorted(ordered.queries, np.arange(len(self._floor)))
-        place = np.arange(len(ordered.rows)) - starts[ordered.queries]
+        ordered, place = _placed(waiting, self._groups)
         return ordered.take(place < self._k)
 
     def kept(self) -> Candidates:

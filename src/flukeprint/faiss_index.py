@@ -10,6 +10,7 @@ a vector out of a graph, so removed ones are passed over while searching.
 
 import json
 import math
+from abc import ABC, abstractmethod
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -32,7 +33,7 @@ FEWEST = 16  # photographs that product codes can be learnt from: as many as 4 b
 _MOST_GONE = 0.3  # share of removed vectors from which an index is built again without them
 
 
-class FaissIndex:
+class FaissIndex(ABC):
     """What the three have in common; `effort` is how thoroughly is searched, with its own unit."""
 
     name: str
@@ -55,11 +56,13 @@ class FaissIndex:
         self._viewed = False
         self.effort, self.candidates = self.EFFORTS[len(self.EFFORTS) // 2]
 
+    @abstractmethod
     def _made(self, vectors: Floats) -> Any:
-        raise NotImplementedError
+        """FAISS's index, empty, for vectors like these (n, d)."""
 
+    @abstractmethod
     def _params(self, selector: Any) -> Any:
-        raise NotImplementedError
+        """Of a search among what `selector` lets through, at the index's effort."""
 
     def _taken_in(self, vectors: Floats) -> Floats:
         """(n, d) unit vectors as they are put into FAISS's index."""
@@ -109,7 +112,7 @@ class FaissIndex:
             if len(self._gone) > _MOST_GONE * len(self._rows):
                 self._compact()
 
-    def _compact(self) -> None:
+    def _compact(self) -> None:  # noqa: B027  where nothing is gained it is left as it is
         """Build again without what is gone, where the vectors can be had back."""
 
     def _present(self) -> Any:
@@ -141,8 +144,9 @@ class FaissIndex:
         """Bytes of main memory that the index needs."""
         return self._bytes_each() * len(self._rows) + self._rows.nbytes + self._gone.nbytes
 
+    @abstractmethod
     def _bytes_each(self) -> int:
-        raise NotImplementedError
+        """Of a vector, its row and its links."""
 
     def save(self, folder: Path) -> None:
         """Write to an empty folder what `load` reads."""

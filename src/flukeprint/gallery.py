@@ -109,10 +109,10 @@ class Gallery:
         self.embeddings, self.index, self.product = embeddings, index, product
         self.identities = cast(tuple[str, ...], embeddings.identities)
         self.vocabulary: tuple[str, ...] = tuple(sorted(set(self.identities)))
-        self._number = {name: i for i, name in enumerate(self.vocabulary)}
-        # (n,) position of each photo's identity in the vocabulary
+        # Positions in the vocabulary: of each identity, and (n,) of each photo's.
+        self.number = {name: i for i, name in enumerate(self.vocabulary)}
         self.labels: Ints = np.fromiter(
-            map(self._number.__getitem__, self.identities), np.int64, len(self.identities)
+            map(self.number.__getitem__, self.identities), np.int64, len(self.identities)
         )
 
     @cached_property
@@ -125,7 +125,7 @@ class Gallery:
 
     def rows_of(self, identity: str) -> list[int]:
         """The rows of an identity's photos, ascending; empty for one that is not there."""
-        rows: list[int] = np.flatnonzero(self.labels == self._number.get(identity, -1)).tolist()
+        rows: list[int] = np.flatnonzero(self.labels == self.number.get(identity, -1)).tolist()
         return rows
 
     def search(self, queries: Embeddings, k: int) -> Matches:

@@ -68,6 +68,11 @@ class Card(Section):
     gallery: GalleryConfig = GalleryConfig()
     confidence: float | None = None  # probability from which a rank of the taxonomy is answered
 
+    @property
+    def variants(self) -> int:
+        """Pictures of a photograph that go through the network: zooms, mirrored too."""
+        return len(self.zooms) * (2 if self.mirror else 1)
+
 
 def read_card(folder: Path) -> Card:
     """The card of the identifier in `folder`.

@@ -214,16 +214,7 @@ class Identifier:
         found = [photo.keypoints for photo in photos if photo.keypoints is not None]
         local = self.card.method.rules.local
         return Evidence(
-            embed(
-                self.net,
-                catalog,
-                self.card.image,
-                stamp=self.card.stamp,
-                mirror=self.card.mirror,
-                zooms=self.card.zooms,
-                batch_size=batch_size,
-                precision="fp32",
-            ),
+            self._embedded(catalog, batch_size, precision="fp32"),
             KeypointStore.pack(found, local) if local.candidates else None,
         )
 
@@ -243,10 +234,9 @@ class Identifier:
         come one by one are always seen in float32, so that none depends on its companions.
         """
         if isinstance(photos, Catalog):
-            embeddings = embed(
-                self.net, photos, self.card.image, stamp=self.card.stamp, mirror=self.card.mirror,
-                zooms=self.card.zooms, batch_size=batch_size, workers=workers,
-                progress="photographs" if progress else None, engine=engine, precision=precision,
+            embeddings = self._embedded(
+                photos, batch_size, workers=workers, engine=engine, precision=precision,
+                progress="photographs" if progress else None,
             )  # fmt: skip
             return gather(
                 embeddings, photos, self.card.image, self.card.method.rules,
@@ -254,8 +244,7 @@ class Identifier:
             )  # fmt: skip
         if not len(photos):
             raise FlukeprintError("no photograph was given")
-        variants = len(self.card.zooms) * (2 if self.card.mirror else 1)
-        if len(photos) * variants >= WORTH_MEASURING:
+        if len(photos) * self.card.variants >= WORTH_MEASURING:
             self.hasten()
         called = names_of(photos)
         parts = []
@@ -273,6 +262,22 @@ class Identifier:
     def embed(self, photos: Catalog | Sequence[Photograph], *, batch_size: int = 64) -> Embeddings:
         """Unit embeddings of photographs, stamped with the network's digest."""
         return self.examine(photos, batch_size=batch_size).embeddings
+
+    def _embedded(
+        self,
+        catalog: Catalog,
+        batch_size: int,
+        *,
+        workers: int = 0,
+        progress: str | None = None,
+        engine: Engine = "auto",
+        precision: Precision = "auto",
+    ) -> Embeddings:
+        return embed(
+            self.net, catalog, self.card.image, stamp=self.card.stamp, mirror=self.card.mirror,
+            zooms=self.card.zooms, batch_size=batch_size, workers=workers, progress=progress,
+            engine=engine, precision=precision,
+        )  # fmt: skip
 
     def hasten(self, say: Callable[[str], None] | None = None) -> None:
         """Choose now what runs the network, in float32, for photographs that come one by one.

@@ -218,7 +218,7 @@ class Scorer:
                 "without; train it with a loss that has them or set rank.head=0"
             )
         self._check_network(centers, "class centers")
-        number = {name: label for label, name in enumerate(self.gallery.vocabulary)}
+        number = self.gallery.number
         labels = np.array([number.get(name or "", -1) for name in centers.identities], np.int64)
         rows = np.argsort(labels, kind="stable")[np.count_nonzero(labels < 0) :]
         return centers.vectors[rows], labels[rows]
