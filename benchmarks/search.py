@@ -23,7 +23,8 @@ import numpy.typing as npt
 from timing import save
 
 from flukeprint.embeddings import Embeddings
-from flukeprint.faiss_index import GRAPH_EFFORT, GRAPH_NEIGHBOURS, FaissIndex, Hnsw, IvfPq
+from flukeprint.faiss_index import FaissIndex
+from flukeprint.faiss_kinds import GRAPH_EFFORT, GRAPH_NEIGHBOURS, Hnsw, IvfPq
 from flukeprint.gallery import Gallery
 from flukeprint.gallery_store import GalleryStore
 from flukeprint.half_product import fastest_product

@@ -2,6 +2,8 @@
 
 import gc
 import json
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +23,7 @@ from flukeprint.embedding import embed, network_digest
 from flukeprint.engine_choice import Notes, pick_engine
 from flukeprint.engine_export import export_network, photos_below
 from flukeprint.engine_onnxruntime import OnnxEngine
-from flukeprint.engine_openvino import OpenVinoEngine, cut, openvino_model
+from flukeprint.engine_openvino import OpenVinoEngine, core, cut, openvino_model
 from flukeprint.engine_table import ENGINES, build_engine
 from flukeprint.engines import Engine, Photos, TorchEngine, engine_of
 from flukeprint.errors import FlukeprintError
@@ -148,15 +150,51 @@ def test_one_core_has_one_lane(net: FlukeNet) -> None:
 @pytest.mark.parametrize("exact", [1, 3, 7])
 @pytest.mark.parametrize("model", MODELS)
 def test_halves_do_what_the_whole_does(model: str, exact: int) -> None:
-    import openvino
-
     net, photos = network(MODELS[model]), drawn(4)
     given = [photos]
     for part in cut(openvino_model(net, SIZE), exact):
-        run = openvino.Core().compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        run = core().compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         found = run(given)
         given = [found[place] for place in range(len(found))]
     np.testing.assert_allclose(given[0], seen(net, photos), atol=1e-4)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+def test_no_engine_leaves_a_signal_stack_that_is_gone() -> None:
+    """A process that OpenVINO has left such a stack dies of the next signal, without a word."""
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNAL_STACK], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["mapped"]
+
+
+SIGNAL_STACK = """
+import ctypes, gc, torch
+from flukeprint.config import ModelConfig
+from flukeprint.engine_openvino import OpenVinoEngine
+from flukeprint.model import build_model
+
+class Stack(ctypes.Structure):
+    _fields_ = [("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+net = build_model(ModelConfig(backbone="test_resnet", weights="none", embedding_dim=8), (32, 48))
+photos = torch.zeros((1, 3, 32, 48), dtype=torch.uint8).numpy()
+first = OpenVinoEngine(net, (32, 48), "fp32")
+first.embed(photos)
+second = OpenVinoEngine(net, (32, 48), "fp32")
+second.embed(photos)
+del first
+gc.collect()
+del second
+gc.collect()
+stack = Stack()
+ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+for line in open("/proc/self/maps"):
+    low, high = (int(end, 16) for end in line.split()[0].split("-"))
+    if stack.place and low <= stack.place < high:
+        print("mapped")
+"""
 
 
 def test_there_must_be_something_behind_the_cut(net: FlukeNet) -> None:
@@ -361,10 +399,8 @@ def test_another_program_runs_the_onnx_file(net: FlukeNet, tmp_path: Path) -> No
 
 
 def test_another_program_runs_the_openvino_file(net: FlukeNet, tmp_path: Path) -> None:
-    import openvino
-
     card = exported(net, tmp_path / "out", "openvino")
-    run = openvino.Core().compile_model(
+    run = core().compile_model(
         tmp_path / "out" / str(card["file"]), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     got = run({"photos": drawn(4)})["embeddings"]

@@ -7,10 +7,11 @@ import pytest
 
 pytest.importorskip("faiss")
 
-from flukeprint import index_choice
+from flukeprint import faiss_index, index_choice
 from flukeprint.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
-from flukeprint.faiss_index import FaissFlat, FaissIndex, Hnsw, IvfPq
+from flukeprint.faiss_index import FaissIndex
+from flukeprint.faiss_kinds import FaissFlat, Hnsw, IvfPq
 from flukeprint.gallery import Gallery
 from flukeprint.index import NOTHING
 from flukeprint.index_choice import FAISS, build_index, choose, load_index
@@ -233,3 +234,43 @@ def test_scores_of_an_index_are_cosines_or_nearly(kind) -> None:
     found = built(kind, photos).search(photos.vectors[:50], 5)
     want = np.einsum("qd,qkd->qk", photos.vectors[:50], photos.vectors[found.rows])
     np.testing.assert_allclose(found.scores, want, atol=0.02)
+
+
+def test_what_comes_late_to_a_mapped_index_waits_beside_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(faiss_index, "_MOST_LATE", 60)
+    photos = drawn(400, d=64)
+    folder = tmp_path / "index"
+    folder.mkdir()
+    built(Hnsw, photos.take(np.arange(300))).save(folder)
+    index = Hnsw.load(folder)
+    index.effort, index.candidates = index.EFFORTS[-1]
+    for row in range(300, 360):
+        index.add(photos.take([row]), np.array([row]))
+    assert index._index.ntotal == 300  # a copy of the file's vectors was not needed
+    index.remove(np.array([10, 305, 359]))
+    found = index.search(photos.vectors[:360], 8)
+    assert found.rows.shape == (360, 8)
+    kept = np.setdiff1d(np.arange(360), [10, 305, 359])
+    assert (found.rows[:, 0] == np.arange(360))[kept].mean() > 0.99
+    assert not np.isin(found.rows, [10, 305, 359]).any()
+    assert (np.diff(found.scores, axis=1) <= 0).all()
+
+    index.add(photos.take(np.arange(360, 400)), np.arange(360, 400))
+    assert index._index.ntotal == 400  # too many to wait
+    after = index.search(photos.vectors[:360], 8).rows
+    assert (after[:, 0] == np.arange(360))[kept].mean() > 0.99
+    assert not np.isin(after, [10, 305, 359]).any()
+    assert len(index) == 397
+
+
+def test_a_mapped_index_is_saved_with_what_came_late(tmp_path: Path) -> None:
+    photos = drawn(200, d=64)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    built(Hnsw, photos.take(np.arange(150))).save(tmp_path / "first")
+    index = Hnsw.load(tmp_path / "first")
+    index.add(photos.take(np.arange(150, 200)), np.arange(150, 200))
+    index.save(tmp_path / "second")
+    again = Hnsw.load(tmp_path / "second")
+    assert len(again) == 200
+    np.testing.assert_array_equal(again.search(photos.vectors, 1).rows[:, 0], np.arange(200))

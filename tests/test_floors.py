@@ -24,8 +24,8 @@ FLOORS: dict[str, set[str]] = {
         "keypoints", "keypoint_store", "keypoint_matching", "local_fusion",
         "gallery", "ranking", "metrics", "open_set", "asked", "submission", "kaggle_hub",
         "breakdown", "comparison", "results",
-        "exact_search", "index", "index_choice", "index_recall", "faiss_index", "qdrant_index",
-        "gallery_store", "embeddings", "numbers_list", "qdrant_place",
+        "exact_search", "index", "index_choice", "index_recall", "faiss_index", "faiss_kinds",
+        "gallery_store", "embeddings", "growing", "qdrant_index", "qdrant_place",
         "encounters", "outside", "posterior", "projection", "showcase", "verification",
     },
     "network": {

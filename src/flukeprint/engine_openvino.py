@@ -44,7 +44,7 @@ class OpenVinoEngine(Engine):
     def read(cls, path: Path, precision: Precision) -> "OpenVinoEngine":
         """Of a file that `write_openvino` wrote."""
         engine = cls.__new__(cls)
-        engine._begin(_core().read_model(path), precision, 0)
+        engine._begin(core().read_model(path), precision, 0)
         return engine
 
     def _begin(self, model: Any, precision: Precision, exact_layers: int) -> None:
@@ -57,7 +57,6 @@ class OpenVinoEngine(Engine):
             self._parts = [(first, "f32"), (rest, "bf16")]
         else:
             self._parts = [(model, "bf16")]
-        self._alive: list[Any] = []
         self._whole: Run | None = None
         self._lanes: list[Run] = []
         self._lock = threading.Lock()
@@ -85,22 +84,33 @@ class OpenVinoEngine(Engine):
         return self._lanes
 
     def _compiled(self, streams: int) -> list[Run]:
-        core = _core()
         settings = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         compiled = [
-            core.compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": how, **settings})
+            core().compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": how, **settings})
             for part, how in self._parts
         ]
-        self._alive += compiled  # their requests must not outlive them
         return [
             _one_after_the_other([part.create_infer_request() for part in compiled])
             for _ in range(streams)
         ]
 
 
+def core() -> Any:
+    """The one `openvino.Core` of the process, which lives as long.
+
+    Each core lays a signal stack over that of the core before, and takes its own away when it
+    goes.  Two that do not go in the reverse order leave a stack in force that is no longer there,
+    and the next signal (of a child that ends, say) kills the process without a word.
+    """
+    with _making_core:
+        return _the_core()
+
+
+_making_core = threading.Lock()
+
+
 @cache
-def _core() -> Any:
-    """One for the process: what it compiled must not outlive it."""
+def _the_core() -> Any:
     with needs("fast"):
         import openvino
     return openvino.Core()
@@ -150,7 +160,7 @@ def openvino_model(net: FlukeNet, size: tuple[int, int]) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.xml"
         openvino.save_model(model, path, compress_to_fp16=False)
-        return _core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+        return core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
 
 def write_openvino(net: FlukeNet, size: tuple[int, int], target: Path) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 from flukeprint.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError, nearest
 from flukeprint.exact_search import FloatProduct, Floats, Product
-from flukeprint.faiss_index import FaissFlat, FaissIndex, Hnsw, IvfPq
+from flukeprint.faiss_index import FaissIndex
+from flukeprint.faiss_kinds import FaissFlat, Hnsw, IvfPq
 from flukeprint.gallery import Gallery
 from flukeprint.index import Index
 from flukeprint.index_recall import Recall, tune

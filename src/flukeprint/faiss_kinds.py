@@ -1,0 +1,176 @@
+"""The kinds of FAISS index that a gallery may have.
+
+    faiss_flat   all vectors as they are; nothing is missed
+    hnsw         a graph of neighbours over vectors of 8 bits a number (Malkov and Yashunin 2018)
+    ivf_pq       lists around k-means centers, vectors as 4-bit product codes (Jegou et al. 2011)
+
+The two that round or skip propose candidates; the gallery scores these exactly.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from flukeprint.errors import FlukeprintError
+from flukeprint.exact_search import Floats
+from flukeprint.faiss_index import FaissIndex
+from flukeprint.growing import GrowingArray
+
+_SEED = 1234
+GRAPH_NEIGHBOURS = 32
+GRAPH_EFFORT = 80  # neighbours weighed while a vector is put into the graph
+_TRAINED_EACH = 40  # vectors that each k-means center is learnt from, at most
+_ITERATIONS = 10
+FEWEST = 16  # photographs that product codes can be learnt from: as many as 4 bits tell apart
+
+
+class FaissFlat(FaissIndex):
+    """All vectors, one after the other."""
+
+    name = "faiss_flat"
+    exact = True
+
+    def _made(self, vectors: Floats) -> Any:
+        return self._faiss.IndexFlatIP(vectors.shape[1])
+
+    def _params(self, selector: Any) -> Any:
+        return None if selector is None else self._faiss.SearchParameters(sel=selector)
+
+    def _bytes_each(self) -> int:
+        return 4 * int(self._index.d)
+
+
+class Hnsw(FaissIndex):
+    """effort: neighbours weighed at once on the way to the nearest (efSearch).
+
+    A number of a vector is a whole one of -127..127: FAISS compares these three times as fast as
+    its learnt 8 bits, and the gallery scores what they find again.
+    """
+
+    name = "hnsw"
+    mapped = True
+    EFFORTS = (
+        (16, 16), (24, 24), (32, 32), (48, 32), (64, 48), (96, 48), (128, 64), (256, 64), (512, 64),
+    )  # fmt: skip
+
+    def _made(self, vectors: Floats) -> Any:
+        greatest = float(np.abs(_sample(vectors, 20_000)).max(initial=0.0)) or 1.0
+        self._scale = (127 / greatest) ** 2
+        return self._graph(vectors.shape[1])
+
+    def _graph(self, dimension: int) -> Any:
+        faiss = self._faiss
+        index = faiss.IndexHNSWSQ(
+            dimension, faiss.ScalarQuantizer.QT_8bit_direct_signed, GRAPH_NEIGHBOURS,
+            faiss.METRIC_INNER_PRODUCT,
+        )  # fmt: skip
+        index.hnsw.efConstruction = GRAPH_EFFORT
+        index.is_trained = True
+        return index
+
+    def _taken_in(self, vectors: Floats) -> Floats:
+        whole = np.rint(vectors * np.float32(math.sqrt(self._scale)))
+        return np.ascontiguousarray(np.clip(whole, -127, 127), dtype=np.float32)
+
+    def _asked(self, queries: Floats) -> Floats:
+        return np.ascontiguousarray(queries * np.float32(math.sqrt(self._scale)))
+
+    def _params(self, selector: Any) -> Any:
+        # What is gone takes its place among those that are weighed.
+        effort = math.ceil(self.effort * len(self._rows) / max(1, len(self)))
+        return self._faiss.SearchParametersHNSW(sel=selector, efSearch=effort)
+
+    def _compact(self) -> None:
+        there = np.flatnonzero(self._flags() == 0)
+        codes, index = self._index.storage, self._graph(int(self._index.d))
+        for start in range(0, len(there), 1 << 16):
+            index.add(codes.reconstruct_batch(there[start : start + (1 << 16)]))
+        self._index, self._rows = index, GrowingArray(self._rows.all[there])
+        self._gone.clear()
+        self._viewed = False
+
+    def _bytes_each(self) -> int:
+        return int(self._index.d) + 2 * 4 * GRAPH_NEIGHBOURS + 4 + 8
+
+
+class IvfPq(FaissIndex):
+    """effort: lists looked into (nprobe).
+
+    Vectors are turned to the first half of their principal axes, and these at random, so that
+    every code has as much to say.  What is coded is what lies between a vector and the center of
+    its list, two numbers in 4 bits: an eighth of a byte for each number of the vector.
+    """
+
+    name = "ivf_pq"
+    EFFORTS = (
+        (2, 32), (4, 32), (8, 64), (16, 64), (32, 96), (64, 128), (128, 192), (256, 256),
+        (512, 384),
+    )  # fmt: skip
+
+    def _made(self, vectors: Floats) -> Any:
+        faiss = self._faiss
+        n = len(vectors)
+        if n < FEWEST:
+            raise FlukeprintError(
+                f"gallery.backend=ivf_pq learns from at least {FEWEST} photographs, the gallery "
+                f"has {n}; set gallery.backend=exact"
+            )
+        # The usual 4 to 8 times the root, lists of about as many entries as there are lists.
+        lists = int(min(max(1, n // 8), 2 ** round(math.log2(4 * math.sqrt(n)))))
+        sample = _sample(vectors, max(_TRAINED_EACH * lists, 20_000))
+        self._axes = _axes(sample)
+        m = self._axes.shape[1]
+        center = faiss.IndexFlatIP(m)
+        index = faiss.IndexIVFPQFastScan(center, m, lists, m // 2, 4, faiss.METRIC_INNER_PRODUCT)
+        index.by_residual = True
+        index.cp.niter, index.cp.seed, index.cp.spherical = _ITERATIONS, _SEED, True
+        index.pq.cp.niter, index.pq.cp.seed = _ITERATIONS, _SEED
+        for training in (index.cp, index.pq.cp):
+            training.min_points_per_centroid = 1  # FAISS would warn, and train all the same
+        index.cp.max_points_per_centroid = _TRAINED_EACH
+        index.own_fields = True
+        center.this.disown()
+        index.train(self._taken_in(sample))
+        return index
+
+    def _taken_in(self, vectors: Floats) -> Floats:
+        return np.ascontiguousarray(vectors @ self._axes)
+
+    def _asked(self, queries: Floats) -> Floats:
+        return self._taken_in(queries)
+
+    def _params(self, selector: Any) -> Any:
+        # Asked for more lists than there are, FAISS gives scores of none.
+        lists = min(self.effort, int(self._index.nlist))
+        return self._faiss.SearchParametersIVF(sel=selector, nprobe=lists)
+
+    def _bytes_each(self) -> int:
+        return int(self._index.pq.M) // 2 + 8
+
+    def memory(self) -> int:
+        """Bytes of main memory that the index needs."""
+        centers = 4 * int(self._index.nlist) * int(self._index.d)
+        return super().memory() + centers + self._axes.nbytes
+
+
+def _axes(vectors: Floats) -> Floats:
+    """(d, m) columns at right angles, m half of d or little more.
+
+    The principal axes of the vectors (n, d), which are not centered, turned at random.
+    """
+    d = vectors.shape[1]
+    if d < 128:  # so few numbers are all needed; zeros fill the last code
+        return np.eye(d, 4 * math.ceil(d / 4), dtype=np.float32)
+    m = 4 * math.ceil(d / 8)
+    _, axes = np.linalg.eigh(vectors.T @ vectors)
+    turn, _ = np.linalg.qr(np.random.default_rng(_SEED).standard_normal((m, m)))
+    return np.ascontiguousarray(axes[:, ::-1][:, :m] @ turn, dtype=np.float32)
+
+
+def _sample(vectors: Floats, most: int) -> Floats:
+    """So many of the vectors, drawn without order, always the same."""
+    if len(vectors) <= most:
+        return vectors
+    rows = np.random.default_rng(_SEED).choice(len(vectors), most, replace=False)
+    return np.ascontiguousarray(vectors[np.sort(rows)])
