@@ -236,9 +236,10 @@ def test_scores_of_an_index_are_cosines_or_nearly(kind) -> None:
     np.testing.assert_allclose(found.scores, want, atol=0.02)
 
 
-def test_what_comes_late_to_a_mapped_index_waits_beside_it(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("d", [64, 256])  # a graph keeps some axes only of the second
+def test_what_comes_late_to_a_mapped_index_waits_beside_it(d, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(faiss_index, "_MOST_LATE", 60)
-    photos = drawn(400, d=64)
+    photos = drawn(400, d=d)
     folder = tmp_path / "index"
     folder.mkdir()
     built(Hnsw, photos.take(np.arange(300))).save(folder)

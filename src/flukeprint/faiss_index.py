@@ -45,7 +45,7 @@ class FaissIndex(ABC):
         self._turn = Lock()  # FAISS does not search while it takes in
         self._selector: Any = None
         self._viewed = False
-        self._late = GrowingArray(np.empty((0, vectors.shape[1]), np.float32))
+        self._late = GrowingArray(np.empty((0, self._index.d), np.float32))
         self.effort, self.candidates = self.EFFORTS[len(self.EFFORTS) // 2]
 
     @abstractmethod
@@ -80,10 +80,11 @@ class FaissIndex(ABC):
         if len(rows) and (np.any(np.diff(rows) <= 0) or rows[0] <= self.last_row):
             raise ValueError("rows of an index ascend, and none comes twice")
         with self._turn:
+            taken = self._taken_in(photos.vectors)
             if self._viewed:
-                self._late.extend(photos.vectors)
+                self._late.extend(taken)
             else:
-                self._index.add(self._taken_in(photos.vectors))
+                self._index.add(taken)
             self._rows.extend(rows)
             self._selector = None
             if len(self._late) > _MOST_LATE:
@@ -96,7 +97,7 @@ class FaissIndex(ABC):
         if self._viewed:  # FAISS ends the process if a mapped index is added to
             self._index = self._faiss.deserialize_index(self._faiss.serialize_index(self._index))
             self._viewed = False
-        self._index.add(self._taken_in(self._late.all))
+        self._index.add(self._late.all)
         self._late.clear()
 
     def remove(self, rows: Ints) -> None:
@@ -133,33 +134,34 @@ class FaissIndex(ABC):
         if k == 0 or not len(queries):
             empty = (len(queries), k)
             return Matches(np.empty(empty, np.float32), np.empty(empty, np.int64))
+        asked = self._asked(queries)
         with self._turn:
-            scores, places = self._index.search(
-                self._asked(queries), k, params=self._params(self._present())
-            )
+            scores, places = self._index.search(asked, k, params=self._params(self._present()))
             # Product codes of copies alone have no spread, and FAISS no scores for them.
             there = (places >= 0) & np.isfinite(scores)
             rows = np.where(there, self._rows.all[np.where(there, places, 0)], NOTHING)
-            scores = np.where(there, scores / self._scale, -np.inf).astype(np.float32)
+            scores = np.where(there, scores, -np.inf)
             if len(self._late):
-                late = self._late_ones(queries)
+                late = self._late_ones(asked)
                 scores, rows = np.hstack([scores, late[0]]), np.hstack([rows, late[1]])
+        scores = (scores / self._scale).astype(np.float32)
         order = np.lexsort((rows, -scores))[:, :k]  # equal ones by row, whatever FAISS did
         return Matches(np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1))
 
-    def _late_ones(self, queries: Floats) -> tuple[Floats, Ints]:
-        """(q, m) scores and rows of all that wait, in the order that they came."""
+    def _late_ones(self, asked: Floats) -> tuple[Floats, Ints]:
+        """(q, m) scores, as FAISS would give them, and rows of all that wait."""
         first = len(self._rows) - len(self._late)
         gone = np.zeros(len(self._late), dtype=np.bool_)
         gone[self._gone.all[self._gone.all >= first] - first] = True
-        scores = np.where(gone, -np.inf, queries @ self._late.all.T).astype(np.float32)
+        scores = np.where(gone, -np.inf, asked @ self._late.all.T)
         rows = np.where(gone, NOTHING, self._rows.all[first:])
         return scores, np.broadcast_to(rows, scores.shape)
 
     def memory(self) -> int:
         """Bytes of main memory that the index needs."""
         lists = self._rows.nbytes + self._gone.nbytes
-        return self._bytes_each() * int(self._index.ntotal) + self._late.nbytes + lists
+        beside = self._late.nbytes + self._axes.nbytes + lists
+        return self._bytes_each() * int(self._index.ntotal) + beside
 
     @abstractmethod
     def _bytes_each(self) -> int:
@@ -207,8 +209,7 @@ class FaissIndex(ABC):
             how = faiss.IO_FLAG_MMAP_IFC if cls.mapped else 0
             self._index = faiss.read_index(str(folder / _INDEX), how)
             self._viewed, self._selector = cls.mapped, None
-            width = self._axes.shape[0] or self._index.d
-            self._late = GrowingArray(np.empty((0, width), np.float32))
+            self._late = GrowingArray(np.empty((0, self._index.d), np.float32))
             rows, gone = np.load(folder / _ROWS, allow_pickle=False)
             if self._index.ntotal != len(rows):
                 raise ValueError(f"{self._index.ntotal} vectors under {len(rows)} rows")

@@ -20,6 +20,8 @@ from flukeprint.growing import GrowingArray
 _SEED = 1234
 GRAPH_NEIGHBOURS = 32
 GRAPH_EFFORT = 80  # neighbours weighed while a vector is put into the graph
+_HELD = 0.8  # share of the squared lengths that a graph's vectors keep
+_STEP = 16  # their numbers are a multiple of this, as many as a register compares
 _TRAINED_EACH = 40  # vectors that each k-means center is learnt from, at most
 _ITERATIONS = 10
 FEWEST = 16  # photographs that product codes can be learnt from: as many as 4 bits tell apart
@@ -44,20 +46,25 @@ class FaissFlat(FaissIndex):
 class Hnsw(FaissIndex):
     """effort: neighbours weighed at once on the way to the nearest (efSearch).
 
-    A number of a vector is a whole one of -127..127: FAISS compares these three times as fast as
-    its learnt 8 bits, and the gallery scores what they find again.
+    Vectors are turned to those principal axes that hold most of their lengths, and these at random;
+    each number is then a whole one of -127..127, which FAISS compares three times as fast as its
+    learnt 8 bits.  In few numbers a graph is quick to build, so that it can be built with care, and
+    the gallery scores what it finds again.
     """
 
     name = "hnsw"
     mapped = True
     EFFORTS = (
-        (16, 16), (24, 24), (32, 32), (48, 32), (64, 48), (96, 48), (128, 64), (256, 64), (512, 64),
+        (16, 32), (24, 48), (32, 64), (48, 96), (64, 128), (96, 128), (128, 128), (256, 128),
+        (512, 128), (1024, 128),
     )  # fmt: skip
 
     def _made(self, vectors: Floats) -> Any:
-        greatest = float(np.abs(_sample(vectors, 20_000)).max(initial=0.0)) or 1.0
+        sample = _sample(vectors, 20_000)
+        self._axes = _axes(sample, _HELD)
+        greatest = float(np.abs(sample @ self._axes).max(initial=0.0)) or 1.0
         self._scale = (127 / greatest) ** 2
-        return self._graph(vectors.shape[1])
+        return self._graph(self._axes.shape[1])
 
     def _graph(self, dimension: int) -> Any:
         faiss = self._faiss
@@ -66,15 +73,16 @@ class Hnsw(FaissIndex):
             faiss.METRIC_INNER_PRODUCT,
         )  # fmt: skip
         index.hnsw.efConstruction = GRAPH_EFFORT
+        # Else photographs of one animal, which are near each other, have few links.
+        index.keep_max_size_level0 = True
         index.is_trained = True
         return index
 
     def _taken_in(self, vectors: Floats) -> Floats:
-        whole = np.rint(vectors * np.float32(math.sqrt(self._scale)))
-        return np.ascontiguousarray(np.clip(whole, -127, 127), dtype=np.float32)
+        return np.clip(np.rint(self._asked(vectors)), -127, 127)
 
     def _asked(self, queries: Floats) -> Floats:
-        return np.ascontiguousarray(queries * np.float32(math.sqrt(self._scale)))
+        return (queries @ self._axes) * np.float32(math.sqrt(self._scale))
 
     def _params(self, selector: Any) -> Any:
         # What is gone takes its place among those that are weighed.
@@ -151,19 +159,23 @@ class IvfPq(FaissIndex):
     def memory(self) -> int:
         """Bytes of main memory that the index needs."""
         centers = 4 * int(self._index.nlist) * int(self._index.d)
-        return super().memory() + centers + self._axes.nbytes
+        return super().memory() + centers
 
 
-def _axes(vectors: Floats) -> Floats:
-    """(d, m) columns at right angles, m half of d or little more.
+def _axes(vectors: Floats, held: float | None = None) -> Floats:
+    """(d, m) columns at right angles: the first m principal axes of (n, d), turned at random.
 
-    The principal axes of the vectors (n, d), which are not centered, turned at random.
+    The vectors are not centered.  m is half of d; or so many that they hold the share `held` of
+    the squared lengths.
     """
     d = vectors.shape[1]
     if d < 128:  # so few numbers are all needed; zeros fill the last code
         return np.eye(d, 4 * math.ceil(d / 4), dtype=np.float32)
+    spread, axes = np.linalg.eigh(vectors.T @ vectors)
     m = 4 * math.ceil(d / 8)
-    _, axes = np.linalg.eigh(vectors.T @ vectors)
+    if held is not None:
+        share = np.cumsum(spread[::-1]) / max(float(spread.sum()), 1e-12)
+        m = min(d, _STEP * math.ceil((int(np.searchsorted(share, held)) + 1) / _STEP))
     turn, _ = np.linalg.qr(np.random.default_rng(_SEED).standard_normal((m, m)))
     return np.ascontiguousarray(axes[:, ::-1][:, :m] @ turn, dtype=np.float32)
 

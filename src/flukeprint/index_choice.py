@@ -31,7 +31,7 @@ BACKENDS = ("exact", *FAISS, "qdrant")
 # A query that looks at all reads the vectors once, at about this many bytes a second and core.
 BYTES_A_SECOND = 8e9
 QUICK = 0.025  # seconds that a query may take before an index is worth its misses
-_GRAPH_BYTES = 270  # links and row, beside a byte for each number of a vector
+_GRAPH_BYTES = 270  # links and row, beside a byte at most for each number of a vector
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,11 @@ def choose(
         return Choice(
             "hnsw",
             f"looking at all {n:,} would take about {1000 * seconds:.0f} ms a query; a graph over "
-            f"them takes {graph / 1e9:.1f} GB of the {room / 1e9:.1f} that it may",
+            f"them takes up to {graph / 1e9:.1f} GB of the {room / 1e9:.1f} that it may",
         )
     return Choice(
         "ivf_pq",
-        f"a graph over {n:,} photographs would take {graph / 1e9:.1f} GB and may take "
+        f"a graph over {n:,} photographs would take up to {graph / 1e9:.1f} GB and may take "
         f"{room / 1e9:.1f}; product codes take {n * (d / 8 + 8) / 1e9:.1f}",
     )
 
