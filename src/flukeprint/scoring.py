@@ -23,7 +23,7 @@ import numpy as np
 
 from flukeprint.config import RankConfig
 from flukeprint.errors import FlukeprintError
-from flukeprint.exact_search import Product, nearest
+from flukeprint.exact_search import FloatProduct, Product, nearest
 from flukeprint.gallery import Embeddings, Floats, Gallery, IdentityMatches, Ints, Matches
 from flukeprint.metrics import map_at_5
 from flukeprint.ranking import rank
@@ -50,6 +50,7 @@ from flukeprint.views import view_numbers
 
 # Tried by `fit_other_view`, ascending.
 OTHER_VIEW_GRID = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+_MOST_COPIED = 1 << 28  # bytes of whitened vectors that may be copied, to be searched faster
 
 
 class Boost(Protocol):
@@ -91,32 +92,27 @@ class Scorer:
         )
         self._sizes = np.bincount(self._labels)
         self._centers, self._center_labels = self._known_centers(centers)
-        vectors = gallery.embeddings.vectors
+        plain = gallery.embeddings.vectors
         self._whitenings: list[Whitening] = []
         if rules.whiten:
-            self._whitenings.append(fit_whitening(vectors, rules.whiten))
-            vectors = self._whitenings[-1](vectors)
+            self._whitenings.append(fit_whitening(plain, rules.whiten))
         if rules.within:
-            self._whitenings.append(fit_within(vectors, self._labels, rules.within))
-            vectors = self._whitenings[-1](vectors)
-        if rules.augment_gallery:
-            product = gallery.product(vectors)
-            vectors = augmented_gallery(vectors, rules.augment_gallery, rules.alpha, product)
-        self._vectors = vectors
+            fitted = fit_within(self.whitened(plain), self._labels, rules.within)
+            self._whitenings.append(fitted)
         self._hubs = None
         if rules.hubness:
-            product = gallery.product(vectors)
-            near = neighbours(vectors, rules.hubness, labels=self._labels, product=product)
+            product = gallery.product(self._vectors)
+            near = neighbours(self._vectors, rules.hubness, labels=self._labels, product=product)
             self._hubs = hubs_of(near)
         self._reciprocal = (
-            Reciprocal(vectors, rules.reciprocal, self._hubs)
+            Reciprocal(self._vectors, rules.reciprocal, self._hubs)
             if rules.reciprocal and rules.reciprocal_weight
             else None
         )
         if rules.identity == "prototype":
             photos = np.split(self._order, self._starts[1:])
-            kept = [rows[trimmed(vectors[rows])] for rows in photos]
-            self._prototypes = np.stack([mean_direction(vectors[rows]) for rows in kept])
+            kept = [rows[trimmed(self._vectors[rows])] for rows in photos]
+            self._prototypes = np.stack([mean_direction(self._vectors[rows]) for rows in kept])
             self._kept, self._kept_sizes = np.concatenate(kept), np.array([len(k) for k in kept])
 
     def search(
@@ -178,8 +174,19 @@ class Scorer:
         return IdentityMatches(scores, self._labels[rows], rows, self.gallery.vocabulary)
 
     @cached_property
+    def _vectors(self) -> Floats:
+        """(n, d') the gallery's, whitened and augmented; made when photos are searched."""
+        vectors = self.whitened(self.gallery.embeddings.vectors)
+        if not self.rules.augment_gallery:
+            return vectors
+        product = self.gallery.product(vectors)
+        return augmented_gallery(vectors, self.rules.augment_gallery, self.rules.alpha, product)
+
+    @cached_property
     def _product(self) -> Product:
-        """Made when it is needed."""
+        """Made when it is needed; of many whitened vectors, a copy already, no further one."""
+        if self._vectors.nbytes > _MOST_COPIED:
+            return FloatProduct(self._vectors)
         return self.gallery.product(self._vectors)
 
     def _plain(self) -> bool:
