@@ -20,12 +20,13 @@ from flukeprint.catalog import Catalog
 from flukeprint.cli import app
 from flukeprint.config import FrozenConfig, ImageConfig, ModelConfig, parse_config
 from flukeprint.embedding import embed, network_digest
-from flukeprint.engine_choice import Notes, pick_engine
+from flukeprint.engine_choice import pick_engine
 from flukeprint.engine_export import export_network, photos_below
+from flukeprint.engine_notes import Notes
 from flukeprint.engine_onnxruntime import OnnxEngine
 from flukeprint.engine_openvino import OpenVinoEngine, core, cut, openvino_model
 from flukeprint.engine_table import ENGINES, build_engine
-from flukeprint.engines import Engine, Photos, TorchEngine, engine_of
+from flukeprint.engines import Engine, Photos, TorchEngine
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Floats, Precision
 from flukeprint.half_product import has_bf16
@@ -314,7 +315,6 @@ def test_it_is_said_once_and_kept_and_remembered(net: FlukeNet, own_notes: Path)
     said: list[str] = []
     first = picked(net, said=said)
     assert picked(net, said=said) is first
-    assert engine_of(net) is first
     assert len(said) == 1
     assert "photographs a second" in said[0]
     assert "\n" not in said[0]
@@ -354,11 +354,6 @@ def test_an_engine_does_not_keep_its_network_alive(engine: str, own_notes: Path)
     del net
     gc.collect()
     assert gone() is None
-
-
-def test_nothing_has_embedded_yet(net: FlukeNet) -> None:
-    engine = engine_of(net)
-    assert (engine.name, engine.precision) == ("torch", "fp32")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

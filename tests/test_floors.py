@@ -33,7 +33,8 @@ FLOORS: dict[str, set[str]] = {
         "embedding", "allocator", "optimizer", "progressive", "averaging",
         "learned_matching", "intake", "half_product",
         "engines", "engine_table", "engine_export", "engine_openvino", "engine_onnxruntime",
-        "engine_choice", "depthwise", "loading", "engine_parity", "sharding", "prefetch",
+        "engine_choice", "engine_notes", "engine_parity", "depthwise", "loading", "sharding",
+        "prefetch",
     },
     "acts": {
         "training", "learner", "runs", "answering", "validation", "identify", "inference", "report",

@@ -6,30 +6,26 @@ and size; verdicts are remembered for the network's weights.
 """
 
 import hashlib
-import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from flukeprint import scale_config
+from flukeprint.engine_notes import Notes
 from flukeprint.engine_openvino import EXACT_LAYERS, OpenVinoEngine
 from flukeprint.engine_parity import Parity, compare
 from flukeprint.engine_table import ENGINES, build_engine
-from flukeprint.engines import Engine, Photos, embed_in_parts, remember_engine
+from flukeprint.engines import Engine, Photos, embed_in_parts
 from flukeprint.errors import FlukeprintError
-from flukeprint.files import written_whole
 from flukeprint.gallery import Precision
 from flukeprint.model import FlukeNet
 from flukeprint.prefetch import LANE_BATCH
@@ -40,7 +36,6 @@ WORTH_MEASURING = 300
 WORTH_ROUNDING = 1.2
 PHOTOGRAPHS = 64  # that parity is looked at on
 _SECONDS = 0.6  # of each measurement
-_REMEMBERED = 200  # entries of each kind in the file
 
 Sample = Callable[[], Photos]
 
@@ -75,7 +70,7 @@ def pick_engine(
     """The engine for `passes` photographs of `size` (height, width) going through `net`.
 
     With engine and precision both `auto` (or fp32) and few passes it is torch in float32, unless a
-    better one has been built for the network already.  `engines.engine_of` remembers it.
+    better one has been built for the network already.
 
     Args:
         net: on its device, in evaluation mode.
@@ -91,19 +86,19 @@ def pick_engine(
     kept = _built.setdefault(net, {})
     wish = (engine, precision, size, _state_of(net, stamp))
     if wish in kept:
-        return remember_engine(net, kept[wish])
+        return kept[wish]
     device = next(net.parameters()).device.type
     if engine == "torch" and precision == "fp32":
-        return remember_engine(net, build_engine("torch", "fp32", net, size))
+        return build_engine("torch", "fp32", net, size)
     candidates = _candidates(net, engine, precision, device)
     if plain and (passes < WORTH_MEASURING or len(candidates) == 1):
-        return remember_engine(net, build_engine("torch", "fp32", net, size))
+        return build_engine("torch", "fp32", net, size)
     chosen = _Chooser(net, size, stamp, sample, say).choose(candidates)
     # A stale engine of other weights must not be found again, nor held on to.
     for key in [key for key in kept if key[-1] != wish[-1]]:
         del kept[key]
     kept[wish] = chosen
-    return remember_engine(net, chosen)
+    return chosen
 
 
 def _state_of(net: FlukeNet, stamp: str) -> tuple[object, ...]:
@@ -284,50 +279,3 @@ def _versions(engine: str) -> str:
         return f"{package} {version(package)}"
     except PackageNotFoundError:  # built from source
         return package
-
-
-def cache_folder() -> Path:
-    """Where measurements are remembered: FLUKEPRINT_CACHE, or the user's folder for caches."""
-    named = os.environ.get("FLUKEPRINT_CACHE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "flukeprint"
-
-
-@dataclass
-class Notes:
-    """What was measured before."""
-
-    rates: dict[str, float]
-    parity: dict[str, Parity]
-
-    @staticmethod
-    def path() -> Path:
-        """The file, in `cache_folder`."""
-        return cache_folder() / "engines.json"
-
-    @classmethod
-    def read(cls) -> "Notes":
-        """The file's notes; none where it is absent or not ours, for it can be made again."""
-        try:
-            tree = json.loads(cls.path().read_text())
-            rates = {str(key): float(rate) for key, rate in tree["rates"].items()}
-            parity = {str(key): Parity(**facts) for key, facts in tree["parity"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return cls({}, {})
-        return cls(rates, parity)
-
-    def write(self) -> None:
-        """Keep the newest; a folder that cannot be written costs only the next measurement."""
-        tree = {
-            "rates": dict(list(self.rates.items())[-_REMEMBERED:]),
-            "parity": {
-                key: asdict(found) for key, found in list(self.parity.items())[-_REMEMBERED:]
-            },
-        }
-        try:
-            with written_whole(self.path()) as partial:
-                partial.write_text(json.dumps(tree, indent=1) + "\n")
-        except FlukeprintError as error:
-            tqdm.write(f"engine speeds are not remembered: {error}", file=sys.stderr)

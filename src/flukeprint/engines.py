@@ -133,20 +133,6 @@ def _compiled() -> Callable[[FlukeNet, Tensor], Tensor]:
     return torch.compile(FlukeNet.embed, dynamic=True)
 
 
-_last: weakref.WeakKeyDictionary[FlukeNet, Engine] = weakref.WeakKeyDictionary()
-
-
-def remember_engine(net: FlukeNet, engine: Engine) -> Engine:
-    """Say that `engine` runs `net` now; it is returned."""
-    _last[net] = engine
-    return engine
-
-
-def engine_of(net: FlukeNet) -> Engine:
-    """What last embedded with `net`; torch in float32 where nothing has."""
-    return _last.get(net) or TorchEngine(net, net.size, "fp32")
-
-
 class _Whole(nn.Module):
     """`embed` as the module's call, which tracing looks at."""
 

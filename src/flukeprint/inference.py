@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from flukeprint.allocator import keep_memory
 from flukeprint.answering import Evidence, gather
 from flukeprint.asked import ASKED, Asked
 from flukeprint.catalog import Catalog
@@ -46,6 +47,7 @@ def infer(config: Config, run: Run) -> Answers | None:
         FlukeprintError: no test photographs, an unfinished run, settings that the run was not
             trained with, or a submission that would not hold exactly the sample's rows.
     """
+    keep_memory()  # decoding and the network ask for the same blocks again and again
     identifier, said = _as_asked(Identifier.load(run.identifier), config, run)
     test = read_test(config.data)
     if not len(test):
