@@ -72,6 +72,8 @@ def front(
     right.set_xlabel("main memory of the index, MB")
     right.set_ylabel(f"queries a second at recall@5 of at least {recall:g}")
     right.grid(True, alpha=0.3)
+    low, high = right.get_xlim()
+    right.set_xlim(low, 2.5 * high)  # room for the names
     _write(figure, path)
 
 
