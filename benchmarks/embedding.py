@@ -3,14 +3,17 @@
     python benchmarks/embedding.py [--quick] [--photos input/nyala/train]
 
 EfficientNet-Lite0 and ResNet-50, 224 px, on the CPU; JPEGs of 480 px and of 12 megapixels, drawn.
-Contestants take turns in one process.  `plain loop`: Pillow, torchvision's transforms, a DataLoader
-with two workers, PyTorch in float32.  `open-metric-learning`: its own `inference` with the same
-transforms (skipped where `make .venv/peers` was not run).  `forward pass alone`: the engine that
-flukeprint chose, on batches in memory.
+Contestants take turns; peers do in processes of their own, whose memory is managed as Python's
+mostly is.  `plain loop`: Pillow, transforms of torchvision, a DataLoader with two workers, torch in
+float32.  `open-metric-learning`: its own `inference` with the same transforms (skipped where
+`make .venv/peers` was not run).  `forward pass alone`: the engine that flukeprint chose, on batches
+in memory.
 """
 
 import argparse
+import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -109,10 +112,8 @@ def plain_loop(net: nn.Module, paths: list[Path], mean: Any, std: Any) -> Callab
 
 def open_metric_learning(
     net: nn.Module, paths: list[Path], mean: Any, std: Any
-) -> Callable[[], object] | None:
-    """Its own inference; None where it is not there."""
-    if not PEERS.is_dir():
-        return None
+) -> Callable[[], object]:
+    """Its own inference."""
     sys.path.insert(0, str(PEERS))
     from oml.datasets import ImageBaseDataset
     from oml.inference import inference
@@ -147,27 +148,82 @@ def settings(backbone: str, weights: str, cache: Path | None) -> Config:
     )  # fmt: skip
 
 
+PEER_LOOPS = {"plain loop": plain_loop, "open-metric-learning": open_metric_learning}
+
+
+class Peer:
+    """A loop of others in a process of its own, which waits until it is asked."""
+
+    def __init__(self, what: str, name: str, paths: list[Path]) -> None:
+        command = [sys.executable, __file__, "--peer", what, name]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._ask(json.dumps([str(path) for path in paths]))
+
+    def _ask(self, line: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(line, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"the process of a peer ended with {self._process.wait()}")
+        return answer
+
+    def __call__(self) -> float:
+        """Seconds that it takes for its photographs."""
+        return float(self._ask("run"))
+
+    def end(self) -> None:
+        """Let the process go."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def peer(what: str, name: str) -> None:
+    """What such a process does."""
+    import timm
+
+    warnings.filterwarnings("ignore")
+    paths = [Path(path) for path in json.loads(sys.stdin.readline())]
+    backbone, weights = BACKBONES[name]
+    torch.manual_seed(0)
+    known = build_model(settings(backbone, weights, None).model, (SIDE, SIDE))
+    net = timm.create_model(backbone, pretrained=False, num_classes=0).eval()
+    net.load_state_dict(known.backbone.state_dict(), strict=False)
+    mean = (known.mean.flatten() / 255).tolist()
+    std = (known.std.flatten() / 255).tolist()
+    run = PEER_LOOPS[what](net, paths, mean, std)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(timed(run), flush=True)
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds."""
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
 def contest(
     name: str, kind: str, paths: list[Path], few: int, rounds: int, folder: Path
 ) -> list[dict[str, Any]]:
-    """Rows of all contestants with one network and one kind of photographs."""
-    import timm
-
+    """Rows of all contestants with one network and one kind of photographs; peers see a few."""
     backbone, weights = BACKBONES[name]
     torch.manual_seed(0)
     config = settings(backbone, weights, None)
     net: FlukeNet = build_model(config.model, (SIDE, SIDE)).eval()
-    plain = timm.create_model(backbone, pretrained=False, num_classes=0).eval()
-    plain.load_state_dict(net.backbone.state_dict(), strict=False)
-    mean = (net.mean.flatten() / 255).tolist()
-    std = (net.std.flatten() / 255).tolist()
     stamp = network_digest(net, config.image, False)
     every = Catalog(images=tuple(path.name for path in paths), paths=tuple(paths))
     cached = settings(backbone, weights, folder / f"cache-{backbone}-{kind}").image
 
-    def ours(image: Any, precision: Any) -> Callable[[], object]:
-        return lambda: embed(
-            net, every, image, stamp=stamp, workers=WORKERS, precision=precision, progress=None
+    def ours(image: Any, precision: Any) -> Callable[[], float]:
+        return lambda: timed(
+            lambda: embed(
+                net, every, image, stamp=stamp, workers=WORKERS, precision=precision, progress=None
+            )
         )
 
     # Chosen before the clock starts, as it is once for a machine.
@@ -184,25 +240,28 @@ def contest(
     rounds_alone = max(1, len(paths) // len(ready))
     parts = in_parts(engine, ready) * rounds_alone
 
-    contestants: dict[str, tuple[Callable[[], object] | None, int]] = {
-        "plain loop": (plain_loop(plain, paths[:few], mean, std), few),
-        "open-metric-learning": (open_metric_learning(plain, paths[:few], mean, std), few),
+    peers = [what for what in PEER_LOOPS if what == "plain loop" or PEERS.is_dir()]
+    others = {what: Peer(what, name, paths[:few]) for what in peers}
+    contestants: dict[str, tuple[Callable[[], float], int]] = {
+        **{what: (other, few) for what, other in others.items()},
         "flukeprint": (ours(config.image, "auto"), len(paths)),
         "flukeprint, float32": (ours(config.image, "fp32"), len(paths)),
         "flukeprint, decoded before": (ours(cached, "auto"), len(paths)),
-        "forward pass alone": (lambda: engine.embed_many(parts), rounds_alone * len(ready)),
-    }
+        "forward pass alone": (
+            lambda: timed(lambda: engine.embed_many(parts)), rounds_alone * len(ready),
+        ),
+    }  # fmt: skip
+    if engine.precision == "fp32":
+        del contestants["flukeprint, float32"]  # it is the same
     rates: dict[str, list[float]] = {}
     for turn in range(-1, rounds):
-        for what, (run, photos) in contestants.items():
-            if run is None:
-                continue
-            begin = time.perf_counter()
-            run()
-            rate = photos / (time.perf_counter() - begin)
+        for what, (seconds, photos) in contestants.items():
+            rate = photos / seconds()
             if turn >= 0:
                 rates.setdefault(what, []).append(rate)
                 print(f"  {name}, {kind}, {what}: {rate:.0f} photographs a second", flush=True)
+    for other in others.values():
+        other.end()
     rows = []
     for what, all_rates in rates.items():
         ratios = [mine / other for mine, other in zip(all_rates, rates["plain loop"], strict=True)]
@@ -304,7 +363,7 @@ def measure(quick: bool, photos: Path | None = None) -> dict[str, Any]:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        many, some = (320, 32) if quick else (768, 96)
+        many, some = (320, 32) if quick else (768, 64)
         if photos is None:
             small = draw(folder / "small", many, 400, 480)
             large = draw(folder / "large", some, 3000, 4000)
@@ -317,9 +376,11 @@ def measure(quick: bool, photos: Path | None = None) -> dict[str, Any]:
         for backbone in BACKBONES:
             if quick and backbone != "EfficientNet-Lite0":
                 continue
-            few = 96 if quick else 160
-            rows += contest(backbone, "480 px", small, few, rounds, folder)
-            rows += contest(backbone, "12 megapixels", large, 32, rounds, folder)
+            deep = backbone == "ResNet-50"
+            seen, few = (small[:384], 160) if deep else (small, 192 if quick else 320)
+            rows += contest(backbone, "480 px", seen, few, rounds, folder)
+            seen = large[:48] if deep else large
+            rows += contest(backbone, "12 megapixels", seen, 32, rounds, folder)
         grown = growth(small, quick)
     return {
         "rows": rows, "engines": engines(quick), "growth": grown, "large_megabytes": size,
@@ -332,7 +393,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help="one network, few photographs")
     parser.add_argument("--photos", type=Path, help="a folder of JPEGs, instead of drawn ones")
+    parser.add_argument("--peer", nargs=2, metavar=("LOOP", "NETWORK"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.peer is not None:
+        peer(*asked.peer)
+        return
     name = "embedding" if asked.photos is None else "embedding_real"
     save(name, measure(asked.quick, asked.photos), asked.quick)
 

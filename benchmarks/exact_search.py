@@ -34,7 +34,7 @@ FAISS = "FAISS, flat"
 def measure(quick: bool) -> dict[str, Any]:
     """Rows with seconds for all queries, ratios, and seconds by size of the gallery."""
     photos, queries = (PHOTOS // 4, QUERIES // 4) if quick else (PHOTOS, QUERIES)
-    rounds = 5 if quick else 7
+    rounds = 5
     gallery, asked = pair(photos, queries)
     print(f"{queries:,} queries in {photos:,} photographs of {D} numbers")
     seconds = in_turns(contestants(gallery, asked), rounds)
@@ -143,7 +143,7 @@ def growth(quick: bool) -> list[dict[str, Any]]:
                     (OURS_BF16, Gallery(gallery, product=fastest_product)),
                 )
             },
-            rounds=3 if quick else 5,
+            rounds=3,
         )
         rows += [
             {

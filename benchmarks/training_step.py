@@ -323,7 +323,7 @@ DEVICE = os.environ.get("TRAINING_STEP_DEVICE", "cpu")
 def measure(quick: bool) -> dict[str, Any]:
     """Rows of {what, backbone, device, median, all}: photographs a second of every round."""
     rounds, warm = (2, 1) if quick else (5, 1)
-    steps = {"tf_efficientnet_lite0": 4} if quick else {"tf_efficientnet_lite0": 6, "resnet50": 3}
+    steps = {"tf_efficientnet_lite0": 4} if quick else {"tf_efficientnet_lite0": 4, "resnet50": 2}
     import torch
 
     devices = ["cpu", "gpu"] if torch.cuda.is_available() else ["cpu"]

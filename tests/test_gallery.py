@@ -1,5 +1,6 @@
 """Search against a twin that compares photo by photo, and files that are whole or refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,37 @@ def test_embeddings_validate_themselves():
     score, row = np.ones((1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.int64)
     with pytest.raises(ValueError, match="differ"):
         IdentityMatches(score, np.zeros((1, 2), dtype=np.int64), row, ("a",))
+
+
+def test_what_follows_leaves_those_before_as_they_were():
+    rng = np.random.default_rng(0)
+
+    def some(count: int, letter: str, views: tuple[str, ...] | None = None) -> Embeddings:
+        names = tuple(f"{letter}{row}" for row in range(count))
+        return Embeddings(unit_rows(rng.normal(size=(count, 4))), names, names, views, "net")
+
+    first = some(3, "a", ("left", "right", "left"))
+    was = first.vectors.copy()
+    grown, parts = first, [first]
+    for letter in "bcdef":
+        parts.append(some(2, letter))
+        longer = grown.followed_by(parts[-1])
+        whole = Embeddings.concatenate(parts)
+        assert (longer.images, longer.identities) == (whole.images, whole.identities)
+        assert longer.views == whole.views
+        np.testing.assert_array_equal(longer.vectors, whole.vectors)
+        np.testing.assert_array_equal(grown.vectors, whole.vectors[: len(grown)])
+        grown = longer
+    np.testing.assert_array_equal(first.vectors, was)
+
+    # A second line from the same beginning does not write over the first.
+    kept = grown.vectors.copy()
+    other = parts[-1]
+    beside = first.followed_by(other)
+    np.testing.assert_array_equal(grown.vectors, kept)
+    np.testing.assert_array_equal(beside.vectors, np.concatenate([was, other.vectors]))
+    with pytest.raises(FlukeprintError, match="two networks"):
+        first.followed_by(replace(other, stamp="another"))
 
 
 def test_taking_and_concatenating():

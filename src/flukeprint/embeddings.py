@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.exact_search import Floats, Ints
 from flukeprint.files import read_npz, written_whole
+from flukeprint.growing import GrowingArray
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)  # from exact to coarse
@@ -99,6 +101,29 @@ class Embeddings:
             precision=self.precision,
         )
 
+    def followed_by(self, others: "Embeddings") -> "Embeddings":
+        """These and then the others, of one network.
+
+        These vectors are copied the first time only: then there is room behind them, and whoever
+        holds the shorter ones sees what they saw.  Views of the others count where these have any.
+        """
+        check_stamp(self, others)
+        with _growing:
+            room: GrowingArray[np.float32] | None = getattr(self, "_room", None)
+            if room is None or len(room) != len(self):  # others follow these already
+                room = GrowingArray(self.vectors)
+            room.extend(others.vectors)
+            vectors = room.all
+        views = None
+        if self.views is not None:
+            views = (*self.views, *(others.views or (None,) * len(others)))
+        grown = Embeddings.trusted(
+            vectors, (*self.images, *others.images), (*self.identities, *others.identities), views,
+            self.stamp, max(self.precision, others.precision, key=PRECISIONS.index),
+        )  # fmt: skip
+        object.__setattr__(grown, "_room", room)
+        return grown
+
     @staticmethod
     def concatenate(parts: Sequence["Embeddings"]) -> "Embeddings":
         """One after the other.  Raises FlukeprintError when two networks made them."""
@@ -141,6 +166,9 @@ class Embeddings:
                 stamp=facts["stamp"],
                 precision=facts.get("precision", "fp32"),  # files of earlier versions
             )
+
+
+_growing = Lock()
 
 
 def check_stamp(one: Embeddings, other: Embeddings) -> None:

@@ -19,7 +19,7 @@ from flukeprint.growing import GrowingArray
 
 _SEED = 1234
 GRAPH_NEIGHBOURS = 32
-GRAPH_EFFORT = 80  # neighbours weighed while a vector is put into the graph
+GRAPH_EFFORT = 64  # neighbours weighed while a vector is put into the graph
 _HELD = 0.8  # share of the squared lengths that a graph's vectors keep
 _STEP = 16  # their numbers are a multiple of this, as many as a register compares
 _TRAINED_EACH = 40  # vectors that each k-means center is learnt from, at most
@@ -56,7 +56,7 @@ class Hnsw(FaissIndex):
     mapped = True
     EFFORTS = (
         (16, 32), (24, 48), (32, 64), (48, 96), (64, 128), (96, 128), (128, 128), (256, 128),
-        (512, 128), (1024, 128),
+        (512, 128), (1024, 128), (2048, 192),
     )  # fmt: skip
 
     def _made(self, vectors: Floats) -> Any:

@@ -12,8 +12,8 @@ class GrowingArray(Generic[Number]):
     """As a Python list of rows, but an array; adding costs what is added, on average."""
 
     def __init__(self, first: npt.NDArray[Number]) -> None:
-        """`first` (n, ...) gives shape and type; it is copied."""
-        self._room = first.copy()
+        """`first` (n, ...) is never written to: there is no room behind it."""
+        self._room = first
         self._count = len(first)
 
     def __len__(self) -> int:

@@ -348,32 +348,22 @@ class Identifier:
                     f"{image} is in the gallery already, as {self.gallery.images[row]} "
                     f"of {self.gallery.identities[row]}"
                 )
-        views = (
-            None if self.gallery.views is None else (*self.gallery.views, *(None,) * len(images))
-        )
-        grown = Embeddings(
-            vectors=np.concatenate([self.gallery.vectors, fresh.vectors]),
-            images=(*self.gallery.images, *images),
-            identities=(*self.gallery.identities, *(name,) * len(images)),
-            views=views,
-            stamp=self.card.stamp,
-            precision=max(self.gallery.precision, fresh.precision, key=PRECISIONS.index),
-        )
+        named = replace(fresh, images=tuple(images), identities=(name,) * len(images), views=None)
+        grown = self.gallery.followed_by(named)
         keypoints = self.keypoints
         if keypoints is not None and examined.keypoints is not None:
             keypoints = KeypointStore.concatenate([keypoints, examined.keypoints])
         showcase = self.showcase
         if showcase is not None:
-            new = np.arange(len(self.gallery), len(grown))
             small = Thumbnails.none(len(images))
             if thumbnails:
                 small = Thumbnails.packed(
                     [thumbnail(decoded(p, n)) for p, n in zip(photos, images, strict=True)]
                 )
-            showcase = showcase.grown(self.gallery, grown.take(new), small)
+            showcase = showcase.grown(self.gallery, named, small)
         if self.index is not None:
             rows = np.arange(len(self.gallery), len(grown))
-            self.index.add(grown.take(rows), rows)  # who looked before does not see them
+            self.index.add(named, rows)  # who looked before does not see them
         return replace(self, gallery=grown, keypoints=keypoints, showcase=showcase)
 
     def indexed(
