@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+from flukeprint.embedding import network_digest
 from flukeprint.embeddings import Embeddings
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, listed
 from flukeprint.gallery_store import GalleryStore
 from flukeprint.identifier_card import FILE, Card, read_card
 from flukeprint.index import Index
 from flukeprint.index_choice import load_index
-from flukeprint.model import FlukeNet
+from flukeprint.model import FlukeNet, empty_model
 
 NETWORK, GALLERY, INDEX = "network.safetensors", "gallery", "index"
 # An index file that lacks more than this share of the gallery is written anew.
@@ -36,6 +37,35 @@ def write_network(net: FlukeNet, card: Card, old: Path, folder: Path) -> None:
         save_file(state, folder / NETWORK)
     except SafetensorError as error:
         raise OSError(str(error)) from None
+
+
+def read_network(folder: Path, card: Card) -> FlukeNet:
+    """The network of the identifier that `card` describes, in evaluation mode.
+
+    Raises:
+        FlukeprintError: it cannot be read, is of another architecture, or is not the card's.
+    """
+    net = empty_model(card.model, (card.image.height, card.image.width))
+    try:
+        state = load_file(folder / NETWORK)
+    except (OSError, SafetensorError) as error:
+        raise FlukeprintError(f"{folder / NETWORK} cannot be read: {error}") from None
+    wanted = net.state_dict()
+    wrong = [k for k in wanted if k not in state or state[k].shape != wanted[k].shape]
+    wrong += [k for k in state if k not in wanted]
+    if wrong:
+        raise FlukeprintError(
+            f"{folder / NETWORK} is not of the architecture {card.model.backbone} "
+            f"that identifier.json names: {len(wrong)} tensors differ ({listed(wrong, 3)})"
+        )
+    net.load_state_dict(state)
+    stamp = network_digest(net, card.image, card.mirror, card.zooms)
+    if stamp != card.stamp:
+        raise FlukeprintError(
+            f"{folder}: the network's digest is {stamp}, identifier.json says {card.stamp}; "
+            "its files do not belong together"
+        )
+    return net.eval()
 
 
 def write_gallery(gallery: Embeddings, card: Card, old: Path, folder: Path) -> None:

@@ -18,8 +18,6 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from tqdm import tqdm
 
 from flukeprint.answering import Desk, Evidence, Method, PreparedGallery, gather
@@ -29,16 +27,16 @@ from flukeprint.embedding import embed, network_digest
 from flukeprint.encounters import encounter
 from flukeprint.engine_choice import PHOTOGRAPHS, WORTH_MEASURING, pick_engine
 from flukeprint.engines import Photos
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError
 from flukeprint.files import folder_written_whole
 from flukeprint.fold_facts import FoldFacts
 from flukeprint.gallery import PRECISIONS, Embeddings
 from flukeprint.half_product import fastest_product
 from flukeprint.identifier_card import FILE, FORMAT, Card, read_card
 from flukeprint.identifier_files import (
-    NETWORK,
     read_gallery,
     read_index,
+    read_network,
     write_gallery,
     write_index,
     write_network,
@@ -49,7 +47,7 @@ from flukeprint.index_choice import build_index, choose
 from flukeprint.intake import Photograph, Prepared, decoded, free_name, names_of, prepare
 from flukeprint.keypoint_store import KeypointStore
 from flukeprint.metrics import Values
-from flukeprint.model import FlukeNet, empty_model
+from flukeprint.model import FlukeNet
 from flukeprint.open_set import Calibration
 from flukeprint.pairing import PairScorer
 from flukeprint.ranking import Ranking, insert_new
@@ -426,26 +424,7 @@ class Identifier:
         """
         folder = Path(path)
         card = read_card(folder)
-        net = empty_model(card.model, (card.image.height, card.image.width))
-        try:
-            state = load_file(folder / NETWORK)
-        except (OSError, SafetensorError) as error:
-            raise FlukeprintError(f"{folder}/network.safetensors cannot be read: {error}") from None
-        wanted = net.state_dict()
-        wrong = [k for k in wanted if k not in state or state[k].shape != wanted[k].shape]
-        wrong += [k for k in state if k not in wanted]
-        if wrong:
-            raise FlukeprintError(
-                f"{folder}/network.safetensors is not of the architecture {card.model.backbone} "
-                f"that identifier.json names: {len(wrong)} tensors differ ({listed(wrong, 3)})"
-            )
-        net.load_state_dict(state)
-        stamp = network_digest(net, card.image, card.mirror, card.zooms)
-        if stamp != card.stamp:
-            raise FlukeprintError(
-                f"{folder}: the network's digest is {stamp}, identifier.json says {card.stamp}; "
-                "its files do not belong together"
-            )
+        net = read_network(folder, card)
         rules = card.method.rules
         gallery = read_gallery(folder)
         index, saved = (None, 0)
@@ -453,7 +432,7 @@ class Identifier:
             index, saved = read_index(folder, card.backend, gallery)
         return cls(
             card,
-            net.eval(),
+            net,
             gallery,
             KeypointStore.load(folder / KEYPOINTS) if rules.local.candidates else None,
             Embeddings.load(folder / CENTERS) if rules.head else None,
