@@ -16,7 +16,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# All of benchmarks/speed.md, under 40 minutes; bench-quick takes 5 and leaves that page alone.
+# All of benchmarks/speed.md, about 45 minutes; bench-quick takes 4 and leaves that page alone.
 bench: .venv/peers
 	$(BIN)/python benchmarks/speed.py
 

@@ -363,7 +363,7 @@ def measure(quick: bool, photos: Path | None = None) -> dict[str, Any]:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        many, some = (320, 32) if quick else (768, 64)
+        many, some = (320, 32) if quick else (640, 64)
         if photos is None:
             small = draw(folder / "small", many, 400, 480)
             large = draw(folder / "large", some, 3000, 4000)
@@ -377,7 +377,7 @@ def measure(quick: bool, photos: Path | None = None) -> dict[str, Any]:
             if quick and backbone != "EfficientNet-Lite0":
                 continue
             deep = backbone == "ResNet-50"
-            seen, few = (small[:384], 160) if deep else (small, 192 if quick else 320)
+            seen, few = (small[:384], 64) if deep else (small, 192)
             rows += contest(backbone, "480 px", seen, few, rounds, folder)
             seen = large[:48] if deep else large
             rows += contest(backbone, "12 megapixels", seen, 32, rounds, folder)

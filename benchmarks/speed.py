@@ -1,7 +1,7 @@
 """How fast all of it is: runs the benchmarks one after the other, writes tables and plots.
 
-python benchmarks/speed.py             all, under 40 minutes; benchmarks/speed.md and plots/
-python benchmarks/speed.py --quick     5 minutes; benchmarks/results/speed-quick.md
+python benchmarks/speed.py             all, about 45 minutes; benchmarks/speed.md and plots/
+python benchmarks/speed.py --quick     4 minutes; benchmarks/results/speed-quick.md
 python benchmarks/speed.py --render    the page from the results that are there
 """
 
@@ -336,7 +336,7 @@ def render(quick: bool) -> None:
 def main() -> None:
     """Run and render."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--quick", action="store_true", help="the short ones, in 5 minutes")
+    parser.add_argument("--quick", action="store_true", help="the short ones, in 4 minutes")
     parser.add_argument("--render", action="store_true", help="only write the page")
     asked = parser.parse_args()
     if not asked.render:

@@ -19,7 +19,7 @@ from flukeprint.growing import GrowingArray
 
 _SEED = 1234
 GRAPH_NEIGHBOURS = 32
-GRAPH_EFFORT = 64  # neighbours weighed while a vector is put into the graph
+GRAPH_EFFORT = 80  # neighbours weighed while a vector is put into the graph
 _HELD = 0.8  # share of the squared lengths that a graph's vectors keep
 _STEP = 16  # their numbers are a multiple of this, as many as a register compares
 _TRAINED_EACH = 40  # vectors that each k-means center is learnt from, at most
