@@ -169,7 +169,7 @@ def decoding_share(all_of: dict[str, Result | None], cores: int) -> list[str]:
     most = network / (network + decoded["median"])
     return [
         f"A photograph of 480 px takes {decoded['median']:.2f} ms of a core to decode and resize, "
-        f"most of it libjpeg-turbo's, and {network:.2f} ms in {backbone}. Both are done on the same "
+        f"most of it libjpeg-turbo's, and {network:.2f} ms in {backbone}. Both run on the same "
         f"cores, so at most {most:.0%} of the forward pass alone can be had.",
         "",
     ]
