@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
-from timing import machine, save
+from timing import machine, save, timed
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -198,13 +198,6 @@ def peer(what: str, name: str) -> None:
     print("ready", flush=True)
     for _ in sys.stdin:
         print(timed(run), flush=True)
-
-
-def timed(run: Callable[[], object]) -> float:
-    """Seconds."""
-    begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
 
 
 def contest(

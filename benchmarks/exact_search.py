@@ -34,10 +34,9 @@ FAISS = "FAISS, flat"
 def measure(quick: bool) -> dict[str, Any]:
     """Rows with seconds for all queries, ratios, and seconds by size of the gallery."""
     photos, queries = (PHOTOS // 4, QUERIES // 4) if quick else (PHOTOS, QUERIES)
-    rounds = 5
     gallery, asked = pair(photos, queries)
     print(f"{queries:,} queries in {photos:,} photographs of {D} numbers")
-    seconds = in_turns(contestants(gallery, asked), rounds)
+    seconds = in_turns(contestants(gallery, asked))
     ratios = {
         f"{OURS} / {BARE}": ratio(seconds[OURS], seconds[BARE]),
         f"{OURS_BF16} / {BARE_BF16}": ratio(seconds[OURS_BF16], seconds[BARE_BF16]),

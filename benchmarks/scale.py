@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from drawn_vectors import draw
-from timing import RESULTS, save
+from timing import RESULTS, save, timed
 
 from flukeprint.catalog import Catalog
 from flukeprint.config import ImageConfig, ModelConfig
@@ -49,13 +49,6 @@ def row(what: str, unit: str, every: list[float], **more: Any) -> Row:
     """A result: the median and all rounds."""
     print(f"  {what}: {statistics.median(every):.4g} {unit}", flush=True)
     return {"what": what, "unit": unit, "median": statistics.median(every), "all": every, **more}
-
-
-def timed(call: Callable[[], object]) -> float:
-    """Seconds."""
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
 
 
 def names(quick: bool) -> list[Row]:

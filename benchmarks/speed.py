@@ -336,7 +336,8 @@ def render(quick: bool) -> None:
         f"GPU; Python {machine['python']}, {versions}.",
         "",
         "Made by `make bench`. Contestants take turns in one run; medians of five rounds or more, "
-        "except where one long run is timed. Absolute numbers are of a shared, noisy machine; "
+        "of three for growth and for several processes; some long runs are timed once. Absolute "
+        "numbers are of a shared, noisy machine; "
         "ratios are what to look at.",
         "",
         *([f"Not measured: {', '.join(missing)}.", ""] if missing else []),

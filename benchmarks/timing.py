@@ -23,6 +23,13 @@ PACKAGES = (
 )  # fmt: skip
 
 
+def timed(run: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
 def in_turns(
     contestants: Mapping[str, Callable[[], object]], rounds: int = 5, warm: int = 1
 ) -> dict[str, list[float]]:
@@ -30,9 +37,7 @@ def in_turns(
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(-warm, rounds):
         for name, run in contestants.items():
-            begin = time.perf_counter()
-            run()
-            took = time.perf_counter() - begin
+            took = timed(run)
             if turn >= 0:
                 seconds[name].append(took)
             print(f"  {name}: {took:.3f} s{' (warming up)' if turn < 0 else ''}", flush=True)

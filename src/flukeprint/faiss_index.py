@@ -58,7 +58,7 @@ class FaissIndex(ABC):
 
     def _taken_in(self, vectors: Floats) -> Floats:
         """(n, d) unit vectors as they are put into FAISS's index."""
-        return np.ascontiguousarray(vectors)
+        return self._asked(vectors)
 
     def _asked(self, queries: Floats) -> Floats:
         """(q, d) unit vectors as FAISS is asked with them; scores are `_scale` times as large."""
@@ -94,9 +94,9 @@ class FaissIndex(ABC):
         """Put what waits into FAISS's index, which is copied into memory for it."""
         if not len(self._late):
             return
-        if self._viewed:  # FAISS ends the process if a mapped index is added to
-            self._index = self._faiss.deserialize_index(self._faiss.serialize_index(self._index))
-            self._viewed = False
+        # FAISS ends the process if a mapped index is added to, and beside no other anything waits.
+        self._index = self._faiss.deserialize_index(self._faiss.serialize_index(self._index))
+        self._viewed = False
         self._index.add(self._late.all)
         self._late.clear()
 

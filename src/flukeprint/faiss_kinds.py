@@ -142,11 +142,8 @@ class IvfPq(FaissIndex):
         index.train(self._taken_in(sample))
         return index
 
-    def _taken_in(self, vectors: Floats) -> Floats:
-        return np.ascontiguousarray(vectors @ self._axes)
-
     def _asked(self, queries: Floats) -> Floats:
-        return self._taken_in(queries)
+        return np.ascontiguousarray(queries @ self._axes)
 
     def _params(self, selector: Any) -> Any:
         # Asked for more lists than there are, FAISS gives scores of none.
