@@ -27,7 +27,7 @@ from flukeprint.catalog import Catalog
 from flukeprint.config import Config, SyntheticConfig, load_config
 from flukeprint.embedding import Variants, embed, network_digest
 from flukeprint.engine_choice import pick_engine
-from flukeprint.identify import Identifier
+from flukeprint.identify import build_identifier
 from flukeprint.inference import infer
 from flukeprint.model import FlukeNet, build_model
 from flukeprint.readers import read_labelled, read_test
@@ -108,9 +108,9 @@ def measure(quick: bool) -> dict[str, Any]:
         )  # fmt: skip
         embedded = time.perf_counter()
         run = Run(new_run(config, catalog).path)
-        Identifier.of(config, net, Evidence(gallery), 0.5, method=Method(rules=config.rank)).save(
-            run.identifier
-        )
+        build_identifier(
+            config, net, Evidence(gallery), 0.5, method=Method(rules=config.rank)
+        ).save(run.identifier)
         kept = time.perf_counter()
         answers = infer(config, run)
         done = time.perf_counter()

@@ -25,7 +25,7 @@ from flukeprint.files import written_whole
 from flukeprint.gallery import Embeddings, Gallery
 from flukeprint.identify import Identifier
 from flukeprint.metrics import bootstrap_interval
-from flukeprint.open_set import Calibration, measure_reliability
+from flukeprint.open_set import Calibration, fit_calibration, measure_reliability
 from flukeprint.outside import Outside, closeness
 from flukeprint.posterior import posterior
 from flukeprint.ranking import Ranking
@@ -89,7 +89,7 @@ def read_folds(config: Config, folders: Sequence[Path], most: int) -> Iterator[F
         parts = []
         for told in (side, ~side):
             learn, rows = np.flatnonzero(~told), np.flatnonzero(told)
-            calibration = Calibration.fit(ranking.take(learn), [answers[i] for i in learn])
+            calibration = fit_calibration(ranking.take(learn), [answers[i] for i in learn])
             if calibration is None:
                 raise SystemExit(f"fold {fold} has too few queries to calibrate on")
             truths = tuple(str(answers[i]) for i in rows)

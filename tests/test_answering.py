@@ -8,7 +8,7 @@ import pytest
 from test_local_fusion import seen_again, textured
 
 from flukeprint import answering
-from flukeprint.answering import Desk, Evidence, Method, fits_something, gather, merged
+from flukeprint.answering import Desk, Evidence, Method, fit_rules, fits_something, gather, merged
 from flukeprint.catalog import Catalog
 from flukeprint.config import ImageConfig, LocalConfig, RankConfig
 from flukeprint.errors import FlukeprintError
@@ -59,7 +59,7 @@ def test_with_everything_off_the_desk_is_the_gallery() -> None:
         assert list(answers) == [name for name, _ in want]
         assert got.scores[place].tolist() == pytest.approx([s for _, s in want], abs=1e-6)
     assert got.images == queries.images
-    assert desk.fit(["w1"] * 9) == Method()
+    assert fit_rules(desk, ["w1"] * 9) == Method()
     assert not fits_something(RankConfig())
 
 
@@ -102,7 +102,7 @@ def test_other_view_is_fitted_on_one_half_and_used_on_the_other() -> None:
     assert fits_something(rules)
     desk = Desk(Evidence(gallery), Evidence(queries), rules)
     learnt, told = np.arange(4), np.arange(4, 8)
-    method = desk.fit(answers[:4], learnt)
+    method = fit_rules(desk, answers[:4], learnt)
     assert method.other_view > 0
     assert (method.gain_scale, method.gain_floor) == (0, 0)
     got = desk.answer(method, told)
@@ -121,7 +121,7 @@ def test_other_view_is_fitted_on_one_half_and_used_on_the_other() -> None:
 def test_a_given_number_for_other_views_is_kept() -> None:
     gallery, queries, answers = sided()
     desk = Desk(Evidence(gallery), Evidence(queries), RankConfig(other_view=0.07))
-    assert desk.fit(answers).other_view == 0.07
+    assert fit_rules(desk, answers).other_view == 0.07
 
 
 # --- keypoints
@@ -154,7 +154,7 @@ def test_the_gain_reaches_the_answers(
     assert fits_something(rules)
     desk = Desk(gallery, queries, rules)
     learnt, told = np.array([0, 1, 2, 3, 16]), np.array([4, 5, 6, 7, 12, 13, 14, 15, 17])
-    method = desk.fit([answers[i] for i in learnt], learnt)
+    method = fit_rules(desk, [answers[i] for i in learnt], learnt)
     assert method.gain_scale > 0
     assert method.gain.scale == method.gain_scale
     got = desk.answer(method, told)
@@ -205,13 +205,13 @@ def test_what_was_fitted_on_some_has_seen_no_other(
     monkeypatch.setattr(answering.LocalBoost, "_strength", noted)
     desk = Desk(gallery, queries, RankConfig(local=LOCAL))
     learnt = [9, 2, 17]
-    before = desk.fit([answers[i] for i in learnt], learnt)
+    before = fit_rules(desk, [answers[i] for i in learnt], learnt)
     assert asked == {9: 4, 2: 4, 17: 4}  # four candidates each
     asked.clear()
     desk.answer(Method(rules=before.rules, gain_scale=1.0), [5, 1])
     assert asked == {5: 4, 1: 4}
     alone = Desk(gallery, queries.take(learnt), RankConfig(local=LOCAL))
-    assert alone.fit([answers[i] for i in learnt]) == before
+    assert fit_rules(alone, [answers[i] for i in learnt]) == before
 
 
 def test_missing_keypoints_are_refused(
@@ -233,7 +233,7 @@ def test_nobody_to_fit_on_fits_nothing(
     gallery, queries, _ = textures
     rules = RankConfig(local=LOCAL, other_view="fit")
     desk = Desk(gallery, queries, rules)
-    assert desk.fit([], []) == Method(rules=rules)
+    assert fit_rules(desk, [], []) == Method(rules=rules)
     assert len(desk.answer(Method(rules=rules), [])) == 0
 
 

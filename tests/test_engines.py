@@ -30,7 +30,7 @@ from flukeprint.engines import Engine, Photos, TorchEngine
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Floats, Precision
 from flukeprint.half_product import has_bf16
-from flukeprint.identify import Identifier
+from flukeprint.identify import build_identifier
 from flukeprint.model import FlukeNet, build_model
 from flukeprint.shape_drawing import draw_shape
 
@@ -463,7 +463,7 @@ def test_the_command_writes_it_or_says_why_not(
     named = replace(catalog, identities=("w_1",) * 6 + ("w_2",) * 6)
     stamp = network_digest(net, settings.image, False)
     gallery = embed(net, named, settings.image, stamp=stamp)
-    Identifier.of(settings, net, Evidence(gallery), None).save(tmp_path / "known")
+    build_identifier(settings, net, Evidence(gallery), None).save(tmp_path / "known")
     words = ["export", str(tmp_path / "known"), str(tmp_path / "photos"), "--out"]
     app([*words, str(tmp_path / "out"), "--engine", "openvino"], standalone_mode=False)
     assert "least cosine to torch fp32 1.0000" in capsys.readouterr().out

@@ -20,7 +20,7 @@ from flukeprint.embedding import embed, mirror_rule, network_digest
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings, unit_rows
 from flukeprint.gallery_store import GalleryStore
-from flukeprint.identify import Identifier
+from flukeprint.identify import Identifier, build_identifier
 from flukeprint.images import fit
 from flukeprint.keypoint_matching import match
 from flukeprint.keypoint_store import KeypointStore
@@ -57,7 +57,7 @@ def build(settings: Config, catalog: Catalog, threshold: float | None = None) ->
     net = build_model(settings.model, (settings.image.height, settings.image.width))
     stamp = network_digest(net, settings.image, settings.infer.mirror)
     gallery = embed(net, catalog, settings.image, stamp=stamp, mirror=settings.infer.mirror)
-    return Identifier.of(settings, net, Evidence(gallery), threshold)
+    return build_identifier(settings, net, Evidence(gallery), threshold)
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def thorough(tmp_path: Path) -> Identifier:
     gallery = embed(net, known, settings.image, stamp=stamp)
     names = tuple(f"w_{i}" for i in range(ANIMALS - 1))
     vectors = unit_rows(np.random.default_rng(5).normal(size=(len(names), 16)))
-    return Identifier.of(
+    return build_identifier(
         settings,
         net,
         gather(gallery, known, settings.image, settings.rank),
@@ -398,7 +398,7 @@ def test_keypoints_of_another_gallery_are_refused(thorough: Identifier, tmp_path
 def test_an_identifier_without_such_rules_keeps_no_centers(
     thorough: Identifier, tmp_path: Path
 ) -> None:
-    plain = Identifier.of(
+    plain = build_identifier(
         config(tmp_path), thorough.net, Evidence(thorough.gallery), 0.5, centers=thorough.centers
     )
     assert plain.centers is None
@@ -478,7 +478,7 @@ def test_growing_writes_what_is_new(known: Identifier, tmp_path: Path) -> None:
 
 def test_rules_that_look_at_all_want_no_index(tmp_path: Path) -> None:
     with pytest.raises(FlukeprintError, match=r"gallery\.backend=exact"):
-        Identifier.of(
+        build_identifier(
             config(tmp_path, "gallery.backend=hnsw"), build(config(tmp_path), shapes(6, 3)).net,
             Evidence(build(config(tmp_path), shapes(6, 3)).gallery), None,
             method=Method(rules=config(tmp_path, "rank.within=0.5").rank),

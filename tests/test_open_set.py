@@ -24,6 +24,7 @@ from flukeprint.open_set import (
     equal_mass_bins,
     expect,
     features,
+    fit_calibration,
     measure_reliability,
 )
 from flukeprint.ranking import Ranking, insert_new
@@ -147,7 +148,7 @@ def test_features_are_the_same_at_every_threshold() -> None:
 @given(st.integers(0, 10_000), st.integers(FEWEST, 120))
 def test_probabilities_lie_in_0_to_1_and_rise(seed: int, q: int) -> None:
     ranking, answers = drawn(q, seed)
-    calibration = Calibration.fit(ranking, answers)
+    calibration = fit_calibration(ranking, answers)
     if sum(answer is not None for answer in answers) < FEWEST:
         assert calibration is None
         return
@@ -180,7 +181,7 @@ def test_a_calibration_finds_the_probabilities_that_made_the_answers() -> None:
         None if not k else "w0" if r else "w3" for k, r in zip(is_known, is_right, strict=True)
     ]
     ranking = plain_ranking(scores)
-    calibration = Calibration.fit(ranking, answers)
+    calibration = fit_calibration(ranking, answers)
     assert calibration is not None
     np.testing.assert_allclose(calibration.probabilities(ranking), known * right, atol=0.03)
     np.testing.assert_allclose(
@@ -192,7 +193,7 @@ def test_what_counts_downwards_is_left_out() -> None:
     """The lower the score, the likelier right: nothing a probability may follow."""
     scores = np.stack([np.linspace(0.2, 1, 60), np.zeros(60)], axis=1)
     answers = ["w0"] * 30 + ["w1"] * 30
-    calibration = Calibration.fit(plain_ranking(scores), answers)
+    calibration = fit_calibration(plain_ranking(scores), answers)
     assert calibration is not None
     assert (calibration.right.score, calibration.right.lead) == (0, 0)
     np.testing.assert_allclose(calibration.probabilities(plain_ranking(scores)), 0.5)
@@ -204,13 +205,13 @@ def test_what_counts_downwards_is_left_out() -> None:
 
 def test_all_alike_and_a_closed_set() -> None:
     ranking, _ = drawn(30)
-    calibration = Calibration.fit(ranking, ["w0"] * 30)
+    calibration = fit_calibration(ranking, ["w0"] * 30)
     assert calibration is not None
     assert calibration.known is None
     np.testing.assert_allclose(calibration.probabilities(ranking), 31 / 32)
     # Nobody new was ever among the queries: that answer has no chance.
     assert not calibration.probabilities(insert_new(ranking, 2.0)).any()
-    assert Calibration.fit(ranking, [None] * 11 + ["w0"] * 19) is None
+    assert fit_calibration(ranking, [None] * 11 + ["w0"] * 19) is None
 
 
 def test_the_calibration_error_by_hand() -> None:

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from flukeprint.answering import Desk, Evidence, Method
+from flukeprint.answering import Desk, Evidence, Method, fit_rules
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config, load_config
 from flukeprint.errors import FlukeprintError
 from flukeprint.gallery import Embeddings, unit_rows
-from flukeprint.open_set import Calibration
+from flukeprint.open_set import fit_calibration
 from flukeprint.ranking import Ranking, insert_new
 from flukeprint.splits import Split, halves, make_split
 from flukeprint.validation import (
@@ -202,7 +202,7 @@ def test_probabilities_of_a_closed_set_are_foretold_by_the_other_half(tmp_path: 
     told = np.zeros(len(split.queries))
     for half in (side, ~side):
         answers = [a for a, h in zip(split.answers, half, strict=True) if h]
-        other = Calibration.fit(result.asked.ranking.take(half), answers)
+        other = fit_calibration(result.asked.ranking.take(half), answers)
         assert other is not None
         told[~half] = other.probabilities(result.ranking.take(~half))
     counts = np.array(result.reliability.queries)
@@ -210,7 +210,7 @@ def test_probabilities_of_a_closed_set_are_foretold_by_the_other_half(tmp_path: 
     assert mean == pytest.approx(told.mean())
     hits = float(counts @ np.array(result.reliability.happened) / counts.sum())
     assert hits == pytest.approx(result.scores.top1)
-    assert result.calibration == Calibration.fit(result.asked.ranking, split.answers)
+    assert result.calibration == fit_calibration(result.asked.ranking, split.answers)
 
 
 def test_few_queries_give_no_probabilities_and_it_is_said(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_each_half_is_answered_with_what_the_other_chose(
     split = split_by(catalog, config)
     fitted: list[tuple[list[int], Method]] = []
     answered: list[tuple[list[int], Method]] = []
-    fit, answer = Desk.fit, Desk.answer
+    fit, answer = fit_rules, Desk.answer
 
     def noted_fit(
         desk: Desk, answers: Sequence[str | None], rows: npt.NDArray[np.int64] | None = None
@@ -281,7 +281,7 @@ def test_each_half_is_answered_with_what_the_other_chose(
         answered.append((rows.tolist(), method))
         return answer(desk, method, rows)
 
-    monkeypatch.setattr(Desk, "fit", noted_fit)
+    monkeypatch.setattr("flukeprint.validation.fit_rules", noted_fit)
     monkeypatch.setattr(Desk, "answer", noted_answer)
     result, method = validate(Evidence(embeddings), split, config)
     every = list(range(len(split.queries)))
@@ -322,11 +322,11 @@ def test_numbers_for_other_views_are_not_fitted_on_their_own_queries(tmp_path: P
         Evidence(embeddings.take(split.queries)),
         config.rank,
     )
-    assert method == desk.fit(split.answers)
+    assert method == fit_rules(desk, split.answers)
     side = halves(split.answers, result.asked.individuals, config.split.seed)
     for told in (side, ~side):
         learnt = np.flatnonzero(~told)
-        own = desk.fit([split.answers[i] for i in learnt], learnt)
+        own = fit_rules(desk, [split.answers[i] for i in learnt], learnt)
         want = desk.answer(own, np.flatnonzero(told))
         np.testing.assert_array_equal(result.ranking.take(told).scores, want.scores)
 

@@ -144,15 +144,15 @@ class Desk:
         elif rules is not None or centers is not None:
             raise ValueError("a prepared gallery has its rules and centers already")
         self.queries, self.rules = queries, gallery.rules
-        self._gallery, self._scorer = gallery.gallery, gallery.scorer
-        self._boost: LocalBoost | None = None
+        self.scorer = gallery.scorer
+        self.boost: LocalBoost | None = None
         if gallery.backend is not None:
             if gallery.keypoints is None or queries.keypoints is None:
                 raise FlukeprintError(
                     f"rank.local.candidates={self.rules.local.candidates} needs keypoints, and "
                     "there are none of these photographs; train again or set it to 0"
                 )
-            self._boost = LocalBoost(
+            self.boost = LocalBoost(
                 gallery.keypoints, queries.keypoints, self.rules.local, LocalGain(),
                 match=gallery.backend.match, progress=progress,
             )  # fmt: skip
@@ -161,63 +161,44 @@ class Desk:
         """The `top` best identities of the queries at `rows` (of all without), no threshold."""
         index = np.arange(len(self.queries)) if rows is None else np.asarray(rows, dtype=np.int64)
         asked = self.queries.embeddings.take(index)
-        boost = self._boost
-        if boost is not None:
-            boost.gain = method.gain
-        found = self._scorer.search(
-            asked, top,
-            boost=None if boost is None else _Rows(boost, index),
-            other_view=method.other_view,
-        )  # fmt: skip
+        if self.boost is not None:
+            self.boost.gain = method.gain
+        found = self.scorer.search(
+            asked, top, boost=self.boost, rows=index, other_view=method.other_view
+        )
         return rank(found, asked.images, threshold=None, top=top)
 
-    def fit(self, answers: Sequence[str | None], rows: npt.ArrayLike | None = None) -> Method:
-        """The method whose numbers do best on the queries at `rows`.
 
-        answers: the right one of each of them, None for an individual absent from the gallery.
-        """
-        index = np.arange(len(self.queries)) if rows is None else np.asarray(rows, dtype=np.int64)
-        asked = self.queries.embeddings.take(index)
-        other_view = 0.0
-        if self.rules.other_view == "fit":
-            other_view = fit_other_view(self._scorer, asked, answers)
-        elif not isinstance(self.rules.other_view, str):
-            other_view = self.rules.other_view
-        gain = LocalGain()
-        if self._boost is not None and len(index):
-            labels = self._gallery.labels
-            number = self._gallery.number
-            seen = _Seen(labels, min(self.rules.local.candidates, len(labels)))
-            self._scorer.search(asked, 5, boost=seen, other_view=other_view)
-            contenders = Contenders.joined(seen.parts)
-            truth = [-1 if name is None else number.get(name, -1) for name in answers]
-            strengths = self._boost.strengths(index, contenders.rows)
-            gain = fit_gain(contenders, strengths, np.array(truth, dtype=np.int64))
-        return Method(
-            rules=self.rules, other_view=other_view, gain_scale=gain.scale, gain_floor=gain.floor
+def fit_rules(
+    ranker: Desk, answers: Sequence[str | None], rows: npt.ArrayLike | None = None
+) -> Method:
+    """Choose the numbers of the ranking rules that do best on queries with known answers.
+
+    rows: (q,) places of these queries among the ranker's; all without.  answers: (q) the right
+    identity of each, None for an individual absent from the gallery.
+    """
+    index = np.arange(len(ranker.queries)) if rows is None else np.asarray(rows, dtype=np.int64)
+    asked = ranker.queries.embeddings.take(index)
+    rules, scorer = ranker.rules, ranker.scorer
+    other_view = 0.0
+    if rules.other_view == "fit":
+        other_view = fit_other_view(scorer, asked, answers)
+    elif not isinstance(rules.other_view, str):
+        other_view = rules.other_view
+    gain = LocalGain()
+    if ranker.boost is not None and len(index):
+        labels, number = scorer.gallery.labels, scorer.gallery.number
+        candidates = min(rules.local.candidates, len(labels))
+        contenders = Contenders.joined(
+            [
+                Contenders.of(scored.photos, labels, candidates)
+                for scored in scorer.photo_scores(asked, other_view)
+            ]
         )
-
-
-class _Rows:
-    """A boost that is asked about some of the queries, by their places among these."""
-
-    def __init__(self, boost: LocalBoost, rows: Ints) -> None:
-        self._boost, self._rows = boost, rows
-
-    def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
-        return self._boost(self._rows[query_rows], scores)
-
-
-class _Seen:
-    """A boost that changes nothing and keeps of each query what a gain might change."""
-
-    def __init__(self, labels: Ints, candidates: int) -> None:
-        self._labels, self._candidates = labels, candidates
-        self.parts: list[Contenders] = []
-
-    def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
-        self.parts.append(Contenders.of(scores, self._labels, self._candidates))
-        return scores
+        truth = [-1 if name is None else number.get(name, -1) for name in answers]
+        strengths = ranker.boost.strengths(index, contenders.rows)
+        gain = fit_gain(contenders, strengths, np.array(truth, dtype=np.int64))
+    return Method(rules=rules, other_view=other_view, gain_scale=gain.scale, gain_floor=gain.floor)
 
 
 def merged(parts: Sequence[tuple[Ints, Ranking]]) -> Ranking:

@@ -93,50 +93,6 @@ class Identifier:
                     f"{len(self.gallery)} do not belong together; train again"
                 )
 
-    @classmethod
-    def of(
-        cls,
-        config: Config,
-        net: FlukeNet,
-        gallery: Evidence,
-        threshold: float | None,
-        calibration: Calibration | None = None,
-        *,
-        method: Method | None = None,
-        centers: Embeddings | None = None,
-        facts: FoldFacts | None = None,
-        showcase: Showcase | None = None,
-    ) -> "Identifier":
-        """An identifier of a trained network; `gallery` and `centers` must be of it."""
-        plain = cls(
-            Card(
-                format=FORMAT,
-                name=config.name,
-                model=config.model,
-                image=config.image,
-                mirror=config.infer.mirror,
-                zooms=config.infer.zooms,
-                threshold=threshold,
-                new_label=config.data.new_label,
-                stamp=network_digest(net, config.image, config.infer.mirror, config.infer.zooms),
-                method=method or Method(),
-                calibration=calibration,
-                outside=None if facts is None else facts.outside,
-                verifier=None if facts is None else facts.verifier,
-                measured=None if facts is None else facts.measured,
-                confidence=None if config.taxonomy is None else config.taxonomy.confidence,
-            ),
-            net.eval(),
-            gallery.embeddings,
-            gallery.keypoints,
-            centers if config.rank.head else None,
-            showcase,
-        )
-        backend = config.gallery.backend
-        # Of a small gallery there is nothing to tell.
-        say = print if backend != "auto" or len(gallery) >= WORTH_TELLING else None
-        return plain.indexed(config.gallery, say)
-
     @property
     def identities(self) -> tuple[str, ...]:
         """The animals that it knows, sorted."""
@@ -440,6 +396,49 @@ class Identifier:
             index,
             saved,
         )
+
+
+def build_identifier(
+    config: Config,
+    net: FlukeNet,
+    gallery: Evidence,
+    threshold: float | None,
+    calibration: Calibration | None = None,
+    *,
+    method: Method | None = None,
+    centers: Embeddings | None = None,
+    facts: FoldFacts | None = None,
+    showcase: Showcase | None = None,
+) -> Identifier:
+    """An identifier of a trained network; `gallery` and `centers` must be of it."""
+    plain = Identifier(
+        Card(
+            format=FORMAT,
+            name=config.name,
+            model=config.model,
+            image=config.image,
+            mirror=config.infer.mirror,
+            zooms=config.infer.zooms,
+            threshold=threshold,
+            new_label=config.data.new_label,
+            stamp=network_digest(net, config.image, config.infer.mirror, config.infer.zooms),
+            method=method or Method(),
+            calibration=calibration,
+            outside=None if facts is None else facts.outside,
+            verifier=None if facts is None else facts.verifier,
+            measured=None if facts is None else facts.measured,
+            confidence=None if config.taxonomy is None else config.taxonomy.confidence,
+        ),
+        net.eval(),
+        gallery.embeddings,
+        gallery.keypoints,
+        centers if config.rank.head else None,
+        showcase,
+    )
+    backend = config.gallery.backend
+    # Of a small gallery there is nothing to tell.
+    say = print if backend != "auto" or len(gallery) >= WORTH_TELLING else None
+    return plain.indexed(config.gallery, say)
 
 
 def _known_photos(showcase: Showcase | None, image: ImageConfig) -> Photos:

@@ -140,33 +140,36 @@ class Calibration(Section):
     known: Rising | None
     queries: int
 
-    @classmethod
-    def fit(cls, ranking: Ranking, answers: Sequence[str | None]) -> "Calibration | None":
-        """Fitted on q queries with known answers; None when fewer than `FEWEST` are known."""
-        if len(answers) != len(ranking):
-            raise ValueError(f"{len(answers)} answers for {len(ranking)} queries")
-        is_known = np.array([answer is not None for answer in answers], dtype=bool)
-        if is_known.sum() < FEWEST:
-            return None
-        x = features(ranking)
-        hit = np.array(
-            [
-                answer is not None and answer == next(name for name in names if name is not None)
-                for names, answer in zip(ranking.identities, answers, strict=True)
-            ]
-        )
-        return cls(
-            right=_fit(x[is_known], hit[is_known]),
-            known=None if is_known.all() else _fit(x, is_known),
-            queries=len(answers),
-        )
-
     def probabilities(self, ranking: Ranking) -> Values:
         """(q,) probability that the first answer of each query is right, made at any threshold."""
         x = features(ranking)
         known = np.ones(len(x)) if self.known is None else self.known(x)
         is_new = np.array([names[0] is None for names in ranking.identities], dtype=bool)
         return np.where(is_new, 1 - known, known * self.right(x))
+
+
+def fit_calibration(ranking: Ranking, answers: Sequence[str | None]) -> Calibration | None:
+    """Fit the probability of a right answer on q queries with known answers.
+
+    None when fewer than `FEWEST` are of known individuals.
+    """
+    if len(answers) != len(ranking):
+        raise ValueError(f"{len(answers)} answers for {len(ranking)} queries")
+    is_known = np.array([answer is not None for answer in answers], dtype=bool)
+    if is_known.sum() < FEWEST:
+        return None
+    x = features(ranking)
+    hit = np.array(
+        [
+            answer is not None and answer == next(name for name in names if name is not None)
+            for names, answer in zip(ranking.identities, answers, strict=True)
+        ]
+    )
+    return Calibration(
+        right=_fit(x[is_known], hit[is_known]),
+        known=None if is_known.all() else _fit(x, is_known),
+        queries=len(answers),
+    )
 
 
 def features(ranking: Ranking) -> Values:

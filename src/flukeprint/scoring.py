@@ -15,9 +15,9 @@ All off, the answer is `Gallery.search_identities`, to the bit.  No rule lets a 
 answer depend on the other queries.  A threshold holds for the rules it was fitted with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -58,6 +58,21 @@ class Boost(Protocol):
 
     def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
         """(b,) rows of the queries, (b, n) scores of the gallery's photos -> (b, n)."""
+
+
+class PhotoScores(NamedTuple):
+    """Scores of one block of b queries for all n photographs of the gallery.
+
+    block: places of the queries.  raw, vectors: (b, d) their embeddings as they came, and
+    whitened and expanded.  cosines: (b, n) of `vectors`; photos: (b, n) after the rules that
+    look at neighbours and views.
+    """
+
+    block: slice
+    raw: Floats
+    vectors: Floats
+    cosines: Floats
+    photos: Floats
 
 
 class Scorer:
@@ -121,6 +136,7 @@ class Scorer:
         top: int,
         *,
         boost: Boost | None = None,
+        rows: Ints | None = None,
         other_view: float | None = None,
     ) -> IdentityMatches:
         """The `top` best identities of every query (or all, if fewer), best first.
@@ -128,6 +144,7 @@ class Scorer:
         Args:
             queries: (q, d), embedded by the gallery's network.
             boost: called with blocks of queries.
+            rows: (q,) the numbers by which `boost` knows the queries; 0 to q - 1 without.
             other_view: taken from the score of photos whose view is known and differs from the
                 query's; without it the number of rules.other_view.
 
@@ -142,19 +159,39 @@ class Scorer:
         if top < 1:
             raise ValueError(f"at least one identity must be asked for, not {top}")
         self._check_network(queries, "queries")
-        if other_view is None:
-            if self.rules.other_view == "fit":
-                raise ValueError("other_view is to be fitted: hand over what fit_other_view chose")
-            other_view = self.rules.other_view
+        other_view = self._other_view(other_view)
         if boost is None and other_view == 0 and self._plain():
             return self.gallery.search_identities(queries, top)
         keep = min(top, len(self.gallery.vocabulary))
         if boost is None and other_view == 0 and self._only_vectors():
             vectors = self._improved(queries.vectors)
-            scores, rows = nearest(vectors, self._vectors, keep, self._product, self._labels)
-            return IdentityMatches(scores, self._labels[rows], rows, self.gallery.vocabulary)
+            scores, found = nearest(vectors, self._vectors, keep, self._product, self._labels)
+            return IdentityMatches(scores, self._labels[found], found, self.gallery.vocabulary)
         scores = np.empty((len(queries), keep), dtype=np.float32)
-        rows = np.empty((len(queries), keep), dtype=np.int64)
+        found = np.empty((len(queries), keep), dtype=np.int64)
+        numbers = np.arange(len(queries)) if rows is None else rows
+        for block, raw, vectors, plain, photos in self.photo_scores(queries, other_view):
+            if boost is not None:
+                photos = _boosted(boost, numbers[block], photos)
+            best = self._best(photos)
+            names = self._blended(raw, self._of_identities(vectors, plain, photos, best))
+            keys = np.sort(keys_of(names, best), axis=1)[:, ::-1][:, :keep]
+            found[block] = rows_of(keys)
+            scores[block] = np.take_along_axis(names, self._labels[found[block]], axis=1)
+        return IdentityMatches(scores, self._labels[found], found, self.gallery.vocabulary)
+
+    def photo_scores(
+        self, queries: Embeddings, other_view: float | None = None
+    ) -> Iterator[PhotoScores]:
+        """Blocks of queries with the score of every photograph, before any boost.
+
+        other_view: as for `search`.
+
+        Raises:
+            FlukeprintError: another network embedded the queries.
+        """
+        self._check_network(queries, "queries")
+        other_view = self._other_view(other_view)
         mine, theirs = view_numbers(queries.views, self.gallery.embeddings.views)
         for block in blocks(len(queries), len(self.gallery)):
             raw = queries.vectors[block]
@@ -164,14 +201,14 @@ class Scorer:
             if other_view and mine is not None and theirs is not None:
                 differ = (mine[block, None] != theirs) & (mine[block, None] >= 0) & (theirs >= 0)
                 photos = photos - np.float32(other_view) * differ.astype(np.float32)
-            if boost is not None:
-                photos = _boosted(boost, np.arange(block.start, block.stop), photos)
-            best = self._best(photos)
-            names = self._blended(raw, self._of_identities(vectors, plain, photos, best))
-            keys = np.sort(keys_of(names, best), axis=1)[:, ::-1][:, :keep]
-            rows[block] = rows_of(keys)
-            scores[block] = np.take_along_axis(names, self._labels[rows[block]], axis=1)
-        return IdentityMatches(scores, self._labels[rows], rows, self.gallery.vocabulary)
+            yield PhotoScores(block, raw, vectors, plain, photos)
+
+    def _other_view(self, given: float | None) -> float:
+        if given is not None:
+            return given
+        if self.rules.other_view == "fit":
+            raise ValueError("other_view is to be fitted: hand over what fit_other_view chose")
+        return self.rules.other_view
 
     @cached_property
     def _vectors(self) -> Floats:
@@ -336,16 +373,9 @@ def fit_other_view(
     if not len(known) or not all(seen):
         return 0.0
     asked, truth = queries.take(known), [answers[row] for row in known]
-
-    def of_known(query_rows: Ints, scores: Floats) -> Floats:
-        assert boost is not None
-        return boost(known[query_rows], scores)
-
     best, chosen = -1.0, 0.0
     for value in OTHER_VIEW_GRID:
-        matches = scorer.search(
-            asked, 5, boost=of_known if boost is not None else None, other_view=value
-        )
+        matches = scorer.search(asked, 5, boost=boost, rows=known, other_view=value)
         quality = map_at_5(rank(matches, asked.images, threshold=None).identities, truth)
         if quality > best + 1e-12:
             best, chosen = quality, value

@@ -34,7 +34,7 @@ from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.files import written_whole
 from flukeprint.fold_facts import fold_facts
 from flukeprint.gallery import Embeddings
-from flukeprint.identify import Identifier
+from flukeprint.identify import build_identifier
 from flukeprint.learned_matching import backend_of
 from flukeprint.learner import AtomicCheckpointIO, FoldData, Learner, Progress, class_centers
 from flukeprint.metrics import Scores
@@ -240,7 +240,7 @@ def finish(
         if name is not None and counts[name] >= config.data.min_photos
     ]  # fmt: skip
     gallery = evidence.take(np.array(kept))
-    Identifier.of(
+    build_identifier(
         config, learner.net, gallery, result.threshold, result.calibration,
         method=method, centers=centers,
         facts=fold_facts(evidence, split, config, result, method, centers),

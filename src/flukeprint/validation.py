@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.answering import Desk, Evidence, Method, fits_something, merged
+from flukeprint.answering import Desk, Evidence, Method, fit_rules, fits_something, merged
 from flukeprint.asked import Asked
 from flukeprint.catalog import Catalog
 from flukeprint.config import Config, FalseNew, NewShare
@@ -26,6 +26,7 @@ from flukeprint.open_set import (
     Expectation,
     Reliability,
     expect,
+    fit_calibration,
     measure_reliability,
 )
 from flukeprint.ranking import (
@@ -109,14 +110,13 @@ def validate(
     individuals = _individuals(evidence.embeddings.identities, split)
     gallery, queries = evidence.take(split.gallery), evidence.take(split.queries)
     desk = Desk(gallery, queries, config.rank, centers=centers, progress=progress)
-    method = desk.fit(split.answers)
+    method = fit_rules(desk, split.answers)
     if fits_something(config.rank):
-        ranking = merged(
-            [
-                (told, desk.answer(desk.fit([split.answers[i] for i in learnt], learnt), told))
-                for learnt, told in _turns(split.answers, individuals, config.split.seed)
-            ]
-        )
+        parts = []
+        for fit, report in _turns(split.answers, individuals, config.split.seed):
+            fitted = fit_rules(desk, [split.answers[i] for i in fit], fit)
+            parts.append((report, desk.answer(fitted, report)))
+        ranking = merged(parts)
     else:
         ranking = desk.answer(method)
     return judge(Asked(ranking, split.answers, individuals), config), method
@@ -145,7 +145,7 @@ def judge(asked: Asked, config: Config) -> Validation:
         if threshold is None
         else expect(asked.ranking.take(report), answers, threshold, seed=seed),
         # Kept only where it could be measured.
-        calibration=None if reliability is None else Calibration.fit(asked.ranking, asked.answers),
+        calibration=None if reliability is None else fit_calibration(asked.ranking, asked.answers),
         reliability=reliability,
         asked=asked,
     )
@@ -289,7 +289,7 @@ def _reliability(
     turns = [(fit, report)] if len(fit) else _turns(asked.answers, asked.individuals, seed)
     probabilities = np.full(len(final), np.nan)
     for learn, tell in turns:
-        calibration = Calibration.fit(asked.ranking.take(learn), [asked.answers[i] for i in learn])
+        calibration = fit_calibration(asked.ranking.take(learn), [asked.answers[i] for i in learn])
         if calibration is None:
             return None
         probabilities[tell] = calibration.probabilities(final.take(tell))
