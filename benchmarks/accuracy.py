@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from flukeprint.breakdown import SIZES
-from flukeprint.comparison import Difference, Judged, compare_answers, pooled
-from flukeprint.crossvalidation import judged_rows
 from flukeprint.errors import FlukeprintError
+from flukeprint.evaluation.breakdown import SIZES
+from flukeprint.evaluation.comparison import Difference, Judged, compare_answers, pooled
+from flukeprint.evaluation.metrics import Interval
+from flukeprint.evaluation.results_table import Row, read_rows
 from flukeprint.files import written_whole
-from flukeprint.metrics import Interval
-from flukeprint.results import Row, read_rows
+from flukeprint.training.cross_validation import judged_rows
 
 TABLE = Path(__file__).with_suffix(".csv")
 NEW_PAGE = """# Accuracy, rung by rung

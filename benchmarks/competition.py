@@ -21,18 +21,20 @@ import numpy as np
 import torch
 from timing import peak_mb, save
 
-from flukeprint.allocator import keep_memory
-from flukeprint.answering import Evidence, Method
-from flukeprint.catalog import Catalog
-from flukeprint.config import Config, SyntheticConfig, load_config
-from flukeprint.embedding import Variants, embed, network_digest
-from flukeprint.engine_choice import pick_engine
-from flukeprint.identify import build_identifier
-from flukeprint.inference import infer
-from flukeprint.model import FlukeNet, build_model
-from flukeprint.readers import read_labelled, read_test
-from flukeprint.runs import Run, new_run
-from flukeprint.synthetic import identity_sizes, write_whales
+from flukeprint.config.load import load_config
+from flukeprint.config.schema import Config, SyntheticConfig
+from flukeprint.cpu import keep_memory
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.readers.read import read_labelled, read_test
+from flukeprint.data.synthetic.dataset import identity_sizes, write_whales
+from flukeprint.embedding.embed import Variants, embed, network_digest
+from flukeprint.embedding.engine_choice import pick_engine
+from flukeprint.identifier.build import build_identifier
+from flukeprint.identifier.runs import Run, new_run
+from flukeprint.models.network import FlukeNet, build_model
+from flukeprint.ranking.features import Evidence
+from flukeprint.ranking.pipeline import Method
+from flukeprint.submission.infer import infer
 
 LABELLED, IDENTITIES, ASKED = 15_697, 5_004, 7_960
 ROOT = Path(__file__).parents[1]

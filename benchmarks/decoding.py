@@ -23,11 +23,11 @@ import torch
 from PIL import Image
 from timing import in_turns, ratio, save
 
-from flukeprint.catalog import Catalog
-from flukeprint.config import ImageConfig
-from flukeprint.decoding import decode, decode_bytes
-from flukeprint.images import PhotoCache, fit
-from flukeprint.photo_entries import find_entry
+from flukeprint.config.schema import ImageConfig
+from flukeprint.data.cache_entries import find_entry
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.decoding import decode, decode_bytes
+from flukeprint.embedding.photos import PhotoCache, fit
 
 SIDE = 224
 SIZES = {"480 px": (320, 480), "12 megapixels": (3000, 4000)}

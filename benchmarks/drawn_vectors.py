@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.embeddings import Embeddings
+from flukeprint.data.embeddings import Embeddings
 
 Floats = npt.NDArray[np.float32]
 _AT_ONCE = 1 << 12

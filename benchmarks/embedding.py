@@ -30,17 +30,17 @@ from timing import machine, save, timed
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from flukeprint.allocator import keep_memory
-from flukeprint.catalog import Catalog
-from flukeprint.config import Config, load_config
-from flukeprint.embedding import embed, network_digest
-from flukeprint.engine_choice import pick_engine
-from flukeprint.engine_table import ENGINES, build_engine
-from flukeprint.engines import Engine, Photos
+from flukeprint.config.load import load_config
+from flukeprint.config.schema import Config
+from flukeprint.cpu import keep_memory
+from flukeprint.data.catalog import Catalog
+from flukeprint.embedding.embed import embed, network_digest
+from flukeprint.embedding.engine import Engine, Photos
+from flukeprint.embedding.engine_choice import ENGINES, build_engine, pick_engine
+from flukeprint.embedding.photos import PhotoCache
+from flukeprint.embedding.prefetch import LANE_BATCH
 from flukeprint.errors import FlukeprintError
-from flukeprint.images import PhotoCache
-from flukeprint.model import FlukeNet, build_model
-from flukeprint.prefetch import LANE_BATCH
+from flukeprint.models.network import FlukeNet, build_model
 
 ROOT = Path(__file__).parents[1]
 PEERS = ROOT / ".peers"

@@ -17,10 +17,11 @@ import torch
 from drawn_vectors import draw
 from timing import in_turns, ratio, save
 
-from flukeprint.embeddings import Embeddings
-from flukeprint.exact_search import FloatProduct
-from flukeprint.gallery import Gallery, Matches
-from flukeprint.half_product import HalfProduct, fastest_product
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.search.bf16 import HalfProduct
+from flukeprint.search.exact import FloatProduct
+from flukeprint.search.gallery import Gallery
+from flukeprint.search.index import Matches
 
 D, K, QUERIES, PHOTOS, AN_ANIMAL = 512, 5, 2_000, 100_000, 20
 _AT_ONCE = 256
@@ -80,7 +81,7 @@ def contestants(gallery: Embeddings, asked: Embeddings) -> dict[str, Callable[[]
     flat.add(y)
     cosine = NearestNeighbors(n_neighbors=K, metric="cosine", algorithm="brute").fit(y)
     euclidean = NearestNeighbors(n_neighbors=K, metric="euclidean", algorithm="brute").fit(y)
-    single, half = Gallery(gallery), Gallery(gallery, product=HalfProduct)
+    single, half = Gallery(gallery, product=FloatProduct), Gallery(gallery, product=HalfProduct)
     return {
         SKLEARN: lambda: cosine.kneighbors(x),
         SKLEARN_EUCLIDEAN: lambda: euclidean.kneighbors(x),
@@ -138,8 +139,8 @@ def growth(quick: bool) -> list[dict[str, Any]]:
             {
                 what: partial(room.search, asked, K)
                 for what, room in (
-                    (OURS, Gallery(gallery)),
-                    (OURS_BF16, Gallery(gallery, product=fastest_product)),
+                    (OURS, Gallery(gallery, product=FloatProduct)),
+                    (OURS_BF16, Gallery(gallery)),
                 )
             },
             rounds=3,

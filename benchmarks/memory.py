@@ -44,8 +44,8 @@ def embeddings(photos: int, queries: int) -> tuple[Any, Any]:
 
     A tenth of the queries is of individuals that the gallery lacks.
     """
-    from flukeprint.answering import Evidence
-    from flukeprint.splits import Split
+    from flukeprint.data.splits import Split
+    from flukeprint.ranking.features import Evidence
 
     n, animals = photos + queries, photos // AN_ANIMAL
     # Strangers: animals of which all photographs are queries.
@@ -64,16 +64,15 @@ def embeddings(photos: int, queries: int) -> tuple[Any, Any]:
 
 
 def _search(evidence: Any, split: Any) -> None:
-    from flukeprint.gallery import Gallery
-    from flukeprint.half_product import fastest_product
+    from flukeprint.search.gallery import Gallery
 
     gallery, queries = evidence.take(split.gallery), evidence.take(split.queries)
-    Gallery(gallery.embeddings, product=fastest_product).search_identities(queries.embeddings, 5)
+    Gallery(gallery.embeddings).search_identities(queries.embeddings, 5)
 
 
 def _answers(evidence: Any, split: Any, few: bool = False, **rules: Any) -> None:
-    from flukeprint.answering import Desk, Method
-    from flukeprint.config import RankConfig
+    from flukeprint.config.schema import RankConfig
+    from flukeprint.ranking.pipeline import Desk, Method
 
     asked = split.queries[:FEW] if few else split.queries
     desk = Desk(evidence.take(split.gallery), evidence.take(asked), RankConfig(**rules))
@@ -81,9 +80,9 @@ def _answers(evidence: Any, split: Any, few: bool = False, **rules: Any) -> None
 
 
 def _validation(evidence: Any, split: Any, **rules: Any) -> None:
-    from flukeprint.config import Config, RankConfig
-    from flukeprint.fold_facts import fold_facts
-    from flukeprint.validation import validate
+    from flukeprint.config.schema import Config, RankConfig
+    from flukeprint.evaluation.fold_calibration import fold_facts
+    from flukeprint.evaluation.validation import validate
 
     config = Config(name="memory", rank=RankConfig(**rules))
     result, method = validate(evidence, split, config)
@@ -116,7 +115,7 @@ def main() -> None:
         return
     case, photos, queries = asked.case
     if case == "packages":
-        import flukeprint.fold_facts  # noqa: F401
+        import flukeprint.evaluation.fold_calibration  # noqa: F401
 
         print(json.dumps({"median": peak_mb(), "seconds": 0.0}))
         return

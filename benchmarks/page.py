@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from flukeprint.files import written_whole
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from browsing import DESKTOP, PHONE, browser, visit  # the browser of the tests
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.serving.page.browsing import DESKTOP, PHONE, browser, visit  # the browser of the tests
 
 PAGE = Path(__file__).with_suffix(".md")
 

@@ -18,11 +18,11 @@ import uvicorn
 from fastapi import FastAPI, UploadFile
 from PIL import Image, ImageOps
 
-from flukeprint.config import ImageConfig
-from flukeprint.embedding import mirror_rule
+from flukeprint.config.schema import ImageConfig
+from flukeprint.embedding.embed import mirror_rule
+from flukeprint.embedding.photos import kept_size
 from flukeprint.errors import FlukeprintError
-from flukeprint.identify import Identifier
-from flukeprint.images import kept_size
+from flukeprint.identifier.identifier import Identifier
 
 Answers = dict[str, list[dict[str, str | float]]]
 

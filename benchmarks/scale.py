@@ -24,15 +24,14 @@ import torch
 from drawn_vectors import draw
 from timing import RESULTS, save, timed
 
-from flukeprint.catalog import Catalog
-from flukeprint.config import ImageConfig, ModelConfig
-from flukeprint.embedding import embed
-from flukeprint.model import build_model
-from flukeprint.photo_paths import join, parse_path
-from flukeprint.qdrant_index import QdrantIndex
-from flukeprint.readers import read_label_table
-from flukeprint.scale_config import GalleryConfig
-from flukeprint.sharding import Recipe, embed_sharded
+from flukeprint.config.schema import GalleryConfig, ImageConfig, ModelConfig
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.readers.kaggle_csv import read_label_table
+from flukeprint.embedding.embed import embed
+from flukeprint.embedding.sharding import Recipe, embed_sharded
+from flukeprint.models.network import build_model
+from flukeprint.search.qdrant_index import QdrantIndex
+from flukeprint.storage import join, parse_path
 
 HERE = Path(__file__).parent
 TEMPLATE, PAGE = HERE / "scale_template.md", HERE.parent / "docs" / "scale.md"

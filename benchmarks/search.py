@@ -22,12 +22,11 @@ import numpy as np
 import numpy.typing as npt
 from timing import save
 
-from flukeprint.embeddings import Embeddings
-from flukeprint.faiss_index import FaissIndex
-from flukeprint.faiss_kinds import GRAPH_EFFORT, GRAPH_NEIGHBOURS, Hnsw, IvfPq
-from flukeprint.gallery import Gallery
-from flukeprint.gallery_store import GalleryStore
-from flukeprint.half_product import fastest_product
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.search.faiss_index import FaissIndex
+from flukeprint.search.faiss_kinds import GRAPH_EFFORT, GRAPH_NEIGHBOURS, Hnsw, IvfPq
+from flukeprint.search.gallery import Gallery
+from flukeprint.search.gallery_store import GalleryStore
 
 Floats = npt.NDArray[np.float32]
 D, K, EACH = 512, 5, 20
@@ -101,7 +100,7 @@ class Contest:
     def __init__(self, vectors: Floats, queries: Floats, rows: list[dict[str, Any]]) -> None:
         self.vectors, self.queries, self.rows = vectors, queries, rows
         self.photos = embedded(vectors)
-        gallery = Gallery(self.photos, product=fastest_product)
+        gallery = Gallery(self.photos)
         self.truth = [set(row.tolist()) for row in gallery.search(embedded(queries), K).rows]
         self.built: dict[type[FaissIndex], tuple[FaissIndex, float]] = {}  # with seconds
         self.few = queries[: max(20, len(queries) // 10)]  # of those that look at all

@@ -22,10 +22,10 @@ from closed_loop import Load, Spent, Target, ask_each, drive, first_identity, lo
 from processes import Server, busy_seconds, machine, running
 from serving_page import QUEUE, SERVICES, Measured, Plan, Settled, page
 
+from flukeprint.data.readers.layout import SUFFIXES
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
-from flukeprint.identifier_card import read_card
-from flukeprint.readers import SUFFIXES
+from flukeprint.identifier.card import read_card
 
 HERE = Path(__file__).parent
 PARTS = ("photos", "file")  # what each calls the part of a form with the photograph

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from closed_loop import Load
 
-from flukeprint.embedding import mirror_rule
-from flukeprint.identifier_card import read_card
+from flukeprint.embedding.embed import mirror_rule
+from flukeprint.identifier.card import read_card
 
 SERVICES = ("flukeprint serve", "plain handler")
 QUEUE = 16  # serve.queue of the overload

@@ -16,24 +16,29 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.allocator import keep_memory
-from flukeprint.answering import Desk, Evidence, Method
-from flukeprint.config import Config, load_config
-from flukeprint.crossvalidation import finished_run
-from flukeprint.doctor import check_readable
+from flukeprint.config.load import load_config
+from flukeprint.config.schema import Config
+from flukeprint.cpu import keep_memory
+from flukeprint.data.doctor import check_readable
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.data.readers.layout import SUFFIXES
+from flukeprint.data.readers.read import read_labelled
+from flukeprint.data.splits import halves
+from flukeprint.evaluation.fitting import fit_calibration
+from flukeprint.evaluation.metrics import bootstrap_interval
+from flukeprint.evaluation.reliability import measure_reliability
 from flukeprint.files import written_whole
-from flukeprint.gallery import Embeddings, Gallery
-from flukeprint.identify import Identifier
-from flukeprint.metrics import bootstrap_interval
-from flukeprint.open_set import Calibration, fit_calibration, measure_reliability
-from flukeprint.outside import Outside, closeness
-from flukeprint.posterior import posterior
-from flukeprint.ranking import Ranking
-from flukeprint.readers import SUFFIXES, read_labelled
-from flukeprint.runs import Run
-from flukeprint.splits import halves
-from flukeprint.taxonomy import Placement, Taxonomy, is_right, place
-from flukeprint.training import split_of
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.runs import Run
+from flukeprint.identifier.taxonomy import Placement, Taxonomy, is_right, place
+from flukeprint.ranking.calibration import Calibration, posterior
+from flukeprint.ranking.features import Evidence
+from flukeprint.ranking.pipeline import Desk, Method
+from flukeprint.ranking.ranking import Ranking
+from flukeprint.ranking.threshold import Outside, closeness
+from flukeprint.search.gallery import Gallery
+from flukeprint.training.cross_validation import finished_run
+from flukeprint.training.train import split_of
 
 CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9)
 SHARES = (0.0, 0.01, 0.02, 0.05)

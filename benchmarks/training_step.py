@@ -164,7 +164,7 @@ def ours(folder: Path, backbone: str, steps: int) -> list[float]:
 
 def step_alone(folder: Path, backbone: str, steps: int) -> list[float]:
     """The upper bound: nothing is read, drawn, logged or clipped."""
-    from flukeprint.depthwise import QuickDepthwise
+    from flukeprint.training.depthwise import QuickDepthwise
 
     trainer, learner, data = _training(folder, backbone, steps)
     data.trainer = learner.trainer = trainer
@@ -205,8 +205,8 @@ def _transforms() -> list[Any]:
     """To the network's size, then what `build_augment` does at the default strength."""
     import albumentations as A
 
-    from flukeprint.augment import build_augment
-    from flukeprint.config import ImageConfig
+    from flukeprint.config.schema import ImageConfig
+    from flukeprint.training.augmentation import build_augment
 
     return [A.Resize(SIDE, SIDE), *build_augment(ImageConfig()).transforms]
 
@@ -215,8 +215,8 @@ def _plain_network(backbone: str) -> Any:
     """Backbone, GeM, linear layer, batch norm: contiguous, normalised photographs enter."""
     from torch import nn
 
-    from flukeprint.config import ModelConfig
-    from flukeprint.model import build_model
+    from flukeprint.config.schema import ModelConfig
+    from flukeprint.models.network import build_model
 
     net = build_model(ModelConfig(backbone=backbone, weights=WEIGHTS[backbone]), (SIDE, SIDE))
 
@@ -238,8 +238,8 @@ def _contiguous() -> Any:
 
 
 def _loss() -> Any:
-    from flukeprint.config import LossConfig
-    from flukeprint.losses import build_losses
+    from flukeprint.config.schema import LossConfig
+    from flukeprint.models.losses import build_losses
 
     return build_losses(
         [LossConfig(name="dynamic_arcface")], classes=IDENTITIES, dim=512,
@@ -253,12 +253,13 @@ def _training(folder: Path, backbone: str, steps: int) -> tuple[Any, Any, Any]:
     import torch
     import yaml
 
-    from flukeprint import training
-    from flukeprint.config import parse_config
-    from flukeprint.learner import FoldData, Learner
-    from flukeprint.model import build_model
-    from flukeprint.readers import read_labelled
-    from flukeprint.runs import new_run
+    from flukeprint.config.load import parse_config
+    from flukeprint.data.readers.read import read_labelled
+    from flukeprint.identifier.runs import new_run
+    from flukeprint.models.network import build_model
+    from flukeprint.training import train as training
+    from flukeprint.training.datamodule import FoldData
+    from flukeprint.training.module import Learner
 
     training._quieten()
     training.keep_memory()
@@ -306,9 +307,9 @@ def _warm_cache(folder: Path) -> None:
     """Decode every photograph once, as the first epoch does."""
     import yaml
 
-    from flukeprint.config import parse_config
-    from flukeprint.images import PhotoCache
-    from flukeprint.readers import read_labelled
+    from flukeprint.config.load import parse_config
+    from flukeprint.data.readers.read import read_labelled
+    from flukeprint.embedding.photos import PhotoCache
 
     text = CONFIG.format(folder=folder, backbone="x", weights="none", steps=1, accelerator="cpu")
     config = parse_config(yaml.safe_load(text), "the benchmark")
@@ -385,7 +386,7 @@ def profile(backbone: str, steps: int = 8) -> None:
     import torch
     from lightning.pytorch.profilers import SimpleProfiler
 
-    from flukeprint.depthwise import QuickDepthwise
+    from flukeprint.training.depthwise import QuickDepthwise
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -415,8 +416,8 @@ def _slowest(durations: dict[str, list[float]], steps: int) -> Iterator[str]:
 
 def augment(quick: bool = False) -> dict[str, list[float]]:
     """Milliseconds of each transform on one core at 224 px, where it fires, and of all of them."""
-    from flukeprint.augment import augmented, build_augment
-    from flukeprint.config import ImageConfig
+    from flukeprint.config.schema import ImageConfig
+    from flukeprint.training.augmentation import augmented, build_augment
 
     cv2.setNumThreads(0)
     rng = np.random.default_rng(0)

@@ -31,7 +31,7 @@ def photos() -> Path:
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    return Path(__file__).parent.parent
+    return Path(__file__).parents[1]
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from urllib.request import urlopen
 
 import pytest
 from PIL import Image
-from served import served
 
-from flukeprint.shape_drawing import draw_shape
+from flukeprint.data.synthetic.shapes import draw_shape
+from tests.serving.served import served
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 TINY = """
 name: tiny
 data:

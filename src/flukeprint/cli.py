@@ -18,14 +18,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
 ConfigName = Annotated[
     str, typer.Option("--config", "-c", help="A YAML file; a bare name is looked up in configs/.")
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as train.epochs=5.")
 ]
-
 ResultTable = Annotated[Path, typer.Option("--into", help="The table of measured runs.")]
 
 
@@ -41,9 +39,9 @@ def train_door(
     ] = True,
 ) -> None:
     """Train on a fold, validate with MAP@5 and keep the identifier."""
-    from flukeprint.config import load_config
-    from flukeprint.sharding import first_process
-    from flukeprint.training import baselines, train
+    from flukeprint.config.load import load_config
+    from flukeprint.embedding.sharding import first_process
+    from flukeprint.training.train import baselines, train
 
     settings = load_config(config, overrides or [])
     try:
@@ -73,9 +71,9 @@ def infer_door(
     run: Annotated[str | None, typer.Option(help="A run's name; the newest finished one.")] = None,
 ) -> None:
     """Identify the test photographs and write the submission."""
-    from flukeprint.config import load_config
-    from flukeprint.inference import infer
-    from flukeprint.runs import find_run
+    from flukeprint.config.load import load_config
+    from flukeprint.identifier.runs import find_run
+    from flukeprint.submission.infer import infer
 
     settings = load_config(config, overrides or [])
     answers = infer(settings, find_run(settings, run))
@@ -99,10 +97,10 @@ def pseudo_label_door(
     ] = 0.6,
 ) -> None:
     """Name the test photographs that are recognised for sure, to learn from them as well."""
-    from flukeprint.config import load_config
-    from flukeprint.pseudo_labels import pseudo_label
-    from flukeprint.runs import find_run
-    from flukeprint.tables import read_column
+    from flukeprint.config.load import load_config
+    from flukeprint.data.tables import read_column
+    from flukeprint.identifier.runs import find_run
+    from flukeprint.training.pseudo_labels import pseudo_label
 
     table = pseudo_label(find_run(load_config(config, overrides or []), run), confidence)
     print(f"{len(read_column(table, 'Id'))} test photographs: {table}")
@@ -119,7 +117,7 @@ def identify(
     ] = False,
 ) -> None:
     """Name the five likeliest animals for each photograph."""
-    from flukeprint.identify import Identifier
+    from flukeprint.identifier.identifier import Identifier
 
     known = Identifier.load(identifier)
     if encounter:
@@ -174,7 +172,7 @@ def enroll(
     identity: Annotated[str, typer.Option(help="The animal's name.")],
 ) -> None:
     """Add an animal, or more photographs of one, without training."""
-    from flukeprint.identify import Identifier
+    from flukeprint.identifier.identifier import Identifier
 
     grown = Identifier.load(identifier).enroll(identity, photos)
     grown.save(identifier)
@@ -193,8 +191,8 @@ def index_door(
     ] = None,
 ) -> None:
     """Choose anew how the gallery is searched, and measure what an approximate index misses."""
-    from flukeprint.config import load_config
-    from flukeprint.identify import Identifier
+    from flukeprint.config.load import load_config
+    from flukeprint.identifier.identifier import Identifier
 
     settings = load_config(None, overrides or []).gallery
     known = Identifier.load(identifier, with_index=False).indexed(settings, print)
@@ -213,8 +211,8 @@ def export_door(
     precision: Annotated[str, typer.Option(help="fp32; openvino also bf16.")] = "fp32",
 ) -> None:
     """Write the network for other programs, if it sees there what it sees here."""
-    from flukeprint.engine_export import export_network, photos_below
-    from flukeprint.identify import Identifier
+    from flukeprint.embedding.export import export_network, photos_below
+    from flukeprint.identifier.identifier import Identifier
 
     known = Identifier.load(identifier)
     card = export_network(
@@ -245,7 +243,7 @@ def serve_door(
     enroll: Annotated[bool | None, typer.Option(help="Let who has the token enroll.")] = None,
 ) -> None:
     """Identify in the browser: the API and its web page on one port."""
-    from flukeprint.config import load_config
+    from flukeprint.config.load import load_config
     from flukeprint.errors import needs
 
     given = {"host": host, "port": port, "workers": workers, "enroll": enroll}
@@ -254,7 +252,7 @@ def serve_door(
     ]
     settings = load_config(config, [*(overrides or []), *flags])
     with needs("serve"):
-        from flukeprint.server import serve
+        from flukeprint.serving.server import serve
     serve(identifier, settings)
 
 
@@ -268,8 +266,9 @@ def matches(
     ] = None,
 ) -> None:
     """Draw which keypoints of two photographs agree."""
-    from flukeprint.config import LocalConfig, load_config
-    from flukeprint.report import draw_pair
+    from flukeprint.config.load import load_config
+    from flukeprint.config.schema import LocalConfig
+    from flukeprint.evaluation.plots import draw_pair
 
     settings = LocalConfig() if config is None else load_config(config).rank.local
     found = draw_pair(first, second, settings, out)
@@ -283,8 +282,8 @@ def explore(
     plot: Annotated[Path | None, typer.Option(help="Write the distribution as a PNG.")] = None,
 ) -> None:
     """Print, and plot, how many photographs each animal has."""
-    from flukeprint.config import load_config
-    from flukeprint.explore import explore_data
+    from flukeprint.config.load import load_config
+    from flukeprint.data.explore import explore_data
 
     print(explore_data(load_config(config, overrides or []).data, plot).text())
 
@@ -292,9 +291,9 @@ def explore(
 @app.command()
 def doctor(config: ConfigName, overrides: Overrides = None) -> None:
     """Look for unreadable, duplicate and doubly named photographs."""
-    from flukeprint.config import load_config
-    from flukeprint.doctor import examine
-    from flukeprint.readers import read_labelled
+    from flukeprint.config.load import load_config
+    from flukeprint.data.doctor import examine
+    from flukeprint.data.readers.read import read_labelled
 
     findings = examine(read_labelled(load_config(config, overrides or []).data))
     print(findings.text())
@@ -305,13 +304,13 @@ def doctor(config: ConfigName, overrides: Overrides = None) -> None:
 @app.command()
 def synthesize(config: ConfigName, overrides: Overrides = None) -> None:
     """Draw the photographs of a synthetic data set."""
-    from flukeprint.config import load_config
-    from flukeprint.synthetic import write_synthetic
+    from flukeprint.config.load import load_config
+    from flukeprint.data.synthetic.dataset import write_synthetic
 
     data = load_config(config, overrides or []).data
     if data.reader != "synthetic":
         raise FlukeprintError(f"{config}: data.reader is {data.reader}, only synthetic is drawn")
-    from flukeprint.photo_paths import require_local
+    from flukeprint.storage import require_local
 
     write_synthetic(data.synthetic, require_local(data.root, "drawing"), progress=True)
     print(f"photographs and labels: {data.root}")
@@ -324,8 +323,8 @@ def download(
     force: Annotated[bool, typer.Option(help="Fetch again what is there.")] = False,
 ) -> None:
     """Fetch a Kaggle competition's data into input/."""
-    from flukeprint.config import load_config
-    from flukeprint.kaggle_hub import download as fetch
+    from flukeprint.config.load import load_config
+    from flukeprint.submission.kaggle import download as fetch
 
     print(f"data: {fetch(load_config(config, overrides or []).data, force=force)}")
 
@@ -338,8 +337,8 @@ def submit(
     message: Annotated[str, typer.Option(help="Shown beside it on Kaggle.")] = "flukeprint",
 ) -> None:
     """Check a submission and send it to its competition."""
-    from flukeprint.config import load_config
-    from flukeprint.kaggle_hub import submit as send
+    from flukeprint.config.load import load_config
+    from flukeprint.submission.kaggle import submit as send
 
     settings = load_config(config, overrides or [])
     print(send(submission, settings.data, message, top=settings.infer.answers))
@@ -351,7 +350,7 @@ def score(
     truth: Annotated[Path, typer.Argument(help="A CSV with the right answers, Image,Id.")],
 ) -> None:
     """MAP@5 of a submission, offline."""
-    from flukeprint.submission import score as measure
+    from flukeprint.submission.csv_file import score as measure
 
     print(f"MAP@5 {measure(submission, truth):.4f}")
 
@@ -366,8 +365,8 @@ def crossvalidate_door(
     note: Annotated[str, typer.Option(help="The recipe's name in tables.")] = "",
 ) -> None:
     """Train and score every fold; what is done already is not done again."""
-    from flukeprint.config import load_config
-    from flukeprint.crossvalidation import crossvalidate
+    from flukeprint.config.load import load_config
+    from flukeprint.training.cross_validation import crossvalidate
 
     settings = load_config(config, overrides or [])
     try:
@@ -393,7 +392,7 @@ def compare_door(
     into: ResultTable = Path("benchmarks/accuracy.csv"),
 ) -> None:
     """Is B better than A on the queries that both answered?"""
-    from flukeprint.crossvalidation import compare
+    from flukeprint.training.cross_validation import compare
 
     first, second, result = compare(a, b, into)
     for letter, judged in (("A", first), ("B", second)):

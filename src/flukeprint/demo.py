@@ -3,14 +3,14 @@
 import time
 from pathlib import Path
 
-from flukeprint.config import load_config
+from flukeprint.config.load import load_config
+from flukeprint.data.readers.read import read_labelled
+from flukeprint.data.synthetic.dataset import write_synthetic
+from flukeprint.evaluation.plots import draw_answers, draw_curves
 from flukeprint.files import written_whole
-from flukeprint.inference import Answers, infer
-from flukeprint.readers import read_labelled
-from flukeprint.report import draw_answers, draw_curves
-from flukeprint.submission import read_answers, score
-from flukeprint.synthetic import write_synthetic
-from flukeprint.training import baselines, train
+from flukeprint.submission.csv_file import read_answers, score
+from flukeprint.submission.infer import Answers, infer
+from flukeprint.training.train import baselines, train
 
 
 def run_demo() -> None:

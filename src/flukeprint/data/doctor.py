@@ -1,0 +1,285 @@
+"""The doctor: a `Catalog` enters, `Findings` about its photographs leave.
+
+Unreadable and truncated photographs, copies (same bytes), near copies (same difference hash),
+one photograph under two identities, and photographs that stand in two catalogues.
+"""
+
+import hashlib
+import os
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.decoding import FORMATS
+from flukeprint.errors import FlukeprintError, listed
+from flukeprint.storage import read_bytes, source
+
+HASH_SIDE = 8  # the difference hash has 8 x 8 bits
+Groups = tuple[tuple[str, ...], ...]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the doctor saw; photos by their name in the catalogue, groups of two or more.
+
+    photos: how many were looked at.
+    unreadable: (photo, why) of those that cannot be decoded to the end.
+    duplicates: same bytes.  near_duplicates: other bytes, same 64-bit difference hash.
+    conflicts: same bytes under different identities (or one with, one without).
+    near_conflicts: near duplicates under different identities: worth a look, often harmless.
+    """
+
+    photos: int
+    unreadable: tuple[tuple[str, str], ...] = ()
+    duplicates: Groups = ()
+    near_duplicates: Groups = ()
+    conflicts: Groups = ()
+    near_conflicts: Groups = ()
+
+    def __post_init__(self) -> None:
+        for groups in (
+            self.duplicates,
+            self.near_duplicates,
+            self.conflicts,
+            self.near_conflicts,
+        ):
+            if any(len(set(group)) < 2 for group in groups):
+                raise ValueError("a group of copies holds two photos or more")
+
+    @property
+    def healthy(self) -> bool:
+        """True when nothing has to be mended: all readable and no conflict."""
+        return not self.unreadable and not self.conflicts
+
+    def text(self) -> str:
+        """Lines for people: every finding counted, the first ten of each named."""
+        parts = [f"{self.photos:,} photos looked at"]
+        if self.unreadable:
+            parts.append(f"{len(self.unreadable)} unreadable: {_reasons(self.unreadable)}")
+        for title, groups in (
+            ("groups of exact copies", self.duplicates),
+            ("groups of near copies", self.near_duplicates),
+            ("photographs under two identities", self.conflicts),
+            ("near copies under two identities (look at them)", self.near_conflicts),
+        ):
+            if groups:
+                parts.append(f"{len(groups)} {title}: {listed(' = '.join(g) for g in groups)}")
+        if len(parts) == 1:
+            parts.append("nothing found")
+        return "\n".join(parts)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of the file's bytes, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def difference_hash(image: Image.Image) -> int:
+    """64 bits: for 8 rows of 9 grey means, whether each is darker than its right neighbour.
+
+    Source: N. Krawetz, "Kind of Like That" (dHash), 2013.
+    """
+    small = image.convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
+    grey = np.asarray(small, dtype=np.int16)
+    bits = np.packbits(grey[:, :-1] < grey[:, 1:])
+    return int.from_bytes(bits.tobytes(), "big")
+
+
+def examine(catalog: Catalog, *, progress: bool = True) -> Findings:
+    """Decode every photograph and compare all of them.
+
+    progress: a bar on a terminal.  Photographs without any structure (hash 0) are no near copies.
+    """
+    seen = _for_each(_inspect, catalog, progress, "examining")
+    readable = [(image, look) for image, look in zip(catalog.images, seen, strict=True)]
+    identity = dict(zip(catalog.images, catalog.identities, strict=True))
+    by_digest: defaultdict[str, list[str]] = defaultdict(list)
+    by_hash: defaultdict[int, list[str]] = defaultdict(list)
+    digests: dict[str, str] = {}
+    for image, look in readable:
+        by_digest[look.digest].append(image)
+        digests[image] = look.digest
+        if look.hash:
+            by_hash[look.hash].append(image)
+    duplicates = _groups(by_digest.values())
+    near = tuple(
+        group for group in _groups(by_hash.values()) if len({digests[image] for image in group}) > 1
+    )
+
+    def torn(groups: Groups) -> Groups:
+        return tuple(g for g in groups if len({identity[image] for image in g}) > 1)
+
+    return Findings(
+        photos=len(catalog),
+        unreadable=tuple((image, look.wrong) for image, look in readable if look.wrong),
+        duplicates=duplicates,
+        near_duplicates=near,
+        conflicts=torn(duplicates),
+        near_conflicts=torn(near),
+    )
+
+
+def leaks(first: Catalog, second: Catalog) -> Groups:
+    """(photo of `first`, photo of `second`) for every pair with the same bytes."""
+    where: defaultdict[str, list[str]] = defaultdict(list)
+    for image, digest in zip(first.images, _for_each(_digest, first), strict=True):
+        where[digest].append(image)
+    digests = _for_each(_digest, second)
+    return tuple(
+        (twin, image)
+        for image, digest in zip(second.images, digests, strict=True)
+        for twin in where.get(digest, ())
+    )
+
+
+def check_readable(
+    catalog: Catalog, skip_unreadable: bool = False, quick: bool = False, *, progress: bool = True
+) -> Catalog:
+    """The catalogue of the photographs that can be read.
+
+    Args:
+        skip_unreadable: leave unreadable photos out, with one warning that names them.
+        quick: look at the first bytes only; a file cut off later passes.
+
+    Raises:
+        FlukeprintError: photos are unreadable and not to be skipped (all named at once), or
+            none is left.
+    """
+    if catalog.pixels is not None:
+        return catalog
+    wrong = _for_each(_wrong_header if quick else _wrong, catalog, progress, "checking photos")
+    bad = tuple((image, why) for image, why in zip(catalog.images, wrong, strict=True) if why)
+    if not bad:
+        return catalog
+    message = f"{len(bad)} of {len(catalog)} photos cannot be read: {_reasons(bad)}"
+    if len(bad) == len(catalog):
+        raise FlukeprintError(f"{message}; no photo is left")
+    if not skip_unreadable:
+        raise FlukeprintError(
+            f"{message}; replace or remove them, or set data.skip_unreadable=true"
+        )
+    warnings.warn(f"{message}; skipped", stacklevel=2)
+    return catalog.take([row for row, why in enumerate(wrong) if not why])
+
+
+@dataclass(frozen=True)
+class _Look:
+    digest: str
+    hash: int  # 0 where unreadable
+    wrong: str  # "" where readable
+
+
+def _for_each(
+    look: Callable[[Catalog, int], Result],
+    catalog: Catalog,
+    progress: bool = False,
+    title: str = "",
+) -> list[Result]:
+    """`look(catalog, row)` for every row, in order; Pillow and hashlib work in parallel threads."""
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        results = pool.map(lambda row: look(catalog, row), range(len(catalog)))
+        # disable=None: a bar only on a terminal
+        bar = tqdm(
+            results,
+            total=len(catalog),
+            desc=title,
+            leave=False,
+            disable=None if progress else True,
+        )
+        return list(bar)
+
+
+def _inspect(catalog: Catalog, row: int) -> _Look:
+    if catalog.pixels is not None:
+        pixels = catalog.pixels[row]
+        return _Look(_digest(catalog, row), difference_hash(Image.fromarray(pixels)), "")
+    assert catalog.paths is not None
+    try:
+        data = read_bytes(catalog.paths[row])
+    except OSError as error:
+        # no bytes to compare: a digest of its own
+        return _Look(f"row {row}", 0, error.strerror or type(error).__name__)
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            return _Look(digest, difference_hash(_loaded(image)), "")
+    except Exception as error:  # a parser of foreign bytes may fail in any way
+        return _Look(digest if data else f"row {row}", 0, _why(error, len(data)))
+
+
+def _digest(catalog: Catalog, row: int) -> str:
+    if catalog.pixels is not None:
+        return hashlib.sha256(catalog.pixels[row].tobytes()).hexdigest()
+    assert catalog.paths is not None
+    return file_digest(catalog.paths[row])
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    """Decode to the end.  A JPEG at 1/8: all of its bytes are read, few of its pixels made."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and image.width * image.height > most:
+        raise ValueError(f"{image.width} x {image.height}: more than {most / 1e6:.0f} megapixels")
+    if image.format == "JPEG":
+        image.draft(None, (64, 64))
+    image.load()
+    return image
+
+
+def _wrong(catalog: Catalog, row: int) -> str:
+    assert catalog.paths is not None
+    path = catalog.paths[row]
+    try:
+        with Image.open(source(path), formats=FORMATS) as image:
+            if image.format == "PNG":
+                image.verify()  # checks the sums of all chunks, after which it must be reopened
+                with Image.open(source(path), formats=FORMATS) as again:
+                    _loaded(again)
+            else:
+                _loaded(image)
+    except Exception as error:  # a parser of foreign bytes may fail in any way
+        return _why(error, _size(path))
+    return ""
+
+
+def _wrong_header(catalog: Catalog, row: int) -> str:
+    assert catalog.paths is not None
+    path = catalog.paths[row]
+    try:
+        with Image.open(source(path), formats=FORMATS):
+            return ""
+    except Exception as error:  # a parser of foreign bytes may fail in any way
+        return _why(error, _size(path))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _why(error: Exception, size: int) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, UnidentifiedImageError):
+        return "not a photograph" if size else "0 bytes"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _groups(groups: Iterable[Sequence[str]]) -> Groups:
+    return tuple(tuple(group) for group in groups if len(group) > 1)
+
+
+def _reasons(bad: Sequence[tuple[str, str]]) -> str:
+    return listed(f"{image} ({why})" for image, why in bad)

@@ -1,0 +1,135 @@
+"""The long tail: a `Catalog` (or a bare label table) enters, a `Distribution` leaves.
+
+It is printed with `Distribution.text` and drawn with `plot`; no photograph is opened.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from flukeprint.config.schema import DataConfig
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.readers.read import read_labelled
+from flukeprint.errors import listed
+from flukeprint.files import written_whole
+
+MORE = 10  # sizes from here on share one line of the text
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How photographs are spread over identities.
+
+    photos: all of them.  new_photos: those without an identity, written `new_label`.
+    sizes: (number of photos, how many identities have so many), ascending.
+    largest: (identity, photos) of the five with most.
+    views: (view, photos), the commonest first; empty where none is known.
+    """
+
+    photos: int
+    new_photos: int
+    new_label: str
+    sizes: tuple[tuple[int, int], ...]
+    largest: tuple[tuple[str, int], ...] = ()
+    views: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.new_photos + sum(size * count for size, count in self.sizes) != self.photos:
+            raise ValueError("the sizes of the identities do not add up to the photos")
+
+    @property
+    def identities(self) -> int:
+        """How many identities there are."""
+        return sum(count for _, count in self.sizes)
+
+    @property
+    def single(self) -> int:
+        """How many identities have one photo."""
+        return dict(self.sizes).get(1, 0)
+
+    def text(self) -> str:
+        """Lines for people."""
+        lines = [
+            f"{self.photos:,} photos, {self.identities:,} identities, "
+            f"{self.new_photos:,} {self.new_label}, {self.single:,} identities with one photo",
+            "",
+            "photos  identities",
+        ]
+        lines += [f"{size:6d}  {count:10,d}" for size, count in self.sizes if size < MORE]
+        many = sum(count for size, count in self.sizes if size >= MORE)
+        if many:
+            top = self.sizes[-1][0]
+            lines.append(f"{MORE:4d}..  {many:10,d}  (the largest has {top})")
+        if self.largest:
+            lines += ["", f"most photos: {listed(f'{name} {n}' for name, n in self.largest)}"]
+        if self.views:
+            lines += ["", f"views: {listed((f'{name} {n:,}' for name, n in self.views), most=20)}"]
+        return "\n".join(lines)
+
+
+def explore_data(config: DataConfig, picture: Path | None = None) -> Distribution:
+    """Count what `config` reads, and draw it to the PNG `picture` if one is asked for.
+
+    Photographs may be absent where a table holds the labels.
+    """
+    found = distribution(read_labelled(config, photos=False), config.new_label)
+    if picture is not None:
+        plot(found, picture)
+    return found
+
+
+def distribution(catalog: Catalog, new_label: str) -> Distribution:
+    """Count the catalogue; `new_label` is how photos without an identity are called."""
+    counts = catalog.counts()
+    views = Counter(view for view in catalog.views or () if view is not None)
+    return Distribution(
+        photos=len(catalog),
+        new_photos=len(catalog) - counts.total(),
+        new_label=new_label,
+        sizes=tuple(sorted(Counter(counts.values()).items())),
+        largest=tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:5]),
+        views=tuple(sorted(views.items(), key=lambda item: (-item[1], item[0]))),
+    )
+
+
+def plot(found: Distribution, path: Path) -> Path:
+    """Write a PNG: identities by number of photos (both axes logarithmic) and share of photos."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    tail, share = figure.subplots(1, 2)
+    sizes = [size for size, _ in found.sizes]
+    counts = [count for _, count in found.sizes]
+    scale = "log" if sizes else "linear"  # no logarithm of nothing
+    tail.plot(sizes, counts, "o", color="#1f6f8b", markersize=4)
+    tail.set(
+        xscale=scale,
+        yscale=scale,
+        xlabel="photos of an identity",
+        ylabel="identities",
+        title=f"{found.identities:,} identities, {found.single:,} with one photo",
+    )
+    tail.grid(visible=True, which="major", alpha=0.3)
+
+    # The right half: which part of all photos belongs to identities of at most so many photos.
+    covered = found.new_photos
+    steps = [covered]
+    for size, count in found.sizes:
+        covered += size * count
+        steps.append(covered)
+    parts = [step / max(found.photos, 1) for step in steps]
+    share.step([0, *sizes], parts, where="post", color="#b5533c")
+    share.set(
+        xscale="symlog",
+        ylim=(0, 1.02),
+        xlim=(0, None),
+        xlabel="identities with at most so many photos",
+        ylabel="share of all photos",
+        title=f"{found.photos:,} photos, {found.new_photos:,} {found.new_label} (at 0)",
+    )
+    share.grid(visible=True, alpha=0.3)
+    with written_whole(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)
+    return path

@@ -1,0 +1,322 @@
+"""Validation splits.  What enters is a `Catalog` of n photos, what leaves is a `Split` of its rows.
+
+Photos of one burst and exact copies of one photo form a group.  Groups are dealt
+over k folds, identity by identity.  Fold f asks the gallery about the photos dealt
+to f (known queries), and about photos of individuals that its gallery does not
+have (unseen queries, whose right answer is None).
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from flukeprint.config.schema import Config, SplitConfig
+from flukeprint.data.catalog import Catalog
+from flukeprint.errors import FlukeprintError, listed
+
+Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+NewPhotos = Literal["negatives", "queries_only", "ignore"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of a catalogue, each ascending and without repeats.
+
+    train: photos to learn from, photos without an identity (negatives) among them.
+    gallery: the photos of `train` that have an identity.
+    queries: photos to identify; none is in `train`.
+    answers: for each query its identity, or None for an individual absent from the gallery.
+    """
+
+    train: Rows
+    gallery: Rows
+    queries: Rows
+    answers: tuple[str | None, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("train", "gallery", "queries"):
+            rows = np.asarray(getattr(self, name), dtype=np.int64)
+            if rows.ndim != 1 or np.any(np.diff(rows) <= 0):
+                raise ValueError(f"{name} must be ascending rows without repeats")
+            object.__setattr__(self, name, rows)
+        if len(self.answers) != len(self.queries):
+            raise ValueError(f"{len(self.answers)} answers for {len(self.queries)} queries")
+        if np.intersect1d(self.train, self.queries).size:
+            raise ValueError("a query is in train")
+        if not np.isin(self.gallery, self.train).all():
+            raise ValueError("a gallery photo is not in train")
+
+
+def group_photos(catalog: Catalog) -> Rows:
+    """(n,) group number of each photo, counted from 0 in order of first appearance.
+
+    Photos share a group if they have the same bytes (whatever their identities), or the
+    same burst and the same identity, or are linked by a chain of such pairs.
+    """
+    parent = list(range(len(catalog)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    first: dict[Hashable, int] = {}
+
+    def link(row: int, key: Hashable) -> None:
+        a, b = root(first.setdefault(key, row)), root(row)
+        parent[max(a, b)] = min(a, b)  # the root is the first row of its group
+
+    for row, digest in _contents(catalog):
+        link(row, digest)
+    for row, burst in enumerate(catalog.bursts or ()):
+        if burst is not None:
+            link(row, (burst, catalog.identities[row]))
+    roots = [root(row) for row in range(len(catalog))]
+    return np.unique(roots, return_inverse=True)[1].astype(np.int64).reshape(-1)
+
+
+def _contents(catalog: Catalog) -> Iterable[tuple[int, bytes]]:
+    """(row, digest of the bytes) of every photo that may have a copy."""
+    if catalog.pixels is not None:
+        for row, image in enumerate(catalog.pixels):
+            yield row, hashlib.sha256(image.tobytes()).digest()
+    elif catalog.paths is not None:
+        missing = [path for path in catalog.paths if not path.is_file()]
+        if missing:
+            raise FlukeprintError(
+                f"photos not found: {listed(missing)}; restore them or remove their rows"
+            )
+        sizes = [path.stat().st_size for path in catalog.paths]
+        shared = Counter(sizes)
+        for row, (path, size) in enumerate(zip(catalog.paths, sizes, strict=True)):
+            if shared[size] > 1:  # a file of a size of its own has no copy: not read
+                with path.open("rb") as file:
+                    yield row, hashlib.file_digest(file, "sha256").digest()
+
+
+def make_split(
+    catalog: Catalog,
+    config: SplitConfig,
+    *,
+    closed_set: bool,
+    new_photos: NewPhotos,
+    min_photos: int,
+) -> Split:
+    """Fold `config.fold` of `config.folds`; the same arguments give the same rows.
+
+    Known queries are the photos dealt to this fold whose identity keeps a photo in the
+    gallery: an identity with one group is never asked for, it stays in train and gallery.
+    Over all folds of a closed set every photo of an identity with two or more groups is
+    a query exactly once.
+
+    Unless `closed_set`, unseen queries make up `config.unseen_share` of all queries, to the
+    nearest photo.  They are photos without an identity dealt to this fold; if those are too
+    few, whole identities leave train and gallery, drawn uniformly over identities (so the
+    long tail gives mostly animals with one photo), in another fold others as far as they last.
+    Identities with fewer than `min_photos` photos in the catalogue are in neither train nor
+    gallery, so they are drawn first.
+
+    new_photos: what else happens to photos without an identity.  `negatives`: those that are
+        no queries are in train (never in the gallery); `queries_only`: they are never in train;
+        `ignore`: they are neither queries nor in train.
+
+    A group of which one photo is a query has none in train, even under another name.
+    Raises FlukeprintError when the identities are too few for the folds or the share.
+    """
+    names = catalog.vocabulary()
+    number = {name: i for i, name in enumerate(names)}
+    labels = np.array(  # photos of nobody known are labelled one past the last name
+        [len(names) if name is None else number[name] for name in catalog.identities],
+        dtype=np.int64,
+    )
+    groups = group_photos(catalog)
+    fold_of = _deal(groups, labels, config.folds, np.random.default_rng([config.seed, 0]))
+    photos = np.bincount(labels, minlength=len(names) + 1)
+    rare = np.append(photos[:-1] < min_photos, False)
+    new = labels == len(names)
+    named = ~new & ~rare[labels]
+
+    known_in = [_known(fold_of == fold, named, labels) for fold in range(config.folds)]
+    _check_folds(known_in, groups[named], labels[named])
+    known = known_in[config.fold]
+    unseen = np.zeros(len(catalog), dtype=bool)
+    held_out = np.zeros(len(names) + 1, dtype=bool)
+    if not closed_set and config.unseen_share > 0:
+        mixed = _mixed(groups, labels)
+        pool = new & (fold_of == config.fold) & ~mixed[groups]
+        if new_photos == "ignore":
+            pool[:] = False
+        unseen, held_out = _draw_unseen(groups, labels, known, pool, rare, mixed, config)
+        known = known & ~held_out[labels]
+
+    asked = known | unseen
+    free = ~np.isin(groups, groups[asked]) & ~held_out[labels]
+    train = free & (named | new if new_photos == "negatives" else named)
+    queries = np.flatnonzero(asked)
+    return Split(
+        train=np.flatnonzero(train),
+        gallery=np.flatnonzero(train & named),
+        queries=queries,
+        answers=tuple(catalog.identities[row] if known[row] else None for row in queries),
+    )
+
+
+def split_for(config: Config, catalog: Catalog) -> Split:
+    """`make_split` with what `config` says of the fold and of the data."""
+    return make_split(
+        catalog,
+        config.split,
+        closed_set=config.data.closed_set,
+        new_photos=config.data.new_photos,
+        min_photos=config.data.min_photos,
+    )
+
+
+def _deal(groups: Rows, labels: Rows, folds: int, rng: np.random.Generator) -> Rows:
+    """(n,) fold of each photo.  A group goes where its identities have fewest groups so far.
+
+    So the folds of an identity differ by at most one group.  Groups under several names are
+    dealt first, while every fold is still open; only several of those can unbalance a fold.
+    """
+    count = int(groups.max(initial=-1)) + 1
+    labels_of: list[set[int]] = [set() for _ in range(count)]
+    for group, label in zip(groups.tolist(), labels.tolist(), strict=True):
+        labels_of[group].add(label)
+    load = [[0] * folds for _ in range(int(labels.max(initial=0)) + 1)]
+    ties = rng.random((count, folds)).tolist()  # where an identity starts is drawn
+    fold_of = np.zeros(count, dtype=np.int64)
+    for group in sorted(rng.permutation(count).tolist(), key=lambda g: -len(labels_of[g])):
+        loads = [load[label] for label in labels_of[group]]
+        fold = min(
+            range(folds),
+            key=lambda f: (max(taken[f] for taken in loads), ties[group][f]),
+        )
+        fold_of[group] = fold
+        for taken in loads:
+            taken[fold] += 1
+    return fold_of[groups]
+
+
+def _known(here: Mask, named: Mask, labels: Rows) -> Mask:
+    """(n,) photos dealt here whose identity has photos elsewhere."""
+    kept = np.bincount(labels[named & ~here], minlength=int(labels.max(initial=0)) + 1) > 0
+    return named & here & kept[labels]
+
+
+def _mixed(groups: Rows, labels: Rows) -> Mask:
+    """(groups,) True where a group stands under several names, or under one and none."""
+    pairs = np.unique(np.stack([groups, labels]), axis=1)
+    return np.bincount(pairs[0], minlength=int(groups.max(initial=-1)) + 1) > 1
+
+
+def _check_folds(known_in: list[Mask], groups: Rows, labels: Rows) -> None:
+    empty = [str(fold) for fold, known in enumerate(known_in) if not known.any()]
+    if not empty:
+        return
+    pairs = np.unique(np.stack([groups, labels]), axis=1)
+    several = int((np.bincount(pairs[1]) > 1).sum())
+    size = f"{len(set(labels.tolist()))} identities with {len(labels)} photos"
+    if several == 0:
+        raise FlukeprintError(
+            f"no identity has two photos to tell apart ({size}; copies and bursts count once), "
+            "so nothing can be asked of a gallery; add photos"
+        )
+    raise FlukeprintError(
+        f"{size} are too few for {len(known_in)} folds: only {several} have two photos to tell "
+        f"apart, and fold {listed(empty)} has no query; lower split.folds or add photos"
+    )
+
+
+def _draw_unseen(
+    groups: Rows,
+    labels: Rows,
+    known: Mask,
+    pool: Mask,
+    rare: Mask,
+    mixed: Mask,
+    config: SplitConfig,
+) -> tuple[Mask, Mask]:
+    """(n,) unseen queries, and (labels,) identities that leave train and gallery for them."""
+    rng = np.random.default_rng([config.seed, 1, config.fold])
+    rank = rng.permutation(len(mixed))
+    rows = np.flatnonzero(pool)
+    rows = rows[np.argsort(rank[groups[rows]], kind="stable")]  # group by group, groups shuffled
+    drawn = [rows]
+    held_out = np.zeros(len(rare), dtype=bool)
+    photos = np.bincount(labels, minlength=len(rare))
+    known_of = np.bincount(labels[known], minlength=len(rare))
+    left, supply = int(known.sum()), len(rows)
+
+    def wanted(known_queries: int) -> int:
+        return max(1, round(known_queries * config.unseen_share / (1 - config.unseen_share)))
+
+    for label in _hold_out_order(groups, labels, rare, mixed, config):
+        if supply >= wanted(left):
+            break
+        if known_of[label] == left:  # somebody known must remain
+            continue
+        held_out[label] = True
+        left -= int(known_of[label])
+        supply += int(photos[label])
+        drawn.append(rng.permutation(np.flatnonzero(labels == label)))
+    if supply < wanted(left):
+        raise FlukeprintError(
+            f"fold {config.fold}: {supply} photos can serve as new individuals, {wanted(left)} are "
+            f"needed for split.unseen_share={config.unseen_share:g} beside {left} queries of known "
+            "ones; lower the share or set data.closed_set"
+        )
+    unseen = np.zeros(len(labels), dtype=bool)
+    unseen[np.concatenate(drawn)[: wanted(left)]] = True
+    return unseen, held_out
+
+
+def _hold_out_order(
+    groups: Rows, labels: Rows, rare: Mask, mixed: Mask, config: SplitConfig
+) -> list[int]:
+    """Identities in the order in which they are held out: a draw shared by all folds.
+
+    Each fold begins with its own k-th part of it.  An identity that shares a group with
+    another name stays: its copy would remain in the gallery.
+    """
+    shuffled = np.random.default_rng([config.seed, 2]).permutation(len(rare) - 1)
+    bound = set(labels[mixed[groups]].tolist())
+    free = [label for label in shuffled.tolist() if label not in bound]
+    turn = {label: (place - config.fold) % config.folds for place, label in enumerate(free)}
+    return sorted(free, key=lambda label: (not rare[label], turn[label] != 0))
+
+
+def halves(answers: Sequence[str | None], true_identities: Sequence[str | None], seed: int) -> Mask:
+    """(q,) True for the queries that fit the threshold, False for those that report.
+
+    All queries of one individual are on one side; a query without a true identity is an
+    individual by itself.  Known and new individuals are dealt apart, each to the half with
+    fewer queries, so two of a kind are enough for both halves to have it.
+    """
+    if len(answers) != len(true_identities):
+        raise ValueError(f"{len(true_identities)} identities for {len(answers)} queries")
+    queries_of: dict[Hashable, list[int]] = {}
+    for query, identity in enumerate(true_identities):
+        queries_of.setdefault(query if identity is None else identity, []).append(query)
+    rng = np.random.default_rng(seed)
+    individuals = list(queries_of.values())
+    side = np.zeros(len(answers), dtype=bool)
+    total = [0, 0]
+    for is_new in (False, True):
+        here = [0, 0]
+        for i in rng.permutation(len(individuals)).tolist():
+            queries = individuals[i]
+            if (answers[queries[0]] is None) != is_new:
+                continue
+            coin = int(rng.integers(2))
+            half = min((coin, 1 - coin), key=lambda h: (here[h], total[h]))
+            side[queries] = half == 1
+            here[half] += len(queries)
+            total[half] += len(queries)
+    return side

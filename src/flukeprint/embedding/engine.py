@@ -1,0 +1,159 @@
+"""What runs a network: uint8 photographs (b, 3, h, w) enter, unit embeddings (b, d) float32 leave.
+
+Every engine runs the whole `FlukeNet.embed`: normalisation, all backbones, pooling, neck and the
+division by the length.  `torch` is what the others are measured against.
+"""
+
+import contextlib
+import warnings
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from flukeprint.cpu import has_bf16
+from flukeprint.data.embeddings import Floats, Precision
+from flukeprint.errors import FlukeprintError
+from flukeprint.models.network import FlukeNet
+
+Photos = npt.NDArray[np.uint8]
+Run = Callable[[Photos], Floats]  # (b, 3, h, w) uint8 RGB, any b -> unit embeddings (b, d)
+INPUT, OUTPUT = "photos", "embeddings"  # of a network in another program's format
+_TORCH_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Engine(ABC):
+    """A network ready to run, for as long as its weights stay what they are."""
+
+    name: ClassVar[str]  # as `infer.engine` has it
+    precision: Precision
+
+    @abstractmethod
+    def embed(self, photos: Photos) -> Floats:
+        """One batch on all cores: (b, 3, h, w) uint8 RGB, any b -> unit embeddings (b, d)."""
+
+    def lanes(self) -> Sequence[Run]:
+        """What may run at once, each on a core of its own and for one thread at a time.
+
+        More photographs pass in a second than through `embed`, where cores wait for each other
+        after every layer.  One lane, `embed` itself, where the engine has no others.
+        """
+        return [self.embed]
+
+    def embed_many(self, batches: Sequence[Photos]) -> list[Floats]:
+        """Several batches, one after the other in every lane; results in the order given."""
+        lanes = self.lanes()
+        found: list[Floats | None] = [None] * len(batches)
+        left = iter(range(len(batches)))  # a range's iterator gives each number once, to any thread
+
+        def go(run: Run) -> None:
+            for place in left:
+                found[place] = run(batches[place])
+
+        if len(lanes) == 1:
+            go(lanes[0])
+        else:
+            with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
+                list(pool.map(go, lanes))
+        return [vectors for vectors in found if vectors is not None]
+
+
+def embed_in_parts(engine: Engine, photos: Photos) -> Floats:
+    """(m, 3, h, w) -> (m, d), 16 at a time, so that memory does not grow with m."""
+    parts = [engine.embed(photos[start : start + 16]) for start in range(0, len(photos), 16)]
+    return np.concatenate(parts)
+
+
+class TorchEngine(Engine):
+    """PyTorch, channels last; on CUDA from pinned memory."""
+
+    name = "torch"
+
+    def __init__(self, net: FlukeNet, size: tuple[int, int], precision: Precision) -> None:
+        self.precision = precision
+        self._device = next(net.parameters()).device
+        # The network remembers its engines, so they must not keep it alive.
+        self._net = weakref.ref(net.eval())
+
+    @staticmethod
+    def offers(net: FlukeNet) -> tuple[Precision, ...]:
+        """Precisions on the network's device, of which the first is the reference."""
+        device = next(net.parameters()).device.type
+        if device == "cuda":
+            return ("fp32", "bf16", "fp16") if torch.cuda.is_bf16_supported() else ("fp32", "fp16")
+        return ("fp32", "bf16") if device == "cpu" and has_bf16() else ("fp32",)
+
+    @torch.inference_mode()
+    def embed(self, photos: Photos) -> Floats:
+        """See `Engine`."""
+        net = self._net()
+        if net is None:
+            raise RuntimeError("the network of this engine is gone")
+        batch = torch.from_numpy(photos)
+        if self._device.type == "cuda":
+            batch = batch.pin_memory().to(self._device, non_blocking=True)
+        else:
+            batch = batch.to(self._device)
+        kind = _TORCH_TYPES.get(self.precision)
+        with torch.autocast(self._device.type, dtype=kind, enabled=kind is not None):
+            vectors = self._run(net, batch)
+        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+    def _run(self, net: FlukeNet, batch: Tensor) -> Tensor:
+        return net.embed(batch)
+
+
+class CompiledEngine(TorchEngine):
+    """The same through `torch.compile`, which needs a C++ compiler and takes its time to start."""
+
+    name = "torch-compile"
+
+    def _run(self, net: FlukeNet, batch: Tensor) -> Tensor:
+        try:
+            return _compiled()(net, batch)
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            reason = str(error).strip().splitlines()[0]
+            raise FlukeprintError(
+                f"infer.engine=torch-compile: torch cannot compile here ({reason}); "
+                "install a C++ compiler or choose infer.engine=auto"
+            ) from None
+
+
+@cache
+def _compiled() -> Callable[[FlukeNet, Tensor], Tensor]:
+    return torch.compile(FlukeNet.embed, dynamic=True)
+
+
+class _Whole(nn.Module):
+    """`embed` as the module's call, which tracing looks at."""
+
+    def __init__(self, net: FlukeNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, photos: Tensor) -> Tensor:
+        return self.net.embed(photos)
+
+
+@contextlib.contextmanager
+def traceable(net: FlukeNet, size: tuple[int, int]) -> Iterator[tuple[nn.Module, Tensor]]:
+    """A module that does `net.embed`, and two photographs (2, 3, *size) uint8 to trace it with.
+
+    The network is in evaluation mode and on the CPU for as long.
+    """
+    device, training = next(net.parameters()).device, net.training
+    net.eval().cpu()
+    photos = (torch.arange(2 * 3 * size[0] * size[1]) % 251).to(torch.uint8)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of constants in the trace: sizes are meant to be
+            yield _Whole(net), photos.view(2, 3, *size)
+    finally:
+        net.to(device).train(training)

@@ -1,0 +1,170 @@
+"""A network for other programs: a `FlukeNet` enters, a folder leaves.
+
+    network.onnx                     engine onnxruntime
+    network.xml, network.bin         engine openvino
+    network.json                     what it takes and gives: `ExportCard`
+
+The graph takes uint8 RGB (b, 3, height, width), any b, and gives unit embeddings (b, d) float32;
+the mean and spread of its pixels are its own affair.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from flukeprint.config.schema import ImageConfig
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.embeddings import Precision
+from flukeprint.data.readers.layout import SUFFIXES
+from flukeprint.embedding.embed import Variants
+from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Photos, TorchEngine, embed_in_parts
+from flukeprint.embedding.onnx_engine import OPSET, OnnxEngine, write_onnx
+from flukeprint.embedding.openvino_engine import OpenVinoEngine, write_openvino
+from flukeprint.embedding.parity import Parity, compare
+from flukeprint.errors import FlukeprintError, listed, nearest
+from flukeprint.files import folder_written_whole
+from flukeprint.models.network import FlukeNet
+
+CARD = "network.json"
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a network is written and read back; the file's name, and packages to name on the card."""
+
+    write: Callable[[FlukeNet, tuple[int, int], Path], None]
+    read: Callable[[Path, Precision], Engine]
+    offers: Callable[[FlukeNet], tuple[Precision, ...]]
+    file: str
+    packages: tuple[str, ...]
+
+
+FORMATS: dict[str, Format] = {
+    "onnxruntime": Format(
+        write_onnx, OnnxEngine.read, OnnxEngine.offers, "network.onnx", ("onnx", "onnxruntime")
+    ),
+    "openvino": Format(
+        write_openvino, OpenVinoEngine.read, OpenVinoEngine.offers, "network.xml", ("openvino",)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ExportCard:
+    """What stands in `network.json`.
+
+    stamp: digest of the network, which its embeddings are stamped with.
+    precision: that it passed `parity` in; weights are written in fp32, and bf16 is what to ask
+        OpenVINO for (INFERENCE_PRECISION_HINT).
+    variants: pictures of one photograph that its embedding is made of, which the graph knows
+        nothing of: mirrored and middle parts.
+    """
+
+    stamp: str
+    backbone: str
+    engine: str
+    precision: Precision
+    file: str
+    height: int
+    width: int
+    dim: int
+    resize: Literal["stretch", "pad", "crop"]
+    variants: int
+    parity: Parity
+    versions: dict[str, str]
+
+    def text(self) -> str:
+        """JSON, with input and output spelt out."""
+        tree = {
+            **asdict(self),
+            "input": {
+                "name": INPUT, "type": "uint8", "shape": ["batch", 3, self.height, self.width],
+                "is": "RGB photographs, 0 to 255; mean and spread are taken care of inside",
+            },
+            "output": {
+                "name": OUTPUT, "type": "float32", "shape": ["batch", self.dim],
+                "is": "embeddings of length 1; their products are cosine similarities",
+            },
+        }  # fmt: skip
+        if self.engine == "onnxruntime":
+            tree["opset"] = OPSET
+        return json.dumps(tree, indent=2) + "\n"
+
+
+def export_network(
+    net: FlukeNet,
+    photos: Photos,
+    folder: Path,
+    engine: str,
+    precision: str,
+    *,
+    stamp: str,
+    resize: Literal["stretch", "pad", "crop"],
+    variants: int,
+) -> ExportCard:
+    """Write `net` into `folder`, whole or not at all; an earlier export there is replaced.
+
+    Args:
+        photos: (m, 3, height, width) uint8, of the catalogue: what was written, read back, must
+            see them as torch does in float32.
+        stamp, resize, variants: for the card.
+
+    Raises:
+        FlukeprintError: an unknown engine, a precision that it has not on this machine, parity
+            that is not reached, or a folder that holds something else or cannot be written.
+    """
+    if engine not in FORMATS:
+        raise FlukeprintError(f"no export for engine {engine!r}: {nearest(engine, FORMATS)}")
+    how = FORMATS[engine]
+    kind = next((offered for offered in how.offers(net) if offered == precision), None)
+    if kind is None:
+        raise FlukeprintError(
+            f"precision {precision}: {engine} on this machine has {', '.join(how.offers(net))}; "
+            "choose one of these"
+        )
+    if folder.exists() and not (folder / CARD).is_file():
+        raise FlukeprintError(f"{folder} is there and no export; choose another folder")
+    height, width = photos.shape[2:]
+    with folder_written_whole(folder) as partial:
+        how.write(net, (height, width), partial / how.file)
+        given = embed_in_parts(how.read(partial / how.file, kind), photos)
+        parity = compare(embed_in_parts(TorchEngine(net, (height, width), "fp32"), photos), given)
+        why = parity.refusal(kind)
+        if why is not None:
+            raise FlukeprintError(f"{engine} {precision} is not written: {why}; choose fp32")
+        card = ExportCard(
+            stamp=stamp,
+            backbone=net.config.backbone,
+            engine=engine,
+            precision=kind,
+            file=how.file,
+            height=height,
+            width=width,
+            dim=net.dim,
+            resize=resize,
+            variants=variants,
+            parity=parity,
+            versions={package: version(package) for package in how.packages},
+        )
+        (partial / CARD).write_text(card.text())
+    return card
+
+
+def photos_below(places: Sequence[Path], image: ImageConfig) -> Photos:
+    """(m, 3, height, width) as the network sees them, m at most 64, of files and of folders.
+
+    Raises:
+        FlukeprintError: none is there, or one that cannot be read.
+    """
+    paths: list[Path] = []
+    for place in places:
+        inside = sorted(place.rglob("*")) if place.is_dir() else [place]
+        paths += [path for path in inside if path == place or path.suffix.lower() in SUFFIXES]
+    paths = list(dict.fromkeys(paths))
+    if not paths:
+        raise FlukeprintError(f"no photographs in {listed(places)}; give some of the catalogue")
+    catalog = Catalog(images=tuple(map(str, paths)), paths=tuple(paths))
+    return Variants(catalog, image.model_copy(update={"cache": None}), (False,), (1.0,)).sample()

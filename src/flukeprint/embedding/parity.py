@@ -1,0 +1,77 @@
+"""Does an engine see what PyTorch sees?  Two embeddings of the same photographs enter, a verdict
+leaves.
+
+Embeddings of n photographs by an engine are compared with those by PyTorch in float32: the least
+cosine between the two of one photograph, and whether each photograph, asked against the others,
+has the same five nearest.  A photograph may stand in the place of another only where float32
+itself hardly tells them apart: by no more than SWAP in the cosine.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flukeprint.data.embeddings import Floats, Precision
+
+LEAST_COSINE: dict[Precision, float] = {
+    "fp32": 0.9999, "bf16": 0.999, "fp16": 0.999, "int8": 0.99,
+}  # fmt: skip
+
+# What an animal's score may differ by between two places and nobody would mind.
+SWAP: dict[Precision, float] = {"fp32": 1e-4, "bf16": 0.005, "fp16": 0.005, "int8": 0.01}
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What was found on `photos` photographs.
+
+    least_cosine: over the photographs.
+    same_lists: share of them whose five nearest others are the same in the same order.
+    worst_swap: most that a photograph in one of the five places is less similar, by float32, than
+        the one that belongs there; 0 where all lists are the same.
+    """
+
+    photos: int
+    least_cosine: float
+    same_lists: float
+    worst_swap: float
+
+    def refusal(self, precision: Precision) -> str | None:
+        """Why an engine of this precision is not to be used; None where it may be."""
+        if not self.least_cosine >= LEAST_COSINE[precision]:
+            return (
+                f"the cosine to float32 falls to {self.least_cosine:.5f} on {self.photos} "
+                f"photographs, and {precision} must keep {LEAST_COSINE[precision]}"
+            )
+        if self.worst_swap > SWAP[precision]:
+            return (
+                f"a photograph that is less similar by {self.worst_swap:.4f} takes a place among "
+                f"the five nearest, and {precision} may take {SWAP[precision]}"
+            )
+        return None
+
+
+def compare(reference: Floats, other: Floats) -> Parity:
+    """Embeddings (n, d) by PyTorch in float32 and by an engine, of the same photographs."""
+    if reference.shape != other.shape or not len(reference):
+        raise ValueError(f"embeddings {reference.shape} and {other.shape} do not compare")
+    exact, near = reference.astype(np.float64), other.astype(np.float64)
+    cosines = (exact * near).sum(axis=1)
+    if not np.isfinite(near).all():
+        return Parity(len(exact), -1.0, 0.0, 2.0)
+    right, found = exact @ exact.T, near @ near.T
+    np.fill_diagonal(right, -np.inf)
+    np.fill_diagonal(found, -np.inf)
+    top = min(TOP, len(exact) - 1)
+    if not top:
+        return Parity(1, float(cosines.min()), 1.0, 0.0)
+    wanted = np.argsort(-right, axis=1, kind="stable")[:, :top]
+    given = np.argsort(-found, axis=1, kind="stable")[:, :top]
+    lost = np.take_along_axis(right, wanted, 1) - np.take_along_axis(right, given, 1)
+    return Parity(
+        photos=len(exact),
+        least_cosine=float(cosines.min()),
+        same_lists=float((wanted == given).all(axis=1).mean()),
+        worst_swap=float(max(0.0, lost.max())),
+    )

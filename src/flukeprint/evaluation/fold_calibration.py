@@ -1,0 +1,80 @@
+"""What a fold's queries teach besides the threshold: a split enters, `FoldFacts` leave."""
+
+from dataclasses import dataclass
+
+from flukeprint.config.schema import Config, Section
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.data.splits import Split
+from flukeprint.evaluation.metrics import Scores
+from flukeprint.evaluation.validation import Validation
+from flukeprint.evaluation.verification import Pairs, Verifier, sample_pairs
+from flukeprint.ranking.features import Evidence
+from flukeprint.ranking.pipeline import Method, PairScorer, PreparedGallery
+from flukeprint.ranking.threshold import Outside, closeness
+from flukeprint.search.gallery import Gallery
+
+MOST_PAIRS = 5000  # of different individuals, and of the same
+
+
+class Measured(Section):
+    """What local validation found, on photographs that training never saw."""
+
+    text: str
+    map5: float
+    map5_low: float
+    map5_high: float
+    top1: float
+    top5: float
+    queries: int
+    new_queries: int
+
+    @classmethod
+    def of(cls, scores: Scores) -> "Measured":
+        """The figures of a fold."""
+        return cls(
+            text=scores.text(),
+            map5=scores.map5.mean,
+            map5_low=scores.map5.low,
+            map5_high=scores.map5.high,
+            top1=scores.top1,
+            top5=scores.top5,
+            queries=scores.queries,
+            new_queries=scores.new_queries,
+        )
+
+
+@dataclass(frozen=True)
+class FoldFacts:
+    """outside, verifier: None where the configuration wants none or the queries are too few."""
+
+    measured: Measured
+    outside: Outside | None
+    verifier: Verifier | None
+
+
+def fold_facts(
+    evidence: Evidence,
+    split: Split,
+    config: Config,
+    result: Validation,
+    method: Method,
+    centers: Embeddings | None = None,
+) -> FoldFacts:
+    """Of the fold's queries against its gallery, none of which the network has learnt.
+
+    evidence: of the whole catalogue that `split` has the rows of.
+    """
+    gallery, queries = evidence.take(split.gallery), evidence.take(split.queries)
+    outside = None
+    if config.infer.outside is not None and len(queries):
+        plain = Gallery(gallery.embeddings)
+        outside = Outside.fit(closeness(plain, queries.embeddings), config.infer.outside)
+        del plain  # with its vectors in bf16
+    prepared = PreparedGallery(gallery, config.rank, centers)
+    same, other = sample_pairs(
+        queries.embeddings.identities, prepared.gallery.identities, seed=config.split.seed,
+        most_other=MOST_PAIRS, most_same=MOST_PAIRS,
+    )  # fmt: skip
+    score = PairScorer(prepared, method)
+    pairs = Pairs(score(queries, gallery, same), score(queries, gallery, other))
+    return FoldFacts(Measured.of(result.scores), outside, Verifier.fit(pairs))

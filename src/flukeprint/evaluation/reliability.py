@@ -1,0 +1,174 @@
+"""What answers are worth.  Rankings with known answers enter, expectations and probabilities leave.
+
+`expect` says what a threshold for new individuals costs and gains.  `Calibration` turns
+similarities into the probability that the first answer is right; `measure_reliability` says
+how far such probabilities are from what happened.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flukeprint.evaluation.metrics import Interval, Prediction, bootstrap_interval, per_query_ap
+from flukeprint.ranking.ranking import Ranking, insert_new
+
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What to expect at a threshold, with 95 % bootstrap intervals over queries.
+
+    map5: MAP@5.  false_new: share of known individuals whose first answer is a new one;
+    missed_new: share of new individuals whose first answer is a known one; None without such
+    queries.  never, always: MAP@5 of never, and of always first, answering a new individual.
+    over_never, over_always: MAP@5 gained over these two, of the same queries (paired).
+    """
+
+    threshold: float
+    map5: Interval
+    false_new: Interval | None
+    missed_new: Interval | None
+    never: Interval
+    always: Interval
+    over_never: Interval
+    over_always: Interval
+
+    def text(self) -> str:
+        """Two lines for people."""
+        rates = [
+            f"{name} {rate.text()}"
+            for name, rate in (
+                ("known animals answered new first", self.false_new),
+                ("new animals missed", self.missed_new),
+            )
+            if rate is not None
+        ]
+        return (
+            f"expect MAP@5 {self.map5.text()}, {', '.join(rates)}\n"
+            f"gain over never answering new {_signed(self.over_never)}, "
+            f"over always answering new first {_signed(self.over_always)}"
+        )
+
+
+def expect(plain: Ranking, answers: Prediction, threshold: float, *, seed: int) -> Expectation:
+    """The `Expectation` of `threshold` on q queries that did not choose it.
+
+    plain: the ranking made without a threshold.  answers: (q) the right ones, None for a new
+    individual.  Each interval draws the queries of its mean with replacement (`seed`); queries
+    of one individual count as independent.
+    """
+    at = insert_new(plain, threshold)
+    ap = per_query_ap(at.identities, answers)
+    never = per_query_ap(plain.identities, answers)
+    always = per_query_ap(insert_new(plain, math.inf).identities, answers)
+    is_new = np.array([answer is None for answer in answers], dtype=bool)
+    first_new = np.array([names[0] is None for names in at.identities], dtype=bool)
+
+    def rate(happened: npt.NDArray[np.bool_]) -> Interval | None:
+        return _rate(happened, seed) if happened.size else None
+
+    return Expectation(
+        threshold=threshold,
+        map5=bootstrap_interval(ap, seed=seed),
+        false_new=rate(first_new[~is_new]),
+        missed_new=rate(~first_new[is_new]),
+        never=bootstrap_interval(never, seed=seed),
+        always=bootstrap_interval(always, seed=seed),
+        over_never=bootstrap_interval(ap - never, seed=seed),
+        over_always=bootstrap_interval(ap - always, seed=seed),
+    )
+
+
+def _rate(happened: npt.NDArray[np.bool_], seed: int) -> Interval:
+    """Share of n that happened.  Where none or all did, resampling would leave no doubt at all.
+
+    Then the exact interval of a binomial share (Clopper and Pearson, Biometrika 26:404, 1934).
+    """
+    reach = 1 - 0.025 ** (1 / len(happened))
+    if not happened.any():
+        return Interval(0.0, 0.0, reach)
+    if happened.all():
+        return Interval(1 - reach, 1.0, 1.0)
+    return bootstrap_interval(happened, seed=seed)
+
+
+def _signed(gain: Interval) -> str:
+    return f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How probabilities agree with what happened, in bins of about equally many queries.
+
+    foretold, happened: (b,) mean probability and share of right answers of each bin, rising
+    with the probability; queries: (b,) how many.
+    ece: mean |foretold - happened| over queries, the expected calibration error.
+    chance: the ece that probabilities without any error would have on so many queries.
+    """
+
+    ece: float
+    chance: float
+    foretold: tuple[float, ...]
+    happened: tuple[float, ...]
+    queries: tuple[int, ...]
+
+    def text(self) -> str:
+        """One line for people."""
+        return (
+            f"probability of the first answer: calibration error {self.ece:.3f} "
+            f"(faultless: {self.chance:.3f}), {sum(self.queries)} queries"
+        )
+
+
+def equal_mass_bins(probabilities: npt.ArrayLike, bins: int = BINS) -> npt.NDArray[np.int64]:
+    """(q,) bin of each probability, from 0; equal probabilities share a bin, so some stay empty."""
+    values = np.asarray(probabilities, dtype=np.float64)
+    ordered = np.sort(values)
+    low = np.searchsorted(ordered, values, side="left")
+    high = np.searchsorted(ordered, values, side="right")
+    return np.asarray(bins * (low + high) // (2 * len(values)), dtype=np.int64)
+
+
+def calibration_error(
+    probabilities: npt.ArrayLike, right: npt.ArrayLike, bins: int = BINS
+) -> float:
+    """Expected calibration error with equal-mass bins.
+
+    Sum over bins of |sum of probabilities - number right| / q.  Source: Naeini, Cooper and
+    Hauskrecht (AAAI 2015); Guo et al., On Calibration of Modern Neural Networks (ICML 2017), eq. 3.
+    """
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    if p.shape != y.shape or p.ndim != 1 or p.size == 0:
+        raise ValueError("probabilities and right must both be (q,) with at least one")
+    gaps = np.bincount(equal_mass_bins(p, bins), weights=p - y, minlength=bins)
+    return float(np.abs(gaps).sum() / len(p))
+
+
+def measure_reliability(
+    probabilities: npt.ArrayLike, right: npt.ArrayLike, *, seed: int, bins: int = BINS
+) -> Reliability:
+    """`Reliability` of (q,) probabilities beside whether each first answer was right.
+
+    chance: the mean error of 200 draws of what would happen if the probabilities were true
+    (Vaicenavicius et al., Evaluating model calibration in classification, AISTATS 2019).
+    """
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    ece = calibration_error(p, y, bins)
+    which = equal_mass_bins(p, bins)
+    count = np.bincount(which, minlength=bins)
+    some = count > 0
+    mean_p, mean_y = (
+        np.bincount(which, weights=values, minlength=bins)[some] / count[some] for values in (p, y)
+    )
+    rng = np.random.default_rng(seed)
+    drawn = [calibration_error(p, rng.random(len(p)) < p, bins) for _ in range(200)]
+    return Reliability(
+        ece=ece,
+        chance=float(np.mean(drawn)),
+        foretold=tuple(mean_p.tolist()),
+        happened=tuple(mean_y.tolist()),
+        queries=tuple(count[some].tolist()),
+    )

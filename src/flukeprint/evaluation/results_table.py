@@ -1,0 +1,173 @@
+"""The table of measured runs, `benchmarks/accuracy.csv`: a `Row` a run enters, the CSV leaves."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from flukeprint.data.tables import lines, read_header, read_table
+from flukeprint.errors import FlukeprintError
+from flukeprint.evaluation.breakdown import Part
+from flukeprint.files import written_whole
+
+Key = tuple[str, str, int, int]  # recipe, data, fold, seed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of one recipe.
+
+    recipe: digest of the configuration without fold, seed and places on disk.
+    data: digest of the labelled photographs' names and identities.
+    minutes: of training, with validations.  peak_mb: most memory that the process and its
+        largest helper held until the end of training, in MB.  None: not noted.
+    `_low`, `_high`: ends of the 95 % bootstrap interval over queries; auroc is None in a
+        closed set.
+    views, sizes: figures by view and by photos of the individual in the gallery.
+    answers: the run's table of queries (see `breakdown.Answered`), from the folder of this table.
+    """
+
+    config: str
+    note: str
+    recipe: str
+    data: str
+    fold: int
+    seed: int
+    epochs: int
+    minutes: float | None
+    peak_mb: float | None
+    million_parameters: float
+    queries: int
+    new_queries: int
+    map5: float
+    map5_low: float
+    map5_high: float
+    top1: float
+    top1_low: float
+    top1_high: float
+    top5: float
+    top5_low: float
+    top5_high: float
+    auroc: float | None
+    auroc_low: float | None
+    auroc_high: float | None
+    views: Mapping[str, Part]
+    sizes: Mapping[str, Part]
+    answers: str
+
+    @property
+    def key(self) -> Key:
+        return self.recipe, self.data, self.fold, self.seed
+
+    def text(self) -> str:
+        """One line for people."""
+        parts = [
+            f"fold {self.fold}, seed {self.seed}: "
+            f"MAP@5 {self.map5:.3f} [{self.map5_low:.3f}, {self.map5_high:.3f}]",
+            f"top-1 {self.top1:.3f} [{self.top1_low:.3f}, {self.top1_high:.3f}]",
+            f"top-5 {self.top5:.3f}",
+        ]
+        if self.auroc is not None:
+            parts.append(f"new-individual AUROC {self.auroc:.3f}")
+        return f"{', '.join(parts)} ({self.queries} queries, {self.new_queries} new)"
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+_OPTIONAL = {"minutes", "peak_mb", "auroc", "auroc_low", "auroc_high"}
+
+
+def read_rows(path: Path) -> list[Row]:
+    """All rows of the table, in order; none where there is no file yet.
+
+    Raises FlukeprintError for other columns and for cells that cannot be read.
+    """
+    if not path.exists():
+        return []
+    header = tuple(read_header(path))
+    if header != COLUMNS:
+        other = sorted(set(header) ^ set(COLUMNS)) or ["their order"]
+        raise FlukeprintError(
+            f"{path} is of another version: its columns differ in {', '.join(other)}; "
+            "move it away or name another file with --into"
+        )
+    table = read_table(path, COLUMNS)
+    rows: list[Row] = []
+    for place, cells in enumerate(table.to_dict("records")):
+        try:
+            rows.append(_row(cells))
+        except (ValueError, TypeError, AttributeError) as error:
+            why = " ".join(str(error).split())
+            raise FlukeprintError(f"{path}, {lines([place])} cannot be read: {why}") from None
+    return rows
+
+
+def add_row(row: Row, path: Path) -> None:
+    """Put the row at the end of the table, unless its run is there.
+
+    The table is read again first: another training may have added to it.
+    """
+    rows = read_rows(path)
+    if row.key not in {known.key for known in rows}:
+        write_rows([*rows, row], path)
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write the whole table."""
+    with written_whole(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([_cell(getattr(row, name)) for name in COLUMNS] for row in rows)
+
+
+def named_rows(name: str, path: Path) -> list[Row]:
+    """The rows whose recipe begins with `name`, or whose note is `name`.
+
+    Raises FlukeprintError when there are none, or rows of several recipes or data.
+    """
+    rows = read_rows(path)
+    found = [row for row in rows if row.note == name] or [
+        row for row in rows if name and row.recipe.startswith(name)
+    ]
+    kinds = {(row.config, row.note, row.recipe, row.data): None for row in found}
+    if not found:
+        known = "; ".join(dict.fromkeys(f"{row.recipe} ({row.note})" for row in rows)) or "none"
+        raise FlukeprintError(
+            f"{name} is no run folder, and no recipe or note in {path}; known there: {known}"
+        )
+    if len({(recipe, data) for _, _, recipe, data in kinds}) > 1:
+        several = "; ".join(
+            f"{config} {recipe} ({note}) on data {data}" for config, note, recipe, data in kinds
+        )
+        raise FlukeprintError(f"{name} names several recipes in {path}: {several}; name one")
+    return found
+
+
+def _row(cells: Mapping[str, str]) -> Row:
+    values: dict[str, Any] = {}
+    for field in fields(Row):
+        cell = cells[field.name]
+        if field.name in ("views", "sizes"):
+            values[field.name] = {key: Part(**part) for key, part in json.loads(cell).items()}
+        elif field.name in _OPTIONAL:
+            values[field.name] = float(cell) if cell else None
+        else:
+            kind: Any = field.type
+            values[field.name] = kind(cell)
+    return Row(**values)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        parts = {key: _rounded(asdict(part)) for key, part in value.items()}
+        return json.dumps(parts, ensure_ascii=False)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _rounded(part: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: round(value, 4) if isinstance(value, float) else value for key, value in part.items()
+    }

@@ -1,0 +1,70 @@
+"""What an identifier says of itself: `identifier.json` enters, a `Card` leaves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from flukeprint.config.schema import GalleryConfig, ImageConfig, ModelConfig, Section
+from flukeprint.errors import FlukeprintError
+from flukeprint.evaluation.fold_calibration import Measured
+from flukeprint.evaluation.verification import Verifier
+from flukeprint.ranking.calibration import Calibration
+from flukeprint.ranking.pipeline import Method
+from flukeprint.ranking.threshold import Outside
+
+FORMAT = 3
+FILE = "identifier.json"
+
+
+class Card(Section):
+    """What `identifier.json` says; what stands there since a later version has a default."""
+
+    format: int
+    name: str
+    model: ModelConfig
+    image: ImageConfig
+    mirror: bool
+    zooms: tuple[float, ...]
+    threshold: float | None
+    new_label: str
+    stamp: str
+    method: Method = Method()  # how similarities become answers
+    calibration: Calibration | None = None  # None: too few queries to fit one
+    outside: Outside | None = None  # None: every photograph is taken for one of these animals
+    verifier: Verifier | None = None  # None: too few pairs to fit one
+    measured: Measured | None = None
+    backend: str = "exact"  # that searches the gallery
+    gallery: GalleryConfig = GalleryConfig()
+    confidence: float | None = None  # probability from which a rank of the taxonomy is answered
+
+    @property
+    def variants(self) -> int:
+        """Pictures of a photograph that go through the network: zooms, mirrored too."""
+        return len(self.zooms) * (2 if self.mirror else 1)
+
+
+def read_card(folder: Path) -> Card:
+    """The card of the identifier in `folder`.
+
+    Raises:
+        FlukeprintError: there is none, or one that this version does not understand.
+    """
+    file = folder / FILE
+    try:
+        fields: Any = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise FlukeprintError(f"{folder} is no identifier: it has no {FILE}") from None
+    except (OSError, ValueError) as error:
+        raise FlukeprintError(f"{file} cannot be read: {error}") from None
+    if isinstance(fields, dict) and fields.get("format") != FORMAT:
+        raise FlukeprintError(
+            f"{file}: format {fields.get('format')}, this version reads {FORMAT}; train again"
+        )
+    try:
+        return Card.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise FlukeprintError(f"{file}: {key}: {first['msg']}") from None

@@ -1,0 +1,170 @@
+"""The large files of an identifier's folder: written once, and then only what is new.
+
+An identifier that has grown replaces its folder.  What has not changed is linked from the old one:
+the network, the index (which takes in later photographs when it is read), and of the gallery all
+but the new photographs, which are written behind the others.
+"""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.embedding.embed import network_digest
+from flukeprint.errors import FlukeprintError, listed
+from flukeprint.identifier.card import FILE, Card, read_card
+from flukeprint.models.network import FlukeNet, empty_model
+from flukeprint.search.backends import load_index
+from flukeprint.search.gallery_store import GalleryStore
+from flukeprint.search.index import Index
+
+NETWORK, GALLERY, INDEX = "network.safetensors", "gallery", "index"
+
+# An index file that lacks more than this share of the gallery is written anew.
+_BEHIND = 0.05
+
+
+def write_network(net: FlukeNet, card: Card, old: Path, folder: Path) -> None:
+    """The network's tensors into `folder`; linked where `old` holds them."""
+    if _same_network(card, old) and _linked(old / NETWORK, folder / NETWORK):
+        return
+    state = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+    try:
+        save_file(state, folder / NETWORK)
+    except SafetensorError as error:
+        raise OSError(str(error)) from None
+
+
+def read_network(folder: Path, card: Card) -> FlukeNet:
+    """The network of the identifier that `card` describes, in evaluation mode.
+
+    Raises:
+        FlukeprintError: it cannot be read, is of another architecture, or is not the card's.
+    """
+    net = empty_model(card.model, (card.image.height, card.image.width))
+    try:
+        state = load_file(folder / NETWORK)
+    except (OSError, SafetensorError) as error:
+        raise FlukeprintError(f"{folder / NETWORK} cannot be read: {error}") from None
+    wanted = net.state_dict()
+    wrong = [k for k in wanted if k not in state or state[k].shape != wanted[k].shape]
+    wrong += [k for k in state if k not in wanted]
+    if wrong:
+        raise FlukeprintError(
+            f"{folder / NETWORK} is not of the architecture {card.model.backbone} "
+            f"that identifier.json names: {len(wrong)} tensors differ ({listed(wrong, 3)})"
+        )
+    net.load_state_dict(state)
+    stamp = network_digest(net, card.image, card.mirror, card.zooms)
+    if stamp != card.stamp:
+        raise FlukeprintError(
+            f"{folder}: the network's digest is {stamp}, identifier.json says {card.stamp}; "
+            "its files do not belong together"
+        )
+    return net.eval()
+
+
+def write_gallery(gallery: Embeddings, card: Card, old: Path, folder: Path) -> None:
+    """The gallery into `folder`; where `old` holds the first of it, only the others are written."""
+    start = _held(gallery, old / GALLERY) if _same_network(card, old) else 0
+    if start and _linked_folder(old / GALLERY, folder / GALLERY):
+        if start < len(gallery):
+            GalleryStore.open(folder / GALLERY).append(gallery.take(np.arange(start, len(gallery))))
+        return
+    shutil.rmtree(folder / GALLERY, ignore_errors=True)
+    GalleryStore.create(folder / GALLERY, gallery)
+
+
+def read_gallery(folder: Path) -> Embeddings:
+    """The gallery that stands in an identifier's folder."""
+    return GalleryStore.open(folder / GALLERY).present
+
+
+def write_index(index: Index, saved: int, old: Path, folder: Path) -> int:
+    """The index into `folder`; how many photographs its file holds.
+
+    saved: how many the file in `old` holds; 0: none, or another one's.
+    """
+    target = folder / INDEX
+    enough = saved >= (1 - _BEHIND) * len(index)
+    if enough and _linked_folder(old / INDEX, target):
+        return saved
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    index.save(target)
+    return len(index)
+
+
+def read_index(folder: Path, backend: str, gallery: Embeddings) -> tuple[Index, int]:
+    """The index of a gallery, with what was added after it was written; how many were in its file.
+
+    Raises:
+        FlukeprintError: there is none, or it is of another gallery.
+    """
+    index = load_index(folder / INDEX, backend)
+    saved = len(index)
+    if saved > len(gallery) and backend == "qdrant":
+        # Enrolled on the server by a process that was killed before it kept them here.
+        index.remove(np.arange(len(gallery), saved))
+        saved = len(gallery)
+    if saved > len(gallery):
+        raise FlukeprintError(
+            f"{folder / INDEX} holds {saved} photographs and the gallery {len(gallery)}; build it "
+            "again with flukeprint index"
+        )
+    if saved < len(gallery):
+        rows = np.arange(saved, len(gallery))
+        index.add(gallery.take(rows), rows)
+    return index, saved
+
+
+def _same_network(card: Card, old: Path) -> bool:
+    if not (old / FILE).is_file():
+        return False
+    try:
+        return read_card(old).stamp == card.stamp
+    except FlukeprintError:  # damaged, or of an earlier version: nothing of it is kept
+        return False
+
+
+def _held(gallery: Embeddings, store: Path) -> int:
+    """How many of the gallery's photographs the store holds, if these are its first; else 0."""
+    try:
+        there = GalleryStore.open(store)
+        first = len(there)
+        if there.facts.removed or first > len(gallery):
+            return 0
+        known = there.embeddings
+    except FlukeprintError:
+        return 0
+    same = (
+        known.images == gallery.images[:first]
+        and known.identities == gallery.identities[:first]
+        and (known.views or (None,) * first) == (gallery.views or (None,) * first)[:first]
+        and known.vectors.shape[1:] == gallery.vectors.shape[1:]
+        and np.array_equal(known.vectors[:first:997], gallery.vectors[:first:997])
+    )
+    return first if same else 0
+
+
+def _linked(old: Path, new: Path) -> bool:
+    """Whether both are one file now; False where that cannot be."""
+    with contextlib.suppress(OSError, NotImplementedError):
+        os.link(old, new)
+        return True
+    return False
+
+
+def _linked_folder(old: Path, new: Path) -> bool:
+    if not old.is_dir():
+        return False
+    new.mkdir()
+    if all(_linked(file, new / file.name) for file in old.iterdir() if file.name != "lock"):
+        return True
+    shutil.rmtree(new)
+    return False

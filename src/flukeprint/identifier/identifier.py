@@ -1,0 +1,413 @@
+"""The only path from a photograph to an answer: `Identifier` = network + gallery + threshold.
+
+One folder, no pickles:
+
+    identifier.json       configuration of network and photographs, threshold, calibration, digest
+    network.safetensors   the network's tensors
+    gallery/              the gallery's embeddings, stamped with the network's digest
+    index/                the gallery's index, where it is large enough for one
+    keypoints.npz         the gallery's keypoints, where the ranking rules match them
+    centers.npz           the classes of the network's head, where the ranking rules look at them
+    thumbnails.npz ...    what people are shown besides, see `showcase.py`
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from flukeprint.config.schema import Engine, GalleryConfig, ImageConfig, Precision
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.decoding import decode_bytes
+from flukeprint.data.embeddings import PRECISIONS, Embeddings, Values
+from flukeprint.data.synthetic.shapes import SHAPE_IDENTITIES, draw_shape
+from flukeprint.data.thumbnails import Thumbnails, thumbnail
+from flukeprint.embedding.embed import embed
+from flukeprint.embedding.engine import Photos
+from flukeprint.embedding.engine_choice import PHOTOGRAPHS, WORTH_MEASURING, pick_engine
+from flukeprint.embedding.photos import fit, varied
+from flukeprint.errors import FlukeprintError
+from flukeprint.evaluation.verification import VerifyPoint
+from flukeprint.files import folder_written_whole
+from flukeprint.identifier.card import FILE, Card, read_card
+from flukeprint.identifier.files import (
+    read_gallery,
+    read_index,
+    read_network,
+    write_gallery,
+    write_index,
+    write_network,
+)
+from flukeprint.identifier.photo_input import (
+    Photograph,
+    Prepared,
+    decoded,
+    free_name,
+    names_of,
+    prepare,
+)
+from flukeprint.identifier.runs import CENTERS
+from flukeprint.identifier.showcase import Showcase
+from flukeprint.identifier.verdict import Verdict, judge
+from flukeprint.models.network import FlukeNet
+from flukeprint.ranking.features import Evidence, gather
+from flukeprint.ranking.local.keypoint_store import KeypointStore
+from flukeprint.ranking.pipeline import Desk, PairScorer, PreparedGallery
+from flukeprint.ranking.ranking import Ranking, encounter, insert_new
+from flukeprint.ranking.scoring import looks_at_all
+from flukeprint.search.backends import build_index, choose
+from flukeprint.search.index import Index
+
+KEYPOINTS = "keypoints.npz"
+WORTH_TELLING = 50_000  # photographs from which it matters how a gallery is searched
+FEW_IDENTITIES = 200  # that an index is asked for, of the many that there are
+
+# How far from 1 the cosine of a photograph to itself may be, when arithmetic rounds.
+SAME_PHOTO: dict[str, float] = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-3, "int8": 1e-2}
+
+
+@dataclass(frozen=True)
+class Identifier:
+    """Network, gallery and threshold that belong together."""
+
+    card: Card
+    net: FlukeNet
+    gallery: Embeddings
+    keypoints: KeypointStore | None = None
+    centers: Embeddings | None = None
+    showcase: Showcase | None = None
+    index: Index | None = None
+    index_saved: int = 0  # photographs that the index's file holds
+
+    def __post_init__(self) -> None:
+        if self.gallery.stamp != self.card.stamp:
+            raise FlukeprintError(
+                f"the gallery was embedded by network {self.gallery.stamp}, "
+                f"this identifier's is {self.card.stamp}; embed the gallery again with infer.py"
+            )
+        for what, held in (("keypoints", self.keypoints), ("thumbnails", self.showcase)):
+            if held is not None and len(held) != len(self.gallery):
+                raise FlukeprintError(
+                    f"{what} of {len(held)} photographs and a gallery of "
+                    f"{len(self.gallery)} do not belong together; train again"
+                )
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The animals that it knows, sorted."""
+        return self.prepared.gallery.vocabulary
+
+    @cached_property
+    def prepared(self) -> PreparedGallery:
+        """The gallery as the ranking rules look at it, made once."""
+        evidence = Evidence(self.gallery, self.keypoints)
+        return PreparedGallery(evidence, self.card.method.rules, self.centers, self.index)
+
+    def identify(self, photos: Catalog | Sequence[Photograph], *, top: int = 5) -> Ranking:
+        """Answer each photograph with its `top` nearest identities, a new individual among them.
+
+        Args:
+            photos: a catalogue, paths, encoded photographs, or RGB arrays (h, w, 3) uint8.
+
+        Raises:
+            FlukeprintError: a photograph that cannot be read.
+        """
+        return self.rank(self.examine(photos), top=top)
+
+    def judge(self, photos: Catalog | Sequence[Photograph]) -> tuple[Verdict, ...]:
+        """As `identify`, with all that can be said of each photograph: see `Verdict`."""
+        queries = self.examine(photos)
+        return tuple(self.judge_encounter(queries.take([row])) for row in range(len(queries)))
+
+    def judge_encounter(self, queries: Evidence) -> Verdict:
+        """One verdict on all photographs that `examine` has seen, taken for one encounter."""
+        # As many as the calibration needs to see; an index finds only some, and they matter.
+        known = len(self.identities)
+        every = max(3, known if self.index is None else min(known, FEW_IDENTITIES))
+        return judge(
+            encounter(self._ranked(queries, every)), queries.embeddings, self.prepared.gallery,
+            self.card, None if self.showcase is None else self.showcase.taxonomy,
+        )  # fmt: skip
+
+    def verify(self, pair: Evidence, false_accept: float) -> tuple[float, VerifyPoint]:
+        """The score of two photographs, and the threshold from which they show one individual.
+
+        false_accept: share of pairs of different individuals that may reach it.
+
+        Raises:
+            FlukeprintError: the identifier could not measure any threshold.
+        """
+        if self.card.verifier is None:
+            raise FlukeprintError(
+                "this identifier cannot tell pairs apart: its fold had too few of them to choose "
+                "a threshold, or it is of an earlier version; train again, with more photographs"
+            )
+        scorer = PairScorer(self.prepared, self.card.method)
+        score = scorer(pair, pair, np.array([[0, 1]]))[0]
+        return float(score), self.card.verifier.at(false_accept)
+
+    def prepare(self, photo: Photograph, name: str) -> Prepared:
+        """A photograph decoded and shrunk, ready for `examine_prepared`.
+
+        Raises:
+            FlukeprintError: it cannot be read.
+        """
+        return prepare(
+            photo, name, self.card.image, self.card.method.rules.local, self.prepared.backend
+        )
+
+    def examine_prepared(self, photos: Sequence[Prepared], batch_size: int = 64) -> Evidence:
+        """Embeddings of photographs, and their keypoints where the ranking rules match them."""
+        names: set[str] = set()
+        catalog = Catalog(
+            images=tuple(free_name(photo.name, names) for photo in photos),
+            # Of the size that they are kept at already, so nothing is resized again.
+            pixels=np.stack([photo.pixels for photo in photos]),
+        )
+        found = [photo.keypoints for photo in photos if photo.keypoints is not None]
+        local = self.card.method.rules.local
+        return Evidence(
+            self._embedded(catalog, batch_size, precision="fp32"),
+            KeypointStore.pack(found, local) if local.candidates else None,
+        )
+
+    def examine(
+        self,
+        photos: Catalog | Sequence[Photograph],
+        *,
+        batch_size: int = 64,
+        workers: int = 0,
+        progress: bool = False,
+        engine: Engine = "auto",
+        precision: Precision = "auto",
+    ) -> Evidence:
+        """Embeddings of photographs and, where the ranking rules match them, keypoints.
+
+        engine, precision: what runs the network over a catalogue, as for `embed`; photographs that
+        come one by one are always seen in float32, so that none depends on its companions.
+        """
+        if isinstance(photos, Catalog):
+            embeddings = self._embedded(
+                photos, batch_size, workers=workers, engine=engine, precision=precision,
+                progress="photographs" if progress else None,
+            )  # fmt: skip
+            return gather(
+                embeddings, photos, self.card.image, self.card.method.rules,
+                progress="keypoints" if progress else None,
+            )  # fmt: skip
+        if not len(photos):
+            raise FlukeprintError("no photograph was given")
+        if len(photos) * self.card.variants >= WORTH_MEASURING:
+            self.hasten()
+        called = names_of(photos)
+        parts = []
+        with tqdm(total=len(photos), desc="photographs", unit="photo", disable=not progress) as bar:
+            for start in range(0, len(photos), batch_size):
+                block = slice(start, start + batch_size)
+                ready = [
+                    self.prepare(photo, name)
+                    for photo, name in zip(photos[block], called[block], strict=True)
+                ]
+                parts.append(self.examine_prepared(ready, batch_size))
+                bar.update(len(ready))
+        return Evidence.concatenate(parts)
+
+    def embed(self, photos: Catalog | Sequence[Photograph], *, batch_size: int = 64) -> Embeddings:
+        """Unit embeddings of photographs, stamped with the network's digest."""
+        return self.examine(photos, batch_size=batch_size).embeddings
+
+    def _embedded(
+        self,
+        catalog: Catalog,
+        batch_size: int,
+        *,
+        workers: int = 0,
+        progress: str | None = None,
+        engine: Engine = "auto",
+        precision: Precision = "auto",
+    ) -> Embeddings:
+        return embed(
+            self.net, catalog, self.card.image, stamp=self.card.stamp, mirror=self.card.mirror,
+            zooms=self.card.zooms, batch_size=batch_size, workers=workers, progress=progress,
+            engine=engine, precision=precision,
+        )  # fmt: skip
+
+    def hasten(self, say: Callable[[str], None] | None = None) -> None:
+        """Choose now what runs the network, in float32, for photographs that come one by one.
+
+        It pays for who stays: measuring and building take some seconds, once.  Without it only
+        catalogues of some size are looked at by anything but torch.
+
+        say: told in one line what was chosen and why, where something was measured.
+        """
+        size = (self.card.image.height, self.card.image.width)
+        pick_engine(
+            self.net, size, "auto", "fp32", stamp=self.card.stamp, passes=WORTH_MEASURING,
+            sample=partial(_known_photos, self.showcase, self.card.image), say=say,
+        )  # fmt: skip
+
+    def rank(self, queries: Evidence, *, top: int = 5, progress: bool = False) -> Ranking:
+        """The answers to photographs that `examine` has seen.
+
+        Raises:
+            FlukeprintError: the queries were embedded by another network.
+        """
+        ranking = self._ranked(queries, top, progress)
+        threshold = self.card.threshold
+        return ranking if threshold is None else insert_new(ranking, threshold)
+
+    def _ranked(self, queries: Evidence, top: int, progress: bool = False) -> Ranking:
+        title = "matching keypoints" if progress else None
+        return Desk(self.prepared, queries, progress=title).answer(self.card.method, top=top)
+
+    def probabilities(self, ranking: Ranking) -> Values | None:
+        """(q,) probability that each first answer is right; None where too few queries foretold it.
+
+        ranking: of `identify` or `rank`, with `top` of at least three.  Fitted on the fold's
+        queries and its smaller gallery, for photographs like those and as many new individuals.
+        """
+        calibration = self.card.calibration
+        return None if calibration is None else calibration.probabilities(ranking)
+
+    def enroll(
+        self, identity: str, photos: Sequence[Photograph], *, thumbnails: bool = True
+    ) -> "Identifier":
+        """An identifier that knows `identity` by these photographs too; nothing is trained.
+
+        thumbnails: keep small pictures of them; without, only their embeddings and keypoints.
+
+        Raises:
+            FlukeprintError: no photo, an unfit name, or a photo that is in the gallery already
+                or given twice.
+        """
+        name = identity.strip()
+        if not name or name == self.card.new_label:
+            raise FlukeprintError(f"{identity!r} is no name for an individual")
+        if not photos:
+            raise FlukeprintError(f"no photograph of {name} was given")
+        examined = self.examine(photos)
+        fresh = examined.embeddings
+        taken = set(self.gallery.images)
+        images = [free_name(image, taken) for image in fresh.images]
+        alike = 1 - SAME_PHOTO[max(fresh.precision, self.gallery.precision, key=PRECISIONS.index)]
+        nearest = self.prepared.gallery.search(fresh, 1)
+        for place, (image, vector) in enumerate(zip(images, fresh.vectors, strict=True)):
+            twin = np.flatnonzero(fresh.vectors[:place] @ vector > 1 - SAME_PHOTO["fp32"])
+            if len(twin):
+                raise FlukeprintError(f"{image} is the same photo as {images[int(twin[0])]}")
+            if nearest.scores[place, 0] > alike:
+                row = int(nearest.rows[place, 0])
+                raise FlukeprintError(
+                    f"{image} is in the gallery already, as {self.gallery.images[row]} "
+                    f"of {self.gallery.identities[row]}"
+                )
+        named = replace(fresh, images=tuple(images), identities=(name,) * len(images), views=None)
+        grown = self.gallery.followed_by(named)
+        keypoints = self.keypoints
+        if keypoints is not None and examined.keypoints is not None:
+            keypoints = KeypointStore.concatenate([keypoints, examined.keypoints])
+        showcase = self.showcase
+        if showcase is not None:
+            small = Thumbnails.none(len(images))
+            if thumbnails:
+                small = Thumbnails.packed(
+                    [thumbnail(decoded(p, n)) for p, n in zip(photos, images, strict=True)]
+                )
+            showcase = showcase.grown(self.gallery, named, small)
+        if self.index is not None:
+            rows = np.arange(len(self.gallery), len(grown))
+            self.index.add(named, rows)  # who looked before does not see them
+        return replace(self, gallery=grown, keypoints=keypoints, showcase=showcase)
+
+    def indexed(
+        self, settings: GalleryConfig, say: Callable[[str], None] | None = None
+    ) -> "Identifier":
+        """The same, whose gallery is searched as `settings` wish; an index is built for it.
+
+        say: told what was chosen and why, and the recall of an approximate index.
+
+        Raises:
+            FlukeprintError: an approximate one was asked for, and the ranking rules look at all.
+        """
+        vectors = self.gallery.vectors
+        choice = choose(
+            len(vectors), vectors.shape[1], settings,
+            looks_at_all=looks_at_all(self.card.method.rules),
+        )  # fmt: skip
+        if say is not None:
+            say(f"gallery: {choice.backend}, for {choice.reason}")
+        index = build_index(choice.backend, self.gallery, settings, say=say)
+        card = self.card.model_copy(update={"backend": choice.backend, "gallery": settings})
+        return replace(self, card=card, index=index, index_saved=0)
+
+    def with_threshold(self, threshold: float | None) -> "Identifier":
+        """The same, deciding at another similarity."""
+        return replace(self, card=self.card.model_copy(update={"threshold": threshold}))
+
+    def save(self, path: Path | str) -> None:
+        """Write the folder `path`, whole or not at all.
+
+        Where this identifier stands there already, of the network and of a gallery only what is
+        new is written.
+        """
+        old = Path(path)
+        with folder_written_whole(old) as folder:
+            write_network(self.net, self.card, old, folder)
+            write_gallery(self.gallery, self.card, old, folder)
+            if self.index is not None:
+                write_index(self.index, self.index_saved, old, folder)
+            if self.keypoints is not None:
+                self.keypoints.save(folder / KEYPOINTS)
+            if self.centers is not None:
+                self.centers.save(folder / CENTERS)
+            if self.showcase is not None:
+                self.showcase.save(folder)
+            text = json.dumps(self.card.model_dump(mode="json"), indent=2)
+            (folder / FILE).write_text(text + "\n")
+
+    @classmethod
+    def load(cls, path: Path | str, *, with_index: bool = True) -> "Identifier":
+        """Read the folder that `save` wrote.
+
+        with_index: without, all of the gallery is looked at, whatever index it has.
+
+        Raises:
+            FlukeprintError: no identifier there, damaged, of another architecture, or its gallery
+                made by another network.
+        """
+        folder = Path(path)
+        card = read_card(folder)
+        net = read_network(folder, card)
+        rules = card.method.rules
+        gallery = read_gallery(folder)
+        index, saved = (None, 0)
+        if with_index and card.backend != "exact":
+            index, saved = read_index(folder, card.backend, gallery)
+        return cls(
+            card,
+            net,
+            gallery,
+            KeypointStore.load(folder / KEYPOINTS) if rules.local.candidates else None,
+            Embeddings.load(folder / CENTERS) if rules.head else None,
+            Showcase.load(folder),
+            index,
+            saved,
+        )
+
+
+def _known_photos(showcase: Showcase | None, image: ImageConfig) -> Photos:
+    """(m, 3, height, width) small pictures of the gallery, or drawn ones where none are kept."""
+    size = (image.height, image.width)
+    shown = [] if showcase is None else [showcase.thumbnails[row] for row in range(len(showcase))]
+    held = [file for file in shown if file is not None]
+    if held:
+        some = held[:: -(-len(held) // PHOTOGRAPHS)]
+        pixels = [fit(decode_bytes(file, "thumbnail"), image) for file in some]
+    else:
+        pixels = [draw_shape(seed % SHAPE_IDENTITIES, seed, min(size)) for seed in range(16)]
+    seen = [varied(photo, size, mirrored=False, zoom=1.0) for photo in pixels]
+    return np.ascontiguousarray(np.stack(seen).transpose(0, 3, 1, 2))

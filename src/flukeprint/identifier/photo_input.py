@@ -1,0 +1,74 @@
+"""What may be asked about: a photograph in any form enters, what network and matcher see leaves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flukeprint.config.schema import ImageConfig, LocalConfig
+from flukeprint.data.decoding import Pixels, decode, decode_array, decode_bytes
+from flukeprint.embedding.photos import fit, kept_size
+from flukeprint.ranking.local.keypoints import Keypoints
+from flukeprint.ranking.local.sift import Backend
+
+# A file, an encoded photograph in memory, or RGB or grey pixels (h, w[, 3]) uint8.
+Photograph = Path | str | bytes | Pixels
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A photograph as the network and the matcher take it in.
+
+    pixels: uint8 RGB of `images.kept_size`.  keypoints: where the ranking rules match them.
+    """
+
+    name: str
+    pixels: Pixels
+    keypoints: Keypoints | None
+
+
+def prepare(
+    photo: Photograph, name: str, image: ImageConfig, local: LocalConfig, backend: Backend | None
+) -> Prepared:
+    """Decoded and shrunk as photographs of a catalogue are.
+
+    backend: finds the keypoints; None where no rule matches them.
+
+    Raises FlukeprintError for a photograph that cannot be read.
+    """
+    keypoints = None
+    if backend is not None:
+        keypoints = backend.extract(decoded(photo, name, (local.side, local.side)))
+    return Prepared(name, fit(decoded(photo, name, kept_size(image)), image), keypoints)
+
+
+def decoded(photo: Photograph, name: str, min_size: tuple[int, int] | None = None) -> Pixels:
+    """(h, w, 3) uint8 RGB, upright; `min_size` as in `decoding.decode`."""
+    if isinstance(photo, np.ndarray):
+        return decode_array(photo, name)
+    if isinstance(photo, bytes):
+        return decode_bytes(photo, name, min_size=min_size)
+    return decode(Path(photo), min_size=min_size)
+
+
+def names_of(photos: Sequence[Photograph]) -> list[str]:
+    """What photographs are called, each name once."""
+    taken: set[str] = set()
+    return [free_name(_name(photo, row), taken) for row, photo in enumerate(photos)]
+
+
+def _name(photo: Photograph, row: int) -> str:
+    if isinstance(photo, Path | str):
+        return Path(photo).name
+    return f"array_{row}" if isinstance(photo, np.ndarray) else f"photograph_{row}"
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """`name`, or with a number where it is taken; takes it."""
+    free, count = name, 1
+    while free in taken:
+        count += 1
+        free = f"{Path(name).stem}~{count}{Path(name).suffix}"
+    taken.add(free)
+    return free

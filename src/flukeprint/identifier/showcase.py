@@ -1,0 +1,150 @@
+"""What people are shown of a gallery besides answers.  A catalogue enters, a `Showcase` leaves.
+
+It is kept in the identifier's folder:
+
+    thumbnails.npz  the gallery's photographs, small
+    examples.npz    photographs to try, which are not in the gallery
+    map.npz         the gallery in two dimensions
+    taxonomy.csv    the tree above the classes, if there is one
+    cards.csv       what is told of each class, if anything is
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from flukeprint.config.schema import Config
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.embeddings import Embeddings, Floats
+from flukeprint.data.thumbnails import Thumbnails
+from flukeprint.errors import FlukeprintError
+from flukeprint.files import read_npz, written_whole
+from flukeprint.identifier.class_cards import Card, check_cards, read_cards, save_cards
+from flukeprint.identifier.gallery_map import placed, project
+from flukeprint.identifier.taxonomy import Taxonomy
+
+EXAMPLES = 6
+EXAMPLE_SIDE = 480  # px
+THUMBNAILS, EXAMPLE_FILE, MAP = "thumbnails.npz", "examples.npz", "map.npz"
+TAXONOMY, CARDS = "taxonomy.csv", "cards.csv"
+
+
+@dataclass(frozen=True)
+class Showcase:
+    """Thumbnails and places of n gallery photographs, and what is known of their classes.
+
+    xy: (n, 2) float32, places on the map.
+    """
+
+    thumbnails: Thumbnails
+    xy: Floats
+    examples: Thumbnails = field(default_factory=lambda: Thumbnails.none(0))
+    taxonomy: Taxonomy | None = None
+    cards: Mapping[str, Card] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.xy.shape != (len(self.thumbnails), 2):
+            raise ValueError(f"places {self.xy.shape} of {len(self.thumbnails)} photographs")
+
+    def __len__(self) -> int:
+        return len(self.thumbnails)
+
+    @classmethod
+    def bare(cls, gallery: Embeddings) -> "Showcase":
+        """Of a gallery whose photographs are not at hand."""
+        return cls(Thumbnails.none(len(gallery)), project(gallery.vectors))
+
+    def grown(self, known: Embeddings, fresh: Embeddings, thumbnails: Thumbnails) -> "Showcase":
+        """With further photographs behind the known ones, each placed near those it resembles.
+
+        A class that the taxonomy lacks stands in it without a name at any rank.
+        """
+        xy = placed(known.vectors, self.xy, fresh.vectors)
+        taxonomy = self.taxonomy
+        if taxonomy is not None:
+            blank = (None,) * len(taxonomy.ranks)
+            fresh_names = {str(name): blank for name in fresh.identities}
+            taxonomy = replace(taxonomy, lineages={**fresh_names, **taxonomy.lineages})
+        return replace(
+            self,
+            taxonomy=taxonomy,
+            thumbnails=Thumbnails.concatenate([self.thumbnails, thumbnails]),
+            xy=np.concatenate([self.xy, xy]),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the files into `folder`, which must exist."""
+        self.thumbnails.save(folder / THUMBNAILS)
+        self.examples.save(folder / EXAMPLE_FILE)
+        with written_whole(folder / MAP) as partial, partial.open("wb") as file:
+            np.savez(file, xy=self.xy)
+        if self.taxonomy is not None:
+            self.taxonomy.save(folder / TAXONOMY)
+        if self.cards:
+            save_cards(self.cards, folder / CARDS)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Showcase | None":
+        """What `save` wrote; None in an identifier of an earlier version, which has none."""
+        if not (folder / THUMBNAILS).is_file():
+            return None
+        with read_npz(folder / MAP, "map") as arrays:
+            xy = arrays["xy"]
+        taxonomy, cards = folder / TAXONOMY, folder / CARDS
+        return cls(
+            thumbnails=Thumbnails.load(folder / THUMBNAILS),
+            xy=xy,
+            examples=Thumbnails.load(folder / EXAMPLE_FILE),
+            taxonomy=Taxonomy.read(taxonomy) if taxonomy.is_file() else None,
+            cards=read_cards(cards) if cards.is_file() else {},
+        )
+
+
+def knowledge(
+    config: Config, identities: tuple[str, ...]
+) -> tuple[Taxonomy | None, dict[str, Card]]:
+    """The taxonomy and the cards that `config` names, checked against the classes there are.
+
+    Raises:
+        FlukeprintError: a table that cannot be read, or does not fit the classes.
+    """
+    taxonomy = None if config.taxonomy is None else Taxonomy.read(config.taxonomy.table)
+    if taxonomy is not None:
+        taxonomy.check(identities)
+    cards = {} if config.cards is None else dict(read_cards(config.cards))
+    check_cards(cards, identities)
+    return taxonomy, cards
+
+
+def pick_examples(photos: Catalog) -> Thumbnails:
+    """A few of the photographs, evenly spread.  Raises FlukeprintError where one is unreadable."""
+    picked = np.linspace(0, len(photos) - 1, min(EXAMPLES, len(photos)))
+    return Thumbnails.of(photos.take(np.unique(picked.astype(np.int64))), EXAMPLE_SIDE)
+
+
+def build_showcase(
+    config: Config,
+    gallery: Embeddings,
+    photos: Catalog,
+    examples: Thumbnails,
+    identities: tuple[str, ...],
+) -> Showcase:
+    """The showcase of a gallery.
+
+    photos: the gallery's, in its order.  identities: all there are, also those that the gallery
+    leaves out for having too few photos.
+
+    Raises FlukeprintError for tables of classes that do not fit.
+    """
+    if photos.images != gallery.images:
+        raise FlukeprintError("thumbnails of other photographs than the gallery's; train again")
+    taxonomy, cards = knowledge(config, identities)
+    return Showcase(
+        thumbnails=Thumbnails.of(photos, progress="thumbnails"),
+        xy=project(gallery.vectors),
+        examples=examples,
+        taxonomy=taxonomy,
+        cards=cards,
+    )

@@ -1,0 +1,127 @@
+"""All that is said of a photograph: its ranking of all identities enters, a `Verdict` leaves."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.identifier.card import Card
+from flukeprint.identifier.taxonomy import Placement, Taxonomy, place
+from flukeprint.ranking.calibration import Posterior, posterior
+from flukeprint.ranking.ranking import Ranking, insert_new
+from flukeprint.ranking.threshold import closeness
+from flukeprint.search.gallery import Gallery
+
+NEAREST = 3  # photos of each answer
+
+
+@dataclass(frozen=True)
+class Near:
+    """A photo of the gallery, by its row, and its plain cosine to what was asked about."""
+
+    row: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to one photograph, or to several of one encounter.
+
+    ranking: one query with its five answers, as `Identifier.identify` gives them.
+    probabilities: of each answer to be right, in their order; new: that the individual is not in
+        the gallery.  None where too few queries foretold them.
+    closeness: plain cosine to the nearest photo of the gallery; outside: it is so low that the
+        photograph shows something else.
+    nearest: of each answer the photos of that identity, the one that spoke for it first; none
+        for a new individual.
+    placement: the narrowest rank of the taxonomy that is sure; None without a taxonomy, or where
+        the photograph shows something else.
+    """
+
+    ranking: Ranking
+    probabilities: tuple[float, ...] | None
+    new: float | None
+    closeness: float
+    outside: bool
+    nearest: tuple[tuple[Near, ...], ...]
+    placement: Placement | None
+
+    @property
+    def kind(self) -> Literal["known", "new", "outside"]:
+        """What the first answer is."""
+        if self.outside:
+            return "outside"
+        return "new" if self.ranking.identities[0][0] is None else "known"
+
+
+def judge(
+    every: Ranking,
+    queries: Embeddings,
+    gallery: Gallery,
+    card: Card,
+    taxonomy: Taxonomy | None,
+    *,
+    top: int = 5,
+) -> Verdict:
+    """The verdict on one query, of which `every` ranks all identities, without a threshold.
+
+    queries: the embeddings of its photographs; the nearest of them decides whether they show
+    something else.
+    """
+    ranking = _first(every, top)
+    if card.threshold is not None:
+        ranking = insert_new(ranking, card.threshold)
+    answers = ranking.identities[0]
+    likely = None if card.calibration is None else posterior(every, card.calibration)
+    near = float(closeness(gallery, queries).max())
+    outside = card.outside is not None and bool(card.outside([near])[0])
+    names = [name for name in every.identities[0] if name is not None]
+    rows = ranking.rows[0].tolist()
+    return Verdict(
+        ranking=ranking,
+        probabilities=None if likely is None else _of(answers, every, likely),
+        new=None if likely is None or _closed(card) else float(likely.new[0]),
+        closeness=near,
+        outside=outside,
+        nearest=tuple(
+            () if name is None else _nearest(name, row, gallery, queries)
+            for name, row in zip(answers, rows, strict=False)
+        ),
+        placement=None
+        if taxonomy is None or likely is None or outside or card.confidence is None
+        else place(taxonomy, likely.identities, names, card.confidence)[0],
+    )
+
+
+def _closed(card: Card) -> bool:
+    """Whether no query of a new individual was there to learn from."""
+    return card.calibration is None or card.calibration.known is None
+
+
+def _first(every: Ranking, top: int) -> Ranking:
+    """The `top` best of a ranking of all identities."""
+    width = min(top, every.scores.shape[1])
+    pad = ((0, 0), (0, top - width))
+    return replace(
+        every,
+        identities=tuple(names[:top] for names in every.identities),
+        scores=np.pad(every.scores[:, :width], pad, constant_values=np.nan),
+        rows=np.pad(every.rows[:, :width], pad, constant_values=-1),
+    )
+
+
+def _of(answers: tuple[str | None, ...], every: Ranking, likely: Posterior) -> tuple[float, ...]:
+    place_of = {name: column for column, name in enumerate(every.identities[0])}
+    return tuple(
+        float(likely.new[0] if name is None else likely.identities[0, place_of[name]])
+        for name in answers
+    )
+
+
+def _nearest(name: str, speaking: int, gallery: Gallery, queries: Embeddings) -> tuple[Near, ...]:
+    own = gallery.rows_of(name)
+    seen = gallery.embeddings.vectors[own].astype(np.float64) @ queries.vectors.T
+    cosines = dict(zip(own, seen.mean(axis=1), strict=True))
+    rows = sorted((row for row in own if row != speaking), key=lambda row: (-cosines[row], row))
+    return tuple(Near(row, float(cosines[row])) for row in [speaking, *rows[: NEAREST - 1]])

@@ -1,0 +1,134 @@
+"""Losses on pairs and triplets: embeddings (b, dim) and labels (b,) enter, a scalar leaves.
+
+First which pairs of a batch count.  `far` (b, b) is how far apart two photos are, larger is
+further, in any unit; masks are (b, b) bool, a row for each anchor.  A pair is positive when
+both show the same known individual, and negative otherwise, but for two exceptions that are
+neither: a photo with itself, and an individual with its own mirror image.  A new individual
+(-1) is a negative of everybody, of other new individuals too.
+
+With a `Memory` there are m more columns for embeddings of past batches; anchors are only of
+the batch.  A new individual and one of the past are neither: they may be the same photo.
+
+Then the losses of pytorch-metric-learning on those pairs, each function with its parameters.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+Indices = tuple[Tensor, ...]  # (anchors, positives, negatives) or (a1, positives, a2, negatives)
+Miner = Callable[[Tensor, Tensor, Tensor], Indices]  # (far, positive, negative) -> Indices
+_EMPTY = -2  # label of a place in a memory that holds nothing yet
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a loss must know of the training set."""
+
+    classes: int  # with mirror images
+    dim: int
+    counts: Tensor  # (classes,) photos of each class
+    individuals: int | None  # classes / 2 where there are mirror images, else None
+
+
+def twins(labels: Tensor, individuals: int) -> Tensor:
+    """(b,) class of each photo's mirror image, of 2 * individuals classes; -1 stays -1."""
+    mirrored = (labels + individuals) % (2 * individuals)
+    return torch.where(labels < 0, labels, mirrored)
+
+
+class Memory(nn.Module):
+    """The last `size` embeddings that training saw, oldest first, with their labels.
+
+    Cross-batch memory (Wang et al. 2020, section 3.3).  They count once there are `size` of
+    them, or as soon as `open` is set.
+    """
+
+    vectors: Tensor
+    labels: Tensor
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        self.open = False
+        # In the checkpoint, so that a resumed run remembers the same.
+        self.register_buffer("vectors", torch.zeros(size, dim))
+        self.register_buffer("labels", torch.full((size,), _EMPTY))
+
+    def past(self) -> tuple[Tensor, Tensor]:
+        """Embeddings (m, dim) without gradient and labels (m,) of past batches; m may be 0."""
+        filled = self.labels != _EMPTY
+        if not self.open and not bool(filled.all()):
+            filled = torch.zeros_like(filled)
+        return self.vectors[filled], self.labels[filled]
+
+    @torch.no_grad()
+    def add(self, embeddings: Tensor, labels: Tensor) -> None:
+        """Remember a batch, and forget as many of the oldest."""
+        size = len(self.labels)
+        self.vectors.copy_(torch.cat([self.vectors, embeddings.detach()])[-size:])
+        self.labels.copy_(torch.cat([self.labels, labels])[-size:])
+
+
+def pair_masks(
+    labels: Tensor, individuals: int | None, past: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Positive and negative pairs, (b, b + m) bool each; `individuals` as in `Task`.
+
+    past: (m,) labels of past batches.
+    """
+    every = labels if past is None else torch.cat([labels, past])
+    both_known = (labels >= 0)[:, None] & (every >= 0)[None, :]
+    same = (labels[:, None] == every[None, :]) & both_known
+    neither = torch.zeros_like(same)
+    neither.fill_diagonal_(True)
+    if individuals is not None:
+        neither |= (labels[:, None] == twins(every, individuals)[None, :]) & both_known
+    negative = ~same & ~neither
+    negative[:, len(labels) :] &= (labels >= 0)[:, None] | (every[len(labels) :] >= 0)[None, :]
+    return same & ~neither, negative
+
+
+def all_pairs(far: Tensor, positive: Tensor, negative: Tensor) -> Indices:
+    """Every positive and every negative pair."""
+    return (*torch.where(positive), *torch.where(negative))
+
+
+def batch_all(far: Tensor, positive: Tensor, negative: Tensor) -> Indices:
+    """Every triplet (Hermans et al. 2017, eq. 6)."""
+    return torch.where(positive[:, :, None] & negative[:, None, :])
+
+
+def batch_hard(far: Tensor, positive: Tensor, negative: Tensor) -> Indices:
+    """Each anchor with its furthest positive and nearest negative (Hermans et al. 2017, eq. 5)."""
+    (anchors,) = torch.where(positive.any(1) & negative.any(1))
+    furthest = far.masked_fill(~positive, -torch.inf).argmax(1)
+    nearest = far.masked_fill(~negative, torch.inf).argmin(1)
+    return anchors, furthest[anchors], nearest[anchors]
+
+
+def semi_hard(far: Tensor, positive: Tensor, negative: Tensor, *, margin: float) -> Indices:
+    """Triplets whose negative is further than the positive, by `margin` at most.
+
+    Schroff et al. 2015 (FaceNet), section 3.2; all of them, not one for each pair.
+    """
+    anchors, positives, negatives = batch_all(far, positive, negative)
+    gap = far[anchors, negatives] - far[anchors, positives]
+    kept = (gap > 0) & (gap <= margin)
+    return anchors[kept], positives[kept], negatives[kept]
+
+
+def multi_similarity_pairs(
+    far: Tensor, positive: Tensor, negative: Tensor, *, epsilon: float
+) -> Indices:
+    """Pairs that are informative within `epsilon` (Wang et al. 2019, eq. 7 and 8)."""
+    nearest = far.masked_fill(~negative, torch.inf).amin(1, keepdim=True)
+    furthest = far.masked_fill(~positive, -torch.inf).amax(1, keepdim=True)
+    return all_pairs(
+        far, positive & (far + epsilon > nearest), negative & (far - epsilon < furthest)
+    )

@@ -1,0 +1,128 @@
+"""What answers are worth.  Rankings with known answers enter, expectations and probabilities leave.
+
+`expect` says what a threshold for new individuals costs and gains.  `Calibration` turns
+similarities into the probability that the first answer is right; `measure_reliability` says
+how far such probabilities are from what happened.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import Field
+
+from flukeprint.config.schema import Section
+from flukeprint.data.embeddings import Values
+from flukeprint.ranking.ranking import Ranking
+
+# Halvings of an interval of sharpness that spans what float64 can tell apart.
+_STEPS = 80
+_SHARPEST = 1e6
+
+
+class Logistic(Section):
+    """1 / (1 + exp(-(intercept + score * s + lead * d))).
+
+    s: similarity to the nearest known identity; d: how much more than to the second.
+    """
+
+    intercept: float = Field(allow_inf_nan=False)
+    score: float = Field(allow_inf_nan=False)
+    lead: float = Field(allow_inf_nan=False)
+
+    def __call__(self, features: Values) -> Values:
+        """(q,) values between 0 and 1 of (q, 2) features."""
+        power = self.intercept + features @ np.array([self.score, self.lead])
+        return np.asarray(0.5 * (1 + np.tanh(power / 2)))  # does not overflow
+
+
+class Rising(Logistic):
+    """Never falls with the score or the lead."""
+
+    score: float = Field(ge=0, allow_inf_nan=False)
+    lead: float = Field(ge=0, allow_inf_nan=False)
+
+
+class Calibration(Section):
+    """The probability that the first answer is right; it does not depend on the threshold.
+
+    right: that the nearest identity is the right one, given that the individual is known.
+    known: that the individual is known; None where no query was of a new one.
+    So the nearest identity is right with `known * right`, a new individual with `1 - known`.
+    Both rise with the score and with the lead (Platt, Probabilities for SV machines, 1999).
+    queries: how many it was fitted on.
+    """
+
+    right: Rising
+    known: Rising | None
+    queries: int
+
+    def probabilities(self, ranking: Ranking) -> Values:
+        """(q,) probability that the first answer of each query is right, made at any threshold."""
+        x = features(ranking)
+        known = np.ones(len(x)) if self.known is None else self.known(x)
+        is_new = np.array([names[0] is None for names in ranking.identities], dtype=bool)
+        return np.where(is_new, 1 - known, known * self.right(x))
+
+
+def features(ranking: Ranking) -> Values:
+    """(q, 2) similarity to the nearest known identity, and its lead over the second.
+
+    Where the gallery has one identity, a second one is taken to be as far as can be (-1).
+    Raises ValueError when the ranking has too few answers to hold two known identities.
+    """
+    if ranking.scores.shape[1] < 3:
+        raise ValueError("a probability needs at least three answers for each query")
+    known = np.full((len(ranking), 2), -1.0)
+    for query, names in enumerate(ranking.identities):
+        at = [place for place, name in enumerate(names) if name is not None][:2]
+        known[query, : len(at)] = ranking.scores[query, at]
+    return np.stack([known[:, 0], known[:, 0] - known[:, 1]], axis=1)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Probabilities of q queries.
+
+    identities: (q, n) in the order of the ranking, each that this is the individual.
+    new: (q,) that the individual is not in the gallery.
+    With two identities or more, the row sums and `new` add up to 1.
+    """
+
+    identities: Values
+    new: Values
+
+
+def posterior(ranking: Ranking, calibration: Calibration) -> Posterior:
+    """`Posterior` of a ranking of all identities of the gallery, made without a threshold.
+
+    The first column is `known * right` of `Calibration`, exactly.  The others are
+    `known * (1 - right) * w / sum(w)`, w_i = exp(-b (s_1 - s_i)), with b chosen for each query so
+    that exp(b s_1) / sum(exp(b s_i)) is `right`, as near as ties and the number of identities let
+    it be.
+    """
+    n = len(ranking.identities[0]) if len(ranking) else 0
+    if any(None in names or len(names) != n for names in ranking.identities):
+        raise ValueError("a posterior needs a ranking of all identities, without new individuals")
+    x = features(ranking)
+    known = np.ones(len(x)) if calibration.known is None else calibration.known(x)
+    right = calibration.right(x)
+    scores = ranking.scores[:, :n].astype(np.float64)
+    behind = scores[:, :1] - scores[:, 1:]
+    weights = np.exp(-_sharpness(behind, right)[:, None] * behind)
+    rest = weights.sum(axis=1, keepdims=True)
+    others = np.divide(weights, rest, out=np.zeros_like(weights), where=rest > 0)
+    # All others out of reach: they are as unlikely as each other.
+    others[rest[:, 0] == 0] = 1 / max(1, behind.shape[1])
+    joined = np.concatenate([right[:, None], (1 - right)[:, None] * others], axis=1)
+    return Posterior(identities=known[:, None] * joined, new=1 - known)
+
+
+def _sharpness(behind: Values, right: Values) -> Values:
+    """(q,) b >= 0 at which 1 / (1 + sum(exp(-b behind))) is `right`: it rises with b."""
+    low, high = np.zeros(len(right)), np.full(len(right), _SHARPEST)
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        first = 1 / (1 + np.exp(-middle[:, None] * behind).sum(axis=1))
+        short = first < right
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    return np.asarray((low + high) / 2)

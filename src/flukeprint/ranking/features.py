@@ -1,0 +1,77 @@
+"""From photographs' `Evidence` to answers: gallery and queries enter, a `Ranking` leaves.
+
+A `Method` is the ranking rules of a configuration with the numbers that were fitted for them on
+queries with known answers.  Validation and identifier answer through this room alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy.typing as npt
+
+from flukeprint.config.schema import ImageConfig, RankConfig
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.errors import FlukeprintError
+from flukeprint.ranking.local.keypoint_store import KeypointStore
+from flukeprint.ranking.local.lightglue import backend_of
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What answers are made from: embeddings of n photographs and, where asked for, keypoints."""
+
+    embeddings: Embeddings
+    keypoints: KeypointStore | None = None
+
+    def __post_init__(self) -> None:
+        if self.keypoints is not None and len(self.keypoints) != len(self.embeddings):
+            raise ValueError("as many photographs with keypoints as with embeddings")
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def take(self, rows: npt.ArrayLike) -> "Evidence":
+        """The photographs of `rows`, in that order."""
+        keypoints = None if self.keypoints is None else self.keypoints.take(rows)
+        return Evidence(self.embeddings.take(rows), keypoints)
+
+    @staticmethod
+    def concatenate(parts: Sequence["Evidence"]) -> "Evidence":
+        """One after the other; keypoints are kept where all parts have them."""
+        stores = [part.keypoints for part in parts if part.keypoints is not None]
+        return Evidence(
+            Embeddings.concatenate([part.embeddings for part in parts]),
+            KeypointStore.concatenate(stores) if len(stores) == len(parts) else None,
+        )
+
+
+def gather(
+    embeddings: Embeddings,
+    catalog: Catalog,
+    image: ImageConfig,
+    rules: RankConfig,
+    *,
+    progress: str | None = None,
+) -> Evidence:
+    """Embeddings of a catalogue's photographs, with their keypoints where `rules` ask for them.
+
+    Raises:
+        FlukeprintError: embeddings of other photographs, a photograph that cannot be read, or a
+            matcher that cannot be had.
+    """
+    if not rules.local.candidates:
+        return Evidence(embeddings)
+    if embeddings.images != catalog.images:
+        raise FlukeprintError(
+            f"the embeddings are of other photographs ({len(embeddings)}) than the keypoints "
+            f"({len(catalog)}); make them again"
+        )
+    return Evidence(
+        embeddings,
+        KeypointStore.of(
+            catalog, rules.local, cache=image.cache,
+            extractor=backend_of(rules.local).extract,
+            mirror_views=image.mirror_views, progress=progress,
+        ),
+    )  # fmt: skip

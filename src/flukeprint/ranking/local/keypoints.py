@@ -1,0 +1,121 @@
+"""Keypoints.  RGB pixels enter, the places and descriptors of what stands out leave.
+
+Stripes, scars and notched edges are local: SIFT (Lowe 2004) finds them, RootSIFT (Arandjelovic
+and Zisserman 2012) describes them.  Another `Extractor` may take the place of `extract`;
+`keypoint_store.py` keeps the keypoints of a whole catalogue.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from flukeprint.config.schema import LocalConfig
+from flukeprint.data.decoding import Pixels
+from flukeprint.data.embeddings import Floats
+
+Descriptors = npt.NDArray[np.uint8 | np.float16]
+
+# Raise it when extraction gives other keypoints than before: older entries are then left.
+EXTRACTION_VERSION = 1
+DIMENSIONS = 128
+CONTRAST = 0.02  # half of Lowe's: fur has little
+DESCRIPTOR_TYPES: dict[str, type[np.uint8] | type[np.float16]] = {
+    "sift": np.uint8,
+    "lightglue": np.float16,
+}
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """What stands out in one photograph, strongest first.
+
+    points: (k, 2) float32 x, y in px of the resized photograph.
+    descriptors: (k, 128) uint8 of SIFT, float16 of a learned extractor; only their directions
+        mean something.
+    size: height, width of the resized photograph, px.
+    """
+
+    points: Floats
+    descriptors: Descriptors
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        k = len(self.points)
+        if self.points.dtype != np.float32 or self.points.shape != (k, 2):
+            raise ValueError(f"points are {self.points.dtype} {self.points.shape}, not (k, 2)")
+        if self.descriptors.shape != (k, DIMENSIONS):
+            raise ValueError(f"descriptors are {self.descriptors.shape} for {k} points")
+        if self.descriptors.dtype not in DESCRIPTOR_TYPES.values():
+            raise ValueError(f"descriptors are {self.descriptors.dtype}, not uint8 or float16")
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+Extractor = Callable[[Pixels], Keypoints]
+
+
+def resized(pixels: Pixels, side: int) -> Pixels:
+    """(h, w[, 3]) pixels with the long side `side` px; small photographs are enlarged."""
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, size, interpolation=how), dtype=np.uint8)
+
+
+def extract(pixels: Pixels, config: LocalConfig) -> Keypoints:
+    """The at most `config.keypoints` strongest SIFT keypoints of RGB pixels (h, w, 3) uint8.
+
+    RootSIFT: a descriptor divided by its sum, then the root of each number, so that its length
+    is 1 and the Euclidean distance compares histograms (Hellinger).  Kept as round(255 v).
+    `config.upright` leaves out SIFT's turning of a descriptor into the direction of its keypoint.
+    """
+    grey = resized(
+        np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8), config.side
+    )
+    size = (grey.shape[0], grey.shape[1])
+    sift = cv2.SIFT.create(nfeatures=config.keypoints, contrastThreshold=CONTRAST)
+    found, raw = sift.detectAndCompute(grey, None)
+    if config.upright and found:
+        found, raw = sift.compute(grey, _upright(found))
+    if raw is None or not found:
+        return empty(size)
+    # OpenCV gives more than asked for where strengths tie; a fixed order settles it.
+    order = sorted(
+        range(len(found)),
+        key=lambda i: (-found[i].response, *found[i].pt, found[i].size, found[i].angle),
+    )[: config.keypoints]
+    points = np.array([found[i].pt for i in order], dtype=np.float32)
+    histograms = np.asarray(raw, dtype=np.float32)[order]
+    sums = np.maximum(histograms.sum(axis=1, keepdims=True), 1e-9)
+    root = np.rint(255 * np.sqrt(histograms / sums)).astype(np.uint8)
+    some = root.any(axis=1)  # a descriptor of zeros has no direction
+    return Keypoints(points[some], root[some], size)
+
+
+def _upright(found: Sequence[cv2.KeyPoint]) -> list[cv2.KeyPoint]:
+    """Each place and size once (SIFT repeats it for every direction), all with direction 0."""
+    once = {(*keypoint.pt, keypoint.size): keypoint for keypoint in found}
+    for keypoint in once.values():
+        keypoint.angle = 0
+    return list(once.values())
+
+
+def empty(size: tuple[int, int], *, matcher: str = "sift") -> Keypoints:
+    """No keypoints at all, of a photograph of `size`."""
+    return Keypoints(
+        np.empty((0, 2), np.float32), np.empty((0, DIMENSIONS), DESCRIPTOR_TYPES[matcher]), size
+    )
+
+
+def extraction_digest(config: LocalConfig) -> str:
+    """12 hex digits of all settings that keypoints depend on; those of two do not compare."""
+    settings = (config.matcher, config.side, config.keypoints, config.upright)
+    text = json.dumps([EXTRACTION_VERSION, *settings])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

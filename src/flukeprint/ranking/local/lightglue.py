@@ -1,0 +1,99 @@
+"""Learned matching.  Settings enter, the `Backend` that `rank.local.matcher` names leaves.
+
+LightGlue (Lindenberger et al. 2023) matches keypoints of DISK (Tyszkiewicz et al. 2020), both
+through kornia, an optional package.  It is imported, and weights fetched, only when asked for.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flukeprint.config.schema import LocalConfig
+from flukeprint.data.decoding import Pixels
+from flukeprint.errors import FlukeprintError
+from flukeprint.ranking.local.keypoints import Keypoints, empty, resized
+from flukeprint.ranking.local.sift import Backend, PairMatch, agreed, sift_backend
+
+if TYPE_CHECKING:
+    import torch
+
+
+def backend_of(config: LocalConfig) -> Backend:
+    """The matcher of these settings, ready for `KeypointStore.of` and `LocalBoost`.
+
+    Raises FlukeprintError where LightGlue is asked for and the package or its weights are missing.
+    """
+    return BACKENDS[config.matcher](config)
+
+
+def lightglue_backend(config: LocalConfig) -> Backend:
+    """DISK and LightGlue with the weights that kornia fetches once into torch's hub folder."""
+    try:
+        from kornia.feature import DISK, LightGlue
+    except ImportError as error:
+        raise FlukeprintError(
+            "rank.local.matcher=lightglue needs kornia: pip install 'flukeprint[lightglue]', "
+            "or set rank.local.matcher=sift"
+        ) from error
+    import torch
+
+    try:
+        disk, glue = DISK.from_pretrained("depth"), LightGlue("disk")
+    except Exception as error:  # whatever a download may raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FlukeprintError(
+            f"rank.local.matcher=lightglue: the weights of DISK and LightGlue cannot be had "
+            f"({reason}); put them into {torch.hub.get_dir()}/checkpoints, "
+            "or set rank.local.matcher=sift"
+        ) from error
+    return learned_backend(disk.eval(), glue.eval(), config)
+
+
+def learned_backend(disk: Any, glue: Any, config: LocalConfig) -> Backend:
+    """A `kornia.feature` DISK and LightGlue("disk") as a backend."""
+    import torch
+
+    @torch.inference_mode()
+    def extract(pixels: Pixels) -> Keypoints:
+        photo = resized(pixels, config.side)
+        size = (photo.shape[0], photo.shape[1])
+        image = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
+        found = disk(image, n=config.keypoints, pad_if_not_divisible=True)[0]
+        if len(found.keypoints) == 0:
+            return empty(size, matcher="lightglue")
+        strongest = torch.argsort(found.detection_scores, descending=True, stable=True)
+        strongest = strongest[: config.keypoints]
+        return Keypoints(
+            points=found.keypoints[strongest].float().numpy(),
+            descriptors=found.descriptors[strongest].half().numpy(),
+            size=size,
+        )
+
+    @torch.inference_mode()
+    def match(query: Keypoints, candidate: Keypoints) -> PairMatch:
+        pairs, weights = np.empty((0, 2), np.int64), np.empty(0, np.float32)
+        if len(query) and len(candidate):
+            found = glue({"image0": _entered(query), "image1": _entered(candidate)})
+            pairs = found["matches"][0].numpy().astype(np.int64)
+            weights = found["scores"][0].float().numpy()
+        return agreed(query, candidate, pairs, weights, config)
+
+    return Backend(extract, match)
+
+
+def _entered(keypoints: Keypoints) -> "dict[str, torch.Tensor]":
+    import torch
+
+    height, width = keypoints.size
+    return {
+        "keypoints": torch.from_numpy(keypoints.points)[None],
+        "descriptors": torch.from_numpy(keypoints.descriptors.astype(np.float32))[None],
+        "image_size": torch.tensor([[width, height]]),
+    }
+
+
+BACKENDS: dict[str, Callable[[LocalConfig], Backend]] = {
+    "sift": sift_backend,
+    "lightglue": lightglue_backend,
+}

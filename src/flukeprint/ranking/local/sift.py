@@ -1,0 +1,192 @@
+"""Matching.  The keypoints of two photographs enter, a `PairMatch` leaves.
+
+Descriptors pair up by Lowe's ratio test (2004) if each is the other's nearest; then one affine
+map of the plane, found by RANSAC (Fischler and Bolles 1981), must carry the pairs over.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from flukeprint.config.schema import LocalConfig
+from flukeprint.data.decoding import Pixels
+from flukeprint.data.embeddings import Floats
+from flukeprint.ranking.local.keypoints import Extractor, Keypoints, extract, resized
+
+# An animal seen again is neither mirrored, nor of another size beyond measure, nor flattened.
+SCALES = (0.05, 20.0)  # of an area
+STRETCH = 4.0  # of one direction against the other
+_TRIALS = 1000
+_CONFIDENCE = 0.99
+
+
+@dataclass(frozen=True)
+class PairMatch:
+    """What two photographs have in common.
+
+    pairs: (m, 2) int64, a keypoint of the query and one of the candidate, each at most once.
+    weights: (m,) float32 in [0, 1], how distinct a pair is: 1 - ratio, or a learned confidence.
+    inlier: (m,) True for the pairs that the transform carries over.
+    transform: (2, 3) float64 from the query's px to the candidate's; None without agreement.
+    """
+
+    pairs: npt.NDArray[np.int64]
+    weights: Floats
+    inlier: npt.NDArray[np.bool_]
+    transform: npt.NDArray[np.float64] | None
+
+    def __post_init__(self) -> None:
+        m = len(self.inlier)
+        if self.pairs.shape != (m, 2) or self.weights.shape != (m,):
+            raise ValueError(f"pairs {self.pairs.shape}, weights {self.weights.shape} for {m}")
+
+    @property
+    def count(self) -> int:
+        """How many pairs agree."""
+        return int(self.inlier.sum())
+
+    @property
+    def strength(self) -> float:
+        """Sum of the weights of the pairs that agree: ranks better than their mere count."""
+        return float(self.weights[self.inlier].sum(dtype=np.float64))
+
+
+Matcher = Callable[[Keypoints, Keypoints], PairMatch]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """How keypoints are found and how those of two photographs (query, candidate) are matched."""
+
+    extract: Extractor
+    match: Matcher
+
+
+def sift_backend(config: LocalConfig) -> Backend:
+    """SIFT with the ratio test: `extract` and `match` with these settings."""
+    return Backend(
+        extract=lambda pixels: extract(pixels, config),
+        match=lambda query, candidate: match(query, candidate, config),
+    )
+
+
+def match(query: Keypoints, candidate: Keypoints, config: LocalConfig) -> PairMatch:
+    """Pairs that are each other's nearest with distance < ratio * the second nearest's.
+
+    A pure function: the same two photographs always give the same answer.
+    """
+    pairs, ratios = _nearest_pairs(query, candidate, config.ratio)
+    return agreed(query, candidate, pairs, (1 - ratios).astype(np.float32), config)
+
+
+def agreed(
+    query: Keypoints,
+    candidate: Keypoints,
+    pairs: npt.NDArray[np.int64],
+    weights: Floats,
+    config: LocalConfig,
+) -> PairMatch:
+    """Which of the (m, 2) pairs one affine map carries to within `reach * side` px."""
+    there, found = query.points[pairs[:, 0]], candidate.points[pairs[:, 1]]
+    none = PairMatch(pairs, weights, np.zeros(len(pairs), dtype=np.bool_), None)
+    if len(pairs) < 3:
+        return none
+    cv2.setRNGSeed(0)
+    transform, mask = cv2.estimateAffine2D(
+        there,
+        found,
+        method=cv2.RANSAC,
+        ransacReprojThreshold=config.reach * config.side,
+        maxIters=_TRIALS,
+        confidence=_CONFIDENCE,
+    )
+    if transform is None or not _plausible(transform):
+        return none
+    return PairMatch(pairs, weights, mask.ravel() != 0, np.asarray(transform, dtype=np.float64))
+
+
+def _nearest_pairs(
+    query: Keypoints, candidate: Keypoints, ratio: float
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """(m, 2) mutual nearest neighbours that pass the ratio test, and (m,) their ratios."""
+    if len(query) == 0 or len(candidate) < 2:  # without a second nearest nothing is distinct
+        return np.empty((0, 2), dtype=np.int64), np.empty(0, dtype=np.float32)
+    cosines = _directions(query) @ _directions(candidate).T
+    own = np.arange(len(query))
+    nearest = cosines.argmax(axis=1)
+    first = cosines[own, nearest]
+    cosines[own, nearest] = -2
+    second = cosines.max(axis=1)
+    cosines[own, nearest] = first
+    ratios = np.sqrt(np.maximum(1 - first, 0) / np.maximum(1 - second, 1e-6))
+    passed = np.flatnonzero(ratios < ratio)
+    back = cosines[:, nearest[passed]].argmax(axis=0)
+    kept = passed[back == passed]
+    return np.stack([kept, nearest[kept]], axis=1).astype(np.int64), ratios[kept]
+
+
+def _directions(keypoints: Keypoints) -> Floats:
+    wide = keypoints.descriptors.astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    wide /= np.maximum(lengths, 1e-6)[:, None]
+    return wide
+
+
+def _plausible(transform: npt.NDArray[Any]) -> bool:
+    """Whether the linear part [[a, b], [c, d]] keeps the sense of turning, and shape roughly.
+
+    Its singular values s >= t have s t = determinant and s s + t t = a a + b b + c c + d d, so
+    s / t <= STRETCH is a bound on the quotient of the two.
+    """
+    if not np.isfinite(transform).all():
+        return False
+    linear = transform[:, :2]
+    area = float(linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0])
+    squares = float((linear**2).sum())
+    if not SCALES[0] <= area <= SCALES[1]:
+        return False
+    return squares / area <= STRETCH + 1 / STRETCH
+
+
+def draw_matches(
+    query_photo: Pixels,
+    candidate_photo: Pixels,
+    query: Keypoints,
+    candidate: Keypoints,
+    found: PairMatch,
+    *,
+    most: int = 60,
+) -> Pixels:
+    """(h, w, 3) uint8 RGB: both photographs side by side, lines between what agrees.
+
+    Photographs (h, w, 3) are drawn at the size of their keypoints, the shorter one on black.  At
+    most `most` lines, of the pairs with the greatest weights.
+    """
+    left = _at_size(query_photo, query.size)
+    right = _at_size(candidate_photo, candidate.size)
+    canvas = np.zeros((max(len(left), len(right)), left.shape[1] + right.shape[1], 3), np.uint8)
+    canvas[: len(left), : left.shape[1]] = left
+    canvas[: len(right), left.shape[1] :] = right
+    lines = np.flatnonzero(found.inlier)
+    lines = lines[np.argsort(-found.weights[lines], kind="stable")][:most]
+    hues = np.linspace(0, 179, len(lines), endpoint=False).astype(np.uint8)
+    for hue, line in zip(hues, lines, strict=True):
+        tone = cv2.cvtColor(np.array([[[hue, 200, 255]]], np.uint8), cv2.COLOR_HSV2RGB)[0, 0]
+        color = tuple(int(channel) for channel in tone)
+        start = np.rint(query.points[found.pairs[line, 0]]).astype(int)
+        end = np.rint(candidate.points[found.pairs[line, 1]] + [left.shape[1], 0]).astype(int)
+        cv2.line(canvas, start.tolist(), end.tolist(), color, 1, cv2.LINE_AA)
+        for place in (start, end):
+            cv2.circle(canvas, place.tolist(), 3, color, 1, cv2.LINE_AA)
+    return canvas
+
+
+def _at_size(photo: Pixels, size: tuple[int, int]) -> Pixels:
+    again = resized(photo, max(size))
+    if again.shape[:2] != size:
+        raise ValueError(f"a photograph of {photo.shape[:2]} has no keypoints of size {size}")
+    return again

@@ -1,0 +1,183 @@
+"""Several photographs of one encounter: a ranking of each enters, one ranking of all leaves."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flukeprint.data.embeddings import Floats, Ints
+from flukeprint.search.index import IdentityMatches
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The answers for q queries, best first.
+
+    images: (q) names of the query photos.
+    identities: for each query up to `top` distinct answers, None at most once for a new
+        individual.  A tuple is shorter than `top` when the gallery has fewer identities.
+    scores: (q, top) float32, descending; the threshold for a new individual, NaN where
+        there is no answer.
+    rows: (q, top) int64, the gallery photo that speaks for the answer; -1 for a new individual
+        and where there is no answer.
+    best_known: (q,) float32, similarity to the nearest known identity, whatever was answered.
+    """
+
+    images: tuple[str, ...]
+    identities: tuple[tuple[str | None, ...], ...]
+    scores: Floats
+    rows: Ints
+    best_known: Floats
+
+    def __post_init__(self) -> None:
+        q = len(self.images)
+        if self.scores.ndim != 2 or self.scores.shape != self.rows.shape:
+            raise ValueError("scores and rows must both be (q, top)")
+        if not q == len(self.identities) == len(self.scores) == len(self.best_known):
+            raise ValueError("a ranking has one entry of everything for each query")
+        for answers, scores in zip(self.identities, self.scores, strict=True):
+            if len(set(answers)) != len(answers):
+                raise ValueError(f"answers must be distinct: {answers}")
+            if len(answers) != np.count_nonzero(~np.isnan(scores)):
+                raise ValueError("as many scores as answers, NaN after them")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, queries: npt.ArrayLike) -> "Ranking":
+        """The queries at these positions (or of this boolean mask), in that order."""
+        index = np.asarray(queries)
+        index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
+        return Ranking(
+            images=tuple(self.images[i] for i in index),
+            identities=tuple(self.identities[i] for i in index),
+            scores=self.scores[index],
+            rows=self.rows[index],
+            best_known=self.best_known[index],
+        )
+
+
+def merged(parts: Sequence[tuple[Ints, Ranking]]) -> Ranking:
+    """Rankings of some queries each, with their places, as one ranking in the order of places."""
+    order = np.argsort(np.concatenate([places for places, _ in parts]))
+    rankings = [ranking for _, ranking in parts]
+    whole = Ranking(
+        images=tuple(name for ranking in rankings for name in ranking.images),
+        identities=tuple(names for ranking in rankings for names in ranking.identities),
+        scores=np.concatenate([ranking.scores for ranking in rankings]),
+        rows=np.concatenate([ranking.rows for ranking in rankings]),
+        best_known=np.concatenate([ranking.best_known for ranking in rankings]),
+    )
+    return whole.take(order)
+
+
+def encounter(ranking: Ranking) -> Ranking:
+    """One query instead of q: an identity's score is its mean over the photographs.
+
+    ranking: of all identities for each photograph, made without a threshold.  The photo that
+    speaks for an identity is that of the photograph with its best score (the first of equals).
+    Equal means are ordered by that photo's row, as everywhere.  A mean keeps the range of a single
+    photograph's scores, so thresholds and calibrations keep their meaning.
+
+    Raises ValueError for rankings that lack an identity.
+    """
+    first = ranking.identities[0] if len(ranking) else ()
+    names = sorted(name for name in first if name is not None)
+    if not names or len(names) < len(first):
+        raise ValueError("an encounter needs photographs ranked without a threshold")
+    place: dict[str | None, int] = {name: column for column, name in enumerate(names)}
+    q, n = len(ranking), len(names)
+    scores = np.full((q, n), np.nan)
+    rows = np.full((q, n), -1, dtype=np.int64)
+    for query, found in enumerate(ranking.identities):
+        columns = [place[name] for name in found if name in place]
+        if not len(columns) == len(found) == n:
+            raise ValueError("each photograph must be ranked against the same identities")
+        scores[query, columns] = ranking.scores[query, :n]
+        rows[query, columns] = ranking.rows[query, :n]
+    mean = scores.mean(axis=0).astype(np.float32)
+    speaking = rows[scores.argmax(axis=0), np.arange(n)]
+    order = np.lexsort((speaking, -mean))
+    top = ranking.scores.shape[1]
+    return Ranking(
+        images=ranking.images[:1],
+        identities=(tuple(names[i] for i in order),),
+        scores=np.concatenate([mean[order], np.full(top - n, np.nan, np.float32)])[None],
+        rows=np.concatenate([speaking[order], np.full(top - n, -1)])[None],
+        best_known=mean[order][:1],
+    )
+
+
+def rank(
+    matches: IdentityMatches, images: Sequence[str], *, threshold: float | None, top: int = 5
+) -> Ranking:
+    """The first `top` identities of every query; with a threshold, a new individual among them.
+
+    matches: of `Gallery.search_identities` with at least `top` identities (or all there are).
+    images: (q) names of the query photos.
+    """
+    if top < 1:
+        raise ValueError(f"at least one answer must be asked for, not {top}")
+    if matches.scores.shape[1] < min(top, len(matches.vocabulary)):
+        raise ValueError(f"{matches.scores.shape[1]} matches cannot fill {top} answers")
+    q, have = len(matches.scores), min(top, matches.scores.shape[1])
+    scores = np.full((q, top), np.nan, dtype=np.float32)
+    rows = np.full((q, top), -1, dtype=np.int64)
+    scores[:, :have] = matches.scores[:, :have]
+    rows[:, :have] = matches.rows[:, :have]
+    ranking = Ranking(
+        images=tuple(images),
+        identities=tuple(
+            tuple(matches.vocabulary[label] for label in labels)
+            for labels in matches.labels[:, :have].tolist()
+        ),
+        scores=scores,
+        rows=rows,
+        best_known=matches.scores[:, 0].copy(),
+    )
+    return ranking if threshold is None else insert_new(ranking, threshold)
+
+
+def insert_new(ranking: Ranking, threshold: float) -> Ranking:
+    """The ranking with a new individual before the first identity whose score < threshold.
+
+    It is as if every gallery had one more identity that resembles every photo by `threshold`
+    (1st place of the 2022 whale competition), behind identities that resemble it as much.
+    So it is not among the answers when all `top` identities reach the threshold, and it is
+    the last one when fewer than `top` identities exist and all reach it.
+    `ranking` must be made without a threshold (else its last identities are lost).
+    """
+    if math.isnan(threshold):
+        raise ValueError("the threshold is not a number")
+    _refuse_new(ranking)
+    top = ranking.scores.shape[1]
+    place = _reached(ranking.scores, threshold).sum(axis=1)
+    column = np.arange(top)
+    behind = column > place[:, None]
+    at = column == place[:, None]
+    scores = np.where(behind, np.roll(ranking.scores, 1, axis=1), ranking.scores)
+    rows = np.where(behind, np.roll(ranking.rows, 1, axis=1), ranking.rows)
+    scores[at] = threshold
+    rows[at] = -1
+    return Ranking(
+        images=ranking.images,
+        identities=tuple(
+            (*answers[:p], None, *answers[p:])[:top]
+            for answers, p in zip(ranking.identities, place.tolist(), strict=True)
+        ),
+        scores=scores,
+        rows=rows,
+        best_known=ranking.best_known,
+    )
+
+
+def _reached(scores: Floats, threshold: float) -> npt.NDArray[np.bool_]:
+    # In float64: rounded to float32 a threshold between two neighbours would fall on one.
+    return scores.astype(np.float64) >= np.float64(threshold)
+
+
+def _refuse_new(ranking: Ranking) -> None:
+    if any(None in answers for answers in ranking.identities):
+        raise ValueError("the ranking already has new individuals; rank without a threshold")

@@ -1,0 +1,184 @@
+"""The kinds of FAISS index that a gallery may have.
+
+    faiss_flat   all vectors as they are; nothing is missed
+    hnsw         a graph of neighbours over vectors of 8 bits a number (Malkov and Yashunin 2018)
+    ivf_pq       lists around k-means centers, vectors as 4-bit product codes (Jegou et al. 2011)
+
+The two that round or skip propose candidates; the gallery scores these exactly.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from flukeprint.data.embeddings import Floats, GrowingArray
+from flukeprint.errors import FlukeprintError
+from flukeprint.search.faiss_index import FaissIndex
+
+_SEED = 1234
+GRAPH_NEIGHBOURS = 32
+GRAPH_EFFORT = 80  # neighbours weighed while a vector is put into the graph
+_HELD = 0.8  # share of the squared lengths that a graph's vectors keep
+_STEP = 16  # their numbers are a multiple of this, as many as a register compares
+_TRAINED_EACH = 40  # vectors that each k-means center is learnt from, at most
+_ITERATIONS = 10
+FEWEST = 16  # photographs that product codes can be learnt from: as many as 4 bits tell apart
+
+
+class FaissFlat(FaissIndex):
+    """All vectors, one after the other."""
+
+    name = "faiss_flat"
+    exact = True
+
+    def _made(self, vectors: Floats) -> Any:
+        return self._faiss.IndexFlatIP(vectors.shape[1])
+
+    def _params(self, selector: Any) -> Any:
+        return None if selector is None else self._faiss.SearchParameters(sel=selector)
+
+    def _bytes_each(self) -> int:
+        return 4 * int(self._index.d)
+
+
+class Hnsw(FaissIndex):
+    """effort: neighbours weighed at once on the way to the nearest (efSearch).
+
+    Vectors are turned to those principal axes that hold most of their lengths, and these at random;
+    each number is then a whole one of -127..127, which FAISS compares three times as fast as its
+    learnt 8 bits.  In few numbers a graph is quick to build, so that it can be built with care, and
+    the gallery scores what it finds again.
+    """
+
+    name = "hnsw"
+    mapped = True
+    EFFORTS = (
+        (16, 32), (24, 48), (32, 64), (48, 96), (64, 128), (96, 128), (128, 128), (256, 128),
+        (512, 128), (1024, 128), (2048, 192),
+    )  # fmt: skip
+
+    def _made(self, vectors: Floats) -> Any:
+        sample = _sample(vectors, 20_000)
+        self._axes = _axes(sample, _HELD)
+        greatest = float(np.abs(sample @ self._axes).max(initial=0.0)) or 1.0
+        self._scale = (127 / greatest) ** 2
+        return self._graph(self._axes.shape[1])
+
+    def _graph(self, dimension: int) -> Any:
+        faiss = self._faiss
+        index = faiss.IndexHNSWSQ(
+            dimension, faiss.ScalarQuantizer.QT_8bit_direct_signed, GRAPH_NEIGHBOURS,
+            faiss.METRIC_INNER_PRODUCT,
+        )  # fmt: skip
+        index.hnsw.efConstruction = GRAPH_EFFORT
+        # Else photographs of one animal, which are near each other, have few links.
+        index.keep_max_size_level0 = True
+        index.is_trained = True
+        return index
+
+    def _taken_in(self, vectors: Floats) -> Floats:
+        return np.clip(np.rint(self._asked(vectors)), -127, 127)
+
+    def _asked(self, queries: Floats) -> Floats:
+        return (queries @ self._axes) * np.float32(math.sqrt(self._scale))
+
+    def _params(self, selector: Any) -> Any:
+        # What is gone takes its place among those that are weighed.
+        effort = math.ceil(self.effort * len(self._rows) / max(1, len(self)))
+        return self._faiss.SearchParametersHNSW(sel=selector, efSearch=effort)
+
+    def _compact(self) -> None:
+        there = np.flatnonzero(self._flags() == 0)
+        codes, index = self._index.storage, self._graph(int(self._index.d))
+        for start in range(0, len(there), 1 << 16):
+            index.add(codes.reconstruct_batch(there[start : start + (1 << 16)]))
+        self._index, self._rows = index, GrowingArray(self._rows.all[there])
+        self._gone.clear()
+        self._viewed = False
+
+    def _bytes_each(self) -> int:
+        return int(self._index.d) + 2 * 4 * GRAPH_NEIGHBOURS + 4 + 8
+
+
+class IvfPq(FaissIndex):
+    """effort: lists looked into (nprobe).
+
+    Vectors are turned to the first half of their principal axes, and these at random, so that
+    every code has as much to say.  What is coded is what lies between a vector and the center of
+    its list, two numbers in 4 bits: an eighth of a byte for each number of the vector.
+    """
+
+    name = "ivf_pq"
+    EFFORTS = (
+        (2, 32), (4, 32), (8, 64), (16, 64), (32, 96), (64, 128), (128, 192), (256, 256),
+        (512, 384),
+    )  # fmt: skip
+
+    def _made(self, vectors: Floats) -> Any:
+        faiss = self._faiss
+        n = len(vectors)
+        if n < FEWEST:
+            raise FlukeprintError(
+                f"gallery.backend=ivf_pq learns from at least {FEWEST} photographs, the gallery "
+                f"has {n}; set gallery.backend=exact"
+            )
+        # The usual 4 to 8 times the root, lists of about as many entries as there are lists.
+        lists = int(min(max(1, n // 8), 2 ** round(math.log2(4 * math.sqrt(n)))))
+        sample = _sample(vectors, max(_TRAINED_EACH * lists, 20_000))
+        self._axes = _axes(sample)
+        m = self._axes.shape[1]
+        center = faiss.IndexFlatIP(m)
+        index = faiss.IndexIVFPQFastScan(center, m, lists, m // 2, 4, faiss.METRIC_INNER_PRODUCT)
+        index.by_residual = True
+        index.cp.niter, index.cp.seed, index.cp.spherical = _ITERATIONS, _SEED, True
+        index.pq.cp.niter, index.pq.cp.seed = _ITERATIONS, _SEED
+        for training in (index.cp, index.pq.cp):
+            training.min_points_per_centroid = 1  # FAISS would warn, and train all the same
+        index.cp.max_points_per_centroid = _TRAINED_EACH
+        index.own_fields = True
+        center.this.disown()
+        index.train(self._taken_in(sample))
+        return index
+
+    def _asked(self, queries: Floats) -> Floats:
+        return np.ascontiguousarray(queries @ self._axes)
+
+    def _params(self, selector: Any) -> Any:
+        # Asked for more lists than there are, FAISS gives scores of none.
+        lists = min(self.effort, int(self._index.nlist))
+        return self._faiss.SearchParametersIVF(sel=selector, nprobe=lists)
+
+    def _bytes_each(self) -> int:
+        return int(self._index.pq.M) // 2 + 8
+
+    def memory(self) -> int:
+        """Bytes of main memory that the index needs."""
+        centers = 4 * int(self._index.nlist) * int(self._index.d)
+        return super().memory() + centers
+
+
+def _axes(vectors: Floats, held: float | None = None) -> Floats:
+    """(d, m) columns at right angles: the first m principal axes of (n, d), turned at random.
+
+    The vectors are not centered.  m is half of d; or so many that they hold the share `held` of
+    the squared lengths.
+    """
+    d = vectors.shape[1]
+    if d < 128:  # so few numbers are all needed; zeros fill the last code
+        return np.eye(d, 4 * math.ceil(d / 4), dtype=np.float32)
+    spread, axes = np.linalg.eigh(vectors.T @ vectors)
+    m = 4 * math.ceil(d / 8)
+    if held is not None:
+        share = np.cumsum(spread[::-1]) / max(float(spread.sum()), 1e-12)
+        m = min(d, _STEP * math.ceil((int(np.searchsorted(share, held)) + 1) / _STEP))
+    turn, _ = np.linalg.qr(np.random.default_rng(_SEED).standard_normal((m, m)))
+    return np.ascontiguousarray(axes[:, ::-1][:, :m] @ turn, dtype=np.float32)
+
+
+def _sample(vectors: Floats, most: int) -> Floats:
+    """So many of the vectors, drawn without order, always the same."""
+    if len(vectors) <= most:
+        return vectors
+    rows = np.random.default_rng(_SEED).choice(len(vectors), most, replace=False)
+    return np.ascontiguousarray(vectors[np.sort(rows)])

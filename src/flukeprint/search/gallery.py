@@ -1,0 +1,148 @@
+"""The gallery.  `Embeddings` enter, the nearest photos or identities of each query leave.
+
+`Gallery.search` gives `Matches` (q, k) by photo, `Gallery.search_identities` gives
+`IdentityMatches` (q, t) by identity.  A score is a cosine similarity: higher is nearer.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+
+from flukeprint.data.embeddings import Embeddings, Floats, Ints, check_stamp
+from flukeprint.errors import FlukeprintError, listed
+from flukeprint.search.bf16 import fastest_product
+from flukeprint.search.exact import (
+    QUERIES_AT_ONCE,
+    Candidates,
+    Product,
+    candidates,
+    exact_scores,
+    leading,
+    nearest,
+)
+from flukeprint.search.index import NOTHING, IdentityMatches, Index, Matches
+
+
+class Gallery:
+    """Exact cosine search in labelled photos, in blocks: memory does not grow with the queries.
+
+    Scores are summed in float64 and rounded to float32.  So copies of a photo tie exactly (the
+    lower row comes first), and a query's answer does not depend on its companions.  An index that
+    may miss some takes the place of looking at all; what it finds is scored in the same way.
+    """
+
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        *,
+        index: Index | None = None,
+        product: Callable[[Floats], Product] | None = None,
+    ) -> None:
+        """
+        Args:
+            index: of the same photographs, whose row numbers are their places; later ones that it
+                holds as well are left out.
+            product: makes of vectors what gives rough scores of them; changes no answer.  The
+                fastest of this machine without.
+
+        Raises:
+            FlukeprintError: an empty gallery or photos without an identity.
+        """
+        if len(embeddings) == 0:
+            raise FlukeprintError("the gallery is empty; give it photos with identities")
+        if None in embeddings.identities:
+            both = zip(embeddings.images, embeddings.identities, strict=True)
+            nameless = [image for image, identity in both if identity is None]
+            raise FlukeprintError(
+                f"gallery photos without an identity: {listed(nameless)}; name or remove them"
+            )
+        if index is not None and len(index) < len(embeddings):
+            raise FlukeprintError(
+                f"the index holds {len(index)} photographs and the gallery {len(embeddings)}; "
+                "build the index again"
+            )
+        self.embeddings, self.index = embeddings, index
+        self.product = product or fastest_product
+        self.identities = cast(tuple[str, ...], embeddings.identities)
+        self.vocabulary: tuple[str, ...] = tuple(sorted(set(self.identities)))
+        # Positions in the vocabulary: of each identity, and (n,) of each photo's.
+        self.number = {name: i for i, name in enumerate(self.vocabulary)}
+        self.labels: Ints = np.fromiter(
+            map(self.number.__getitem__, self.identities), np.int64, len(self.identities)
+        )
+
+    @cached_property
+    def _product(self) -> Product:
+        """Made when it is needed: where an index or whitened vectors answer, it is not."""
+        return self.product(self.embeddings.vectors)
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def rows_of(self, identity: str) -> list[int]:
+        """The rows of an identity's photos, ascending; empty for one that is not there."""
+        rows: list[int] = np.flatnonzero(self.labels == self.number.get(identity, -1)).tolist()
+        return rows
+
+    def search(self, queries: Embeddings, k: int) -> Matches:
+        """The min(k, n) nearest photos of every query.
+
+        Raises FlukeprintError when another network embedded the queries.
+        """
+        scores, rows = self._first(queries, k, len(self), None)
+        return Matches(scores, rows)
+
+    def search_identities(self, queries: Embeddings, top: int) -> IdentityMatches:
+        """The `top` nearest identities of every query (or all, if fewer).
+
+        Without an index that misses some all photos are searched, so an identity that fills the
+        first hundred places of a search by photo does not hide the others.  Raises
+        FlukeprintError as `search` does.
+        """
+        scores, rows = self._first(queries, top, len(self.vocabulary), self.labels)
+        return IdentityMatches(scores, self.labels[rows], rows, self.vocabulary)
+
+    def _first(
+        self, queries: Embeddings, asked: int, most: int, groups: Ints | None
+    ) -> tuple[Floats, Ints]:
+        """(q, min(asked, most)) scores and rows of the nearest, or of the nearest of each group."""
+        if asked < 1:
+            raise ValueError(f"at least one match must be asked for, not {asked}")
+        check_stamp(self.embeddings, queries)
+        k = min(asked, most)
+        if self.index is None:
+            vectors = self.embeddings.vectors
+            return nearest(queries.vectors, vectors, k, self._product, groups)
+        scores = np.empty((len(queries), k), dtype=np.float32)
+        rows = np.empty((len(queries), k), dtype=np.int64)
+        for start in range(0, len(queries), QUERIES_AT_ONCE):
+            block = slice(start, min(start + QUERIES_AT_ONCE, len(queries)))
+            found = self._from_index(self.index, queries.vectors[block], k, groups)
+            scores[block], rows[block] = leading(found, block.stop - block.start, k, groups)
+        return scores, rows
+
+    def _from_index(self, index: Index, queries: Floats, k: int, groups: Ints | None) -> Candidates:
+        """What the index finds, as much as it takes for k photographs or groups of each query."""
+        vectors, n = self.embeddings.vectors, len(self)
+        ask = max(index.candidates, 2 * k if groups is None else 8 * k)
+        left = np.arange(len(queries))  # queries that have not enough yet
+        parts: list[Candidates] = []
+        while len(left):
+            if ask >= n:  # the index may still keep some back: look at all
+                for block, found in candidates(queries[left], vectors, k, self._product, groups):
+                    parts.append(Candidates(left[block][found.queries], found.rows, found.scores))
+                break
+            rows = index.search(queries[left], ask).rows
+            there = (rows != NOTHING) & (rows < n)  # it may have grown since
+            place, found_rows = np.nonzero(there)[0], rows[there]
+            kinds = found_rows if groups is None else groups[found_rows]
+            distinct = np.unique(place * n + kinds) // n
+            enough = np.bincount(distinct, minlength=len(left)) >= k
+            done = enough[place]
+            who, found_rows = left[place[done]], found_rows[done]
+            scores = exact_scores(queries, vectors, who, found_rows)
+            parts.append(Candidates(who, found_rows, scores))
+            left, ask = left[~enough], 4 * ask
+        return Candidates.joined(parts)

@@ -1,0 +1,138 @@
+"""Where a gallery in Qdrant lies: an address, a collection and a stamp enter, a client leaves.
+
+The key of a server is read from the environment alone, and is never written or said.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from flukeprint.config.schema import GalleryConfig
+from flukeprint.errors import FlukeprintError, needs
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+
+KEY = "QDRANT_API_KEY"
+TIMEOUT = 30  # s, that a server may take for one answer
+_FORBIDDEN = set('<>:"/\\|?*@') | {chr(code) for code in range(32)}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a gallery lies and which it is; all that is saved of one in a server.
+
+    url: of the server; None: in this process.
+    collection: alias of the gallery of today.
+    stamp: of the network that embedded it.  dimension: of its vectors.
+    quantize: int8 vectors in memory, re-scored exactly.
+    thorough: the server compares with every vector.
+    """
+
+    url: str | None
+    collection: str
+    stamp: str
+    dimension: int
+    quantize: bool = False
+    thorough: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.collection or _FORBIDDEN & set(self.collection + self.stamp):
+            raise FlukeprintError(
+                f"gallery.collection={self.collection!r} is no name of a collection: leave out "
+                '< > : " / \\ | ? * @ and control characters'
+            )
+        if self.url is not None:
+            parts = urlsplit(self.url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise FlukeprintError(
+                    "gallery.url is no address of a server, such as http://localhost:6333"
+                )
+            if parts.username is not None or parts.password is not None or parts.query:
+                raise FlukeprintError(
+                    f"gallery.url holds a user, a password or a query; leave it out and set {KEY}"
+                )
+
+    @staticmethod
+    def of(config: GalleryConfig, stamp: str, dimension: int) -> "Place":
+        """As the configuration has it; a recall of 1 asks the server to compare with all."""
+        return Place(
+            config.url, config.collection, stamp, dimension, config.quantize,
+            thorough=config.recall_at_5 >= 1,
+        )  # fmt: skip
+
+    @property
+    def alias(self) -> str:
+        """Under which a whole gallery of this stamp is found, whichever is that of today."""
+        return f"{self.collection}@{self.stamp}"
+
+    @property
+    def said(self) -> str:
+        """How messages call it."""
+        return "the embedded Qdrant" if self.url is None else f"Qdrant at {self.url}"
+
+
+@dataclass(frozen=True)
+class Among:
+    """Which photographs may be found: those of these views and identities, but not of `without`."""
+
+    views: tuple[str, ...] | None = None
+    identities: tuple[str, ...] | None = None
+    without: tuple[str, ...] = ()
+
+
+def filter_of(among: Among) -> Any:
+    """Qdrant's own word for it."""
+    from qdrant_client import models
+
+    def one_of(field: str, names: Sequence[str]) -> Any:
+        return models.FieldCondition(key=field, match=models.MatchAny(any=list(names)))
+
+    wanted = [("view", among.views), ("identity", among.identities)]
+    return models.Filter(
+        must=[one_of(field, names) for field, names in wanted if names is not None],
+        must_not=[one_of("identity", among.without)] if among.without else None,
+    )
+
+
+def connected(url: str | None) -> "QdrantClient":
+    """A client of the server at `url`, asked for nothing yet; None: of a Qdrant in this process."""
+    with needs("qdrant"):
+        from qdrant_client import QdrantClient
+    if url is None:
+        return QdrantClient(":memory:")
+    # Unless told otherwise the client asks for the server's version and warns where none answers.
+    key = os.environ.get(KEY) or None
+    return QdrantClient(url=url, api_key=key, timeout=TIMEOUT, check_compatibility=False)
+
+
+@contextlib.contextmanager
+def answering(place: Place) -> Iterator[None]:
+    """What a server or the network refuses, in one line that never holds the key."""
+    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+    try:
+        yield
+    except UnexpectedResponse as error:
+        reason = f"{error.status_code} {error.reason_phrase}"
+        if error.status_code in (401, 403):
+            known = "the key in" if os.environ.get(KEY) else "a request without a key; set"
+            raise FlukeprintError(f"{place.said} refuses {known} {KEY} ({reason})") from None
+        if error.status_code == 404:
+            raise FlukeprintError(
+                f"{place.said} has no gallery {place.collection} of network {place.stamp} any "
+                "more; build it again"
+            ) from None
+        raise FlukeprintError(f"{place.said} answers {reason}; its log says why") from None
+    except ResponseHandlingException as error:
+        kind = type(error.source).__name__
+        raise FlukeprintError(
+            f"{place.said} does not answer within {TIMEOUT} s ({kind}); start it or set gallery.url"
+        ) from None
+    except ResourceExhaustedResponse:
+        raise FlukeprintError(f"{place.said} is overloaded; try again later") from None

@@ -1,0 +1,228 @@
+"""What the service knows, in the words of `api_models`: identifiers enter, bodies leave.
+
+Numbers are passed on as they are: rounding is for whoever shows them.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flukeprint import __version__
+from flukeprint.data.decoding import formats
+from flukeprint.identifier import class_cards
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.taxonomy import Taxonomy
+from flukeprint.identifier.verdict import Verdict
+from flukeprint.serving.api.schemas import (
+    About,
+    Accuracy,
+    Answer,
+    ClassCard,
+    Classes,
+    ClassInfo,
+    GalleryMap,
+    Identification,
+    NearPhoto,
+    Placement,
+    Similar,
+    SimilarPhoto,
+    VerifyPoint,
+    Words,
+)
+from flukeprint.serving.service import Service
+
+MOST_POINTS = 5_000  # on the map; more would hide each other and slow a phone down
+
+
+def identification(verdict: Verdict, photos: int, new_label: str) -> Identification:
+    """The answer to `photos` photographs of one encounter."""
+    ranking, likely = verdict.ranking, verdict.probabilities
+    names = ranking.identities[0]
+    placed = verdict.placement
+    return Identification(
+        photos=photos,
+        unknown=verdict.kind != "known",
+        verdict=verdict.kind,
+        answers=[
+            Answer(
+                identity=name,
+                label=new_label if name is None else name,
+                score=float(ranking.scores[0, place]),
+                probability=None if likely is None else likely[place],
+                photos=[
+                    NearPhoto(photo=near.row, score=near.score) for near in verdict.nearest[place]
+                ],
+            )
+            for place, name in enumerate(names)
+        ],
+        probability_unknown=verdict.new,
+        closeness=verdict.closeness,
+        placement=None
+        if placed is None
+        else Placement(rank=placed.rank, name=placed.name, probability=placed.probability),
+    )
+
+
+def about(service: Service) -> About:
+    """What answers here, and what it takes."""
+    identifier, settings = service.identifier, service.settings
+    card, shown = identifier.card, identifier.showcase
+    taxonomy = None if shown is None else shown.taxonomy
+    point = None if card.verifier is None else card.verifier.at(settings.false_accept)
+    return About(
+        name=card.name,
+        title=settings.title or card.name,
+        version=__version__,
+        backbone=" + ".join([card.model.backbone, *(b.backbone for b in card.model.beside)]),
+        parameters=sum(weights.numel() for weights in identifier.net.parameters()),
+        model=card.stamp,
+        embedding_dim=identifier.gallery.vectors.shape[1],
+        classes=len(identifier.identities),
+        photos=len(identifier.gallery),
+        thumbnails=shown is not None and any(shown.thumbnails[row] for row in range(len(shown))),
+        examples=len(service.examples),
+        new_label=card.new_label,
+        threshold=card.threshold,
+        outside=None if card.outside is None else card.outside.floor,
+        confidence=None if taxonomy is None else card.confidence,
+        ranks=[] if taxonomy is None else list(taxonomy.ranks),
+        calibrated=card.calibration is not None,
+        accuracy=None if card.measured is None else Accuracy(**card.measured.model_dump()),
+        verify=None
+        if point is None
+        else VerifyPoint(
+            threshold=point.threshold,
+            false_accept_rate=point.false_accept,
+            false_reject_rate=point.false_reject,
+            pairs=point.pairs,
+        ),
+        enroll=settings.enroll,
+        max_bytes=settings.photo_bytes,
+        max_pixels=settings.photo_pixels,
+        max_photos=settings.photos,
+        max_request_bytes=settings.request_bytes,
+        formats=list(formats()),
+    )
+
+
+def class_infos(identifier: Identifier) -> tuple[ClassInfo, ...]:
+    """All classes of the gallery, by name."""
+    shown = identifier.showcase
+    cards = {} if shown is None else shown.cards
+    taxonomy = None if shown is None else shown.taxonomy
+    gallery = identifier.prepared.gallery
+    infos = []
+    for name in identifier.identities:
+        rows = gallery.rows_of(name)
+        card = cards.get(name)
+        infos.append(
+            ClassInfo(
+                identity=name,
+                photos=len(rows),
+                photo=rows[0],
+                card=None if card is None else _card(card, name, taxonomy),
+            )
+        )
+    return tuple(infos)
+
+
+class Descriptions:
+    """What is told of the gallery as it is now, made once after each enrolment."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._of: Identifier | None = None
+        self._about: About | None = None
+        self._classes: tuple[ClassInfo, ...] = ()
+        self._by_identity: dict[str, ClassInfo] = {}
+
+    def about(self) -> About:
+        """Of the service."""
+        self._look()
+        assert self._about is not None
+        return self._about
+
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """All classes, by name."""
+        self._look()
+        return self._classes
+
+    def by_identity(self) -> Mapping[str, ClassInfo]:
+        """The same, by identity."""
+        self._look()
+        return self._by_identity
+
+    def page(self, offset: int, limit: int) -> Classes:
+        """The classes from `offset` on, at most `limit`."""
+        every = self.classes()
+        page = list(every[offset : offset + limit])
+        return Classes(total=len(every), offset=offset, classes=page)
+
+    def _look(self) -> None:
+        now = self._service.identifier
+        if self._of is not now:
+            self._about, self._classes = about(self._service), class_infos(now)
+            self._by_identity = {info.identity: info for info in self._classes}
+            self._of = now
+
+
+def _card(card: class_cards.Card, identity: str, taxonomy: Taxonomy | None) -> ClassCard:
+    lineage = {}
+    if taxonomy is not None:
+        names = taxonomy.lineages.get(identity, (None,) * len(taxonomy.ranks))
+        lineage = {
+            rank: name for rank, name in zip(taxonomy.ranks, names, strict=True) if name is not None
+        }
+    return ClassCard(
+        name=card.name,
+        rank=card.rank,
+        common_name=_words(card.common_en, card.common_es),
+        lineage=lineage,
+        where=_words(card.where_en, card.where_es),
+        medically_important=card.medically_important,
+        note=_words(card.note_en, card.note_es),
+        credit=card.credit,
+    )
+
+
+def _words(en: str | None, es: str | None) -> Words | None:
+    """Both languages; where one is missing the other one stands for it."""
+    if en is None and es is None:
+        return None
+    return Words(en=en or es or "", es=es or en or "")
+
+
+def similar(identifier: Identifier, photo: int, most: int) -> Similar:
+    """The `most` nearest other photos of the gallery, by plain cosine."""
+    gallery = identifier.prepared.gallery
+    query = gallery.embeddings.take([photo])
+    found = gallery.search(query, most + 1)
+    near = [
+        (int(row), float(score))
+        for row, score in zip(found.rows[0], found.scores[0], strict=True)
+        if int(row) != photo
+    ]
+    return Similar(
+        photo=photo,
+        identity=gallery.identities[photo],
+        similar=[
+            SimilarPhoto(photo=row, score=score, identity=gallery.identities[row])
+            for row, score in near[:most]
+        ],
+    )
+
+
+def gallery_map(identifier: Identifier) -> GalleryMap | None:
+    """Places of the gallery's photos, of a large one every so many; None where there are none."""
+    shown = identifier.showcase
+    if shown is None:
+        return None
+    n = len(shown)
+    rows = np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(np.int64))
+    identities = identifier.prepared.gallery.identities
+    return GalleryMap(
+        photos=rows.tolist(),
+        x=np.round(shown.xy[rows, 0].astype(np.float64), 4).tolist(),
+        y=np.round(shown.xy[rows, 1].astype(np.float64), 4).tolist(),
+        identities=[identities[row] for row in rows.tolist()],
+    )

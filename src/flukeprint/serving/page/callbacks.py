@@ -1,0 +1,304 @@
+"""What the page does: stores and addresses change, components follow.
+
+Callbacks here render what the API answered, in the language of the visitor; those that need
+nothing of the identifier run in the browser (`assets/browser.js`).
+"""
+
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qs
+
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
+from dash.exceptions import PreventUpdate
+
+from flukeprint.serving.api.schemas import Identification, Similar, Verification
+from flukeprint.serving.page.about_page import about_page
+from flukeprint.serving.page.context import Content, PageContext
+from flukeprint.serving.page.error_view import (
+    Answered,
+    ModelT,
+    Refused,
+    problem_text,
+    problem_view,
+    read_body,
+    read_item,
+    read_outcome,
+)
+from flukeprint.serving.page.gallery_pages import classes_list, classes_page, map_page, similar_page
+from flukeprint.serving.page.i18n import Language
+from flukeprint.serving.page.layout import footer, header
+from flukeprint.serving.page.result_view import (
+    candidates_view,
+    headline,
+    headline_view,
+    identification_view,
+    similar_view,
+    verification_view,
+)
+from flukeprint.serving.page.upload_pages import heading, identify_page, review_page, verify_page
+
+Contexts = Mapping[Language, PageContext]
+
+
+def add_callbacks(app: Dash, contexts: Contexts) -> None:
+    """All callbacks of the page.  contexts: one for each language."""
+    _frame(app, contexts)
+    _identify(app, contexts)
+    _verify(app, contexts)
+    _review(app, contexts)
+    _gallery(app, contexts)
+
+
+def page_at(context: PageContext, path: object, search: object) -> Content:
+    """The page of an address."""
+    match path:
+        case "/":
+            return identify_page(context)
+        case "/verify":
+            return verify_page(context)
+        case "/review":
+            return review_page(context)
+        case "/similar":
+            return similar_page(context)
+        case "/map":
+            return map_page(context, search)
+        case "/classes":
+            return classes_page(context, search)
+        case "/about":
+            return about_page(context)
+    start = html.P(dcc.Link(context.say("to_start"), href="/"))
+    return [heading(context.say("nothing_here")), start]
+
+
+def outcome_view(
+    context: PageContext,
+    handed_in: object,
+    model: type[ModelT],
+    view: Callable[[ModelT], tuple[Content, str]],
+    flow: str | None = None,
+) -> tuple[Content, str]:
+    """What the browser was answered, as components and as one line to be read out.
+
+    view: components and line of an answer.  flow: whose photographs may be sent again after a
+    passing problem.
+    """
+    outcome = read_outcome(handed_in)
+    if outcome is None:
+        return [], ""
+    if isinstance(outcome, Answered):
+        body = read_body(outcome, model)
+        if not isinstance(body, Refused):
+            return view(body)
+        outcome = body
+    return problem_view(context, outcome, flow), problem_text(context, outcome)
+
+
+def photo_of(search: object) -> int | None:
+    """The photo of `?photo=12`, None where there is no such number."""
+    values = parse_qs(search.lstrip("?")) if isinstance(search, str) else {}
+    text = values.get("photo", [""])[0]
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _context(contexts: Contexts, language: object) -> PageContext:
+    """Raises PreventUpdate before the browser has said which language it reads."""
+    for known, context in contexts.items():
+        if known == language:
+            return context
+    raise PreventUpdate
+
+
+def _in_browser(function: str) -> ClientsideFunction:
+    return ClientsideFunction("flukeprint", function)
+
+
+def _frame(app: Dash, contexts: Contexts) -> None:
+    app.clientside_callback(
+        _in_browser("language"),
+        Output("language", "data"),
+        Input("chosen-language", "data"),
+        State("texts", "data"),
+        State("limits", "data"),
+    )
+    app.clientside_callback(
+        _in_browser("arrived"),
+        Output("arrival", "data"),
+        Input("page", "children"),
+        State("url", "pathname"),
+    )
+
+    @app.callback(
+        Output("header", "children"),
+        Output("page", "children"),
+        Output("footer", "children"),
+        Input("language", "data"),
+        Input("url", "pathname"),
+        State("url", "search"),
+    )
+    def frame(language: object, path: object, search: object) -> tuple[Content, Content, Content]:
+        context = _context(contexts, language)
+        here = path if isinstance(path, str) else "/"
+        return header(context, here), page_at(context, here, search), footer(context)
+
+
+def _identify(app: Dash, contexts: Contexts) -> None:
+    app.clientside_callback(
+        _in_browser("photos"),
+        Output("identify-photos-view", "children"),
+        Input("identify-photos", "data"),
+        Input("language", "data"),
+    )
+    _progress(app, "identify")
+    app.clientside_callback(
+        _in_browser("answered"),
+        Output("identify-seen", "data"),
+        Input("identify-result", "children"),
+    )
+
+    @app.callback(
+        Output("identify-result", "children"),
+        Output("identify-status-answer", "children"),
+        Input("identify-outcome", "data"),
+        Input("language", "data"),
+    )
+    def answer(handed_in: object, language: object) -> tuple[Content, str]:
+        context = _context(contexts, language)
+
+        def view(found: Identification) -> tuple[Content, str]:
+            line = context.say("answered", headline=headline(context, found).text())
+            return identification_view(context, found), line
+
+        return outcome_view(context, handed_in, Identification, view, "identify")
+
+
+def _verify(app: Dash, contexts: Contexts) -> None:
+    app.clientside_callback(
+        _in_browser("halves"),
+        Output("verify-first-photo", "children"),
+        Output("verify-second-photo", "children"),
+        Input("verify-photos", "data"),
+        Input("language", "data"),
+    )
+    _progress(app, "verify")
+
+    @app.callback(
+        Output("verify-result", "children"),
+        Output("verify-status-answer", "children"),
+        Input("verify-outcome", "data"),
+        Input("language", "data"),
+    )
+    def answer(handed_in: object, language: object) -> tuple[Content, str]:
+        context = _context(contexts, language)
+
+        def view(found: Verification) -> tuple[Content, str]:
+            told = context.say_kind("same" if found.same else "different")
+            return verification_view(context, found), context.say("answered", headline=told)
+
+        return outcome_view(context, handed_in, Verification, view, "verify")
+
+
+def _review(app: Dash, contexts: Contexts) -> None:
+    app.clientside_callback(
+        _in_browser("queue"),
+        Output("review-queue", "children"),
+        Output("review-count", "children"),
+        Output("review-desk", "hidden"),
+        Output("review-resend", "hidden"),
+        Input("review-list", "data"),
+        Input("language", "data"),
+    )
+    app.clientside_callback(
+        _in_browser("reviewed"),
+        Output("review-photo", "children"),
+        Input("review-current", "data"),
+        Input("language", "data"),
+    )
+    app.clientside_callback(
+        _in_browser("keys"),
+        Output("review-keys", "aria-pressed"),
+        Input("review-keys-used", "data"),
+        Input("language", "data"),
+    )
+
+    @app.callback(
+        Output("review-headline", "children"),
+        Output("review-candidates", "children"),
+        Input("review-current", "data"),
+        Input("language", "data"),
+    )
+    def candidates(handed_in: object, language: object) -> tuple[Content, Content]:
+        context = _context(contexts, language)
+        item = read_item(handed_in)
+        if item is None:
+            return [], []
+        outcome = read_outcome(item.outcome)
+        if outcome is None:
+            return [html.P(context.say("review_wait"), className="lead")], []
+        found = read_body(outcome, Identification) if isinstance(outcome, Answered) else outcome
+        if not isinstance(found, Identification):
+            return problem_view(context, found, None), []
+        over = headline_view(headline(context, found))
+        return [over], candidates_view(context, found, item.decision)
+
+
+def _gallery(app: Dash, contexts: Contexts) -> None:
+    app.clientside_callback(
+        _in_browser("similar"),
+        Output("similar-outcome", "data"),
+        Input("url", "pathname"),
+        Input("url", "search"),
+    )
+    app.clientside_callback(
+        _in_browser("pointed"),
+        Output("map-photo", "children"),
+        Input("map-graph", "hoverData"),
+        Input("map-graph", "clickData"),
+        Input("language", "data"),
+        State("limits", "data"),
+    )
+    app.clientside_callback(
+        _in_browser("picked"),
+        Output("map-graph", "figure"),
+        Output("map-picked", "children"),
+        Input("map-pick", "value"),
+        Input("map-reset", "n_clicks"),
+        State("map-graph", "figure"),
+    )
+    app.clientside_callback(
+        _in_browser("filtered"), Output("classes-shown", "data"), Input("classes-filter", "value")
+    )
+
+    @app.callback(
+        Output("similar-result", "children"),
+        Input("similar-outcome", "data"),
+        Input("language", "data"),
+        State("url", "search"),
+    )
+    def similar(handed_in: object, language: object, search: object) -> Content:
+        context = _context(contexts, language)
+        if photo_of(search) is None:
+            return [html.P(context.say("similar_no_photo"), className="lead")]
+
+        def view(found: Similar) -> tuple[Content, str]:
+            return similar_view(context, found), ""
+
+        return outcome_view(context, handed_in, Similar, view)[0]
+
+    @app.callback(
+        Output("classes-list", "children"),
+        Input("url", "search"),
+        Input("classes-filter", "value"),
+        Input("language", "data"),
+    )
+    def classes(search: object, text: object, language: object) -> Content:
+        return classes_list(_context(contexts, language), search, text)
+
+
+def _progress(app: Dash, flow: str) -> None:
+    app.clientside_callback(
+        _in_browser("progress"),
+        Output(f"{flow}-progress-view", "children"),
+        Output(f"{flow}-status-progress", "children"),
+        Input(f"{flow}-progress", "data"),
+        Input("language", "data"),
+        State(f"{flow}-progress", "id"),
+    )

@@ -1,0 +1,91 @@
+"""What a page is made from: facts of the identifier and a language enter, its texts leave.
+
+Also how components are given attributes that are not names of Python.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dash.development.base_component import Component
+
+from flukeprint.serving.api.schemas import About, ClassCard, ClassInfo, GalleryMap
+from flukeprint.serving.page.i18n import Language, megabytes, number, say
+
+Content = list[Component | str]
+Kind = Literal["species", "individual"]
+SPECIES_RANKS = frozenset({"species", "subspecies"})
+ITALIC_RANKS = frozenset({*SPECIES_RANKS, "genus", "subgenus"})  # names that are set in italics
+
+
+@dataclass(frozen=True)
+class PageContext:
+    """An identifier and the language that a visitor reads.
+
+    classes: by identity; the mapping may grow while the service runs (enrolment).
+    kind: what a class is, see `kind_of`.
+    """
+
+    info: About
+    classes: Mapping[str, ClassInfo]
+    map_: GalleryMap | None
+    kind: Kind
+    language: Language
+
+    def say(self, key: str, **values: str) -> str:
+        """The text `key`; raises KeyError for an unknown one."""
+        return say(self.language, key, **values)
+
+    def say_kind(self, key: str, **values: str) -> str:
+        """The text `key` as it is worded for species, or for individuals."""
+        return say(self.language, f"{key}_{self.kind}", **values)
+
+    def number(self, value: float, digits: int = 0) -> str:
+        """A number as the language writes it."""
+        return number(self.language, value, digits)
+
+    def limits(self) -> dict[str, str]:
+        """Values of the placeholders that tell what a photograph may be."""
+        return {
+            "megabytes": megabytes(self.language, self.info.max_bytes),
+            "together": megabytes(self.language, self.info.max_request_bytes),
+            "megapixels": self.number(self.info.max_pixels // 1_000_000),
+            "most": self.number(self.info.max_photos),
+            "formats": ", ".join(self.info.formats),
+        }
+
+    def card_of(self, identity: str | None) -> ClassCard | None:
+        """The card of a class, where there is one."""
+        known = None if identity is None else self.classes.get(identity)
+        return None if known is None else known.card
+
+    def name_of(self, identity: str) -> str:
+        """A class's name for people: the scientific one where a card has it."""
+        card = self.card_of(identity)
+        return identity if card is None else card.name
+
+    def italic(self, identity: str | None) -> bool:
+        """Whether the class's name is set in italics, as genera and species are."""
+        card = self.card_of(identity)
+        return card is not None and card.rank in ITALIC_RANKS
+
+
+def kind_of(classes: Mapping[str, ClassInfo]) -> Kind:
+    """What a class of the collection is, by the cards; without cards an individual."""
+    ranks = (known.card.rank for known in classes.values() if known.card is not None)
+    return "species" if any(rank in ITALIC_RANKS for rank in ranks) else "individual"
+
+
+def aria(**values: str) -> dict[str, Any]:
+    """Attributes `aria-*`, as keyword arguments of a component."""
+    return {f"aria-{name}": value for name, value in values.items()}
+
+
+def data(**values: str) -> dict[str, Any]:
+    """Attributes `data-*`, as keyword arguments of a component; scripts of the page read them."""
+    return {f"data-{name}": value for name, value in values.items()}
+
+
+def photo_url(photo: int) -> str:
+    """Where the thumbnail of a photo of the gallery is; made of the number alone."""
+    return f"/v1/photos/{int(photo)}"

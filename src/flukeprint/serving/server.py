@@ -1,0 +1,270 @@
+"""`flukeprint serve`: an identifier's folder and settings enter, a server of API and page runs.
+
+One port, one process; with more workers each has the identifier in its own memory.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import socket
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from PIL import _imaging
+from starlette.types import Scope
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.supervisors import Multiprocess
+
+from flukeprint.config.schema import Config, ServeConfig
+from flukeprint.cpu import keep_memory
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.readers.layout import SUFFIXES
+from flukeprint.data.thumbnails import Thumbnails
+from flukeprint.errors import FlukeprintError
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.showcase import Showcase, knowledge, pick_examples
+from flukeprint.serving.api.app import build_api, guarded
+from flukeprint.serving.api.docs import DOCS, SCRIPTS
+from flukeprint.serving.api.responses import Descriptions, gallery_map
+from flukeprint.serving.api.schemas import ClassInfo
+from flukeprint.serving.page.app import build_dashboard, content_security_policy
+from flukeprint.serving.service import Service
+
+TOKEN = "FLUKEPRINT_ENROLL_TOKEN"
+FEWEST_CHARACTERS = 16  # of the token
+_WORKER = "FLUKEPRINT_SERVE"  # how the first process tells the others what to serve
+
+# Of a worker, with as many more that may arrive at once; a process may often open 1,024 files.
+MOST_CONNECTIONS, BACKLOG = 700, 128
+HEADER_SECONDS = 10.0  # for a request's headers
+REQUEST_SECONDS = 600.0  # then for the rest of it, its answer over a slow line within
+
+
+def serve(identifier: Path, config: Config) -> None:
+    """Serve until SIGTERM or SIGINT; requests that have begun are finished.
+
+    config: its section serve counts; its cards and taxonomy, if it has them, take the place of
+        the identifier's, and who enrolls writes them into its folder.
+
+    Raises:
+        FlukeprintError: no identifier there, a port that is taken, enrolling without a good token
+            or with several workers, or examples that cannot be read.
+    """
+    settings = config.serve
+    token = _token(settings)
+    _check(settings)
+    # Of several workers too, so that one process says what is wrong, not each again and again.
+    app: FastAPI | str = build_app(identifier, config, token)
+    if settings.workers > 1:
+        app = "flukeprint.serving.server:worker"
+        told = {"identifier": str(identifier), "config": config.model_dump(mode="json")}
+        os.environ[_WORKER] = json.dumps(told)
+    listener = _listen(settings)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"page  http://{shown}:{port}/\nAPI   http://{shown}:{port}/docs", flush=True)
+    how = uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=settings.workers,
+        log_level="warning",
+        access_log=False,  # who asked what is nobody's business
+        http="flukeprint.serving.server:Connection",
+        backlog=BACKLOG,
+        server_header=False,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=int(settings.timeout) + 1,
+        timeout_worker_healthcheck=60,  # a worker that loads the network may not answer for long
+        ws="none",
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        if settings.workers > 1:
+            Multiprocess(how, sockets=[listener]).run()
+        else:
+            uvicorn.Server(how).run(sockets=[listener])
+
+
+class Connection(H11Protocol):
+    """A connection that ends: uvicorn alone would wait for ever for a request and for its reader.
+
+    It is closed when the headers of a request are late, cut when the rest takes absurdly long,
+    and cut at once where there are MOST_CONNECTIONS already, before the process runs out of files.
+    """
+
+    _end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._end is not None:
+            self._end.cancel()
+
+    def _wait(self) -> None:
+        if self._end is not None:
+            self._end.cancel()
+        self._end = self.loop.call_later(HEADER_SECONDS, self._late)
+
+    def _late(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()  # once what was answered has left
+        self._end = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+
+
+def worker() -> FastAPI:
+    """The application of one of several worker processes."""
+    told = json.loads(os.environ[_WORKER])
+    return build_app(Path(told["identifier"]), Config.model_validate(told["config"]), None)
+
+
+def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
+    """API and page of the identifier in a folder, with their guards around both.
+
+    Raises:
+        FlukeprintError: no identifier there, or examples or tables of classes that cannot be
+            read or do not fit.
+    """
+    settings = config.serve
+    keep_memory()
+    silence_decoders()
+    examples = None if settings.examples is None else _examples(settings.examples)
+    known = with_knowledge(Identifier.load(identifier), config)
+    known.hasten(partial(print, file=sys.stderr))
+    return assemble(Service(known, settings, path=identifier, examples=examples), token)
+
+
+def silence_decoders() -> None:
+    """Whatever this process decodes, nothing about it is printed.
+
+    Pillow warns of odd photographs, each text once and all of them remembered; libtiff, which
+    comes with it, prints for every damaged one.
+    """
+    warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
+    with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff
+        decoders = ctypes.CDLL(_imaging.__file__)
+        for speaks in (decoders.TIFFSetErrorHandler, decoders.TIFFSetWarningHandler):
+            speaks.argtypes, speaks.restype = (ctypes.c_void_p,), ctypes.c_void_p
+            speaks(None)
+
+
+def with_knowledge(identifier: Identifier, config: Config) -> Identifier:
+    """The identifier with the cards and the taxonomy that `config` names instead of its own.
+
+    A class that was enrolled may be missing from the table; it has no name at any rank.
+    """
+    if config.cards is None and config.taxonomy is None:
+        return identifier
+    shown = identifier.showcase or Showcase.bare(identifier.gallery)
+    before = {} if shown.taxonomy is None else shown.taxonomy.lineages
+    enrolled = {name for name, lineage in before.items() if not any(lineage)}
+    placed = tuple(name for name in identifier.identities if name not in enrolled)
+    taxonomy, _ = knowledge(config.model_copy(update={"cards": None}), placed)
+    _, cards = knowledge(config.model_copy(update={"taxonomy": None}), identifier.identities)
+    if taxonomy is not None:
+        blank = dict.fromkeys(enrolled, (None,) * len(taxonomy.ranks))
+        taxonomy = replace(taxonomy, lineages={**blank, **taxonomy.lineages})
+        shown = replace(shown, taxonomy=taxonomy)
+    if cards:
+        shown = replace(shown, cards=cards)
+    sure = identifier.card.confidence if config.taxonomy is None else config.taxonomy.confidence
+    card = identifier.card.model_copy(update={"confidence": sure})
+    return replace(identifier, card=card, showcase=shown)
+
+
+def assemble(service: Service, token: str | None = None) -> FastAPI:
+    """API and page of a service, with their guards around both."""
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    app = build_api(service, token=token)
+    told: Descriptions = app.state.told
+    page = build_dashboard(told.about(), LiveClasses(told), gallery_map(service.identifier), app)
+    policy = content_security_policy(page)
+
+    def page_csp(scope: Scope) -> str:
+        own = scope["path"] == DOCS or scope["path"].startswith(SCRIPTS)
+        return "default-src 'none'" if own else policy  # /docs brings its own
+
+    guarded(app, service.settings, page_csp)
+    return app
+
+
+class LiveClasses(Mapping[str, ClassInfo]):
+    """The classes of the gallery as it is now, by identity."""
+
+    def __init__(self, told: Descriptions) -> None:
+        self._told = told
+
+    def __getitem__(self, identity: str) -> ClassInfo:
+        return self._now()[identity]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now())
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+    def _now(self) -> Mapping[str, ClassInfo]:
+        return self._told.by_identity()
+
+
+def _token(settings: ServeConfig) -> str | None:
+    """The token for enrolling, from the environment: a command line would show it to everybody."""
+    if not settings.enroll:
+        return None
+    token = os.environ.get(TOKEN, "").strip()
+    if len(token) < FEWEST_CHARACTERS:
+        raise FlukeprintError(
+            f"enrolling needs a token of {FEWEST_CHARACTERS} characters or more in the "
+            f"environment variable {TOKEN}; set it, or serve without --enroll"
+        )
+    return token
+
+
+def _check(settings: ServeConfig) -> None:
+    if settings.enroll and settings.workers > 1:
+        raise FlukeprintError(
+            f"with serve.workers={settings.workers} an enrolment would reach one worker alone; "
+            "enroll with one worker"
+        )
+
+
+def _listen(settings: ServeConfig) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        # Named TCP: asyncio sends without delay only where it reads that.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen()  # before it does, another process may take the same port
+        listener.set_inheritable(True)
+    except OSError as error:
+        raise FlukeprintError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; "
+            "choose another with --host and --port"
+        ) from None
+    return listener
+
+
+def _examples(folder: Path) -> Thumbnails:
+    if not folder.is_dir():
+        raise FlukeprintError(f"serve.examples: there is no folder {folder}")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise FlukeprintError(f"serve.examples: {folder} holds no photographs")
+    return pick_examples(Catalog(images=tuple(path.name for path in paths), paths=tuple(paths)))

@@ -1,0 +1,270 @@
+"""Where photographs lie: an address enters, a path leaves, on this machine's disks or elsewhere.
+
+`s3://bucket/whales`, `gs://`, `az://`, `memory://`, `http://` and whatever else fsspec knows
+become paths of `universal_pathlib`, which have pathlib's methods; the type checker takes them for
+`Path`.  Credentials come from the environment, as each storage's own package reads them, and are
+never part of an address.  What goes wrong out there is an OSError, as on a disk.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path, PurePath
+from typing import Annotated, Any, NamedTuple, cast
+from urllib.parse import quote, unquote, urlsplit
+
+from pydantic import PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
+
+from flukeprint.errors import FlukeprintError, needs
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_WEB = ("http", "https")
+
+# What storages call the version of an object; the first that is there counts.
+_VERSIONS = (
+    "ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "Last-Modified",
+    "mtime", "updated", "modified", "created",
+)  # fmt: skip
+
+
+def parse_path(address: str) -> Path:
+    """The path that an address names; one without a scheme lies on this machine.
+
+    Raises:
+        FlukeprintError: an unknown scheme, the package of a storage that is not installed, or an
+            address with a user, a password or a query, which would end up in files and messages.
+    """
+    found = _SCHEME.match(address)
+    if found is None:
+        if "://" in address:
+            raise FlukeprintError(
+                "an address of photographs is a folder or scheme://place, such as s3://bucket/"
+                "whales; this one has something before the scheme"
+            )
+        return Path(address)
+    scheme = found[1].lower()
+    parts = urlsplit(address)
+    if scheme in ("file", "local"):
+        from urllib.request import url2pathname  # slow to import
+
+        return Path(url2pathname(parts.path))
+    if "@" in parts.netloc or (scheme in _WEB and (parts.query or parts.fragment)):
+        raise FlukeprintError(
+            f"an address {scheme}://... of photographs holds a user, a password or a query; leave "
+            "them out and give credentials in the environment"
+        )
+    with needs("storage"):
+        import fsspec
+        from upath import UPath
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except ValueError:
+        raise FlukeprintError(
+            f"{scheme}:// is no storage that can be read; take s3://, gs://, az://, http:// or "
+            "another that fsspec knows"
+        ) from None
+    except ImportError as error:
+        raise FlukeprintError(
+            f"{scheme}:// needs a package that is not installed: {_package(scheme, error)}"
+        ) from None
+    return cast(Path, UPath(address))
+
+
+def _package(scheme: str, error: ImportError) -> str:
+    from fsspec.registry import known_implementations
+
+    known = known_implementations.get(scheme, {}).get("err", str(error))
+    return " ".join(known.split())
+
+
+def _validated(value: Any, check: ValidatorFunctionWrapHandler) -> Path:
+    if isinstance(value, str) and "://" in value:
+        # A FlukeprintError passes through pydantic, whose own message would quote the address.
+        return parse_path(value)
+    if hasattr(value, "storage_options"):  # such a path already
+        return cast(Path, value)
+    return cast(Path, check(value))
+
+
+# A folder of a configuration that may lie in an object storage.
+PhotoRoot = Annotated[
+    Path, WrapValidator(_validated), PlainSerializer(str, return_type=str, when_used="json")
+]
+
+
+def is_local(path: Path) -> bool:
+    """Whether it lies on a disk of this machine."""
+    return isinstance(path, PurePath)
+
+
+def require_local(path: Path, doing: str) -> Path:
+    """`path`, which must be a local folder for what is being done, such as "drawing"."""
+    if not is_local(path):
+        raise FlukeprintError(
+            f"{doing} needs a folder of this machine, not {path}; set data.root, and copy the "
+            "result there afterwards"
+        )
+    return path
+
+
+class Fingerprint(NamedTuple):
+    """What tells a photograph, and that it has not changed.
+
+    key: the absolute path or the address; `os.fsencode(key)` gives a local path's own bytes.
+    size: bytes.
+    mtime_ns: time of the last change; elsewhere a number that changes with the object's ETag or,
+        where the storage tells none, with its time of change.
+    """
+
+    key: str
+    size: int
+    mtime_ns: int
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """Of the photograph at `path`.  Raises OSError where there is none or it cannot be reached."""
+    if is_local(path):
+        status = path.stat()
+        return Fingerprint(str(path.absolute()), status.st_size, status.st_mtime_ns)
+    with _reached(path):
+        info = _storage(path).info(_inside(path))
+    # A web server leads from the name of a folder to its page.
+    if info.get("type") == "directory" or str(info.get("url", "")).endswith("/"):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    version = next((info[name] for name in _VERSIONS if info.get(name) is not None), "")
+    digest = hashlib.sha256(str(version).encode()).digest()
+    return Fingerprint(str(path), int(info.get("size") or 0), int.from_bytes(digest[:7], "big"))
+
+
+def read_bytes(path: Path) -> bytes:
+    """All of a file.  Raises OSError where there is none or it cannot be reached.
+
+    Unlike the path's own method it may be called by a forked process for a path that its parent
+    has read from already.
+    """
+    if is_local(path):
+        return path.read_bytes()
+    with _reached(path):
+        return cast(bytes, _storage(path).cat_file(_inside(path)))
+
+
+def source(path: Path) -> Path | BytesIO:
+    """What pandas and Pillow open: a local path as it is, all bytes of any other."""
+    return path if is_local(path) else BytesIO(read_bytes(path))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder, or an object below that prefix.  Raises OSError if unreachable."""
+    return path.is_dir() if is_local(path) else bool(names_in(path))
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file.  Raises OSError if its storage cannot be reached."""
+    if is_local(path):
+        return path.is_file()
+    try:
+        fingerprint(path)
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    return True
+
+
+def join(folder: Path, name: str) -> Path:
+    """The path of the file `name` (posix, relative) below a folder."""
+    return folder / (quote(name) if _on_web(folder) else name)
+
+
+def name_of(path: Path) -> str:
+    """The last part of a path, as tables write it."""
+    return unquote(path.name) if _on_web(path) else path.name
+
+
+def files_below(folder: Path) -> list[str]:
+    """Sorted posix names, relative to `folder`, of all files in it and its folders."""
+    if is_local(folder):
+        found: list[str] = []
+        for place, _, names in os.walk(folder):
+            inside = Path(place).relative_to(folder)
+            found += ((inside / name).as_posix() for name in names)
+        return sorted(found)
+    with _reached(folder):
+        inside_it = _inside(folder).rstrip("/") + "/"
+        # One flat listing: an object storage answers it with 1,000 names a request.
+        addresses = _storage(folder).find(inside_it)
+    below = (address[address.index(inside_it) + len(inside_it) :] for address in addresses)
+    return sorted(unquote(name) if _on_web(folder) else name for name in below)
+
+
+def names_in(folder: Path) -> set[str]:
+    """Names of what stands directly in a folder; empty where there is none."""
+    if is_local(folder):
+        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    try:
+        with _reached(folder):
+            found = _storage(folder).ls(_inside(folder, folder=True), detail=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    if found == [_inside(folder)]:  # a file is listed as itself
+        return set()
+    names = (name.rstrip("/").rpartition("/")[2] for name in found)
+    return {unquote(name) if _on_web(folder) else name for name in names}
+
+
+def _on_web(path: Path) -> bool:
+    return not is_local(path) and cast(Any, path).protocol in _WEB
+
+
+def _inside(path: Path, *, folder: bool = False) -> str:
+    """The path as its file system has it; on the web a folder's address ends with a slash."""
+    inside = str(cast(Any, path).path)
+    return inside.rstrip("/") + "/" if folder and _on_web(path) else inside
+
+
+def _storage(path: Path) -> Any:
+    """The file system of a path in another place: one for each process."""
+    place = cast(Any, path)
+    options = tuple(sorted(place.storage_options.items()))
+    return _opened(os.getpid(), place.protocol, options)
+
+
+@lru_cache(maxsize=64)
+def _opened(process: int, protocol: str, options: tuple[tuple[str, Any], ...]) -> Any:
+    # A connection does not survive a fork, so a path's own file system would fail in a worker.
+    import fsspec
+
+    return fsspec.filesystem(protocol, **dict(options))
+
+
+@contextlib.contextmanager
+def _reached(path: Path) -> Iterator[None]:
+    """Whatever a storage's package raises becomes an OSError of one line without its details.
+
+    Those may quote requests and, with them, credentials.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        cause = error.__cause__  # fsspec takes a web server that does not answer for it too
+        if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+            raise _unreachable(path, cause) from None
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+    except PermissionError:
+        raise PermissionError(
+            errno.EACCES, "access denied; check the credentials in the environment", str(path)
+        ) from None
+    except NotADirectoryError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
+    except FlukeprintError:
+        raise
+    except Exception as error:  # of any package, of any kind
+        raise _unreachable(path, error) from None
+
+
+def _unreachable(path: Path, error: Exception) -> OSError:
+    reason = f"{type(error).__name__}; check the network and the credentials"
+    return OSError(errno.EIO, f"its storage does not answer ({reason})", str(path))

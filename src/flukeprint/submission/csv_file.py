@@ -1,0 +1,189 @@
+"""Submissions: photos with their answers enter, a checked CSV leaves; and a CSV is scored offline.
+
+A row is a photo and its answers, best first, separated by blanks.  A label with blanks inside is
+therefore written with `_` in their place (`written_label`), and refused where that would make
+two labels one.  A new individual (None) is written as `new_label`.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from flukeprint.data.tables import (
+    Sample,
+    check_filled,
+    check_once,
+    identities_of,
+    read_header,
+    read_sample,
+    read_table,
+)
+from flukeprint.errors import FlukeprintError, listed
+from flukeprint.evaluation.metrics import map_at_5
+from flukeprint.files import written_whole
+
+COLUMNS = ("Image", "Id")  # of Kaggle's whale competitions, where no sample says otherwise
+
+
+def written_label(label: str) -> str:
+    """The label as a submission writes it: every run of blanks inside is one `_`."""
+    return "_".join(label.split())
+
+
+def write_submission(
+    images: Sequence[str],
+    answers: Sequence[Sequence[str | None]],
+    path: Path,
+    *,
+    new_label: str,
+    sample: Path | None,
+    top: int = 5,
+    known: Iterable[str] = (),
+) -> Path:
+    """Write `path` with one row a photo, in the sample's order, or nothing at all.
+
+    Args:
+        images: the photos, each once; (q,).
+        answers: for each photo 1 to `top` distinct labels, best first; None is a new individual.
+        new_label: how a new individual is written.
+        sample: the sample submission that gives column names, rows and their order; None keeps
+            the order of `images` under `Image,Id`.
+        top: most answers a row may have (5 for whales, 1 for digits).
+        known: all labels there are, so that one written like another is found even when it
+            is no answer here.
+
+    Raises:
+        FlukeprintError: photos missing, unknown to the sample or repeated; no, too many or
+            repeated answers; an unusable label; the file cannot be written (nothing is left).
+    """
+    if len(images) != len(answers):
+        raise ValueError(f"{len(images)} photos with {len(answers)} rows of answers")
+    form = Sample(COLUMNS, tuple(images)) if sample is None else read_sample(sample)
+    _check_rows(images, form.images, "the answers", "the photos" if sample is None else str(sample))
+    used = {label for row in answers for label in row if label is not None}
+    written = _written(used.union(known), new_label)
+    rows = {
+        image: [new_label if label is None else written[label] for label in row]
+        for image, row in zip(images, answers, strict=True)
+    }
+    _check_answers(rows, top, "the answers")
+    with written_whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        file.write(",".join(map(_cell, form.columns)) + "\n")
+        for image in form.images:
+            file.write(f"{_cell(image)},{_cell(' '.join(rows[image]))}\n")
+    return path
+
+
+def check_submission(path: Path, sample: Path, *, top: int = 5) -> int:
+    """Check the CSV `path` against the sample submission; the number of its rows.
+
+    The order of rows is free.  Raises FlukeprintError as `write_submission` does, and for other
+    column names.
+    """
+    form = read_sample(sample)
+    columns, rows = _read(path, top)
+    if columns != form.columns:
+        raise FlukeprintError(
+            f"{path} has the columns {','.join(columns)}, {sample} wants {','.join(form.columns)}"
+        )
+    _check_rows(list(rows), form.images, str(path), str(sample))
+    return len(rows)
+
+
+def score(submission: Path, truth: Path) -> float:
+    """MAP@5 of a submission against a CSV with the right answer of every photo.
+
+    The truth has the submission's two columns, and may have more (such as a share).
+
+    Raises FlukeprintError for missing, unknown or repeated rows and for rows without exactly
+    one right answer.
+    """
+    columns, rows = _read(submission, top=5)
+    table = read_table(truth, columns)
+    check_filled(table, columns, truth)
+    check_once(table, columns[0], columns[1], truth)
+    _check_rows(list(rows), list(table[columns[0]]), str(submission), str(truth))
+    predictions = [rows[image] for image in table[columns[0]]]
+    return map_at_5(predictions, [written_label(label) for label in table[columns[1]]])
+
+
+def read_answers(truth: Path, *, new_label: str) -> dict[str, str | None]:
+    """Photo -> right answer of a CSV `Image,Id`; `new_label` is None.
+
+    Raises FlukeprintError for missing columns, empty cells and photos in two rows.
+    """
+    table = read_table(truth, COLUMNS)
+    check_filled(table, COLUMNS, truth)
+    check_once(table, *COLUMNS, truth)
+    return dict(zip(table["Image"], identities_of(table["Id"], new_label), strict=True))
+
+
+def _read(path: Path, top: int) -> tuple[tuple[str, str], dict[str, list[str]]]:
+    """Column names, and photo -> answers, of a submission."""
+    names = read_header(path)
+    if len(names) != 2:
+        raise FlukeprintError(f"{path}: a submission has two columns, found {listed(names)}")
+    table = read_table(path, names)
+    check_filled(table, names, path)
+    check_once(table, names[0], None, path)
+    rows = {
+        image: cell.split() for image, cell in zip(table[names[0]], table[names[1]], strict=True)
+    }
+    _check_answers(rows, top, str(path))
+    return (names[0], names[1]), rows
+
+
+def _check_rows(images: Sequence[str], wanted: Sequence[str], what: str, whose: str) -> None:
+    """Refuse `images` that are not exactly the `wanted`, in whatever order."""
+    seen: set[str] = set()
+    twice = [image for image in images if image in seen or seen.add(image)]  # type: ignore[func-returns-value]
+    if twice:
+        raise FlukeprintError(f"{what}: photos with more than one row: {listed(twice)}")
+    missing = [image for image in wanted if image not in seen]
+    if missing:
+        raise FlukeprintError(
+            f"{what}: {len(missing)} of {len(wanted)} rows of {whose} are missing: "
+            f"{listed(missing)}"
+        )
+    extra = sorted(seen.difference(wanted))
+    if extra:
+        raise FlukeprintError(f"{what}: rows that {whose} does not have: {listed(extra)}")
+
+
+def _check_answers(rows: dict[str, list[str]], top: int, what: str) -> None:
+    """Refuse rows without an answer, with more than `top`, or with one answer twice."""
+    none = [image for image, row in rows.items() if not row]
+    if none:
+        raise FlukeprintError(f"{what}: photos without an answer: {listed(none)}")
+    many = [image for image, row in rows.items() if len(row) > top]
+    if many:
+        raise FlukeprintError(f"{what}: photos with more than {top} answer(s): {listed(many)}")
+    same = [image for image, row in rows.items() if len(set(row)) < len(row)]
+    if same:
+        raise FlukeprintError(f"{what}: photos with an answer given twice: {listed(same)}")
+
+
+def _written(labels: set[str], new_label: str) -> dict[str, str]:
+    """Label -> how it is written; refuses labels that would be confounded."""
+    if not new_label or written_label(new_label) != new_label:
+        raise FlukeprintError(f"data.new_label {new_label!r} must be a word without blanks")
+    written: dict[str, str] = {}
+    by_form: dict[str, str] = {new_label: "a new individual"}
+    for label in sorted(labels):
+        form = written_label(label)
+        if not form:
+            raise FlukeprintError(f"an identity without a name cannot be written: {label!r}")
+        if form in by_form:
+            raise FlukeprintError(
+                f"identities {by_form[form]!r} and {label!r} would both be written {form}; "
+                "rename one (blanks are written as _)"
+            )
+        by_form[form] = label
+        written[label] = form
+    return written
+
+
+def _cell(text: str) -> str:
+    """A CSV cell, in quotes only where it needs them (RFC 4180)."""
+    if any(mark in text for mark in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text

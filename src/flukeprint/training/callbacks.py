@@ -1,0 +1,154 @@
+"""Averages of the weights over training: a configuration enters, Lightning callbacks leave.
+
+Validation and the checkpoint's `state_dict` hold the averaged network, the checkpoint's
+`current_model_state` the one that goes on learning.
+"""
+
+import json
+import math
+import pickle
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import (
+    Callback,
+    EMAWeightAveraging,
+    TQDMProgressBar,
+    WeightAveraging,
+)
+from torch import Tensor
+
+from flukeprint.config.schema import TrainConfig
+from flukeprint.embedding.embed import pick_device
+from flukeprint.errors import FlukeprintError
+from flukeprint.files import written_whole
+
+
+class EpochAveraging(WeightAveraging):
+    """Mean of the weights at the ends of the epochs from `first` (from 0) on.
+
+    Stochastic weight averaging (Izmailov et al. 2018, algorithm 1) at the ordinary learning
+    rate; up to `first` the average is the latest weights themselves.  Statistics of batch norm
+    are averaged as the weights are, not computed anew: so every checkpoint is complete.
+    """
+
+    def __init__(self, first: int, device: torch.device) -> None:
+        def mean(average: Tensor, current: Tensor, epoch: Tensor | int) -> Tensor:
+            """`epoch`: number of this epoch; all before it were taken in."""
+            before = int(epoch) - first
+            return current if before <= 0 else average + (current - average) / (before + 1)
+
+        super().__init__(device=device, use_buffers=True, avg_fn=mean)
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        return epoch_idx is not None
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Lightning validates before it ends the epoch: take the epoch in first, once.
+        self.on_train_epoch_end(trainer, pl_module)
+        super().on_validation_epoch_start(trainer, pl_module)
+
+
+def averaging(config: TrainConfig) -> list[Callback]:
+    """The callback that `train.ema` or `train.swa` asks for; none, where neither does."""
+    check_averaging(config)
+    device = pick_device(config.accelerator)
+    if config.ema is not None:
+        return [EMAWeightAveraging(device=device, decay=config.ema)]
+    if config.swa is not None:
+        first = math.ceil(round(config.swa * config.epochs, 6))
+        return [EpochAveraging(min(first, config.epochs - 1), device)]
+    return []
+
+
+def check_averaging(config: TrainConfig) -> None:
+    """Refuse two averages at once."""
+    if config.ema is not None and config.swa is not None:
+        raise FlukeprintError(
+            f"train.ema={config.ema:g} and train.swa={config.swa:g} both average the weights; "
+            "set one of them to null"
+        )
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are whole or absent, and are read without unpickling code."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        with written_whole(Path(path)) as partial:
+            try:
+                torch.save(checkpoint, partial)
+            except RuntimeError as error:  # torch's writer reports a full disk so
+                raise OSError(str(error)) from None
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        try:
+            loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise FlukeprintError(
+                f"{path} is no checkpoint that can be resumed ({reason})"
+            ) from None
+        return loaded
+
+
+class Progress(TQDMProgressBar):
+    """Lightning's progress bar with our figures alone."""
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
+
+
+def peak_memory() -> float:
+    """MB that this process and its largest ended child together held at most, so far.
+
+    Windows does not tell: 0.
+    """
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    kilo = 1024 if sys.platform == "darwin" else 1  # Linux counts in KB, macOS in bytes
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(one).ru_maxrss for one in who) / kilo / 1024
+
+
+class Stopwatch(Callback):
+    """Counts the minutes of training, validations among them, and notes the peak of memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.before = 0.0  # minutes until the checkpoint that was resumed
+        self.peak = 0.0  # MB
+        self.start: float | None = None
+
+    @property
+    def minutes(self) -> float:
+        """So far, over all sessions."""
+        now = 0.0 if self.start is None else (time.monotonic() - self.start) / 60
+        return self.before + now
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.start = time.monotonic()
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.is_global_zero:
+            with written_whole(self.path) as partial:
+                partial.write_text(json.dumps(self.state_dict()) + "\n")
+
+    def state_dict(self) -> dict[str, Any]:
+        self.peak = max(self.peak, peak_memory())
+        return {"minutes": round(self.minutes, 4), "peak_mb": round(self.peak, 1)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.before, self.peak = float(state_dict["minutes"]), float(state_dict["peak_mb"])

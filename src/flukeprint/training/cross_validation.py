@@ -1,0 +1,323 @@
+"""Measure a recipe: its folds and seeds are trained and scored, one row a run of a table leaves.
+
+What is done is not done again: a run that is in the table is skipped, one that has finished is
+only scored, one that was cut off goes on from its checkpoint.  Recipes that differ only in how
+embeddings are ranked share their trainings.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from flukeprint.config.schema import Config
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.doctor import check_readable
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.data.readers.read import read_labelled
+from flukeprint.data.splits import Split
+from flukeprint.errors import FlukeprintError
+from flukeprint.evaluation.breakdown import Answered, by_size, by_view, measure
+from flukeprint.evaluation.comparison import Comparison, Judged, compare_answers
+from flukeprint.evaluation.results_table import Row, add_row, named_rows, read_rows
+from flukeprint.evaluation.validation import Validation, validate
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.runs import CENTERS, Run, catalog_digest
+from flukeprint.ranking.features import gather
+from flukeprint.training.train import split_of, train
+
+QUERIES = "queries.csv"  # in a run's folder
+
+# Which run of a recipe it is, where it lies, what computes it and how it is served; the digest
+# does without.
+FREE = (
+    "split.fold", "train.seed", "runs", "submissions", "train.workers", "train.accelerator",
+    "image.cache", "image.cache_gb", "data.root", "infer.outside", "infer.engine", "infer.devices",
+    "infer.num_nodes", "train.num_nodes", "gallery.url", "gallery.collection", "gallery.memory_gb",
+    "cards", "taxonomy", "serve",
+)  # fmt: skip
+
+# What turns embeddings into answers; a training does without, unless it stops early.
+ANSWERING = ("rank", "infer.threshold", "infer.answers", "infer.batch_size")
+
+
+def recipe_digest(config: Config) -> str:
+    """12 hex digits that all folds and seeds of a recipe share, wherever they are trained.
+
+    Only what differs from the defaults counts, so a setting that is new in a later version
+    leaves old digests as they are.  Which photographs `data.root` holds, the data's digest tells.
+    """
+    return _digest(config, FREE)
+
+
+def training_digest(config: Config) -> str:
+    """As `recipe_digest`, of all that the embeddings depend on."""
+    return _digest(config, FREE if config.train.patience is not None else (*FREE, *ANSWERING))
+
+
+def _digest(config: Config, without: tuple[str, ...]) -> str:
+    tree = config.model_dump(mode="json", exclude_defaults=True)
+    for key in without:
+        section, _, name = key.rpartition(".")
+        (tree.get(section, {}) if section else tree).pop(name, None)
+    kept = {key: value for key, value in tree.items() if value != {}}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def data_digest(catalog: Catalog) -> str:
+    """12 hex digits of the photographs' names and identities: those of a run's `catalog.json`."""
+    return catalog_digest(catalog)[:12]
+
+
+def crossvalidate(
+    config: Config,
+    *,
+    folds: int | None = None,
+    seeds: int = 1,
+    into: Path,
+    note: str = "",
+    say: Callable[[str], None] = print,
+) -> list[Row]:
+    """Train and score folds 0 to `folds` - 1 for `seeds` seeds, counted from `train.seed`.
+
+    Args:
+        folds: how many of `split.folds`; None for all.
+        into: the table; each run is added when it is scored.
+        note: the recipe's name in tables.
+        say: is told what happens, a line at a time.
+
+    Returns:
+        The rows of all these runs, those that were there among them.
+
+    Raises:
+        FlukeprintError: no such fold, wrong data or configuration, a table of another version.
+    """
+    folds = config.split.folds if folds is None else folds
+    if not 1 <= folds <= config.split.folds:
+        raise FlukeprintError(f"--folds {folds}: split.folds={config.split.folds} allows 1 to that")
+    if seeds < 1:
+        raise FlukeprintError(f"--seeds {seeds}: at least one seed is needed")
+    if config.train.devices > 1:
+        raise FlukeprintError("crossvalidate trains on one device: set train.devices=1")
+    note = " ".join(note.split())
+    read_rows(into)  # a wrong table is refused before anything is trained
+    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
+    recipe, data = recipe_digest(config), data_digest(catalog)
+    say(f"recipe {recipe}, data {data}, folds: {folds}, seeds: {seeds}")
+    settings = [_fold(config, fold, 0) for fold in range(folds)]
+    splits = [split_of(setting, catalog) for setting in settings]  # so are folds that cannot be
+    for seed in range(seeds):
+        for fold, split in enumerate(splits):
+            setting = _fold(config, fold, seed)
+            key = (recipe, data, fold, setting.train.seed)
+            what = f"fold {fold}, seed {setting.train.seed}"
+            if key in {row.key for row in read_rows(into)}:
+                say(f"{what}: is in {into} already, skipped")
+                continue
+            doing, train_it = _plan(setting, data)
+            say(f"{what}: {doing}")
+            run = train_it()
+            row = score_run(run, setting, catalog, split, note, into.parent)
+            add_row(row, into)
+            say(row.text())
+    wanted = {
+        (recipe, data, fold, config.train.seed + seed)
+        for seed in range(seeds)
+        for fold in range(folds)
+    }
+    return [row for row in read_rows(into) if row.key in wanted]
+
+
+def score_run(
+    run: Run, config: Config, catalog: Catalog, split: Split, note: str, beside: Path
+) -> Row:
+    """The row of a finished run; its `queries.csv` is written beside its embeddings.
+
+    Another recipe with the same training has its answers in `queries-<recipe>.csv` there.  A copy
+    for comparisons goes to `answers/` in the folder `beside`, the table's.
+    """
+    answered = answers_of(run, config, catalog, split)
+    recipe = recipe_digest(config)
+    data = data_digest(catalog)
+    key = (config.name, recipe, data, str(config.split.fold), str(config.train.seed))
+    copy = Path("answers") / f"{'-'.join(key)}.csv"
+    (beside / copy).parent.mkdir(parents=True, exist_ok=True)
+    answered.save(beside / copy)
+    own = recipe_digest(run.config()) == recipe
+    table = run.path / (QUERIES if own else f"queries-{recipe}.csv")
+    answered.save(table)
+    figures = measure(answered, seed=config.split.seed)
+    cost = run.path / "minutes.json"  # a run of an older version has none
+    spent: dict[str, float] = json.loads(cost.read_text()) if cost.is_file() else {}
+    net = Identifier.load(run.identifier).net
+    auroc = figures.auroc
+    return Row(
+        config=config.name,
+        note=note,
+        recipe=recipe,
+        data=data,
+        fold=config.split.fold,
+        seed=config.train.seed,
+        epochs=config.train.epochs,
+        minutes=spent.get("minutes"),
+        peak_mb=spent.get("peak_mb"),
+        million_parameters=sum(p.numel() for p in net.parameters()) / 1e6,
+        queries=figures.queries,
+        new_queries=figures.new_queries,
+        map5=figures.map5.mean,
+        map5_low=figures.map5.low,
+        map5_high=figures.map5.high,
+        top1=figures.top1.mean,
+        top1_low=figures.top1.low,
+        top1_high=figures.top1.high,
+        top5=figures.top5.mean,
+        top5_low=figures.top5.low,
+        top5_high=figures.top5.high,
+        auroc=None if auroc is None else auroc.mean,
+        auroc_low=None if auroc is None else auroc.low,
+        auroc_high=None if auroc is None else auroc.high,
+        views=by_view(answered),
+        sizes=by_size(answered),
+        answers=copy.as_posix(),
+    )
+
+
+def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> Answered:
+    """The reporting queries of a finished run, with what it answered.
+
+    Raises FlukeprintError when the run's embeddings are of other photographs.
+    """
+    embeddings = Embeddings.load(run.path / "embeddings.npz")
+    if embeddings.images != catalog.images:
+        raise FlukeprintError(f"{run.path}: its embeddings are of other photographs; train again")
+    result = _validated(run, embeddings, catalog, split, config)
+    rows = split.queries[result.report]
+    views = catalog.views or (None,) * len(catalog)
+    return Answered.of(
+        result.ranking,
+        truths=[split.answers[place] for place in result.report],
+        views=[views[row] for row in rows],
+        gallery=[catalog.identities[row] for row in split.gallery],
+    )
+
+
+def compare(a: str, b: str, into: Path) -> tuple[Judged, Judged, Comparison]:
+    """B against A by a paired bootstrap over the queries that both answered.
+
+    Args:
+        a, b: each a run's folder, or a recipe's digest (or its beginning) or note in `into`.
+
+    Raises:
+        FlukeprintError: no such run or row, other data or folds, no answers at hand.
+    """
+    first, second = _judged(a, into), _judged(b, into)
+    return first, second, compare_answers(first, second)
+
+
+def judged_rows(rows: list[Row], name: str, beside: Path) -> Judged:
+    """The answers of a recipe's rows, of a table in the folder `beside`.
+
+    Raises FlukeprintError where a run's answers are gone.
+    """
+    return Judged(
+        name=name,
+        data=rows[0].data,
+        folds=tuple(row.fold for row in rows),
+        runs=tuple(_queries(beside / row.answers) for row in rows),
+    )
+
+
+def _judged(name: str, into: Path) -> Judged:
+    folder = Path(name)
+    if not (folder / "config.yaml").is_file():
+        return judged_rows(named_rows(name, into), name, into.parent)
+    run = Run(folder)
+    return Judged(name, _data_of(run), (run.config().split.fold,), (_queries(folder / QUERIES),))
+
+
+def _queries(path: Path) -> Answered:
+    if not path.is_file():
+        raise FlukeprintError(
+            f"{path} is missing; flukeprint crossvalidate makes it (remove the run's row "
+            "from the table if it has one)"
+        )
+    return Answered.load(path)
+
+
+def _validated(
+    run: Run, embeddings: Embeddings, catalog: Catalog, split: Split, config: Config
+) -> Validation:
+    """The only place where a finished run is judged."""
+    file = run.path / CENTERS
+    centers = Embeddings.load(file) if config.rank.head and file.is_file() else None
+    evidence = gather(embeddings, catalog, config.image, config.rank, progress="keypoints")
+    return validate(evidence, split, config, centers=centers, progress="matching keypoints")[0]
+
+
+def _fold(config: Config, fold: int, further_seed: int) -> Config:
+    train = {"seed": config.train.seed + further_seed}
+    return config.model_copy(
+        update={
+            "split": config.split.model_copy(update={"fold": fold}),
+            "train": config.train.model_copy(update=train),
+        }
+    )
+
+
+def _plan(config: Config, data: str) -> tuple[str, Callable[[], Run]]:
+    """How to come by the run of this configuration, in words and as something to be called.
+
+    The newest finished run of the same training, else the newest unfinished one of the recipe,
+    else a new one.
+    """
+    kept = list(_runs_of(config, data))
+    finished = [run for run, _ in kept if run.finished]
+    if finished:
+        return f"{finished[-1].path} has finished, it is only scored", lambda: finished[-1]
+    halves = [
+        (run, known) for run, known in kept
+        if run.last.is_file()
+        and recipe_digest(known) == recipe_digest(config)
+        and known.data.root == config.data.root  # else it would be refused as another recipe
+    ]  # fmt: skip
+    if not halves:
+        return "training", lambda: train(config)
+    run, known = halves[-1]
+    image = config.image.model_copy(update={"cache": known.image.cache})
+    same = config.model_copy(update={"image": image})
+    return f"going on with {run.path}", lambda: train(same, resume=run.name)
+
+
+def finished_run(config: Config, catalog: Catalog) -> Run:
+    """The newest finished run of this training, fold, seed and data.
+
+    Raises FlukeprintError where there is none.
+    """
+    finished = [run for run, _ in _runs_of(config, data_digest(catalog)) if run.finished]
+    if not finished:
+        raise FlukeprintError(
+            f"no finished run of {config.name}, fold {config.split.fold}, in {config.runs}; "
+            f"flukeprint crossvalidate --config {config.name} makes them"
+        )
+    return finished[-1]
+
+
+def _runs_of(config: Config, data: str) -> Iterator[tuple[Run, Config]]:
+    """Runs of the same training, fold, seed and data, oldest first."""
+    wanted = (training_digest(config), config.split.fold, config.train.seed, data)
+    for file in sorted((config.runs / config.name).glob("*/config.yaml")):
+        run = Run(file.parent)
+        try:
+            known = run.config()
+        except FlukeprintError:  # of a version with other settings
+            continue
+        have = (training_digest(known), known.split.fold, known.train.seed, _data_of(run))
+        if have == wanted:
+            yield run, known
+
+
+def _data_of(run: Run) -> str:
+    path = run.path / "catalog.json"
+    if not path.is_file():
+        return ""
+    return str(json.loads(path.read_text()).get("digest", ""))[:12]

@@ -1,0 +1,181 @@
+"""Batches for a training: photographs and a sampler enter, batches leave, epoch after epoch.
+
+Workers are started once and stay until `close`: starting them anew costs each epoch as much as
+several steps.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import DataLoader
+
+from flukeprint.config.schema import Config
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.splits import Split
+from flukeprint.errors import FlukeprintError
+from flukeprint.identifier.runs import catalog_digest
+from flukeprint.training.dataset import Photo, PhotoDataset, single_thread
+from flukeprint.training.distillation import read_teachers
+from flukeprint.training.pseudo_labels import train_photos
+from flukeprint.training.samplers import BatchSampler, build_sampler
+
+Class = tuple[str, str | None]  # identity, and view where views are told apart
+
+
+def classes_of(
+    catalog: Catalog, rule: Literal["identity", "identity_and_view"]
+) -> tuple[tuple[Class, ...], npt.NDArray[np.int64]]:
+    """What the head tells apart, sorted, and the (n,) class of each photo; -1 without identity.
+
+    Raises:
+        FlukeprintError: classes by view, but the catalogue has no views.
+    """
+    views: Sequence[str | None] = (None,) * len(catalog)
+    if rule == "identity_and_view":
+        if catalog.views is None:
+            raise FlukeprintError("data.classes is identity_and_view, but data.views is not set")
+        views = catalog.views
+    keys = [
+        None if identity is None else (identity, view)
+        for identity, view in zip(catalog.identities, views, strict=True)
+    ]
+    classes = sorted({key for key in keys if key is not None}, key=lambda k: (k[0], k[1] or ""))
+    place = {key: label for label, key in enumerate(classes)}
+    labels = np.array([-1 if key is None else place[key] for key in keys], dtype=np.int64)
+    return tuple(classes), labels
+
+
+class Loader:
+    """What Lightning iterates once an epoch; each time it goes through `order` as that is then.
+
+    Nothing begins before the first batch is asked for: Lightning makes an iterator that it never
+    reads, whose workers would vary photographs for nothing.
+    """
+
+    def __init__(
+        self,
+        photos: PhotoDataset,
+        order: BatchSampler | Sequence[list[int]],
+        *,
+        workers: int,
+        pinned: bool,
+    ) -> None:
+        """workers: processes, 0 for none; pinned: batches lie where a GPU fetches them quickly."""
+        self.order = order
+        self._photos = photos
+        self._workers = workers
+        self._pinned = pinned
+        self._loader: DataLoader[Photo] | None = None
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Photo]:
+        if self._loader is None:
+            self._loader = DataLoader(
+                self._photos,
+                batch_sampler=self.order,
+                num_workers=self._workers,
+                worker_init_fn=single_thread,
+                persistent_workers=self._workers > 0,
+                pin_memory=self._pinned,
+            )
+        yield from self._loader
+
+    def close(self) -> None:
+        """End the workers; the next iteration starts others."""
+        self._loader = None
+
+
+class FoldData(L.LightningDataModule):
+    """Batches of the fold's training photographs; gallery and queries, plain, for validation."""
+
+    def __init__(self, config: Config, catalog: Catalog, split: Split) -> None:
+        super().__init__()
+        self.config, self.split, self.catalog = config, split, catalog
+        self.train_catalog = train_photos(config, catalog, split)
+        self.held = np.concatenate([split.gallery, split.queries])  # rows of the catalogue
+        self.classes, self.labels = classes_of(self.train_catalog, config.data.classes)
+        self.class_counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
+        mirrors = len(self.classes) if config.image.flip == "new_identity" else None
+        self.teachers = read_teachers(config, catalog, self.train_catalog, mirrors)
+        self._train: Loader | None = None
+        self._val: Loader | None = None
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "FoldData":
+        return self  # averaging copies the learner; the data never change
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was learnt from, kept in checkpoints."""
+        photos = catalog_digest(self.train_catalog)
+        return {"photos": photos, "teachers": list(self.teachers.stamps if self.teachers else ())}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to go on with other pseudo-labels or teachers."""
+        if state_dict != self.state_dict():
+            raise FlukeprintError(
+                "the pseudo-labels or the teachers are not those that the run was started with; "
+                "restore them or start a new run"
+            )
+
+    def _sampler(self, rank: int, world_size: int) -> BatchSampler:
+        config = self.config
+        return build_sampler(
+            config.sampler,
+            self.labels,
+            flip=config.image.flip,
+            pair_with=config.data.pair_with,
+            seed=config.train.seed,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    def steps(self, world_size: int) -> int:
+        """Steps of the optimiser in the whole training; epochs may differ in length."""
+        train, sampler, steps = self.config.train, self._sampler(0, world_size), 0
+        for epoch in range(train.epochs):
+            sampler.set_epoch(epoch)
+            steps += math.ceil(len(sampler) / train.accumulate)
+        return steps if train.max_steps is None else min(steps, train.max_steps)
+
+    def train_dataloader(self) -> Loader:
+        trainer, config = self.trainer, self.config
+        assert trainer is not None
+        if self._train is None:
+            photos = PhotoDataset(
+                self.train_catalog,
+                config.image,
+                augment=True,
+                labels=self.labels,
+                classes=len(self.classes),
+            )
+            sampler = self._sampler(trainer.global_rank, trainer.world_size)
+            self._train = self._loader(photos, sampler)
+        self._train.order.set_epoch(trainer.current_epoch)  # type: ignore[union-attr]
+        return self._train
+
+    def val_dataloader(self) -> Loader:
+        trainer = self.trainer
+        assert trainer is not None
+        if self._val is None:
+            held = self.catalog.take(self.held)
+            rows = range(trainer.global_rank, len(held), trainer.world_size)
+            size = self.config.infer.batch_size
+            parts = [list(rows[i : i + size]) for i in range(0, len(rows), size)]
+            self._val = self._loader(PhotoDataset(held, self.config.image, augment=False), parts)
+        return self._val
+
+    def _loader(self, photos: PhotoDataset, sampler: BatchSampler | Sequence[list[int]]) -> Loader:
+        assert self.trainer is not None
+        pinned = self.trainer.strategy.root_device.type == "cuda"
+        return Loader(photos, sampler, workers=self.config.train.workers, pinned=pinned)
+
+    def teardown(self, stage: str) -> None:
+        """The workers are not needed any more."""
+        for loader in (self._train, self._val):
+            if loader is not None:
+                loader.close()

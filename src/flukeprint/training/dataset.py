@@ -1,0 +1,103 @@
+"""Images: a catalogue enters, `Photo`s leave: image uint8 (3, height, width) RGB, label, row.
+
+Photographs are decoded (`decoding.py`) and resized once, kept in a cache on disk, mirrored and
+augmented (`augment.py`) as a `Draw` says.  They stay uint8: the network owns its normalisation.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset
+
+from flukeprint.config.schema import ImageConfig
+from flukeprint.data.catalog import Catalog
+from flukeprint.embedding.photos import PhotoCache, varied
+from flukeprint.training.augmentation import augmented, build_augment
+from flukeprint.training.samplers import Draw
+
+
+class Photo(NamedTuple):
+    """One example; a DataLoader stacks them into a Photo with a batch axis in front of each field.
+
+    image: uint8 (3, height, width) RGB.  label: int64 class, -1 for an individual without one.
+    row: int64, of the catalogue.
+    """
+
+    image: torch.Tensor
+    label: torch.Tensor
+    row: torch.Tensor
+
+
+class PhotoDataset(Dataset[Photo]):
+    """The photographs of a catalogue as examples; a pure function of what it is asked for.
+
+    `dataset[row]` is the photograph as it is; `dataset[draw]` is it mirrored and, with `augment`,
+    varied by `draw.seed`: the same in every process, whatever was asked before.
+
+    labels: (n,) class of each photograph in 0..classes-1, or -1; all -1 when left out.
+    Photographs of `config.mirror_views` are turned round before anything else.
+    mirrored: turn every photograph round (and a mirrored draw back), for a test-time mirror.
+    zoom: the share of both sides that is seen, in the middle, where nothing is drawn at random.
+    With `config.flip` new_identity a mirrored photograph of class c has label c + classes.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        config: ImageConfig,
+        *,
+        augment: bool,
+        labels: npt.NDArray[np.int64] | Sequence[int] | None = None,
+        classes: int = 0,
+        mirrored: bool = False,
+        zoom: float = 1.0,
+    ) -> None:
+        n = len(catalog)
+        self._labels = np.asarray([-1] * n if labels is None else labels, dtype=np.int64)
+        if self._labels.shape != (n,):
+            raise ValueError(f"labels are {self._labels.shape} for {n} photos")
+        if n and not -1 <= self._labels.min() <= self._labels.max() <= classes - 1:
+            raise ValueError(f"labels outside -1..{classes - 1}")
+        self._cache = PhotoCache(catalog, config)
+        self._classes = classes
+        self._flip = config.flip
+        self._mirrored = mirrored
+        self._size = (config.height, config.width)
+        self._zoom = zoom
+        turned = set(config.mirror_views)
+        self._turned = [view in turned for view in catalog.views or (None,) * n]
+        # Built here, so that workers inherit it instead of importing Albumentations each.
+        self._augment = build_augment(config) if augment else None
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    def __getitem__(self, draw: "Draw | int") -> Photo:
+        row = draw.row if isinstance(draw, Draw) else int(draw)
+        mirrored = self._mirrored
+        if isinstance(draw, Draw) and draw.mirrored:
+            if self._flip == "none":
+                raise ValueError("a mirrored draw, but image.flip is none")
+            mirrored = not mirrored
+        pixels = self._cache[row]
+        around = mirrored != self._turned[row]
+        if isinstance(draw, Draw) and self._augment is not None:
+            if around:
+                pixels = np.ascontiguousarray(pixels[:, ::-1])
+            pixels = augmented(self._augment, pixels, draw.seed)
+        else:
+            pixels = varied(pixels, self._size, mirrored=around, zoom=self._zoom)
+        label = int(self._labels[row])
+        if mirrored and self._flip == "new_identity" and label >= 0:
+            label += self._classes
+        image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+        return Photo(image, torch.tensor(label), torch.tensor(row))
+
+
+def single_thread(worker: int) -> None:
+    """`worker_init_fn` of a DataLoader: its processes share the cores, so OpenCV starts no more."""
+    cv2.setNumThreads(0)

@@ -1,0 +1,136 @@
+"""Strict configuration: every file loads, every mistake is named with what would be right."""
+
+from pathlib import Path
+
+import pytest
+
+from flukeprint.config.load import load_config
+from flukeprint.config.schema import Config, FalseNew, NewShare
+from flukeprint.errors import FlukeprintError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_loads_and_names_itself(path: Path) -> None:
+    config = load_config(path)
+    assert config.name == path.stem
+
+
+@pytest.mark.usefixtures("at_repository")
+def test_a_bare_name_is_looked_up_in_configs() -> None:
+    assert load_config("whales.yaml") == load_config("configs/whales.yaml") == load_config("whales")
+
+
+def write(tmp_path: Path, text: str, name: str = "c.yaml") -> Path:
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_extends_merges_sections_and_replaces_lists(tmp_path: Path) -> None:
+    write(tmp_path, "train: {epochs: 7, lr: 0.5}\nlosses: [{name: a}, {name: b}]", "base.yaml")
+    config = load_config(
+        write(tmp_path, "extends: base.yaml\ntrain: {lr: 0.25}\nlosses: [{name: c}]")
+    )
+    assert (config.train.epochs, config.train.lr) == (7, 0.25)
+    assert [loss.name for loss in config.losses] == ["c"]
+    assert config.name == "c"
+
+
+def test_overrides_come_last_and_are_typed(tmp_path: Path) -> None:
+    path = write(tmp_path, "losses: [{name: arcface}]")
+    config = load_config(
+        path, ["train.epochs=3", "train.clip=null", "losses.0.weight=2", "train.lr=1e-3"]
+    )
+    assert config.train.epochs == 3
+    assert config.train.clip is None
+    assert config.train.lr == 0.001
+    assert config.losses[0].weight == 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("modle: {}", "did you mean model"),
+        ("train: {epoch: 3}", "unknown key train.epoch: did you mean epochs"),
+        ("model: {pooling: gme}", "'gem', 'avg' or 'max'"),
+        ("train: {epochs: many}", "train.epochs='many'"),
+        ("train: {epochs: 0}", "train.epochs=0"),
+        ("losses: [{nam: x}]", "losses.0"),
+        ("split: {folds: 3, fold: 3}", "folds run from 0 to 2"),
+        ("data: [1]", "data="),
+        ("a: b: c", "is not YAML"),
+        ("- 1", "expected keys with values"),
+        ("extends: nothing.yaml", "nothing.yaml"),
+        ("extends: c.yaml", "circle"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(FlukeprintError) as caught:
+        load_config(write(tmp_path, text))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FlukeprintError, match=r"(?=.*modle)(?=.*train\.lr)"):
+        load_config(write(tmp_path, "modle: 1\ntrain: {lr: -1}"))
+
+
+@pytest.mark.parametrize("override", ["train.epochs", "=3", "train.lr.x=1", "losses.4.name=x"])
+def test_a_bad_override_is_refused(tmp_path: Path, override: str) -> None:
+    path = write(tmp_path, "train: {lr: 0.1}\nlosses: [{name: arcface}]")
+    with pytest.raises(FlukeprintError):
+        load_config(path, [override])
+
+
+@pytest.mark.usefixtures("at_repository")
+def test_an_unknown_config_names_the_nearest() -> None:
+    with pytest.raises(FlukeprintError, match="did you mean nyala"):
+        load_config("nyalla.yaml")
+
+
+def test_the_digest_is_of_content(tmp_path: Path) -> None:
+    one = load_config(write(tmp_path, "train: {epochs: 20}\nname: x"))
+    other = load_config(write(tmp_path, "name: x"))
+    assert one.digest() == other.digest() == Config(name="x").digest()
+    assert one.digest() != load_config(tmp_path / "c.yaml", ["train.seed=1"]).digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "wish"),
+    [
+        ("best_map5", "best_map5"),
+        ("none", "none"),
+        ("0.25", 0.25),
+        ("1e-3", 0.001),  # YAML takes it for a word
+        ("{share: 0.165}", NewShare(share=0.165)),
+        ("{false_new: 0}", FalseNew(false_new=0)),
+    ],
+)
+def test_a_threshold_is_wished_for_in_five_ways(tmp_path: Path, text: str, wish: object) -> None:
+    config = load_config(write(tmp_path, f"infer: {{threshold: {text}}}"))
+    assert config.infer.threshold == wish
+    assert Config.model_validate(config.model_dump(mode="json")) == config
+    assert load_config(write(tmp_path, ""), [f"infer.threshold={text}"]).infer == config.infer
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["fit", "best", "null", "yes", ".nan", ".inf", "[1]", "{}", "{share: 1.5}", "{false_new: -1}",
+     "{shar: 0.1}", "{share: 0.1, false_new: 0.1}", "{share: many}"],
+)  # fmt: skip
+def test_a_wrong_wish_is_told_the_right_ones(tmp_path: Path, text: str) -> None:
+    with pytest.raises(FlukeprintError) as caught:
+        load_config(write(tmp_path, f"infer: {{threshold: {text}}}"))
+    said = str(caught.value)
+    assert "infer.threshold=" in said
+    assert said.count("expected best_map5, none, a number, {share: S} or {false_new: R}") == 1
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("word", ["32", "'32'", "bf16", "auto"])
+def test_a_precision_may_look_like_a_number(word: str) -> None:
+    config = load_config(None, [f"train.precision={word}"])
+    assert config.train.precision == word.strip("'")

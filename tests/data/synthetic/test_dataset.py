@@ -1,0 +1,352 @@
+"""Drawn photographs: sizes by hand, bytes by hash, animals by looking at them from another side."""
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flukeprint.config.schema import SyntheticConfig
+from flukeprint.data.synthetic.dataset import identity_sizes, write_synthetic, write_whales
+from flukeprint.data.synthetic.fluke import draw_fluke
+from flukeprint.data.synthetic.shapes import SHAPE_IDENTITIES, draw_shape
+from flukeprint.data.synthetic.whale import grow_fluke
+from flukeprint.errors import FlukeprintError
+
+SMALL = SyntheticConfig(identities=6, test_photos=8, long_side=48)
+SHAPES = SMALL.model_copy(update={"kind": "shapes"})
+
+
+def rows(table: Path) -> list[list[str]]:
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def hashes(root: Path) -> dict[str, str]:
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("drawn") / "whales"
+    write_whales(SMALL, root, progress=False)
+    return root
+
+
+# --- sizes -------------------------------------------------------------------------------------
+
+
+def test_the_real_number_of_whales_has_the_real_tail() -> None:
+    counts = Counter(identity_sizes(4250, np.random.default_rng(0)))
+    assert [counts[size] for size in range(1, 10)] == [2220, 1034, 492, 192, 102, 61, 40, 23, 21]
+    many = [size for size in counts.elements() if size >= 10]
+    assert len(many) == 65
+    assert max(many) == 34
+
+
+def test_sizes_of_a_hundred_whales_by_hand() -> None:
+    # 100 * (2220, 1034, 492, 192, 102, 61, 40, 23, 21, 65) / 4250 =
+    # 52.24 24.33 11.58 4.52 2.40 1.44 0.94 0.54 0.49 1.53: floors leave 5, to .94 .58 .54 .53 .52
+    sizes = identity_sizes(100, np.random.default_rng(1))
+    counts = Counter(min(size, 10) for size in sizes)
+    assert [counts[size] for size in range(1, 11)] == [52, 24, 12, 5, 2, 1, 1, 1, 0, 2]
+
+
+@given(st.integers(2, 600), st.integers(0, 2**32))
+def test_every_set_is_whole_and_has_a_well_known_animal(identities: int, seed: int) -> None:
+    sizes = identity_sizes(identities, np.random.default_rng(seed))
+    assert len(sizes) == identities
+    assert min(sizes) >= 1
+    assert 10 <= max(sizes) <= 34
+    again = identity_sizes(identities, np.random.default_rng(seed + 1))
+    assert sorted(again) == sorted(sizes)
+
+
+# --- one whale ---------------------------------------------------------------------------------
+
+
+def test_a_photo_is_a_function_of_its_seeds() -> None:
+    photo = draw_fluke(3, 4, 96)
+    assert photo.dtype == np.uint8
+    assert photo.ndim == 3
+    assert photo.shape[2] == 3
+    np.testing.assert_array_equal(photo, draw_fluke(3, 4, 96))
+    other_photo, other_whale = draw_fluke(3, 5, 96), draw_fluke(4, 4, 96)
+    assert other_photo.shape != photo.shape or (other_photo != photo).any()
+    assert other_whale.shape != photo.shape or (other_whale != photo).any()
+
+
+def test_drawing_leaves_the_global_random_state_alone() -> None:
+    np.random.seed(7)  # noqa: NPY002 - this is the state in question
+    before = np.random.get_state()[1].copy()  # type: ignore[index,union-attr] # noqa: NPY002
+    draw_fluke(1, 2, 64)
+    after = np.random.get_state()[1]  # type: ignore[index] # noqa: NPY002
+    np.testing.assert_array_equal(before, after)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.sampled_from([32, 47, 120]))
+def test_any_seed_and_size_gives_a_picture(identity: int, photo: int, long_side: int) -> None:
+    pixels = draw_fluke(identity, photo, long_side)
+    height, width = pixels.shape[:2]
+    assert min(height, width) >= 16
+    assert max(height, width) <= long_side
+    assert pixels.std() > 2
+
+
+def test_most_photos_are_wide_and_of_many_sizes() -> None:
+    shapes = [draw_fluke(0, photo, 64).shape[:2] for photo in range(60)]
+    aspects = np.array([width / height for height, width in shapes])
+    assert 1.4 < np.median(aspects) < 2.6
+    assert len(set(shapes)) > 20
+
+
+def test_anatomy() -> None:
+    whites = []
+    for seed in range(30):
+        fluke = grow_fluke(seed, 216)  # 100 px a half span, the middle at column 108
+        solid = fluke.cover > 0.5
+        assert fluke.cover.shape == (174, 216)
+        across = np.flatnonzero(solid.any(axis=0))
+        assert across[0] < 22, "left tip"
+        assert across[-1] > 193, "right tip"
+        top = solid.argmax(axis=0).astype(float)
+        shoulders = min(top[70:100].min(), top[116:146].min())
+        assert top[106:110].max() > shoulders + 2, "a median notch between the lobes"
+        stock = solid[110:135].sum(axis=1).min()
+        assert 14 <= stock <= 45, "a narrow tail stock"
+        pieces = cv2.connectedComponentsWithStats(solid.astype(np.uint8))[2][1:, cv2.CC_STAT_AREA]
+        assert pieces.max() > 0.99 * solid.sum()
+        assert 0 <= fluke.white.min() < fluke.white.max() <= 1
+        whites.append(float(fluke.white[solid].mean()))
+    assert min(whites) < 0.1, "black whales"
+    assert max(whites) > 0.4, "white whales"
+
+
+def similarity(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+def test_animals_differ_and_a_mirrored_fluke_is_another() -> None:
+    flukes = [grow_fluke(seed, 216) for seed in range(20)]
+    for number, fluke in enumerate(flukes):
+        mirrored = fluke.cover[:, ::-1]
+        assert np.abs(fluke.cover - mirrored).sum() > 40, "the two trailing edges differ"
+        for other in flukes[:number]:
+            assert np.abs(fluke.cover - other.cover).sum() > 80
+            assert similarity(fluke.white, other.white) < 0.97
+        assert similarity(fluke.white, fluke.white[:, ::-1]) < 0.97
+
+
+def test_the_same_animal_at_another_size() -> None:
+    small, large = grow_fluke(11, 216), grow_fluke(11, 432)
+    half = cv2.resize(large.white * large.cover, (216, 174), interpolation=cv2.INTER_AREA)
+    assert similarity(small.white * small.cover, np.asarray(half, np.float32)) > 0.97
+    np.testing.assert_array_equal(small.outline, large.outline)
+
+
+def test_background_does_not_tell_the_animal() -> None:
+    """Nearest neighbours by the lower corners, where there is only sea, find animals by chance."""
+
+    def corners(identity: int, photo: int) -> npt.NDArray[np.float64]:
+        small = cv2.resize(draw_fluke(identity, photo, 64), (24, 12), interpolation=cv2.INTER_AREA)
+        return small[-2:, [0, 1, -2, -1]].astype(float).ravel()
+
+    animals = np.repeat(np.arange(10), 8)
+    seen = np.stack([corners(animal, 1000 + photo) for photo, animal in enumerate(animals)])
+    apart = ((seen[:, None] - seen[None]) ** 2).sum(axis=2)
+    np.fill_diagonal(apart, np.inf)
+    hits = np.mean(animals[apart.argmin(axis=1)] == animals)
+    assert hits < 0.25  # chance is 7/79 = 0.09
+
+
+# --- the set -----------------------------------------------------------------------------------
+
+
+def test_layout_and_counts(drawn: Path) -> None:
+    assert sorted(path.name for path in drawn.iterdir()) == [
+        "sample_submission.csv",
+        "synthetic.json",
+        "test",
+        "test_truth.csv",
+        "train",
+        "train.csv",
+    ]
+    train, sample, truth = (
+        rows(drawn / f"{name}.csv") for name in ("train", "sample_submission", "test_truth")
+    )
+    assert train[0] == sample[0] == truth[0] == ["Image", "Id"]
+    for table, folder in ((train, "train"), (truth, "test")):
+        assert [image for image, _ in table[1:]] == sorted(
+            p.name for p in (drawn / folder).iterdir()
+        )
+    assert [image for image, _ in sample] == [image for image, _ in truth]
+    assert {identity for _, identity in sample[1:]} == {"new_whale"}
+
+    counts = Counter(identity for _, identity in train[1:])
+    new = counts.pop("new_whale")
+    assert len(counts) == 6
+    assert new == round(sum(counts.values()) * 0.08 / 0.92)
+    asked = Counter(identity for _, identity in truth[1:])
+    assert asked.pop("new_whale") == 2  # 0.276 of 8 is 2.2
+    assert set(asked) <= set(counts)
+    assert sum(asked.values()) == 6
+
+
+def test_names_look_like_kaggles_and_do_not_sort_by_animal(drawn: Path) -> None:
+    table = rows(drawn / "train.csv")[1:]
+    for image, identity in table:
+        stem, _, end = image.partition(".")
+        assert end == "jpg"
+        assert len(stem) == 9
+        int(stem, 16)
+        if identity != "new_whale":
+            assert identity.startswith("w_")
+            assert len(identity) == 9
+            int(identity[2:], 16)
+    changes = sum(a[1] != b[1] for a, b in pairwise(table))
+    assert changes > len({identity for _, identity in table})
+
+
+def test_photos_can_be_read_and_none_is_there_twice(drawn: Path) -> None:
+    photos = [path for folder in ("train", "test") for path in (drawn / folder).iterdir()]
+    for path in photos:
+        image = cv2.imread(str(path))
+        assert image is not None
+        assert max(image.shape) <= 48
+    assert len({path.read_bytes() for path in photos}) == len(photos)
+
+
+@pytest.mark.parametrize("config", [SMALL, SHAPES], ids=["whales", "shapes"])
+def test_same_seed_same_bytes(config: SyntheticConfig, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_synthetic(config, tmp_path / name, progress=False)
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+    write_synthetic(config.model_copy(update={"seed": 1}), tmp_path / "c", progress=False)
+    assert not set(hashes(tmp_path / "a")) & {
+        name for name in hashes(tmp_path / "c") if name.endswith(".jpg")
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+def test_nothing_is_drawn_twice(tmp_path: Path) -> None:
+    write_synthetic(SHAPES, tmp_path / "set", progress=False)
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*")}
+    write_synthetic(SHAPES, tmp_path / "set", progress=False)
+    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "set").rglob("*")}
+
+
+def test_another_set_of_ours_is_replaced_wholly(tmp_path: Path) -> None:
+    write_synthetic(SHAPES, tmp_path / "set", progress=False)
+    fewer = SHAPES.model_copy(update={"identities": 3, "seed": 5})
+    write_synthetic(fewer, tmp_path / "set", progress=False)
+    write_synthetic(fewer, tmp_path / "fresh", progress=False)
+    assert hashes(tmp_path / "set") == hashes(tmp_path / "fresh")
+
+
+def test_other_formats_are_drawn_anew(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    write_synthetic(SHAPES, root, progress=False)
+    expected = hashes(root)
+    marker = json.loads((root / "synthetic.json").read_text())
+    (root / "synthetic.json").write_text(json.dumps({**marker, "format": -1}))
+    next((root / "train").iterdir()).unlink()
+    write_synthetic(SHAPES, root, progress=False)
+    assert hashes(root) == expected
+
+
+def test_foreign_files_are_never_touched(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / "train").mkdir(parents=True)
+    (mine / "train" / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(FlukeprintError, match=r"mine holds files that were not drawn \(train\)"):
+        write_synthetic(SHAPES, mine, progress=False)
+
+    root = tmp_path / "set"
+    write_synthetic(SHAPES, root, progress=False)
+    other = SHAPES.model_copy(update={"seed": 2})
+    for foreign in ("train/holiday.jpg", "notes.txt"):
+        (root / foreign).write_bytes(b"x")
+        with pytest.raises(FlukeprintError, match=foreign):
+            write_synthetic(other, root, progress=False)
+        (root / foreign).unlink()
+    write_synthetic(other, root, progress=False)
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(FlukeprintError, match="is a file"):
+        write_synthetic(SHAPES, tmp_path / "file", progress=False)
+    assert (mine / "train" / "holiday.jpg").read_bytes() == b"x"
+
+
+def test_an_empty_folder_and_missing_parents_are_fine(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for root in (tmp_path / "empty", tmp_path / "not" / "yet"):
+        write_synthetic(SHAPES, root, progress=False)
+        assert (root / "synthetic.json").is_file()
+
+
+def test_a_failed_drawing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bytes:
+        raise RuntimeError("disk full")
+
+    write_synthetic(SHAPES, tmp_path / "set", progress=False)
+    expected = hashes(tmp_path)
+    monkeypatch.setattr("flukeprint.data.synthetic.dataset._jpeg", fail)
+    for root in (tmp_path / "set", tmp_path / "fresh"):
+        with pytest.raises(RuntimeError, match="disk full"):
+            write_synthetic(SHAPES.model_copy(update={"seed": 3}), root, progress=False)
+    assert hashes(tmp_path) == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_threads_of_opencv_are_given_back(tmp_path: Path) -> None:
+    before = cv2.getNumThreads()
+    write_synthetic(SHAPES, tmp_path / "set", progress=False)
+    assert cv2.getNumThreads() == before
+
+
+# --- shapes ------------------------------------------------------------------------------------
+
+
+def test_shapes_are_told_apart_by_colour() -> None:
+    """The first eight differ in hue alone already: as easy as promised."""
+
+    def hue(identity: int, photo: int) -> npt.NDArray[np.float64]:
+        pixels = draw_shape(identity, photo, 64).astype(float)
+        cast = (pixels - pixels.mean(axis=2, keepdims=True)).sum(axis=(0, 1))
+        return np.asarray(cast / np.linalg.norm(cast))
+
+    means = np.stack([np.mean([hue(i, p) for p in range(4)], axis=0) for i in range(8)])
+    hits = [int(np.argmax(means @ hue(i, p))) == i for i in range(8) for p in range(100, 110)]
+    assert np.mean(hits) > 0.9
+
+
+def test_every_shape_is_another() -> None:
+    pictures = {draw_shape(identity, 5, 40).tobytes() for identity in range(SHAPE_IDENTITIES)}
+    assert len(pictures) == SHAPE_IDENTITIES
+    with pytest.raises(ValueError, match="is not one of"):
+        draw_shape(SHAPE_IDENTITIES, 0, 40)
+
+
+def test_too_many_shapes(tmp_path: Path) -> None:
+    config = SHAPES.model_copy(update={"identities": SHAPE_IDENTITIES})
+    with pytest.raises(FlukeprintError, match="lower identities"):
+        write_synthetic(config, tmp_path / "set", progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_drawing_needs_no_torch() -> None:
+    code = "import sys, flukeprint.synthetic; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

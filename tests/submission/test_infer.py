@@ -1,0 +1,178 @@
+"""From a run to a submission with ranking rules on: one method, whoever answers."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flukeprint.config.load import load_config
+from flukeprint.config.schema import Config
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.data.readers.read import read_labelled, read_test
+from flukeprint.data.splits import halves
+from flukeprint.data.synthetic.dataset import write_synthetic
+from flukeprint.errors import FlukeprintError
+from flukeprint.evaluation.validation import judge
+from flukeprint.evaluation.validation_queries import ASKED, Asked
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.runs import CENTERS, Run
+from flukeprint.ranking.pipeline import Method
+from flukeprint.submission.infer import infer
+from flukeprint.training.cross_validation import answers_of
+from flukeprint.training.pseudo_labels import pseudo_label
+from flukeprint.training.train import baselines, split_of, train
+from tests.training.test_train import TINY
+
+RULES = (
+    "rank.local={candidates: 3, side: 64, keypoints: 40}", "rank.head=0.2", "rank.other_view=fit",
+    "train.epochs=1", "infer.zooms=[1, 0.7]",
+)  # fmt: skip
+
+
+def tiny(root: Path, *overrides: str) -> Config:
+    return load_config(root / "tiny.yaml", [*RULES, *overrides])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("inference")
+    (root / "tiny.yaml").write_text(TINY.format(root=root))
+    config = tiny(root)
+    write_synthetic(config.data.synthetic, config.data.root, progress=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(root: Path) -> Run:
+    return train(tiny(root))
+
+
+def test_a_submission_holds_what_the_identifier_says(root: Path, run: Run) -> None:
+    config = tiny(root)
+    answers = infer(config, run)
+    identifier = Identifier.load(run.identifier)
+    assert identifier.card.method.rules == config.rank
+    want = identifier.identify(read_test(config.data))
+    assert answers.ranking.images == want.images
+    assert answers.ranking.identities == want.identities
+    np.testing.assert_allclose(answers.ranking.scores, want.scores, atol=1e-5)
+    with answers.submission.open(newline="") as file:
+        rows = {row["Image"]: row["Id"].split() for row in csv.DictReader(file)}
+    for image, names in zip(want.images, want.identities, strict=True):
+        assert rows[image] == ["new_whale" if name is None else name for name in names]
+
+
+def test_a_run_keeps_what_its_answers_are_made_of(root: Path, run: Run) -> None:
+    identifier = Identifier.load(run.identifier)
+    assert identifier.keypoints is not None
+    assert identifier.centers is not None
+    assert len(identifier.keypoints) == len(identifier.gallery)
+    kept = Embeddings.load(run.path / CENTERS)
+    np.testing.assert_array_equal(kept.vectors, identifier.centers.vectors)
+    assert kept.stamp == identifier.card.stamp
+    catalog = read_labelled(tiny(root).data)
+    trained = catalog.take(split_of(tiny(root), catalog).train)
+    assert kept.identities == trained.vocabulary()
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("rank.expand=1", "another rank than"),
+        ("rank.local.candidates=0", "another rank than"),
+        ("rank.head=0.1", "another rank than"),
+        ("infer.zooms=[1]", r"another infer\.zooms than"),
+        ("image.reserve=1.5", "another image than"),
+    ],
+)
+def test_other_rules_than_those_of_the_run_are_refused(
+    root: Path, run: Run, override: str, said: str
+) -> None:
+    with pytest.raises(FlukeprintError, match=said):
+        infer(tiny(root, override), run)
+
+
+def test_a_run_is_judged_again_as_it_was(root: Path, run: Run) -> None:
+    config = tiny(root)
+    catalog = read_labelled(config.data)
+    split = split_of(config, catalog)
+    asked = Asked.load(run.path / ASKED)
+    figures = json.loads(run.validation.read_text())
+    result = judge(asked, config)
+    assert json.loads(json.dumps(result.summary())) == figures
+    answered = answers_of(run, config, catalog, split)
+    assert answered.found == result.ranking.identities
+    side = halves(asked.answers, asked.individuals, config.split.seed)
+    assert 0 < side.sum() < len(side)
+
+
+def test_pseudo_labels_come_from_the_same_answers(root: Path, run: Run) -> None:
+    config = tiny(root)
+    infer(config, run)
+    q = len(read_test(config.data))
+    identifier = Identifier.load(run.identifier)
+    catalog = read_labelled(config.data)
+    gallery = set(catalog.take(split_of(config, catalog).gallery).images)
+    rows = [row for row, image in enumerate(identifier.gallery.images) if image in gallery]
+    assert identifier.keypoints is not None
+    fold = Identifier(
+        identifier.card,
+        identifier.net,
+        identifier.gallery.take(rows),
+        identifier.keypoints.take(rows),
+        identifier.centers,
+    ).identify(read_test(config.data))
+    with pseudo_label(run, 0.5, np.ones(q)).open(newline="") as file:
+        found = {row["Image"]: row["Id"] for row in csv.DictReader(file)}
+    assert found == {
+        image: names[0]
+        for image, names in zip(fold.images, fold.identities, strict=True)
+        if names[0] is not None
+    }
+
+
+def test_baselines_know_no_rules(root: Path) -> None:
+    ruled, plain = (
+        baselines(tiny(root)),
+        baselines(load_config(root / "tiny.yaml", list(RULES[4:]))),
+    )
+    assert ruled == plain
+
+
+def test_a_method_is_kept_as_it_was(run: Run) -> None:
+    method = Identifier.load(run.identifier).card.method
+    assert Method.model_validate_json(method.model_dump_json()) == method
+
+
+def test_damaged_test_photographs_are_all_named_or_all_skipped(root: Path, run: Run) -> None:
+    sound = infer(tiny(root), run)
+    config = tiny(root)
+    folder = config.data.root / str(config.data.test)
+    photos = sorted(folder.glob("*.jpg"))
+    whole = {photo: photo.read_bytes() for photo in (photos[1], photos[3])}
+    try:
+        for photo, data in whole.items():
+            photo.write_bytes(data[: len(data) // 2])
+        with pytest.raises(FlukeprintError) as caught:
+            infer(config, run)
+        assert all(photo.name in str(caught.value) for photo in whole)
+        with pytest.warns(UserWarning, match="2 of"):
+            answers = infer(tiny(root, "data.skip_unreadable=true"), run)
+    finally:
+        for photo, data in whole.items():
+            photo.write_bytes(data)
+    assert len(answers.ranking) == len(sound.ranking) - 2
+    with answers.submission.open(newline="") as file:
+        rows = {row["Image"]: row["Id"] for row in csv.DictReader(file)}
+    assert len(rows) == len(sound.ranking)
+    assert all(rows[photo.name] == "new_whale" for photo in whole)
+
+
+def test_two_processes_give_the_same_submission(root: Path, run: Run) -> None:
+    one, two = infer(tiny(root), run), infer(tiny(root, "infer.devices=2"), run)
+    assert two.ranking.images == one.ranking.images
+    assert two.ranking.identities == one.ranking.identities
+    np.testing.assert_allclose(two.ranking.scores, one.ranking.scores, atol=1e-5)
+    assert not (run.path / "parts").exists()
