@@ -1,6 +1,6 @@
 """python infer.py --config whales.yaml [--run NAME] [key=value ...]"""
 
-from flukeprint.cli import infer_door, run_door
+from flukeprint.cli import infer_command, run_command
 
 if __name__ == "__main__":
-    run_door(infer_door)
+    run_command(infer_command)

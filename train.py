@@ -1,6 +1,6 @@
 """python train.py --config whales.yaml [--resume last] [key=value ...]"""
 
-from flukeprint.cli import run_door, train_door
+from flukeprint.cli import run_command, train_command
 
 if __name__ == "__main__":
-    run_door(train_door)
+    run_command(train_command)

@@ -32,8 +32,8 @@ from flukeprint.embedding.engine_choice import pick_engine
 from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.runs import Run, new_run
 from flukeprint.models.network import FlukeNet, build_model
-from flukeprint.ranking.features import Evidence
-from flukeprint.ranking.pipeline import Method
+from flukeprint.ranking.features import Features
+from flukeprint.ranking.pipeline import FittedRules
 from flukeprint.submission.infer import infer
 
 LABELLED, IDENTITIES, ASKED = 15_697, 5_004, 7_960
@@ -111,7 +111,7 @@ def measure(quick: bool) -> dict[str, Any]:
         embedded = time.perf_counter()
         run = Run(new_run(config, catalog).path)
         build_identifier(
-            config, net, Evidence(gallery), 0.5, method=Method(rules=config.rank)
+            config, net, Features(gallery), 0.5, method=FittedRules(rules=config.rank)
         ).save(run.identifier)
         kept = time.perf_counter()
         answers = infer(config, run)

@@ -225,7 +225,7 @@ def contest(
     exact, engine = (
         pick_engine(
             net, (SIDE, SIDE), "auto", precision, stamp=stamp, sample=lambda: ready,
-            passes=10**6, say=print,
+            passes=10**6, report=print,
         )
         for precision in ("fp32", "auto")
     )  # fmt: skip

@@ -45,7 +45,7 @@ def embeddings(photos: int, queries: int) -> tuple[Any, Any]:
     A tenth of the queries is of individuals that the gallery lacks.
     """
     from flukeprint.data.splits import Split
-    from flukeprint.ranking.features import Evidence
+    from flukeprint.ranking.features import Features
 
     n, animals = photos + queries, photos // AN_ANIMAL
     # Strangers: animals of which all photographs are queries.
@@ -59,7 +59,7 @@ def embeddings(photos: int, queries: int) -> tuple[Any, Any]:
     gallery, places = np.flatnonzero(~asked), np.flatnonzero(asked)
     there = {names[row] for row in gallery.tolist()}
     answers = tuple(names[row] if names[row] in there else None for row in places.tolist())
-    evidence = Evidence(replace(embedded, views=views))
+    evidence = Features(replace(embedded, views=views))
     return evidence, Split(gallery, gallery, places, answers)
 
 
@@ -72,21 +72,21 @@ def _search(evidence: Any, split: Any) -> None:
 
 def _answers(evidence: Any, split: Any, few: bool = False, **rules: Any) -> None:
     from flukeprint.config.schema import RankConfig
-    from flukeprint.ranking.pipeline import Desk, Method
+    from flukeprint.ranking.pipeline import FittedRules, QueryRanker
 
     asked = split.queries[:FEW] if few else split.queries
-    desk = Desk(evidence.take(split.gallery), evidence.take(asked), RankConfig(**rules))
-    desk.answer(Method(rules=RankConfig(**rules)))
+    ranker = QueryRanker(evidence.take(split.gallery), evidence.take(asked), RankConfig(**rules))
+    ranker.rank(FittedRules(rules=RankConfig(**rules)))
 
 
 def _validation(evidence: Any, split: Any, **rules: Any) -> None:
     from flukeprint.config.schema import Config, RankConfig
-    from flukeprint.evaluation.fold_calibration import fold_facts
+    from flukeprint.evaluation.fold_calibration import calibrate_fold
     from flukeprint.evaluation.validation import validate
 
     config = Config(name="memory", rank=RankConfig(**rules))
     result, method = validate(evidence, split, config)
-    facts = fold_facts(evidence, split, config, result, method)
+    facts = calibrate_fold(evidence, split, config, result, method)
     print(result.text(), facts.outside, file=sys.stderr)
 
 

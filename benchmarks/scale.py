@@ -28,7 +28,7 @@ from flukeprint.config.schema import GalleryConfig, ImageConfig, ModelConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.kaggle_csv import read_label_table
 from flukeprint.embedding.embed import embed
-from flukeprint.embedding.sharding import Recipe, embed_sharded
+from flukeprint.embedding.sharding import ShardRecipe, embed_sharded
 from flukeprint.models.network import build_model
 from flukeprint.search.qdrant_index import QdrantIndex
 from flukeprint.storage import join, parse_path
@@ -108,7 +108,7 @@ def processes(quick: bool) -> list[Row]:
     pixels = np.random.default_rng(0).integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
     catalog = Catalog(tuple(f"{number}.jpg" for number in range(n)), pixels=pixels)
     image = ImageConfig(height=SIDE, width=SIDE, cache=None)
-    recipe = Recipe(image, STAMP, batch_size=32, workers=1, engine="torch", precision="fp32")
+    recipe = ShardRecipe(image, STAMP, batch_size=32, workers=1, engine="torch", precision="fp32")
     device = torch.device("cpu")
     one: list[float] = []
     two: list[float] = []

@@ -30,12 +30,12 @@ from flukeprint.evaluation.reliability import measure_reliability
 from flukeprint.files import written_whole
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
-from flukeprint.identifier.taxonomy import Placement, Taxonomy, is_right, place
+from flukeprint.identifier.taxonomy import RankPlacement, Taxonomy, is_right, place
 from flukeprint.ranking.calibration import Calibration, posterior
-from flukeprint.ranking.features import Evidence
-from flukeprint.ranking.pipeline import Desk, Method
+from flukeprint.ranking.features import Features
+from flukeprint.ranking.pipeline import FittedRules, QueryRanker
 from flukeprint.ranking.ranking import Ranking
-from flukeprint.ranking.threshold import Outside, closeness
+from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine
 from flukeprint.search.gallery import Gallery
 from flukeprint.training.cross_validation import finished_run
 from flukeprint.training.train import split_of
@@ -82,13 +82,13 @@ def read_folds(config: Config, folders: Sequence[Path], most: int) -> Iterator[F
         gallery, queries = known.take(split.gallery), known.take(split.queries)
         identifier = Identifier.load(run.identifier)
         index = Gallery(gallery)
-        near = closeness(index, queries)
+        near = nearest_cosine(index, queries)
         others = {
-            str(folder): closeness(index, _seen(run, identifier, folder, paths))
+            str(folder): nearest_cosine(index, _seen(run, identifier, folder, paths))
             for folder, paths in strangers.items()
         }
-        desk = Desk(Evidence(gallery), Evidence(queries), setting.rank)
-        ranking = desk.answer(Method(rules=setting.rank), top=len(index.vocabulary))
+        ranker = QueryRanker(Features(gallery), Features(queries), setting.rank)
+        ranking = ranker.rank(FittedRules(rules=setting.rank), top=len(index.vocabulary))
         answers = split.answers
         side = halves(answers, tuple(known.identities[row] for row in split.queries), 0)
         parts = []
@@ -118,10 +118,10 @@ def _some(folder: Path, most: int) -> list[Path]:
     return [paths[i] for i in np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int)]
 
 
-def placements(half: Half, taxonomy: Taxonomy, confidence: float) -> list[Placement]:
+def placements(half: Half, taxonomy: Taxonomy, confidence: float) -> list[RankPlacement]:
     """Of each query of the half."""
     likely = posterior(half.ranking, half.calibration).identities
-    found: list[Placement] = []
+    found: list[RankPlacement] = []
     for row, names in enumerate(half.ranking.identities):
         known = [str(name) for name in names]
         found += place(taxonomy, likely[row : row + 1], known, confidence)
@@ -187,7 +187,7 @@ def outside_table(folds: Sequence[Fold], folders: Sequence[Path]) -> list[str]:
         refused: list[bool] = []
         taken: dict[str, list[bool]] = {str(folder): [] for folder in folders}
         for learnt, told in zip(folds, [*folds[1:], folds[0]], strict=True):
-            gate = Outside.fit(learnt.near, share)
+            gate = OutOfDistribution.fit(learnt.near, share)
             refused += gate(told.near).tolist()
             for name, near in told.others.items():
                 taken[name] += (~gate(near)).tolist()

@@ -259,7 +259,7 @@ def _training(folder: Path, backbone: str, steps: int) -> tuple[Any, Any, Any]:
     from flukeprint.models.network import build_model
     from flukeprint.training import train as training
     from flukeprint.training.datamodule import FoldData
-    from flukeprint.training.module import Learner
+    from flukeprint.training.module import MetricLearningModule
 
     training._quieten()
     training.keep_memory()
@@ -272,7 +272,7 @@ def _training(folder: Path, backbone: str, steps: int) -> tuple[Any, Any, Any]:
     L.seed_everything(0, verbose=False)
     net = build_model(config.model, (SIDE, SIDE))
     data = FoldData(config, catalog, training.split_of(config, catalog))
-    learner = Learner(config, net, data)
+    learner = MetricLearningModule(config, net, data)
     return training.make_trainer(config, new_run(config, catalog)), learner, data
 
 

@@ -28,7 +28,7 @@ ResultTable = Annotated[Path, typer.Option("--into", help="The table of measured
 
 
 @app.command("train")
-def train_door(
+def train_command(
     config: ConfigName,
     overrides: Overrides = None,
     resume: Annotated[
@@ -65,7 +65,7 @@ def train_door(
 
 
 @app.command("infer")
-def infer_door(
+def infer_command(
     config: ConfigName,
     overrides: Overrides = None,
     run: Annotated[str | None, typer.Option(help="A run's name; the newest finished one.")] = None,
@@ -88,7 +88,7 @@ def infer_door(
 
 
 @app.command("pseudo-label")
-def pseudo_label_door(
+def pseudo_label_command(
     config: ConfigName,
     overrides: Overrides = None,
     run: Annotated[str | None, typer.Option(help="A run's name; the newest finished one.")] = None,
@@ -132,10 +132,10 @@ def identify(
         answers = [
             {
                 "identity": known.card.new_label if name is None else name,
-                "score": float(score),
+                "score": float(score_command),
                 "probability": probability,
             }
-            for name, score, probability in zip(
+            for name, score_command, probability in zip(
                 ranking.identities[0], ranking.scores[0], likely, strict=False
             )
         ]
@@ -183,7 +183,7 @@ def enroll(
 
 
 @app.command("index")
-def index_door(
+def index_command(
     identifier: Annotated[Path, typer.Argument(help="The folder that training kept.")],
     overrides: Annotated[
         list[str] | None,
@@ -195,13 +195,13 @@ def index_door(
     from flukeprint.identifier.identifier import Identifier
 
     settings = load_config(None, overrides or []).gallery
-    known = Identifier.load(identifier, with_index=False).indexed(settings, print)
+    known = Identifier.load(identifier, with_index=False).with_index(settings, print)
     known.save(identifier)
     print(f"{len(known.gallery)} photographs in {identifier}")
 
 
 @app.command("export")
-def export_door(
+def export_command(
     identifier: Annotated[Path, typer.Argument(help="The folder that training kept.")],
     photos: Annotated[
         list[Path], typer.Argument(help="Photographs of the catalogue, or folders, to check with.")
@@ -229,7 +229,7 @@ def export_door(
 
 
 @app.command("serve")
-def serve_door(
+def serve_command(
     identifier: Annotated[Path, typer.Option(help="The folder that training kept.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as serve.queue=64.")
@@ -317,7 +317,7 @@ def synthesize(config: ConfigName, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def download(
+def download_command(
     config: Annotated[str, typer.Argument(help="A configuration's name, such as whales.")],
     overrides: Overrides = None,
     force: Annotated[bool, typer.Option(help="Fetch again what is there.")] = False,
@@ -330,7 +330,7 @@ def download(
 
 
 @app.command()
-def submit(
+def submit_command(
     submission: Annotated[Path, typer.Argument(help="A CSV from infer.")],
     config: ConfigName,
     overrides: Overrides = None,
@@ -345,7 +345,7 @@ def submit(
 
 
 @app.command()
-def score(
+def score_command(
     submission: Annotated[Path, typer.Argument(help="A CSV from infer.")],
     truth: Annotated[Path, typer.Argument(help="A CSV with the right answers, Image,Id.")],
 ) -> None:
@@ -356,7 +356,7 @@ def score(
 
 
 @app.command("crossvalidate")
-def crossvalidate_door(
+def crossvalidate_command(
     config: ConfigName,
     overrides: Overrides = None,
     folds: Annotated[int | None, typer.Option(help="So many of split.folds; else all.")] = None,
@@ -371,7 +371,7 @@ def crossvalidate_door(
     settings = load_config(config, overrides or [])
     try:
         rows = crossvalidate(
-            settings, folds=folds, seeds=seeds, into=into, note=note, say=typer.echo
+            settings, folds=folds, seeds=seeds, into=into, note=note, report=typer.echo
         )
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
@@ -386,15 +386,15 @@ def crossvalidate_door(
 
 
 @app.command("compare")
-def compare_door(
+def compare_command(
     a: Annotated[str, typer.Argument(help="A run's folder, or a recipe's digest or note.")],
     b: Annotated[str, typer.Argument(help="The same, for what may be better.")],
     into: ResultTable = Path("benchmarks/accuracy.csv"),
 ) -> None:
     """Is B better than A on the queries that both answered?"""
-    from flukeprint.training.cross_validation import compare
+    from flukeprint.training.cross_validation import compare_recipes
 
-    first, second, result = compare(a, b, into)
+    first, second, result = compare_recipes(a, b, into)
     for letter, judged in (("A", first), ("B", second)):
         print(f"{letter}  {judged.name} ({len(judged.runs)} runs)")
     folds = ", ".join(map(str, result.folds))
@@ -411,7 +411,7 @@ def demo() -> None:
     run_demo()
 
 
-def run_door(door: Callable[..., None]) -> None:
+def run_command(door: Callable[..., None]) -> None:
     """Run one command as a whole script."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     single.command()(door)

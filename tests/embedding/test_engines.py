@@ -26,14 +26,14 @@ from flukeprint.embedding import export as engine_export
 from flukeprint.embedding.embed import embed, network_digest
 from flukeprint.embedding.engine import Engine, Photos, TorchEngine
 from flukeprint.embedding.engine_choice import ENGINES, build_engine, pick_engine
-from flukeprint.embedding.engine_timings import Notes
+from flukeprint.embedding.engine_timings import EngineTimings
 from flukeprint.embedding.export import export_network, photos_below
 from flukeprint.embedding.onnx_engine import OnnxEngine
 from flukeprint.embedding.openvino_engine import OpenVinoEngine, core, cut, openvino_model
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.build import build_identifier
 from flukeprint.models.network import FlukeNet, build_model
-from flukeprint.ranking.features import Evidence
+from flukeprint.ranking.features import Features
 
 SIZE = (32, 48)
 MODELS = {
@@ -319,7 +319,7 @@ def test_it_is_said_once_and_kept_and_remembered(net: FlukeNet, own_notes: Path)
     assert len(said) == 1
     assert "photographs a second" in said[0]
     assert "\n" not in said[0]
-    notes = Notes.read()
+    notes = EngineTimings.read()
     assert {key.split(") ")[1].split()[0] for key in notes.rates} == {"torch", "openvino"}
     before = own_notes.read_bytes()
     twin = network()
@@ -433,9 +433,9 @@ def test_an_export_that_sees_otherwise_is_not_written(
     def other(_: FlukeNet, size: tuple[int, int], target: Path) -> None:
         engine_export.write_onnx(network(seed=1), size, target)
 
-    how = engine_export.FORMATS["onnxruntime"]
+    how = engine_export.EXPORT_FORMATS["onnxruntime"]
     changed = engine_export.Format(other, how.read, how.offers, how.file, how.packages)
-    monkeypatch.setitem(engine_export.FORMATS, "onnxruntime", changed)
+    monkeypatch.setitem(engine_export.EXPORT_FORMATS, "onnxruntime", changed)
     with pytest.raises(FlukeprintError, match="is not written: the cosine"):
         exported(net, tmp_path / "out", "onnxruntime")
     assert not list(tmp_path.iterdir())
@@ -464,7 +464,7 @@ def test_the_command_writes_it_or_says_why_not(
     named = replace(catalog, identities=("w_1",) * 6 + ("w_2",) * 6)
     stamp = network_digest(net, settings.image, False)
     gallery = embed(net, named, settings.image, stamp=stamp)
-    build_identifier(settings, net, Evidence(gallery), None).save(tmp_path / "known")
+    build_identifier(settings, net, Features(gallery), None).save(tmp_path / "known")
     words = ["export", str(tmp_path / "known"), str(tmp_path / "photos"), "--out"]
     app([*words, str(tmp_path / "out"), "--engine", "openvino"], standalone_mode=False)
     assert "least cosine to torch fp32 1.0000" in capsys.readouterr().out

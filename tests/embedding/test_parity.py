@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flukeprint.data.embeddings import Floats, Precision
-from flukeprint.embedding.parity import LEAST_COSINE, SWAP, Parity, compare
+from flukeprint.embedding.parity import LEAST_COSINE, SWAP, Parity, measure_parity
 
 
 def unit(vectors: Floats) -> Floats:
@@ -38,7 +38,7 @@ def test_as_a_twin_finds(seed: int, n: int, noise: float) -> None:
     rng = np.random.default_rng(seed)
     reference = unit(rng.normal(size=(n, 6)).astype(np.float32))
     other = unit(reference + noise * rng.normal(size=(n, 6)).astype(np.float32))
-    found = compare(reference, other)
+    found = measure_parity(reference, other)
     least, same, worst = naive(reference, other)
     assert found.photos == n
     assert found.least_cosine == pytest.approx(least, abs=1e-9)
@@ -62,14 +62,14 @@ def test_no_numbers_are_refused() -> None:
     reference = unit(np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32))
     broken = reference.copy()
     broken[3, 1] = np.nan
-    assert compare(reference, broken).refusal("int8") is not None
+    assert measure_parity(reference, broken).refusal("int8") is not None
 
 
 def test_one_photograph_has_no_neighbours() -> None:
     one = unit(np.ones((1, 4), np.float32))
-    assert compare(one, one).refusal("fp32") is None
+    assert measure_parity(one, one).refusal("fp32") is None
 
 
 def test_other_shapes_do_not_compare() -> None:
     with pytest.raises(ValueError, match="do not compare"):
-        compare(np.ones((2, 3), np.float32), np.ones((3, 3), np.float32))
+        measure_parity(np.ones((2, 3), np.float32), np.ones((3, 3), np.float32))

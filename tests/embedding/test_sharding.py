@@ -17,7 +17,7 @@ from flukeprint.config.schema import ImageConfig, ModelConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.embed import embed
-from flukeprint.embedding.sharding import Parts, Recipe, embed_sharded, first_process
+from flukeprint.embedding.sharding import Parts, ShardRecipe, embed_sharded, first_process
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet, build_model
 
@@ -161,7 +161,7 @@ def test_one_process_is_the_first(
 
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     net, catalog = network(), photographs(21)
-    recipe = Recipe(IMAGE, STAMP, mirror=True, zooms=(1.0, 0.8), batch_size=8, workers=1)
+    recipe = ShardRecipe(IMAGE, STAMP, mirror=True, zooms=(1.0, 0.8), batch_size=8, workers=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         got = embed_sharded(net, catalog, recipe, tmp_path, accelerator="cpu", devices=2)
@@ -237,7 +237,7 @@ def test_a_user_s_mistake_in_a_process_is_one_line(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         with pytest.raises(FlukeprintError, match=r"photograph .*jpg: no such file") as caught:
             embed_sharded(
-                network(), missing, Recipe(IMAGE, STAMP), tmp_path / "parts",
+                network(), missing, ShardRecipe(IMAGE, STAMP), tmp_path / "parts",
                 accelerator="cpu", devices=2,
             )  # fmt: skip
     assert "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.breakdown import SIZES, Answered, by_size, by_view, measure
+from flukeprint.evaluation.breakdown import SIZES, QueryTable, by_size, by_view, score_table
 from flukeprint.evaluation.metrics import auroc_interval, bootstrap_interval
 from flukeprint.ranking.ranking import rank
 from flukeprint.search.index import IdentityMatches
@@ -15,7 +15,7 @@ GALLERY = ["a"] + ["b"] * 2 + ["c"] * 4 + ["d"] * 10 + ["e f"] * 3
 NAMES = ("a", "b", "c", "d", "e f")
 
 
-def answered(queries: int = 40, seed: int = 0, views: bool = True) -> Answered:
+def answered(queries: int = 40, seed: int = 0, views: bool = True) -> QueryTable:
     """Random answers to random queries, a fifth of them of new individuals."""
     rng = np.random.default_rng(seed)
     order = np.argsort(rng.random((queries, 5)), axis=1)
@@ -25,7 +25,7 @@ def answered(queries: int = 40, seed: int = 0, views: bool = True) -> Answered:
     truths = [None if i % 5 == 0 else NAMES[rng.integers(5)] for i in range(queries)]
     kinds = ["left", "right", None]
     seen = [kinds[rng.integers(3)] if views else None for _ in range(queries)]
-    return Answered.of(rank(matches, images, threshold=0.3), truths, seen, GALLERY)
+    return QueryTable.of(rank(matches, images, threshold=0.3), truths, seen, GALLERY)
 
 
 def reciprocal(found: tuple[str | None, ...], truth: str | None) -> float:
@@ -59,7 +59,7 @@ def test_parts_are_counted_by_hand() -> None:
 
 def test_figures_are_means_over_queries_with_intervals() -> None:
     queries = answered()
-    figures = measure(queries, seed=3)
+    figures = score_table(queries, seed=3)
     points = [reciprocal(f, t) for f, t in zip(queries.found, queries.truths, strict=True)]
     firsts = [f[0] == t for f, t in zip(queries.found, queries.truths, strict=True)]
     fives = [t in f for f, t in zip(queries.found, queries.truths, strict=True)]
@@ -73,7 +73,7 @@ def test_figures_are_means_over_queries_with_intervals() -> None:
 def test_a_closed_set_has_no_auroc() -> None:
     open_set = answered()
     known = [i for i in range(len(open_set)) if open_set.truths[i] is not None]
-    closed = Answered(
+    closed = QueryTable(
         images=tuple(open_set.images[i] for i in known),
         truths=tuple(open_set.truths[i] for i in known),
         views=tuple(open_set.views[i] for i in known),
@@ -82,7 +82,7 @@ def test_a_closed_set_has_no_auroc() -> None:
         first_score=open_set.first_score[known],
         best_known=open_set.best_known[known],
     )
-    assert measure(closed, seed=0).auroc is None
+    assert score_table(closed, seed=0).auroc is None
     assert "0" not in by_size(closed)
 
 
@@ -90,27 +90,27 @@ def test_the_table_keeps_everything(tmp_path: Path) -> None:
     queries = answered()
     path = tmp_path / "queries.csv"
     queries.save(path)
-    again = Answered.load(path)
+    again = QueryTable.load(path)
     for name in ("images", "truths", "views", "photos", "found"):
         assert getattr(again, name) == getattr(queries, name)
     # Nine digits tell every float32 from the next.
     for name in ("first_score", "best_known"):
         before, after = getattr(queries, name), getattr(again, name)
         assert np.array_equal(before.astype(np.float32), after.astype(np.float32))
-    assert measure(again, seed=0) == measure(queries, seed=0)
+    assert score_table(again, seed=0) == score_table(queries, seed=0)
 
 
 def test_other_tables_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "queries.csv"
     path.write_text("image,answer\nx.jpg,a\n")
     with pytest.raises(FlukeprintError, match="no table of queries"):
-        Answered.load(path)
+        QueryTable.load(path)
     answered(3).save(path)
     path.write_text(path.read_text().replace('"[', '"', 1))
     with pytest.raises(FlukeprintError, match="line 2: a cell cannot be read"):
-        Answered.load(path)
+        QueryTable.load(path)
 
 
 def test_a_known_individual_has_a_photo_in_the_gallery() -> None:
     with pytest.raises(ValueError, match=r"photos in the gallery: x\.jpg"):
-        Answered(("x.jpg",), ("a",), (None,), (0,), (("a",),), np.zeros(1), np.zeros(1))
+        QueryTable(("x.jpg",), ("a",), (None,), (0,), (("a",),), np.zeros(1), np.zeros(1))

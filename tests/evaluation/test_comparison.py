@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.breakdown import Answered
+from flukeprint.evaluation.breakdown import QueryTable
 from flukeprint.evaluation.comparison import Judged, compare_answers, paired_bootstrap, pooled
 from flukeprint.evaluation.metrics import open_set_auroc
 
 ORDER = ("a", "b", "c", "d", "e")
 
 
-def run(places: list[int], first: int = 0, truth: str | None = "a", photos: int = 2) -> Answered:
+def run(places: list[int], first: int = 0, truth: str | None = "a", photos: int = 2) -> QueryTable:
     """Queries whose right answer is at these places (0: missing)."""
     found = []
     for place in places:
@@ -19,7 +19,7 @@ def run(places: list[int], first: int = 0, truth: str | None = "a", photos: int 
         names = [*others[: place - 1], truth, *others[place - 1 :]] if place else others
         found.append(tuple(names[:5]))
     q = len(places)
-    return Answered(
+    return QueryTable(
         images=tuple(f"{i}.jpg" for i in range(first, first + q)),
         truths=(truth,) * q,
         views=(None,) * q,
@@ -30,7 +30,7 @@ def run(places: list[int], first: int = 0, truth: str | None = "a", photos: int 
     )
 
 
-def judged(*runs: Answered, folds: tuple[int, ...] | None = None, data: str = "d") -> Judged:
+def judged(*runs: QueryTable, folds: tuple[int, ...] | None = None, data: str = "d") -> Judged:
     return Judged("recipe", data, tuple(range(len(runs))) if folds is None else folds, runs)
 
 
@@ -116,7 +116,7 @@ def test_what_does_not_compare_is_refused(a: Judged, b: Judged, said: str) -> No
 def test_pooled_figures_count_a_query_once() -> None:
     new = run([1, 0], first=10, truth=None, photos=0)
     known = run([1, 2, 0])
-    both = Answered(
+    both = QueryTable(
         known.images + new.images,
         known.truths + new.truths,
         known.views + new.views,

@@ -18,13 +18,13 @@ from flukeprint.evaluation.validation import (
     Validation,
     check_fittable,
     commonest_baseline,
-    judge,
     selection_map5,
     validate,
+    validate_rankings,
 )
-from flukeprint.ranking.features import Evidence
-from flukeprint.ranking.pipeline import Desk, Method
-from flukeprint.ranking.ranking import Ranking, insert_new
+from flukeprint.ranking.features import Features
+from flukeprint.ranking.pipeline import FittedRules, QueryRanker
+from flukeprint.ranking.ranking import Ranking, insert_new_individual
 
 
 def setting(tmp_path: Path, *overrides: str) -> Config:
@@ -62,7 +62,7 @@ def split_by(catalog: Catalog, config: Config) -> Split:
 
 
 def measured(embeddings: Embeddings, split: Split, config: Config) -> Validation:
-    return validate(Evidence(embeddings), split, config)[0]
+    return validate(Features(embeddings), split, config)[0]
 
 
 def naive_map5(embeddings: Embeddings, split: Split, places: list[int], threshold: float) -> float:
@@ -163,7 +163,9 @@ def test_a_wish_is_chosen_on_one_half_and_measured_on_the_other(tmp_path: Path, 
         fit = np.array([i for i in fit if split.answers[i] is not None])
     first = [
         names[0] is None
-        for names in insert_new(result.asked.ranking.take(fit), result.threshold).identities
+        for names in insert_new_individual(
+            result.asked.ranking.take(fit), result.threshold
+        ).identities
     ]
     promised = 0.2 if "false_new" in wish else 0.3
     assert promised - 1 / len(fit) < np.mean(first) <= promised
@@ -244,7 +246,7 @@ def test_kept_queries_are_judged_alike(tmp_path: Path) -> None:
     config = setting(tmp_path)
     catalog, embeddings = animals(0.3)
     result = measured(embeddings, split_by(catalog, config), config)
-    assert judge(result.asked, config).summary() == result.summary()
+    assert validate_rankings(result.asked, config).summary() == result.summary()
 
 
 def seen_from_sides(embeddings: Embeddings) -> Embeddings:
@@ -265,27 +267,31 @@ def test_each_half_is_answered_with_what_the_other_chose(
     catalog, plain = animals(0.3)
     embeddings = seen_from_sides(plain)
     split = split_by(catalog, config)
-    fitted: list[tuple[list[int], Method]] = []
-    answered: list[tuple[list[int], Method]] = []
-    fit, answer = fit_rules, Desk.answer
+    fitted: list[tuple[list[int], FittedRules]] = []
+    answered: list[tuple[list[int], FittedRules]] = []
+    fit, answer = fit_rules, QueryRanker.answer
 
     def noted_fit(
-        desk: Desk, answers: Sequence[str | None], rows: npt.NDArray[np.int64] | None = None
-    ) -> Method:
+        ranker: QueryRanker,
+        answers: Sequence[str | None],
+        rows: npt.NDArray[np.int64] | None = None,
+    ) -> FittedRules:
         index = list(range(len(split.queries))) if rows is None else rows.tolist()
         assert list(answers) == [split.answers[i] for i in index]
-        method = fit(desk, answers, rows)
+        method = fit(ranker, answers, rows)
         method = method.model_copy(update={"other_view": 0.01 * (1 + len(fitted))})
         fitted.append((index, method))
         return method
 
-    def noted_answer(desk: Desk, method: Method, rows: npt.NDArray[np.int64]) -> Ranking:
+    def noted_answer(
+        ranker: QueryRanker, method: FittedRules, rows: npt.NDArray[np.int64]
+    ) -> Ranking:
         answered.append((rows.tolist(), method))
-        return answer(desk, method, rows)
+        return answer(ranker, method, rows)
 
     monkeypatch.setattr("flukeprint.evaluation.validation.fit_rules", noted_fit)
-    monkeypatch.setattr(Desk, "answer", noted_answer)
-    result, method = validate(Evidence(embeddings), split, config)
+    monkeypatch.setattr(QueryRanker, "answer", noted_answer)
+    result, method = validate(Features(embeddings), split, config)
     every = list(range(len(split.queries)))
     assert [m for index, m in fitted if index == every] == [method]
     assert sorted(row for rows, _ in answered for row in rows) == every
@@ -318,18 +324,18 @@ def test_numbers_for_other_views_are_not_fitted_on_their_own_queries(tmp_path: P
     catalog, plain = animals(0.3)
     embeddings = seen_from_sides(plain)
     split = split_by(catalog, config)
-    result, method = validate(Evidence(embeddings), split, config)
-    desk = Desk(
-        Evidence(embeddings.take(split.gallery)),
-        Evidence(embeddings.take(split.queries)),
+    result, method = validate(Features(embeddings), split, config)
+    ranker = QueryRanker(
+        Features(embeddings.take(split.gallery)),
+        Features(embeddings.take(split.queries)),
         config.rank,
     )
-    assert method == fit_rules(desk, split.answers)
+    assert method == fit_rules(ranker, split.answers)
     side = halves(split.answers, result.asked.individuals, config.split.seed)
     for told in (side, ~side):
         learnt = np.flatnonzero(~told)
-        own = fit_rules(desk, [split.answers[i] for i in learnt], learnt)
-        want = desk.answer(own, np.flatnonzero(told))
+        own = fit_rules(ranker, [split.answers[i] for i in learnt], learnt)
+        want = ranker.rank(own, np.flatnonzero(told))
         np.testing.assert_array_equal(result.ranking.take(told).scores, want.scores)
 
 
@@ -339,5 +345,5 @@ def test_one_query_alone_is_answered(tmp_path: Path) -> None:
     catalog, plain = animals(0.3)
     split = split_by(catalog, config)
     small = Split(split.train, split.gallery, split.queries[:1], split.answers[:1])
-    result, _ = validate(Evidence(seen_from_sides(plain)), small, config)
+    result, _ = validate(Features(seen_from_sides(plain)), small, config)
     assert len(result.ranking) == 1

@@ -15,8 +15,8 @@ from flukeprint.evaluation.verification import (
     FEWEST_OTHER,
     FEWEST_SAME,
     Pairs,
+    VerificationThreshold,
     Verifier,
-    VerifyPoint,
     roc,
     sample_pairs,
 )
@@ -166,7 +166,7 @@ def test_kept_rates_are_those_recomputed_and_fall_with_the_threshold(
         point = verifier.at(asked)
         allowed = [row for row in kept if row[1] <= asked]
         want = min(allowed) if allowed else max(kept)
-        assert point == VerifyPoint(*want, pairs=len(other))
+        assert point == VerificationThreshold(*want, pairs=len(other))
 
 
 @settings(max_examples=40, deadline=None)
@@ -231,7 +231,7 @@ def test_scores_that_are_all_alike_are_accepted_or_refused_together() -> None:
     verifier = Verifier.fit(pairs_of([0.5] * 20, [0.5] * 100))
     assert verifier is not None
     # At any rate below 1 nothing may be accepted; both errors together are 1 everywhere.
-    assert verifier.at(0.1) == VerifyPoint(0.75, 0.0, 1.0, 100)
+    assert verifier.at(0.1) == VerificationThreshold(0.75, 0.0, 1.0, 100)
     assert verifier.eer == 0.5
 
 
@@ -276,7 +276,7 @@ GOOD = {
     ],
 )
 def test_a_verifier_out_of_order_is_refused(change: dict[str, object]) -> None:
-    assert Verifier.model_validate(GOOD).at(1) == VerifyPoint(0.4, 0.1, 0.1, 100)
+    assert Verifier.model_validate(GOOD).at(1) == VerificationThreshold(0.4, 0.1, 0.1, 100)
     with pytest.raises(ValidationError):
         Verifier.model_validate({**GOOD, **change})
 

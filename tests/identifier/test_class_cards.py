@@ -7,10 +7,10 @@ import pytest
 from flukeprint.config.load import load_config
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.errors import FlukeprintError
-from flukeprint.identifier.class_cards import Card, check_cards, read_cards, save_cards
+from flukeprint.identifier.class_cards import ClassDescription, check_cards, read_cards, save_cards
 from flukeprint.identifier.taxonomy import Taxonomy
 
-FULL = Card(
+FULL = ClassDescription(
     name="Loxosceles laeta",
     rank="species",
     common_en="Chilean recluse",
@@ -22,7 +22,7 @@ FULL = Card(
     note_es="La del rincón.",
     credit="Drawn",
 )
-SHORT = Card(name="Gnaphosidae")
+SHORT = ClassDescription(name="Gnaphosidae")
 
 
 def write(folder: Path, *rows: str) -> Path:
@@ -49,8 +49,8 @@ def test_cards_are_written_and_read_back(tmp_path: Path) -> None:
 def test_only_class_and_name_are_needed_in_any_order(tmp_path: Path) -> None:
     path = write(tmp_path, "name,medical,class", " Old Thom ,, w_1 ", "Hook,unknown,w_2")
     assert dict(read_cards(path)) == {
-        "w_1": Card("Old Thom", "class"),
-        "w_2": Card("Hook", "class", medically_important="unknown"),
+        "w_1": ClassDescription("Old Thom", "class"),
+        "w_2": ClassDescription("Hook", "class", medically_important="unknown"),
     }
 
 
@@ -89,23 +89,23 @@ def test_cards_of_no_class_are_refused() -> None:
 
 def test_no_card_is_made_of_what_is_none() -> None:
     for make in (
-        lambda: Card(""),
-        lambda: Card("A", ""),
-        lambda: Card("A", "genus", medically_important="maybe"),  # type: ignore[arg-type]
+        lambda: ClassDescription(""),
+        lambda: ClassDescription("A", ""),
+        lambda: ClassDescription("A", "genus", medically_important="maybe"),  # type: ignore[arg-type]
     ):
         with pytest.raises(ValueError):
             make()
 
 
 @pytest.fixture(scope="module")
-def spiders(repository: Path) -> tuple[Taxonomy, dict[str, Card]]:
+def spiders(repository: Path) -> tuple[Taxonomy, dict[str, ClassDescription]]:
     configs = repository / "configs"
     taxonomy = Taxonomy.read(configs / "spiders_taxonomy.csv")
     return taxonomy, dict(read_cards(configs / "spiders_cards.csv"))
 
 
 def test_the_spiders_tables_cover_the_same_classes(
-    spiders: tuple[Taxonomy, dict[str, Card]],
+    spiders: tuple[Taxonomy, dict[str, ClassDescription]],
 ) -> None:
     taxonomy, cards = spiders
     assert taxonomy.ranks == ("genus", "family", "order")
@@ -115,7 +115,7 @@ def test_the_spiders_tables_cover_the_same_classes(
 
 @pytest.mark.photos
 def test_the_spiders_tables_cover_the_photographs(
-    spiders: tuple[Taxonomy, dict[str, Card]], photos: Path, repository: Path
+    spiders: tuple[Taxonomy, dict[str, ClassDescription]], photos: Path, repository: Path
 ) -> None:
     config = load_config(repository / "configs" / "spiders.yaml", [f"data.root={photos}/spiders"])
     identities = {name for name in read_labelled(config.data).identities if name is not None}
@@ -123,7 +123,7 @@ def test_the_spiders_tables_cover_the_photographs(
 
 
 def test_the_spiders_cards_agree_with_their_lineages(
-    spiders: tuple[Taxonomy, dict[str, Card]],
+    spiders: tuple[Taxonomy, dict[str, ClassDescription]],
 ) -> None:
     taxonomy, cards = spiders
     for identity, card in cards.items():
@@ -142,7 +142,9 @@ def test_the_spiders_cards_agree_with_their_lineages(
         assert family is None or family.endswith("idae"), identity
 
 
-def test_the_spiders_whose_bite_needs_care(spiders: tuple[Taxonomy, dict[str, Card]]) -> None:
+def test_the_spiders_whose_bite_needs_care(
+    spiders: tuple[Taxonomy, dict[str, ClassDescription]],
+) -> None:
     cards = spiders[1]
     important = {name for name, card in cards.items() if card.medically_important == "yes"}
     assert important == {"loxosceles_laeta", "latrodectus_sp"}
@@ -152,7 +154,7 @@ def test_the_spiders_whose_bite_needs_care(spiders: tuple[Taxonomy, dict[str, Ca
 
 
 def test_the_spiders_texts_are_in_both_languages(
-    spiders: tuple[Taxonomy, dict[str, Card]],
+    spiders: tuple[Taxonomy, dict[str, ClassDescription]],
 ) -> None:
     for identity, card in spiders[1].items():
         for english, spanish in (
@@ -168,7 +170,7 @@ def test_the_spiders_texts_are_in_both_languages(
 
 
 def test_the_spiders_tables_are_as_they_would_be_written(
-    repository: Path, tmp_path: Path, spiders: tuple[Taxonomy, dict[str, Card]]
+    repository: Path, tmp_path: Path, spiders: tuple[Taxonomy, dict[str, ClassDescription]]
 ) -> None:
     taxonomy, cards = spiders
     taxonomy.save(tmp_path / "spiders_taxonomy.csv")

@@ -23,10 +23,10 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.models.network import FlukeNet, build_model
-from flukeprint.ranking.features import Evidence, gather
+from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.sift import match
-from flukeprint.ranking.pipeline import Method
+from flukeprint.ranking.pipeline import FittedRules
 from flukeprint.search.gallery_store import GalleryStore
 from tests.ranking.local.test_fusion import seen_again, textured
 
@@ -60,7 +60,7 @@ def build(settings: Config, catalog: Catalog, threshold: float | None = None) ->
     net = build_model(settings.model, (settings.image.height, settings.image.width))
     stamp = network_digest(net, settings.image, settings.infer.mirror)
     gallery = embed(net, catalog, settings.image, stamp=stamp, mirror=settings.infer.mirror)
-    return build_identifier(settings, net, Evidence(gallery), threshold)
+    return build_identifier(settings, net, Features(gallery), threshold)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_gallery_of_another_network_is_refused(known: Identifier, tmp_path: Pa
 def test_queries_of_another_network_are_refused(known: Identifier, tmp_path: Path) -> None:
     other = build(config(tmp_path, "model.embedding_dim=8"), shapes(2, 2))
     with pytest.raises(FlukeprintError):
-        known.rank(Evidence(other.gallery))
+        known.rank(Features(other.gallery))
 
 
 def damage(folder: Path, what: str) -> None:
@@ -263,9 +263,9 @@ def thorough(tmp_path: Path) -> Identifier:
     return build_identifier(
         settings,
         net,
-        gather(gallery, known, settings.image, settings.rank),
+        extract_features(gallery, known, settings.image, settings.rank),
         None,
-        method=Method(rules=settings.rank, gain_scale=2.0),
+        method=FittedRules(rules=settings.rank, gain_scale=2.0),
         centers=Embeddings(vectors, names, names, None, stamp),
     )
 
@@ -304,7 +304,7 @@ def test_keypoints_and_centers_reach_the_answers(thorough: Identifier) -> None:
         want = sorted(by_hand(thorough, pixels).items(), key=lambda pair: -pair[1])[:5]
         assert list(ranking.identities[place]) == [name for name, _ in want]
         assert ranking.scores[place].tolist() == pytest.approx([s for _, s in want], abs=1e-4)
-    plain = thorough.card.model_copy(update={"method": Method()})
+    plain = thorough.card.model_copy(update={"method": FittedRules()})
     without = Identifier(plain, thorough.net, thorough.gallery).identify(queries)
     assert not np.allclose(without.scores, ranking.scores, atol=1e-3)
 
@@ -374,7 +374,7 @@ def test_photographs_are_examined_once_and_ranked_at_will(thorough: Identifier) 
     assert some.identities == want.identities
     np.testing.assert_array_equal(some.scores, want.scores)
     with pytest.raises(FlukeprintError, match="needs keypoints"):
-        thorough.rank(Evidence(queries.embeddings))
+        thorough.rank(Features(queries.embeddings))
 
 
 @pytest.mark.parametrize(
@@ -402,10 +402,10 @@ def test_an_identifier_without_such_rules_keeps_no_centers(
     thorough: Identifier, tmp_path: Path
 ) -> None:
     plain = build_identifier(
-        config(tmp_path), thorough.net, Evidence(thorough.gallery), 0.5, centers=thorough.centers
+        config(tmp_path), thorough.net, Features(thorough.gallery), 0.5, centers=thorough.centers
     )
     assert plain.centers is None
-    assert plain.card.method == Method()
+    assert plain.card.method == FittedRules()
 
 
 def test_an_older_format_says_what_to_do(known: Identifier, tmp_path: Path) -> None:
@@ -483,6 +483,6 @@ def test_rules_that_look_at_all_want_no_index(tmp_path: Path) -> None:
     with pytest.raises(FlukeprintError, match=r"gallery\.backend=exact"):
         build_identifier(
             config(tmp_path, "gallery.backend=hnsw"), build(config(tmp_path), shapes(6, 3)).net,
-            Evidence(build(config(tmp_path), shapes(6, 3)).gallery), None,
-            method=Method(rules=config(tmp_path, "rank.within=0.5").rank),
+            Features(build(config(tmp_path), shapes(6, 3)).gallery), None,
+            method=FittedRules(rules=config(tmp_path, "rank.within=0.5").rank),
         )  # fmt: skip

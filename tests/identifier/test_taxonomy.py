@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.identifier.taxonomy import Lineage, Placement, Taxonomy, is_right, place, truth_at
+from flukeprint.identifier.taxonomy import (
+    Lineage,
+    RankPlacement,
+    Taxonomy,
+    is_right,
+    place,
+    truth_at,
+)
 
 TABLE = """\
 class,genus,family,order
@@ -53,7 +60,7 @@ def naive(
     return None, None, best[taxonomy.ranks[-1]]
 
 
-def plain(placement: Placement) -> tuple[str | None, str | None, float]:
+def plain(placement: RankPlacement) -> tuple[str | None, str | None, float]:
     return placement.rank, placement.name, placement.probability
 
 
@@ -185,21 +192,21 @@ def test_ties_go_by_name_whatever_the_order(spiders: Taxonomy) -> None:
     for identities in (("pachylus", "wolves", "either"), ("either", "wolves", "pachylus")):
         p = [0.5 if identity == "pachylus" else 0.25 for identity in identities]
         assert place(spiders, [p], identities, 0.5)[0].name == "pachylus"
-        assert place(spiders, [p], identities, 0.75)[0] == Placement(None, None, 0.5)
+        assert place(spiders, [p], identities, 0.75)[0] == RankPlacement(None, None, 0.5)
     families = place(spiders, [[0.25, 0.25, 0.25, 0.25]], ("widow", "grossa", "laeta", "wolves"), 1)
-    assert families[0] == Placement("order", "Araneae", 1.0)
+    assert families[0] == RankPlacement("order", "Araneae", 1.0)
 
 
 def test_a_rank_without_any_name_is_passed_over() -> None:
     taxonomy = Taxonomy(("genus", "family"), {"a": ("G", None), "b": (None, None)})
-    assert place(taxonomy, [[0.5, 0.25]], ["a", "b"], 0.5)[0] == Placement("class", "a", 0.5)
-    assert place(taxonomy, [[0.5, 0.25]], ["a", "b"], 0.6)[0] == Placement(None, None, 0.0)
+    assert place(taxonomy, [[0.5, 0.25]], ["a", "b"], 0.5)[0] == RankPlacement("class", "a", 0.5)
+    assert place(taxonomy, [[0.5, 0.25]], ["a", "b"], 0.6)[0] == RankPlacement(None, None, 0.0)
     assert place(taxonomy, np.zeros((0, 2)), ["a", "b"], 0.6) == ()
 
 
 def test_sums_beyond_one_by_rounding_stay_probabilities(spiders: Taxonomy) -> None:
     (got,) = place(spiders, [[0.5, 0.5 + 1e-9]], ["grossa", "nobilis"], 0.9)
-    assert got == Placement("genus", "Steatoda", 1.0)
+    assert got == RankPlacement("genus", "Steatoda", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -314,15 +321,15 @@ def test_what_is_true_at_a_rank(spiders: Taxonomy) -> None:
 
 
 def test_what_is_right(spiders: Taxonomy) -> None:
-    genus = Placement("genus", "Steatoda", 0.9)
+    genus = RankPlacement("genus", "Steatoda", 0.9)
     assert is_right(spiders, genus, "nobilis") is True
     assert is_right(spiders, genus, "widow") is False
     assert is_right(spiders, genus, "wolves") is False  # nothing confirms it
-    assert is_right(spiders, Placement("class", "nobilis", 0.9), "grossa") is False
-    assert is_right(spiders, Placement("order", "Araneae", 0.9), "either") is True
-    assert is_right(spiders, Placement(None, None, 0.4), "either") is None
+    assert is_right(spiders, RankPlacement("class", "nobilis", 0.9), "grossa") is False
+    assert is_right(spiders, RankPlacement("order", "Araneae", 0.9), "either") is True
+    assert is_right(spiders, RankPlacement(None, None, 0.4), "either") is None
     with pytest.raises(FlukeprintError, match="zebra"):
-        is_right(spiders, Placement(None, None, 0.4), "zebra")
+        is_right(spiders, RankPlacement(None, None, 0.4), "zebra")
 
 
 @pytest.mark.parametrize(
@@ -333,4 +340,4 @@ def test_no_placement_is_made_of_what_is_none(
     rank: str | None, name: str | None, probability: float
 ) -> None:
     with pytest.raises(ValueError):
-        Placement(rank, name, probability)
+        RankPlacement(rank, name, probability)

@@ -12,8 +12,8 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.showcase import Showcase
 from flukeprint.ranking.calibration import posterior
-from flukeprint.ranking.features import Evidence
-from flukeprint.ranking.threshold import Outside
+from flukeprint.ranking.features import Features
+from flukeprint.ranking.threshold import OutOfDistribution
 from tests.serving.served import make_identifier, photo
 
 
@@ -74,11 +74,13 @@ def test_an_encounter_is_as_close_as_its_closest_photograph(known: Identifier):
     photos = [photo(0, 1), photo(5, 2)]
     apart = known.judge(photos)
     together = known.judge_encounter(known.examine(photos))
-    assert together.closeness == pytest.approx(max(v.closeness for v in apart), abs=1e-6)
+    assert together.nearest_cosine == pytest.approx(max(v.nearest_cosine for v in apart), abs=1e-6)
 
 
 def test_something_else_is_outside_and_has_no_place(known: Identifier):
-    never, always = (Outside(floor=floor, share=0.02, queries=50) for floor in (-1.0, 1.5))
+    never, always = (
+        OutOfDistribution(floor=floor, share=0.02, queries=50) for floor in (-1.0, 1.5)
+    )
     queries = known.examine([photo(2, 4)])
     inside = settled(known, outside=never).judge_encounter(queries)
     outside = settled(known, outside=always).judge_encounter(queries)
@@ -163,4 +165,4 @@ def test_photos_of_a_catalogue_and_from_memory_are_judged_alike(known: Identifie
         known.judge([data])[0].ranking.scores.tolist()
     )
     seen = known.examine([data, data])
-    assert len(Evidence.concatenate([seen, seen])) == 4
+    assert len(Features.concatenate([seen, seen])) == 4

@@ -16,20 +16,20 @@ from flukeprint.config.schema import Config
 from flukeprint.data.readers.read import read_test
 from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.fitting import FEWEST, fit_calibration
+from flukeprint.evaluation.fitting import FEWEST_KNOWN, fit_calibration
 from flukeprint.evaluation.plots import draw_reliability
 from flukeprint.evaluation.reliability import (
     calibration_error,
     equal_mass_bins,
-    expect,
     measure_reliability,
+    report_threshold,
 )
-from flukeprint.evaluation.validation import judge
-from flukeprint.evaluation.validation_queries import Asked
+from flukeprint.evaluation.validation import validate_rankings
+from flukeprint.evaluation.validation_queries import ValidationQueries
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
 from flukeprint.ranking.calibration import Calibration, Rising, features
-from flukeprint.ranking.ranking import Ranking, insert_new
+from flukeprint.ranking.ranking import Ranking, insert_new_individual
 from flukeprint.submission.infer import infer
 from flukeprint.training.train import train
 
@@ -73,7 +73,7 @@ def naive(ranking: Ranking, answers: list[str | None], threshold: float) -> np.n
 @pytest.mark.parametrize("threshold", [0.3, 0.62, 0.9])
 def test_an_expectation_is_the_naive_one(threshold: float) -> None:
     ranking, answers = drawn(200)
-    got = expect(ranking, answers, threshold, seed=1)
+    got = report_threshold(ranking, answers, threshold, seed=1)
     at, never, always = (naive(ranking, answers, t) for t in (threshold, -9.0, 9.0))
     new = np.array([answer is None for answer in answers])
     assert got.map5.mean == pytest.approx(at[:, 0].mean())
@@ -90,7 +90,7 @@ def test_an_expectation_is_the_naive_one(threshold: float) -> None:
 def test_intervals_are_those_of_drawn_queries() -> None:
     """A bootstrap that draws whole queries, with the figures of all three answers at once."""
     ranking, answers = drawn(200)
-    got = expect(ranking, answers, 0.62, seed=1)
+    got = report_threshold(ranking, answers, 0.62, seed=1)
     at, never = (naive(ranking, answers, t)[:, 0] for t in (0.62, -9.0))
     rng = np.random.default_rng(7)
     rows = rng.integers(200, size=(4000, 200))
@@ -108,12 +108,12 @@ def test_intervals_are_those_of_drawn_queries() -> None:
 
 def test_an_expectation_of_one_kind_of_queries() -> None:
     ranking, _ = drawn(30)
-    known = expect(ranking, ["w0"] * 30, 0.5, seed=0)
+    known = report_threshold(ranking, ["w0"] * 30, 0.5, seed=0)
     assert known.missed_new is None
     assert "new animals missed" not in known.text()
     assert known.never.mean == 1
     assert known.always.mean == 0.5
-    new = expect(ranking, [None] * 30, 0.5, seed=0)
+    new = report_threshold(ranking, [None] * 30, 0.5, seed=0)
     assert new.false_new is None
     assert (new.always.mean, new.never.mean) == (1, 0)
     assert len(new.text().splitlines()) == 2
@@ -121,8 +121,8 @@ def test_an_expectation_of_one_kind_of_queries() -> None:
 
 def test_a_rate_of_none_or_all_is_not_taken_for_certain() -> None:
     ranking, _ = drawn(10)
-    never = expect(ranking, ["w0"] * 10, -1, seed=0).false_new
-    always = expect(ranking, ["w0"] * 10, 2, seed=0).false_new
+    never = report_threshold(ranking, ["w0"] * 10, -1, seed=0).false_new
+    always = report_threshold(ranking, ["w0"] * 10, 2, seed=0).false_new
     assert never is not None
     assert always is not None
     assert (never.low, never.mean) == (0, 0)
@@ -134,7 +134,9 @@ def test_features_are_the_same_at_every_threshold() -> None:
     ranking, _ = drawn(50)
     want = np.stack([ranking.scores[:, 0], ranking.scores[:, 0] - ranking.scores[:, 1]], axis=1)
     for threshold in (-1.0, 0.5, 0.7, 2.0):
-        np.testing.assert_allclose(features(insert_new(ranking, threshold)), want, atol=1e-6)
+        np.testing.assert_allclose(
+            features(insert_new_individual(ranking, threshold)), want, atol=1e-6
+        )
     one = plain_ranking(np.array([[0.4]]))
     np.testing.assert_allclose(features(one), [[0.4, 1.4]], atol=1e-6)
     few = Ranking(("a",), (("w0", "w1"),), ranking.scores[:1, :2], ranking.rows[:1, :2], np.ones(1))
@@ -143,11 +145,11 @@ def test_features_are_the_same_at_every_threshold() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10_000), st.integers(FEWEST, 120))
+@given(st.integers(0, 10_000), st.integers(FEWEST_KNOWN, 120))
 def test_probabilities_lie_in_0_to_1_and_rise(seed: int, q: int) -> None:
     ranking, answers = drawn(q, seed)
     calibration = fit_calibration(ranking, answers)
-    if sum(answer is not None for answer in answers) < FEWEST:
+    if sum(answer is not None for answer in answers) < FEWEST_KNOWN:
         assert calibration is None
         return
     assert calibration is not None
@@ -159,7 +161,7 @@ def test_probabilities_lie_in_0_to_1_and_rise(seed: int, q: int) -> None:
     leading = np.stack([np.full(33, 1.0), -grid, *rest], axis=1)  # lead alone
     for scores in (rising, leading):
         first_known = calibration.probabilities(plain_ranking(scores))
-        first_new = calibration.probabilities(insert_new(plain_ranking(scores), 2.0))
+        first_new = calibration.probabilities(insert_new_individual(plain_ranking(scores), 2.0))
         assert (np.diff(first_known) >= 0).all()
         assert (np.diff(first_new) <= 0).all()
         for p in (first_known, first_new):
@@ -183,7 +185,7 @@ def test_a_calibration_finds_the_probabilities_that_made_the_answers() -> None:
     assert calibration is not None
     np.testing.assert_allclose(calibration.probabilities(ranking), known * right, atol=0.03)
     np.testing.assert_allclose(
-        calibration.probabilities(insert_new(ranking, 2.0)), 1 - known, atol=0.03
+        calibration.probabilities(insert_new_individual(ranking, 2.0)), 1 - known, atol=0.03
     )
 
 
@@ -208,7 +210,7 @@ def test_all_alike_and_a_closed_set() -> None:
     assert calibration.known is None
     np.testing.assert_allclose(calibration.probabilities(ranking), 31 / 32)
     # Nobody new was ever among the queries: that answer has no chance.
-    assert not calibration.probabilities(insert_new(ranking, 2.0)).any()
+    assert not calibration.probabilities(insert_new_individual(ranking, 2.0)).any()
     assert fit_calibration(ranking, [None] * 11 + ["w0"] * 19) is None
 
 
@@ -255,9 +257,9 @@ def test_kept_queries_are_read_back_as_they_were(tmp_path: Path) -> None:
     ranking, answers = drawn(9)
     few = plain_ranking(np.random.default_rng(0).random((9, 1)))
     for kept in (ranking, few):
-        asked = Asked(kept, tuple(answers), (*answers[:-1], None))
+        asked = ValidationQueries(kept, tuple(answers), (*answers[:-1], None))
         asked.save(tmp_path / "asked.json")
-        back = Asked.load(tmp_path / "asked.json")
+        back = ValidationQueries.load(tmp_path / "asked.json")
         assert (back.answers, back.individuals) == (asked.answers, asked.individuals)
         assert back.ranking.identities == kept.identities
         np.testing.assert_array_equal(back.ranking.scores, kept.scores)
@@ -269,10 +271,10 @@ def test_kept_queries_are_read_back_as_they_were(tmp_path: Path) -> None:
 def test_damaged_queries_are_refused_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "asked.json"
     with pytest.raises(FlukeprintError, match=r"asked\.json cannot be read.*train again"):
-        Asked.load(path)
+        ValidationQueries.load(path)
     path.write_text(text)
     with pytest.raises(FlukeprintError, match=r"asked\.json cannot be read.*train again"):
-        Asked.load(path)
+        ValidationQueries.load(path)
 
 
 def test_points_of_faultless_probabilities_are_drawn_on_the_diagonal(tmp_path: Path) -> None:
@@ -324,7 +326,7 @@ def test_a_run_keeps_what_thresholds_and_probabilities_are_made_of(
     root, run = finished
     config = tiny(root)
     figures = run.figures()
-    judged = judge(Asked.load(run.path / "asked.json"), config)
+    judged = validate_rankings(ValidationQueries.load(run.path / "asked.json"), config)
     assert figures == json.loads(json.dumps(judged.summary()))
     assert figures["expectation"]["threshold"] == figures["threshold"] is not None
     assert figures["expectation"]["map5"] == figures["map5"]
@@ -355,7 +357,7 @@ def test_another_wish_is_chosen_on_the_queries_that_the_run_kept(
     root, run = finished
     config = tiny(root, "infer.threshold={false_new: 0.1}")
     answers = infer(config, run)
-    judged = judge(Asked.load(run.path / "asked.json"), config)
+    judged = validate_rankings(ValidationQueries.load(run.path / "asked.json"), config)
     assert answers.identifier.card.threshold == judged.threshold
     assert "queries of the fold" in answers.said[0]
     assert "expect MAP@5" in answers.said[1]

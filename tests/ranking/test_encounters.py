@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flukeprint.ranking.ranking import Ranking, encounter, insert_new
+from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_encounter
 
 
 def ranking(tables: list[dict[str, tuple[float, int]]], width: int | None = None) -> Ranking:
@@ -35,7 +35,7 @@ def photographs(draw):
 
 @given(photographs(), st.integers(0, 3))
 def test_it_is_the_mean_of_each_identity(tables, wider):
-    whole = encounter(ranking(tables, len(tables[0]) + wider))
+    whole = merge_encounter(ranking(tables, len(tables[0]) + wider))
     means = {name: np.mean([np.float32(t[name][0]) for t in tables]) for name in tables[0]}
     n = len(means)
     assert sorted(whole.identities[0]) == sorted(means)
@@ -53,7 +53,7 @@ def test_it_is_the_mean_of_each_identity(tables, wider):
 @given(photographs())
 def test_one_photograph_is_its_own_encounter(tables):
     alone = ranking(tables[:1])
-    again = encounter(alone)
+    again = merge_encounter(alone)
     assert again.identities == alone.identities
     np.testing.assert_array_equal(again.scores, alone.scores)
     np.testing.assert_array_equal(again.rows, alone.rows)
@@ -62,10 +62,10 @@ def test_one_photograph_is_its_own_encounter(tables):
 def test_other_identities_or_a_threshold_are_refused():
     one = ranking([{"a": (0.5, 0), "b": (0.2, 1)}])
     with pytest.raises(ValueError, match="without a threshold"):
-        encounter(insert_new(one, 0.3))
+        merge_encounter(insert_new_individual(one, 0.3))
     two = Ranking(
         ("q0", "q1"), (("a", "b"), ("a", "c")), np.float32([[1, 0], [1, 0]]),
         np.int64([[0, 1], [0, 1]]), np.float32([1, 1]),
     )  # fmt: skip
     with pytest.raises(ValueError, match="same identities"):
-        encounter(two)
+        merge_encounter(two)

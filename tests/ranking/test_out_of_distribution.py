@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flukeprint.data.embeddings import Embeddings, unit_rows
-from flukeprint.ranking.threshold import Outside, closeness
+from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine
 from flukeprint.search.gallery import Gallery
 
 NUMBERS = st.lists(st.floats(-1, 1), min_size=1, max_size=60)
@@ -14,7 +14,7 @@ NUMBERS = st.lists(st.floats(-1, 1), min_size=1, max_size=60)
 
 @given(NUMBERS, st.floats(0, 0.99))
 def test_at_most_the_share_lies_below_and_no_higher_floor_would_do(values, share):
-    fitted = Outside.fit(values, share)
+    fitted = OutOfDistribution.fit(values, share)
     below = sum(value < fitted.floor for value in values)
     assert below <= share * len(values) + 1e-6
     assert fitted.floor in values
@@ -25,15 +25,15 @@ def test_at_most_the_share_lies_below_and_no_higher_floor_would_do(values, share
 
 
 def test_of_few_queries_none_lies_below():
-    assert Outside.fit([0.4, 0.7, 0.6], 0.02).floor == 0.4
+    assert OutOfDistribution.fit([0.4, 0.7, 0.6], 0.02).floor == 0.4
 
 
 def test_no_queries_teach_nothing():
     with pytest.raises(ValueError, match="no queries"):
-        Outside.fit([], 0.1)
+        OutOfDistribution.fit([], 0.1)
 
 
-def test_closeness_is_the_cosine_to_the_nearest_photo():
+def test_nearest_cosine_is_the_cosine_to_the_nearest_photo():
     rng = np.random.default_rng(0)
     known, asked = (unit_rows(rng.normal(size=(n, 5))) for n in (7, 4))
 
@@ -43,4 +43,4 @@ def test_closeness_is_the_cosine_to_the_nearest_photo():
 
     gallery = Gallery(embeddings(known, "g"))
     expected = [max(float(q @ g) for g in known) for q in asked]
-    assert closeness(gallery, embeddings(asked, "q")) == pytest.approx(expected, abs=1e-6)
+    assert nearest_cosine(gallery, embeddings(asked, "q")) == pytest.approx(expected, abs=1e-6)

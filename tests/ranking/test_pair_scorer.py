@@ -7,11 +7,11 @@ from flukeprint.config.schema import LocalConfig, RankConfig
 from flukeprint.data.decoding import decode_array
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
-from flukeprint.ranking.features import Evidence
+from flukeprint.ranking.features import Features
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import extract
 from flukeprint.ranking.local.sift import match
-from flukeprint.ranking.pipeline import Method, PairScorer, PreparedGallery
+from flukeprint.ranking.pipeline import FittedRules, PairScorer, RankingGallery
 from tests.ranking.local.test_fusion import seen_again, textured
 
 
@@ -22,18 +22,18 @@ def embeddings(n: int, seed: int, stamp: str = "s") -> Embeddings:
 
 
 def test_without_rules_it_is_the_cosine():
-    known, asked = Evidence(embeddings(9, 0)), Evidence(embeddings(4, 1))
+    known, asked = Features(embeddings(9, 0)), Features(embeddings(4, 1))
     pairs = np.array([[0, 8], [3, 0], [3, 3]])
-    score = PairScorer(PreparedGallery(known, RankConfig()), Method())
+    score = PairScorer(RankingGallery(known, RankConfig()), FittedRules())
     naive = [float(asked.embeddings.vectors[i] @ known.embeddings.vectors[j]) for i, j in pairs]
     assert score(asked, known, pairs) == pytest.approx(naive, abs=1e-6)
 
 
 def test_vectors_are_whitened_as_the_gallery_is():
     rules = RankConfig(within=0.7)
-    known, asked = Evidence(embeddings(30, 0)), Evidence(embeddings(4, 1))
-    prepared = PreparedGallery(known, rules)
-    got = PairScorer(prepared, Method(rules=rules))(asked, known, np.array([[0, 1], [2, 2]]))
+    known, asked = Features(embeddings(30, 0)), Features(embeddings(4, 1))
+    prepared = RankingGallery(known, rules)
+    got = PairScorer(prepared, FittedRules(rules=rules))(asked, known, np.array([[0, 1], [2, 2]]))
     white = prepared.scorer.whitened
     left, right = white(asked.embeddings.vectors), white(known.embeddings.vectors)
     assert got == pytest.approx([left[0] @ right[1], left[2] @ right[2]], abs=1e-6)
@@ -48,9 +48,9 @@ def test_keypoints_add_the_mean_of_both_directions_whichever_comes_first():
     greys = [textured(0), seen_again(textured(0)), textured(1)]
     photos = [decode_array(grey, "drawn") for grey in greys]
     found = [extract(photo, local) for photo in photos]
-    evidence = Evidence(embeddings(3, 0), KeypointStore.pack(found, local))
-    method = Method(rules=rules, gain_scale=0.1, gain_floor=0.5)
-    score = PairScorer(PreparedGallery(evidence, rules), method)
+    evidence = Features(embeddings(3, 0), KeypointStore.pack(found, local))
+    method = FittedRules(rules=rules, gain_scale=0.1, gain_floor=0.5)
+    score = PairScorer(RankingGallery(evidence, rules), method)
     pairs = np.array([[0, 1], [0, 2], [1, 2]])
     got = score(evidence, evidence, pairs)
     np.testing.assert_array_equal(got, score(evidence, evidence, pairs[:, ::-1]))
@@ -63,7 +63,7 @@ def test_keypoints_add_the_mean_of_both_directions_whichever_comes_first():
 
 
 def test_what_does_not_belong_together_is_refused():
-    known = Evidence(embeddings(9, 0))
-    score = PairScorer(PreparedGallery(known, RankConfig()), Method())
+    known = Features(embeddings(9, 0))
+    score = PairScorer(RankingGallery(known, RankConfig()), FittedRules())
     with pytest.raises(FlukeprintError, match="two networks"):
-        score(Evidence(embeddings(2, 1, "other")), known, np.array([[0, 0]]))
+        score(Features(embeddings(2, 1, "other")), known, np.array([[0, 0]]))

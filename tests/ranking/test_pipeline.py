@@ -1,4 +1,4 @@
-"""The desk: naive twins of its answers, numbers fitted on some queries and used on others."""
+"""The ranker: naive twins of its answers, numbers fitted on some queries and used on others."""
 
 from collections import Counter
 
@@ -12,11 +12,11 @@ from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.fitting import fit_rules, fits_something
 from flukeprint.ranking import pipeline as answering
-from flukeprint.ranking.features import Evidence, gather
+from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.sift import match
-from flukeprint.ranking.pipeline import Desk, Method
-from flukeprint.ranking.ranking import Ranking, merged
+from flukeprint.ranking.pipeline import FittedRules, QueryRanker
+from flukeprint.ranking.ranking import Ranking, merge_rankings
 from flukeprint.search.gallery import Gallery
 from tests.ranking.local.test_fusion import seen_again, textured
 
@@ -52,8 +52,8 @@ def naive(
 def test_with_everything_off_the_desk_is_the_gallery() -> None:
     gallery = embeddings([f"w{i % 7}" for i in range(20)], 0)
     queries = embeddings([None] * 9, 1)
-    desk = Desk(Evidence(gallery), Evidence(queries), RankConfig())
-    got = desk.answer(Method())
+    ranker = QueryRanker(Features(gallery), Features(queries), RankConfig())
+    got = ranker.rank(FittedRules())
     found = Gallery(gallery).search_identities(queries, 5)
     np.testing.assert_array_equal(got.scores, found.scores)
     np.testing.assert_array_equal(got.rows, found.rows)
@@ -62,16 +62,18 @@ def test_with_everything_off_the_desk_is_the_gallery() -> None:
         assert list(answers) == [name for name, _ in want]
         assert got.scores[place].tolist() == pytest.approx([s for _, s in want], abs=1e-6)
     assert got.images == queries.images
-    assert fit_rules(desk, ["w1"] * 9) == Method()
+    assert fit_rules(ranker, ["w1"] * 9) == FittedRules()
     assert not fits_something(RankConfig())
 
 
 def test_some_queries_are_answered_as_among_all() -> None:
     gallery = embeddings([f"w{i % 7}" for i in range(20)], 0)
-    desk = Desk(Evidence(gallery), Evidence(embeddings([None] * 9, 1)), RankConfig(expand=2))
-    every = desk.answer(Method())
+    ranker = QueryRanker(
+        Features(gallery), Features(embeddings([None] * 9, 1)), RankConfig(expand=2)
+    )
+    every = ranker.rank(FittedRules())
     rows = np.array([7, 0, 3])
-    some, want = desk.answer(Method(), rows, top=3), every.take(rows)
+    some, want = ranker.rank(FittedRules(), rows, top=3), every.take(rows)
     assert some.images == want.images
     assert some.identities == tuple(answers[:3] for answers in want.identities)
     np.testing.assert_array_equal(some.scores, want.scores[:, :3])
@@ -103,19 +105,19 @@ def test_other_view_is_fitted_on_one_half_and_used_on_the_other() -> None:
     gallery, queries, answers = sided()
     rules = RankConfig(other_view="fit")
     assert fits_something(rules)
-    desk = Desk(Evidence(gallery), Evidence(queries), rules)
+    ranker = QueryRanker(Features(gallery), Features(queries), rules)
     learnt, told = np.arange(4), np.arange(4, 8)
-    method = fit_rules(desk, answers[:4], learnt)
+    method = fit_rules(ranker, answers[:4], learnt)
     assert method.other_view > 0
     assert (method.gain_scale, method.gain_floor) == (0, 0)
-    got = desk.answer(method, told)
+    got = ranker.rank(method, told)
     views = gallery.views or ()
     for place, query in enumerate(told):
         minus = -method.other_view * np.array([view != "left" for view in views])
         want = naive(queries.vectors[query], gallery, minus)[:5]
         assert list(got.identities[place]) == [name for name, _ in want]
         assert got.identities[place][0] == answers[query]
-    plain = desk.answer(Method(rules=rules), told)
+    plain = ranker.rank(FittedRules(rules=rules), told)
     assert all(
         names[0] != right for names, right in zip(plain.identities, answers[4:], strict=True)
     )
@@ -123,24 +125,24 @@ def test_other_view_is_fitted_on_one_half_and_used_on_the_other() -> None:
 
 def test_a_given_number_for_other_views_is_kept() -> None:
     gallery, queries, answers = sided()
-    desk = Desk(Evidence(gallery), Evidence(queries), RankConfig(other_view=0.07))
-    assert fit_rules(desk, answers).other_view == 0.07
+    ranker = QueryRanker(Features(gallery), Features(queries), RankConfig(other_view=0.07))
+    assert fit_rules(ranker, answers).other_view == 0.07
 
 
 # --- keypoints
 
 
 @pytest.fixture(scope="module")
-def textures() -> tuple[Evidence, Evidence, list[str | None]]:
+def textures() -> tuple[Features, Features, list[str | None]]:
     """Eight animals with a photo each, seen again; two strangers.  Embeddings are of no use."""
     rules = RankConfig(local=LOCAL)
     known: list[str | None] = [f"w{i}" for i in range(8)]
     shown = [*range(8), *range(8), 50, 51]
     answers: list[str | None] = [f"w{i}" if i < 8 else None for i in shown]
 
-    def evidence(photos: list[npt.NDArray[np.uint8]], made: Embeddings) -> Evidence:
+    def evidence(photos: list[npt.NDArray[np.uint8]], made: Embeddings) -> Features:
         catalog = Catalog(made.images, pixels=np.stack(photos))
-        return gather(made, catalog, IMAGE, rules)
+        return extract_features(made, catalog, IMAGE, rules)
 
     gallery = evidence([textured(i) for i in range(8)], embeddings(known, 0, dim=64))
     photos = [seen_again(textured(i)) for i in shown]
@@ -150,17 +152,17 @@ def textures() -> tuple[Evidence, Evidence, list[str | None]]:
 
 
 def test_the_gain_reaches_the_answers(
-    textures: tuple[Evidence, Evidence, list[str | None]],
+    textures: tuple[Features, Features, list[str | None]],
 ) -> None:
     gallery, queries, answers = textures
     rules = RankConfig(local=LOCAL.model_copy(update={"candidates": 8}))
     assert fits_something(rules)
-    desk = Desk(gallery, queries, rules)
+    ranker = QueryRanker(gallery, queries, rules)
     learnt, told = np.array([0, 1, 2, 3, 16]), np.array([4, 5, 6, 7, 12, 13, 14, 15, 17])
-    method = fit_rules(desk, [answers[i] for i in learnt], learnt)
+    method = fit_rules(ranker, [answers[i] for i in learnt], learnt)
     assert method.gain_scale > 0
     assert method.gain.scale == method.gain_scale
-    got = desk.answer(method, told)
+    got = ranker.rank(method, told)
     assert gallery.keypoints is not None
     assert queries.keypoints is not None
     for place, query in enumerate(told):
@@ -175,27 +177,27 @@ def test_the_gain_reaches_the_answers(
         assert got.scores[place].tolist() == pytest.approx([s for _, s in want], abs=1e-5)
     right = [answers[i] for i in told[:-1]]
     firsts = [names[0] for names in got.identities[:-1]]
-    plain = [names[0] for names in desk.answer(Method(rules=rules), told[:-1]).identities]
+    plain = [names[0] for names in ranker.rank(FittedRules(rules=rules), told[:-1]).identities]
     assert sum(a == b for a, b in zip(firsts, right, strict=True)) == len(right)
     assert sum(a == b for a, b in zip(plain, right, strict=True)) <= len(right) // 2
 
 
 def test_a_method_is_forgotten_with_the_next(
-    textures: tuple[Evidence, Evidence, list[str | None]],
+    textures: tuple[Features, Features, list[str | None]],
 ) -> None:
     gallery, queries, _ = textures
     rules = RankConfig(local=LOCAL)
-    desk = Desk(gallery, queries, rules)
-    strong = Method(rules=rules, gain_scale=5.0)
-    first, plain, again = (desk.answer(m) for m in (strong, Method(rules=rules), strong))
+    ranker = QueryRanker(gallery, queries, rules)
+    strong = FittedRules(rules=rules, gain_scale=5.0)
+    first, plain, again = (ranker.rank(m) for m in (strong, FittedRules(rules=rules), strong))
     np.testing.assert_array_equal(first.scores, again.scores)
-    off = Desk(gallery, queries, RankConfig()).answer(Method())
+    off = QueryRanker(gallery, queries, RankConfig()).rank(FittedRules())
     np.testing.assert_array_equal(plain.scores, off.scores)
     assert first.identities != off.identities
 
 
 def test_what_was_fitted_on_some_has_seen_no_other(
-    textures: tuple[Evidence, Evidence, list[str | None]], monkeypatch: pytest.MonkeyPatch
+    textures: tuple[Features, Features, list[str | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery, queries, answers = textures
     asked: Counter[int] = Counter()
@@ -206,45 +208,45 @@ def test_what_was_fitted_on_some_has_seen_no_other(
         return plain(self, query, row)
 
     monkeypatch.setattr(answering.LocalBoost, "_strength", noted)
-    desk = Desk(gallery, queries, RankConfig(local=LOCAL))
+    ranker = QueryRanker(gallery, queries, RankConfig(local=LOCAL))
     learnt = [9, 2, 17]
-    before = fit_rules(desk, [answers[i] for i in learnt], learnt)
+    before = fit_rules(ranker, [answers[i] for i in learnt], learnt)
     assert asked == {9: 4, 2: 4, 17: 4}  # four candidates each
     asked.clear()
-    desk.answer(Method(rules=before.rules, gain_scale=1.0), [5, 1])
+    ranker.rank(FittedRules(rules=before.rules, gain_scale=1.0), [5, 1])
     assert asked == {5: 4, 1: 4}
-    alone = Desk(gallery, queries.take(learnt), RankConfig(local=LOCAL))
+    alone = QueryRanker(gallery, queries.take(learnt), RankConfig(local=LOCAL))
     assert fit_rules(alone, [answers[i] for i in learnt]) == before
 
 
 def test_missing_keypoints_are_refused(
-    textures: tuple[Evidence, Evidence, list[str | None]],
+    textures: tuple[Features, Features, list[str | None]],
 ) -> None:
     gallery, queries, _ = textures
     for one, other in [
-        (gallery, Evidence(queries.embeddings)),
-        (Evidence(gallery.embeddings), queries),
+        (gallery, Features(queries.embeddings)),
+        (Features(gallery.embeddings), queries),
     ]:
         with pytest.raises(FlukeprintError, match=r"rank\.local\.candidates=4 needs keypoints"):
-            Desk(one, other, RankConfig(local=LOCAL))
-        Desk(one, other, RankConfig())  # nobody looks at them
+            QueryRanker(one, other, RankConfig(local=LOCAL))
+        QueryRanker(one, other, RankConfig())  # nobody looks at them
 
 
 def test_nobody_to_fit_on_fits_nothing(
-    textures: tuple[Evidence, Evidence, list[str | None]],
+    textures: tuple[Features, Features, list[str | None]],
 ) -> None:
     gallery, queries, _ = textures
     rules = RankConfig(local=LOCAL, other_view="fit")
-    desk = Desk(gallery, queries, rules)
-    assert fit_rules(desk, [], []) == Method(rules=rules)
-    assert len(desk.answer(Method(rules=rules), [])) == 0
+    ranker = QueryRanker(gallery, queries, rules)
+    assert fit_rules(ranker, [], []) == FittedRules(rules=rules)
+    assert len(ranker.rank(FittedRules(rules=rules), [])) == 0
 
 
 # --- evidence
 
 
 def test_taking_photographs_takes_their_keypoints(
-    textures: tuple[Evidence, Evidence, list[str | None]],
+    textures: tuple[Features, Features, list[str | None]],
 ) -> None:
     _, queries, _ = textures
     rows = [5, 0, 5]
@@ -259,17 +261,17 @@ def test_taking_photographs_takes_their_keypoints(
     assert queries.take(mask).embeddings.images == (queries.embeddings.images[2],)
     assert len(queries.take([]).keypoints or ()) == 0
     with pytest.raises(ValueError, match="as many photographs"):
-        Evidence(queries.embeddings, some.keypoints)
+        Features(queries.embeddings, some.keypoints)
 
 
 def test_keypoints_are_gathered_only_where_asked_for() -> None:
     photos = np.stack([textured(i) for i in range(3)])
     made = embeddings(["a", "b", "c"], 0)
     catalog = Catalog(made.images, pixels=photos, views=("left", "right", None))
-    assert gather(made, catalog, IMAGE, RankConfig()).keypoints is None
+    assert extract_features(made, catalog, IMAGE, RankConfig()).keypoints is None
     rules = RankConfig(local=LOCAL)
     turning = IMAGE.model_copy(update={"mirror_views": ("right",)})
-    found = gather(made, catalog, turning, rules).keypoints
+    found = extract_features(made, catalog, turning, rules).keypoints
     assert found is not None
     turned = photos.copy()
     turned[1] = photos[1, :, ::-1]
@@ -277,7 +279,7 @@ def test_keypoints_are_gathered_only_where_asked_for() -> None:
     np.testing.assert_array_equal(found.points, want.points)
     np.testing.assert_array_equal(found.descriptors, want.descriptors)
     with pytest.raises(FlukeprintError, match=r"of other photographs \(3\).*\(2\)"):
-        gather(made, catalog.take([0, 1]), IMAGE, rules)
+        extract_features(made, catalog.take([0, 1]), IMAGE, rules)
 
 
 # --- joining
@@ -285,11 +287,11 @@ def test_keypoints_are_gathered_only_where_asked_for() -> None:
 
 def test_merged_answers_stand_in_the_order_of_the_queries() -> None:
     gallery = embeddings([f"w{i % 7}" for i in range(20)], 0)
-    whole = Desk(Evidence(gallery), Evidence(embeddings([None] * 9, 1)), RankConfig()).answer(
-        Method()
+    whole = QueryRanker(Features(gallery), Features(embeddings([None] * 9, 1)), RankConfig()).rank(
+        FittedRules()
     )
     parts = [np.array([8, 1, 4]), np.array([0, 7]), np.array([], np.int64), np.array([6, 2, 5, 3])]
-    got = merged([(places, whole.take(places)) for places in parts])
+    got = merge_rankings([(places, whole.take(places)) for places in parts])
     same_ranking(got, whole)
 
 

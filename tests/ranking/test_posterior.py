@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flukeprint.ranking.calibration import Calibration, Rising, posterior
-from flukeprint.ranking.ranking import Ranking, insert_new
+from flukeprint.ranking.ranking import Ranking, insert_new_individual
 
 
 def ranking(*scores: list[float]) -> Ranking:
@@ -49,7 +49,7 @@ def test_they_add_up_and_hold_what_the_calibration_foretold(scores, base, slope,
     others = found.identities[0, 1:]
     assert np.all(np.diff(others) <= 1e-12)
     # The same that is told of a new individual as first answer.
-    as_new = known.probabilities(insert_new(query, math.inf))[0]
+    as_new = known.probabilities(insert_new_individual(query, math.inf))[0]
     assert found.new[0] == pytest.approx(as_new, abs=1e-12)
 
 
@@ -83,4 +83,4 @@ def test_rankings_with_new_individuals_or_missing_identities_are_refused():
     known = calibration((0.0, 0.0, 0.0))
     whole = ranking([0.9, 0.5, 0.2])
     with pytest.raises(ValueError, match="all identities"):
-        posterior(insert_new(whole, 0.6), known)
+        posterior(insert_new_individual(whole, 0.6), known)

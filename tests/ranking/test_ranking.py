@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.fitting import fit_threshold, threshold_for_false_new
 from flukeprint.evaluation.metrics import map_at_5
-from flukeprint.ranking.ranking import Ranking, insert_new, rank
+from flukeprint.ranking.ranking import Ranking, insert_new_individual, rank
 from flukeprint.ranking.threshold import threshold_for_share
 from flukeprint.search.index import IdentityMatches
 
@@ -70,7 +70,7 @@ def test_an_example_by_eye():
 @given(rankings(), st.floats(-1, 1.1))
 def test_insertion_is_the_naive_one(drawn, threshold):
     plain, _ = drawn
-    ranking = insert_new(plain, threshold)
+    ranking = insert_new_individual(plain, threshold)
     for i in range(len(plain)):
         expected = naive_insert(plain.identities[i], plain.scores[i], threshold)
         assert ranking.identities[i] == expected
@@ -100,7 +100,7 @@ def test_a_threshold_between_two_neighbouring_scores():
     low = np.nextafter(high, np.float32(0))
     plain = ranked(matched([[high], [low]], ["a"]), threshold=None)
     threshold = (float(low) + float(high)) / 2
-    assert insert_new(plain, threshold).identities == (("a", None), (None, "a"))
+    assert insert_new_individual(plain, threshold).identities == (("a", None), (None, "a"))
     assert fit_threshold(plain, ["a", None]) == threshold
 
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_ranked_is_refused():
         ranked(matched([[0.9, 0.8]], ["a", "b", "c"]), threshold=None)
     done = ranked(matched([[0.9, 0.8]]), threshold=0.5)
     with pytest.raises(ValueError, match="already"):
-        insert_new(done, 0.4)
+        insert_new_individual(done, 0.4)
     with pytest.raises(ValueError, match="already"):
         fit_threshold(done, ["w0"])
     with pytest.raises(ValueError, match="not a number"):
@@ -137,9 +137,11 @@ def test_the_fitted_threshold_is_the_best_of_all(drawn):
     scores = sorted({float(s) for s in plain.scores.ravel() if not math.isnan(s)})
     # Every threshold answers as one of these: at a score, or above all.
     every = [*scores, 2.0]
-    best = max(map_at_5(insert_new(plain, t).identities, answers) for t in every)
+    best = max(map_at_5(insert_new_individual(plain, t).identities, answers) for t in every)
     fitted = fit_threshold(plain, answers)
-    assert map_at_5(insert_new(plain, fitted).identities, answers) == pytest.approx(best, abs=1e-12)
+    assert map_at_5(insert_new_individual(plain, fitted).identities, answers) == pytest.approx(
+        best, abs=1e-12
+    )
 
 
 def test_of_equal_intervals_the_widest_is_taken():
@@ -186,7 +188,9 @@ def test_a_threshold_keeps_its_promise_on_the_queries_that_chose_it(drawn, share
     plain, answers = drawn
     first = [
         names[0] is None
-        for names in insert_new(plain, threshold_for_share(plain.best_known, share)).identities
+        for names in insert_new_individual(
+            plain, threshold_for_share(plain.best_known, share)
+        ).identities
     ]
     assert np.mean(first) <= share + 1e-9
     is_new = [answer is None for answer in answers]
@@ -195,7 +199,7 @@ def test_a_threshold_keeps_its_promise_on_the_queries_that_chose_it(drawn, share
             threshold_for_false_new(plain.best_known, is_new, share)
         return
     threshold = threshold_for_false_new(plain.best_known, is_new, share)
-    first = [names[0] is None for names in insert_new(plain, threshold).identities]
+    first = [names[0] is None for names in insert_new_individual(plain, threshold).identities]
     known = [f for f, new in zip(first, is_new, strict=True) if not new]
     assert np.mean(known) <= share + 1e-9
     scores = plain.best_known.astype(float)

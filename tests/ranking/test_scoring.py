@@ -23,7 +23,7 @@ from flukeprint.ranking.reranking import (
     neighbours,
     trimmed,
 )
-from flukeprint.ranking.scoring import Boost, Scorer
+from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
 from flukeprint.search.bf16 import HalfProduct
 from flukeprint.search.exact import FloatProduct
 from flukeprint.search.gallery import Gallery
@@ -60,7 +60,7 @@ def search(
     *,
     top: int,
     centers: Embeddings | None = None,
-    boost: Boost | None = None,
+    boost: ScoreAdjustment | None = None,
     other_view: float | None = None,
 ) -> IdentityMatches:
     return Scorer(gallery, rules, centers).search(queries, top, boost=boost, other_view=other_view)

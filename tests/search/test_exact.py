@@ -14,7 +14,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.search import bf16 as half_product
 from flukeprint.search import exact as exact_search
 from flukeprint.search.bf16 import HalfProduct, fastest_product
-from flukeprint.search.exact import FloatProduct, exact_block, exact_scores, nearest
+from flukeprint.search.exact import FloatProduct, exact_block, exact_scores, nearest_rows
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Matches
 
@@ -127,7 +127,7 @@ def test_to_the_bit_where_sums_are_exact(
         patch.object(exact_search, "_MOST_WAITING", most),
         patch.object(exact_search, "_DENSE", dense),
     ):
-        scores, found = nearest(
+        scores, found = nearest_rows(
             queries, vectors, k, product, groups, (mine, theirs) if barred else None
         )
     for query in range(6):

@@ -17,7 +17,7 @@ from flukeprint.search.faiss_index import FaissIndex
 from flukeprint.search.faiss_kinds import FaissFlat, Hnsw, IvfPq
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import NOTHING
-from flukeprint.search.recall import exact_neighbours, measure, sampled, tune
+from flukeprint.search.recall import exact_neighbours, measure_recall, sampled, tune
 
 KINDS = [FaissFlat, Hnsw, IvfPq]
 
@@ -107,7 +107,7 @@ def test_recall_is_that_of_a_count_by_hand(kind) -> None:
     scores = photos.vectors.astype(float) @ photos.vectors.T.astype(float)
     np.fill_diagonal(scores, -2)
     assert (np.sort(exact) == np.sort(np.argsort(-scores[rows], axis=1)[:, :5])).mean() > 0.999
-    got = measure(gallery, rows, exact)
+    got = measure_recall(gallery, rows, exact)
     found = gallery.search(photos.take(rows), 6).rows
     hits = [
         len(({*mine} - {row}) & {*right})
@@ -153,7 +153,7 @@ def test_the_choice_follows_size_and_memory() -> None:
 def test_what_is_built_is_tuned_and_says_so(tmp_path: Path) -> None:
     photos, said = drawn(500), []
     assert build_index("exact", photos, GalleryConfig()) is None
-    index = build_index("hnsw", photos, GalleryConfig(recall_at_5=0.9), say=said.append)
+    index = build_index("hnsw", photos, GalleryConfig(recall_at_5=0.9), report=said.append)
     assert index is not None
     assert len(index) == 500
     assert len(said) == 1
@@ -188,7 +188,7 @@ def test_vectors_whose_first_numbers_say_most_are_found_too(kind) -> None:
     photos = Embeddings(vectors, names, names, None, "net")
     gallery = Gallery(photos, index=built(kind, photos))
     rows = np.arange(0, 4000, 40)
-    assert measure(gallery, rows, exact_neighbours(gallery, rows)).value > 0.97
+    assert measure_recall(gallery, rows, exact_neighbours(gallery, rows)).value > 0.97
 
 
 @pytest.mark.parametrize("n", [1, 5, 15])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.identifier.photo_input import Prepared
-from flukeprint.ranking.features import Evidence
+from flukeprint.ranking.features import Features
 from flukeprint.serving.service import Batcher
 
 
@@ -22,15 +22,15 @@ def prepared(number: int) -> Prepared:
     return Prepared(str(number), np.full((1, 1, 3), number % 256, np.uint8), None)
 
 
-def alone(photos: Sequence[Prepared]) -> Evidence:
+def alone(photos: Sequence[Prepared]) -> Features:
     """What the network makes of photographs: of each the direction of its number."""
     angles = np.array([int(photo.name) for photo in photos])
     names = tuple(photo.name for photo in photos)
     vectors = unit_rows(np.stack([np.cos(angles), np.sin(angles)], axis=1))
-    return Evidence(Embeddings(vectors, names, (None,) * len(names), None, "twin"))
+    return Features(Embeddings(vectors, names, (None,) * len(names), None, "twin"))
 
 
-def same(one: Evidence, other: Evidence) -> bool:
+def same(one: Features, other: Features) -> bool:
     return one.embeddings.images == other.embeddings.images and np.array_equal(
         one.embeddings.vectors, other.embeddings.vectors
     )
@@ -48,7 +48,7 @@ class Network:
     busy: threading.Event = field(default_factory=threading.Event)
     go: threading.Event = field(default_factory=threading.Event)
 
-    def __call__(self, photos: Sequence[Prepared]) -> Evidence:
+    def __call__(self, photos: Sequence[Prepared]) -> Features:
         numbers = [int(photo.name) for photo in photos]
         self.turns.append(numbers)
         self.threads.add(threading.current_thread().name)
@@ -73,11 +73,11 @@ async def until(found: threading.Event) -> None:
         await asyncio.sleep(0.001)
 
 
-def asking(batcher: Batcher, *numbers: int) -> "asyncio.Task[Evidence]":
+def asking(batcher: Batcher, *numbers: int) -> "asyncio.Task[Features]":
     return asyncio.create_task(batcher.examine([prepared(number) for number in numbers]))
 
 
-async def held(network: Network, batcher: Batcher) -> "asyncio.Task[Evidence]":
+async def held(network: Network, batcher: Batcher) -> "asyncio.Task[Features]":
     """A request that is in the network, for as long as `go` is not set."""
     task = asking(batcher, network.held or 0)
     await until(network.busy)
@@ -282,7 +282,7 @@ def test_everybody_is_answered_as_if_alone(
         for _ in range(request.after):
             await asyncio.sleep(0)
         photos = [prepared(number) for number in request.numbers]
-        answer: Awaitable[Evidence] = asyncio.ensure_future(batcher.examine(photos))
+        answer: Awaitable[Features] = asyncio.ensure_future(batcher.examine(photos))
         if request.patience is not None:
             for _ in range(request.patience):
                 await asyncio.sleep(0)

@@ -14,11 +14,11 @@ from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.data.splits import halves
 from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.validation import judge
-from flukeprint.evaluation.validation_queries import ASKED, Asked
+from flukeprint.evaluation.validation import validate_rankings
+from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import CENTERS, Run
-from flukeprint.ranking.pipeline import Method
+from flukeprint.ranking.pipeline import FittedRules
 from flukeprint.submission.infer import infer
 from flukeprint.training.cross_validation import answers_of
 from flukeprint.training.pseudo_labels import pseudo_label
@@ -98,9 +98,9 @@ def test_a_run_is_judged_again_as_it_was(root: Path, run: Run) -> None:
     config = tiny(root)
     catalog = read_labelled(config.data)
     split = split_of(config, catalog)
-    asked = Asked.load(run.path / ASKED)
+    asked = ValidationQueries.load(run.path / QUERIES_FILE)
     figures = json.loads(run.validation.read_text())
-    result = judge(asked, config)
+    result = validate_rankings(asked, config)
     assert json.loads(json.dumps(result.summary())) == figures
     answered = answers_of(run, config, catalog, split)
     assert answered.found == result.ranking.identities
@@ -143,7 +143,7 @@ def test_baselines_know_no_rules(root: Path) -> None:
 
 def test_a_method_is_kept_as_it_was(run: Run) -> None:
     method = Identifier.load(run.identifier).card.method
-    assert Method.model_validate_json(method.model_dump_json()) == method
+    assert FittedRules.model_validate_json(method.model_dump_json()) == method
 
 
 def test_damaged_test_photographs_are_all_named_or_all_skipped(root: Path, run: Run) -> None:

@@ -21,20 +21,20 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.breakdown import Answered
-from flukeprint.evaluation.results_table import COLUMNS, Row, add_row, read_rows, write_rows
+from flukeprint.evaluation.breakdown import QueryTable
+from flukeprint.evaluation.results_table import RESULT_COLUMNS, Row, add_row, read_rows, write_rows
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
 from flukeprint.training import cross_validation as crossvalidation
 from flukeprint.training.callbacks import Stopwatch
 from flukeprint.training.cross_validation import (
     answers_of,
-    compare,
+    compare_recipes,
     crossvalidate,
     recipe_digest,
     training_digest,
 )
-from flukeprint.training.module import Learner
+from flukeprint.training.module import MetricLearningModule
 from flukeprint.training.train import split_of
 from tests.training.test_train import TINY
 
@@ -46,7 +46,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "tiny.yaml").write_text(TINY.format(root=root))
     config = tiny(root)
     write_synthetic(config.data.synthetic, config.data.root, progress=False)
-    crossvalidate(config, into=root / "table.csv", note="first  rung", say=lambda _: None)
+    crossvalidate(config, into=root / "table.csv", note="first  rung", report=lambda _: None)
     return root
 
 
@@ -135,7 +135,7 @@ def test_every_fold_has_a_row_that_can_be_recomputed(root: Path) -> None:
 def test_what_is_in_the_table_is_skipped(root: Path, table: Path) -> None:
     before = table.read_bytes()
     said: list[str] = []
-    rows = crossvalidate(tiny(root), into=table, note="other", say=said.append)
+    rows = crossvalidate(tiny(root), into=table, note="other", report=said.append)
     assert [row.fold for row in rows] == [0, 1]
     assert sum("skipped" in line for line in said) == 2
     assert table.read_bytes() == before
@@ -149,7 +149,7 @@ def test_a_finished_run_without_a_row_is_only_scored(root: Path, table: Path) ->
     write_rows(rows[1:], table)
     (table.parent / rows[0].answers).unlink()
     said: list[str] = []
-    crossvalidate(tiny(root), into=table, note="first rung", say=said.append)
+    crossvalidate(tiny(root), into=table, note="first rung", report=said.append)
     assert any("only scored" in line for line in said)
     assert read_rows(table) == [rows[1], rows[0]]  # the order of the rows is that of their making
     for row in rows:
@@ -162,15 +162,15 @@ def test_a_killed_measurement_goes_on_to_the_same_rows(
     """Cut off in the second epoch of the second fold."""
     table = tmp_path / "table.csv"
     config = tiny(root, f"runs={tmp_path}/runs")
-    plain: Callable[[Learner], None] = Learner.on_train_epoch_start
+    plain: Callable[[MetricLearningModule], None] = MetricLearningModule.on_train_epoch_start
 
-    def cut_off(self: Learner) -> None:
+    def cut_off(self: MetricLearningModule) -> None:
         if self.config.split.fold == 1 and self.current_epoch == 1:
             raise KeyboardInterrupt
         plain(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Learner, "on_train_epoch_start", cut_off)
+        patch.setattr(MetricLearningModule, "on_train_epoch_start", cut_off)
         with pytest.raises(KeyboardInterrupt):
             crossvalidate(config, into=table, note="first rung")
     assert [row.fold for row in read_rows(table)] == [0]
@@ -180,12 +180,12 @@ def test_a_killed_measurement_goes_on_to_the_same_rows(
     assert until_then > 0
     said: list[str] = []
     moved = tiny(root, f"runs={tmp_path}/runs", f"image.cache={tmp_path}/cache")
-    rows = crossvalidate(moved, into=table, note="first rung", say=said.append)
+    rows = crossvalidate(moved, into=table, note="first rung", report=said.append)
     assert any("going on with" in line for line in said)
     assert not any("training" in line for line in said)
     assert len(list((tmp_path / "runs" / "tiny").iterdir())) == 2
     for row, unbroken in zip(rows, read_rows(root / "table.csv"), strict=True):
-        for name in COLUMNS:
+        for name in RESULT_COLUMNS:
             if name not in ("minutes", "peak_mb"):
                 assert getattr(row, name) == getattr(unbroken, name)
     again = json.loads((run_of(rows[1], tmp_path / "runs/tiny").path / "minutes.json").read_text())
@@ -272,9 +272,9 @@ def test_another_way_of_answering_shares_the_training(root: Path, table: Path) -
         copies = [table.parent / row.answers for row in (before, after)]
         assert copies[0].read_bytes() == (own.parent / "queries.csv").read_bytes()
         assert copies[1].read_bytes() == own.read_bytes() != copies[0].read_bytes()
-        assert all(None not in names for names in Answered.load(copies[1]).found)
+        assert all(None not in names for names in QueryTable.load(copies[1]).found)
         assert after.auroc is not None
-    a, b, found = compare("first rung", "no threshold", table)
+    a, b, found = compare_recipes("first rung", "no threshold", table)
     assert (a.folds, b.folds) == ((0, 1), (0, 1))
     assert found.queries == rows[0].queries + rows[1].queries
     total = sum(row.map5 * row.queries for row in rows[:2]) / found.queries
@@ -288,11 +288,11 @@ def test_seeds_are_counted_from_the_first(root: Path, table: Path) -> None:
     assert rows[0].recipe == rows[1].recipe != read_rows(table)[0].recipe
     assert len(read_rows(table)) == 4
     run = run_of(rows[0], root / "runs/tiny")
-    one, two, found = compare(str(run.path), rows[0].recipe[:8], table)
+    one, two, found = compare_recipes(str(run.path), rows[0].recipe[:8], table)
     assert (len(one.runs), len(two.runs)) == (1, 2)
     assert found.queries == rows[0].queries
     with pytest.raises(FlukeprintError, match="has the folds 0, first rung has 0, 1"):
-        compare(rows[0].recipe, "first rung", table)
+        compare_recipes(rows[0].recipe, "first rung", table)
 
 
 def test_the_digest_is_of_the_recipe(root: Path) -> None:
@@ -315,15 +315,15 @@ def test_the_table_and_its_answers_can_be_moved_away_from_the_runs(
     root: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crossvalidate(tiny(root, "infer.threshold=none"), into=table, note="no threshold")
-    _, _, before = compare("first rung", "no threshold", table)
+    _, _, before = compare_recipes("first rung", "no threshold", table)
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     shutil.move(table, moved)
     shutil.move(tmp_path / "answers", moved)
-    _, _, after = compare("first rung", "no threshold", moved / "table.csv")
+    _, _, after = compare_recipes("first rung", "no threshold", moved / "table.csv")
     assert after == before
     monkeypatch.chdir(moved)
-    assert compare("first rung", "no threshold", Path("table.csv"))[2] == before
+    assert compare_recipes("first rung", "no threshold", Path("table.csv"))[2] == before
 
 
 @pytest.mark.usefixtures("no_training")
@@ -334,13 +334,13 @@ def test_gone_answers_are_named_and_the_row_is_still_skipped(
     gone = table.parent / row.answers
     gone.unlink()
     with pytest.raises(FlukeprintError, match="is missing; flukeprint crossvalidate makes it") as e:
-        compare("first rung", "first rung", table)
+        compare_recipes("first rung", "first rung", table)
     assert str(e.value).startswith(str(gone))
     (rung,) = accuracy.rungs_of(read_rows(table), table.parent)["tiny"]
     assert rung.judged is None
     assert f"no paired intervals: {gone} is missing" in capsys.readouterr().err
     said: list[str] = []
-    crossvalidate(tiny(root), into=table, note="first rung", say=said.append)
+    crossvalidate(tiny(root), into=table, note="first rung", report=said.append)
     assert sum("skipped" in line for line in said) == 2
     assert not gone.exists()
 
@@ -367,20 +367,20 @@ def test_a_damaged_table_is_refused_with_its_line(table: Path) -> None:
 
 def test_names_that_compare_nothing_are_refused(root: Path, table: Path) -> None:
     with pytest.raises(FlukeprintError, match="no recipe or note"):
-        compare("nonsense", "first rung", table)
+        compare_recipes("nonsense", "first rung", table)
     rows = read_rows(table)
     changed = {**vars(rows[0]), "recipe": "0123456789ab"}
     write_rows([*rows, Row(**changed)], table)
     with pytest.raises(FlukeprintError, match="names several recipes"):
-        compare("first rung", rows[0].recipe, table)
+        compare_recipes("first rung", rows[0].recipe, table)
     other = {**changed, "data": "000000000000"}
     write_rows([*rows, Row(**{**other, "note": "x"})], table)
     with pytest.raises(FlukeprintError, match="other photographs or labels"):
-        compare("x", "first rung", table)
+        compare_recipes("x", "first rung", table)
     gone = {**changed, "note": "y", "answers": "nowhere/queries.csv"}
     write_rows([*rows, Row(**gone)], table)
     with pytest.raises(FlukeprintError, match=r"nowhere/queries\.csv is missing"):
-        compare("y", "first rung", table)
+        compare_recipes("y", "first rung", table)
 
 
 def test_the_doors(root: Path, table: Path) -> None:
@@ -412,7 +412,7 @@ def test_the_page_keeps_its_text_and_gets_its_tables(
     crossvalidate(tiny(root, "infer.threshold=none"), into=table, note="no threshold")
     rungs = accuracy.rungs_of(read_rows(table), table.parent)["tiny"]
     text = accuracy.ladder(rungs)
-    _, _, found = compare("first rung", "no threshold", table)
+    _, _, found = compare_recipes("first rung", "no threshold", table)
     gain = found.map5.gain
     assert f"| {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]; top-1 " in text
     assert f"| first rung | 2 x 1 | {found.queries} | {found.top1.a:.3f} [" in text

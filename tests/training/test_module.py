@@ -14,7 +14,7 @@ from flukeprint.data.splits import Split
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import build_model
 from flukeprint.training.datamodule import FoldData, classes_of
-from flukeprint.training.module import Learner, class_centers
+from flukeprint.training.module import MetricLearningModule, class_centers
 
 NAMES = ("b", "a", None, "b", "c", "a", "c", "b")
 VIEWS = ("left", "right", "left", "right", None, "right", "left", "left")
@@ -34,13 +34,15 @@ def setting(tmp_path: Path, *overrides: str) -> Config:
     return load_config(tmp_path / "c.yaml", list(overrides))
 
 
-def learner_of(config: Config) -> Learner:
+def learner_of(config: Config) -> MetricLearningModule:
     """Of the first seven photos; the last is a query."""
     rows = np.arange(7)
     known = np.array([row for row in rows if NAMES[row] is not None])
     split = Split(rows, known, np.array([7]), ("b",))
     torch.manual_seed(0)
-    return Learner(config, build_model(config.model, (32, 48)), FoldData(config, catalog(), split))
+    return MetricLearningModule(
+        config, build_model(config.model, (32, 48)), FoldData(config, catalog(), split)
+    )
 
 
 # --- classes
@@ -72,7 +74,7 @@ def test_classes_by_view_need_views(tmp_path: Path) -> None:
 # --- centers
 
 
-def weights(learner: Learner) -> npt.NDArray[np.float64]:
+def weights(learner: MetricLearningModule) -> npt.NDArray[np.float64]:
     """(classes, centers, dim) unit vectors, read from the head's own parameter."""
     (parameter,) = learner.losses.parameters()
     rows = parameter.detach().double().numpy()

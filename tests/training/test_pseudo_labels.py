@@ -20,7 +20,12 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
 from flukeprint.submission.infer import infer
 from flukeprint.training.datamodule import FoldData
-from flukeprint.training.pseudo_labels import COLUMNS, pseudo_label, read_pseudo, train_photos
+from flukeprint.training.pseudo_labels import (
+    PSEUDO_LABEL_COLUMNS,
+    pseudo_label,
+    read_pseudo,
+    train_photos,
+)
 from flukeprint.training.train import split_of, train
 
 TINY = """
@@ -65,7 +70,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def written(path: Path, *rows: tuple[object, ...]) -> Path:
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows([COLUMNS, *rows])
+        csv.writer(file).writerows([PSEUDO_LABEL_COLUMNS, *rows])
     return path
 
 

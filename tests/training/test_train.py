@@ -31,9 +31,9 @@ from flukeprint.identifier.runs import Run, find_run
 from flukeprint.models.network import FlukeNet, build_model
 from flukeprint.training import train as training
 from flukeprint.training.datamodule import FoldData
-from flukeprint.training.module import Learner
+from flukeprint.training.module import MetricLearningModule
 from flukeprint.training.optimizer import build_optimizer
-from flukeprint.training.progressive_resizing import resized
+from flukeprint.training.progressive_resizing import resize_batch
 from flukeprint.training.train import baselines, split_of, train
 
 TINY = """
@@ -235,7 +235,7 @@ def test_parameters_are_learnt_at_their_own_rates(root: Path) -> None:
     config = tiny(root, "model.freeze_stages=1", "losses=[{name: arcface}, {name: proxy_anchor}]")
     catalog = read_labelled(config.data)
     data = FoldData(config, catalog, split_of(config, catalog))
-    learner = Learner(config, build_model(config.model, (32, 48)), data)
+    learner = MetricLearningModule(config, build_model(config.model, (32, 48)), data)
 
     class Alone:
         world_size = 1
@@ -315,11 +315,11 @@ def test_several_nodes_train_together(root: Path, tmp_path: Path) -> None:
     assert not isinstance(alone.strategy, DDPStrategy)
 
 
-def learner_of(config: Config) -> Learner:
+def learner_of(config: Config) -> MetricLearningModule:
     catalog = read_labelled(config.data)
     data = FoldData(config, catalog, split_of(config, catalog))
     size = (config.image.height, config.image.width)
-    return Learner(config, build_model(config.model, size), data)
+    return MetricLearningModule(config, build_model(config.model, size), data)
 
 
 def test_earlier_stages_learn_more_slowly(root: Path) -> None:
@@ -414,13 +414,13 @@ def test_before_the_average_begins_the_network_itself_is_measured(
 ) -> None:
     config = tiny(root, "name=late", "train.swa=0.9", "train.epochs=2")
     measured: list[dict[str, torch.Tensor]] = []
-    end = Learner.on_validation_epoch_end
+    end = MetricLearningModule.on_validation_epoch_end
 
-    def watched(learner: Learner) -> None:
+    def watched(learner: MetricLearningModule) -> None:
         measured.append({k: v.clone() for k, v in learner.state_dict().items()})
         end(learner)
 
-    monkeypatch.setattr(Learner, "on_validation_epoch_end", watched)
+    monkeypatch.setattr(MetricLearningModule, "on_validation_epoch_end", watched)
     _, seen = recorded(config, monkeypatch)
     for weights, shown in zip(seen.weights, measured, strict=True):
         assert all(torch.equal(weights[key], shown[key]) for key in weights)
@@ -447,11 +447,11 @@ def test_photos_are_made_smaller_as_pillow_does() -> None:
     photo = cv2.GaussianBlur(rng.integers(0, 256, (96, 160, 3), dtype=np.uint8), (0, 0), 2)
     wanted = np.asarray(Image.fromarray(photo).resize((64, 32), Image.Resampling.BILINEAR))
     batch = torch.from_numpy(photo.transpose(2, 0, 1)[None].copy())
-    small = resized(batch, (32, 64))
+    small = resize_batch(batch, (32, 64))
     assert small.dtype == torch.uint8
     gap = small[0].permute(1, 2, 0).numpy().astype(int) - wanted
     assert np.abs(gap).max() <= 1
-    assert resized(batch, (96, 160)) is batch
+    assert resize_batch(batch, (96, 160)) is batch
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,9 @@ Threshold = Annotated[
     | FalseNew,
     WrapValidator(_one_wish),
 ]
-Engine = Literal["auto", "torch", "torch-compile", "openvino", "onnxruntime"]
-Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
-Backend = Literal["auto", "exact", "faiss_flat", "hnsw", "ivf_pq", "qdrant"]
+EngineName = Literal["auto", "torch", "torch-compile", "openvino", "onnxruntime"]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16", "int8"]
+BackendName = Literal["auto", "exact", "faiss_flat", "hnsw", "ivf_pq", "qdrant"]
 Share = Annotated[float, Field(gt=0, le=1)]
 MEBIBYTE = 1 << 20
 
@@ -263,8 +263,8 @@ class InferConfig(Section):
     zooms: tuple[Share, ...] = Field((1.0,), min_length=1)
     batch_size: int = Field(64, ge=1)
     # What runs the network; auto: the fastest on this machine that gives the same embeddings.
-    engine: Engine = "auto"
-    precision: Precision = "auto"
+    engine: EngineName = "auto"
+    precision: PrecisionName = "auto"
     devices: int = Field(1, ge=1)  # processes of a node that share the photographs
     num_nodes: int = Field(1, ge=1)
     threshold: Threshold = "best_map5"
@@ -277,7 +277,7 @@ class InferConfig(Section):
 class GalleryConfig(Section):
     """How a gallery is searched; see `docs/scale.md` for what to take at which size."""
 
-    backend: Backend = "auto"  # auto: by size and memory, exact as long as that is fast enough
+    backend: BackendName = "auto"  # auto: by size and memory, exact as long as that is fast enough
     recall_at_5: float = Field(0.99, gt=0, le=1)  # that an approximate index is tuned to
     memory_gb: float | None = Field(None, gt=0)  # auto: at most so much for vectors and index
     url: str | None = None  # qdrant: server or cluster; null: embedded, in the gallery's folder

@@ -22,7 +22,7 @@ from flukeprint.storage import read_bytes
 Pixels = npt.NDArray[np.uint8]
 
 # Named one by one: Pillow would hand an uploaded EPS to Ghostscript.
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+PHOTO_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 
 
 @cache
@@ -31,9 +31,9 @@ def formats() -> tuple[str, ...]:
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
-        return FORMATS
+        return PHOTO_FORMATS
     register_heif_opener(thumbnails=False)
-    return (*FORMATS, "HEIF")
+    return (*PHOTO_FORMATS, "HEIF")
 
 
 # What transparent pixels show: mid-grey lies near the mean of photographs, so it says least.

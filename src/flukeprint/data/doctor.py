@@ -20,13 +20,13 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.decoding import FORMATS
+from flukeprint.data.decoding import PHOTO_FORMATS
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.storage import read_bytes, source
 
 HASH_SIDE = 8  # the difference hash has 8 x 8 bits
 Groups = tuple[tuple[str, ...], ...]
-Result = TypeVar("Result")
+Checked = TypeVar("Checked")
 
 
 @dataclass(frozen=True)
@@ -182,11 +182,11 @@ class _Look:
 
 
 def _for_each(
-    look: Callable[[Catalog, int], Result],
+    look: Callable[[Catalog, int], Checked],
     catalog: Catalog,
     progress: bool = False,
     title: str = "",
-) -> list[Result]:
+) -> list[Checked]:
     """`look(catalog, row)` for every row, in order; Pillow and hashlib work in parallel threads."""
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda row: look(catalog, row), range(len(catalog)))
@@ -213,7 +213,7 @@ def _inspect(catalog: Catalog, row: int) -> _Look:
         return _Look(f"row {row}", 0, error.strerror or type(error).__name__)
     digest = hashlib.sha256(data).hexdigest()
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as image:
+        with Image.open(BytesIO(data), formats=PHOTO_FORMATS) as image:
             return _Look(digest, difference_hash(_loaded(image)), "")
     except Exception as error:  # a parser of foreign bytes may fail in any way
         return _Look(digest if data else f"row {row}", 0, _why(error, len(data)))
@@ -241,10 +241,10 @@ def _wrong(catalog: Catalog, row: int) -> str:
     assert catalog.paths is not None
     path = catalog.paths[row]
     try:
-        with Image.open(source(path), formats=FORMATS) as image:
+        with Image.open(source(path), formats=PHOTO_FORMATS) as image:
             if image.format == "PNG":
                 image.verify()  # checks the sums of all chunks, after which it must be reopened
-                with Image.open(source(path), formats=FORMATS) as again:
+                with Image.open(source(path), formats=PHOTO_FORMATS) as again:
                     _loaded(again)
             else:
                 _loaded(image)
@@ -257,7 +257,7 @@ def _wrong_header(catalog: Catalog, row: int) -> str:
     assert catalog.paths is not None
     path = catalog.paths[row]
     try:
-        with Image.open(source(path), formats=FORMATS):
+        with Image.open(source(path), formats=PHOTO_FORMATS):
             return ""
     except Exception as error:  # a parser of foreign bytes may fail in any way
         return _why(error, _size(path))

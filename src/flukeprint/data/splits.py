@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from flukeprint.config.schema import Config, SplitConfig
 from flukeprint.data.catalog import Catalog
+from flukeprint.data.embeddings import Ints
 from flukeprint.errors import FlukeprintError, listed
 
-Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 NewPhotos = Literal["negatives", "queries_only", "ignore"]
 
@@ -34,9 +34,9 @@ class Split:
     answers: for each query its identity, or None for an individual absent from the gallery.
     """
 
-    train: Rows
-    gallery: Rows
-    queries: Rows
+    train: Ints
+    gallery: Ints
+    queries: Ints
     answers: tuple[str | None, ...]
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class Split:
             raise ValueError("a gallery photo is not in train")
 
 
-def group_photos(catalog: Catalog) -> Rows:
+def group_photos(catalog: Catalog) -> Ints:
     """(n,) group number of each photo, counted from 0 in order of first appearance.
 
     Photos share a group if they have the same bytes (whatever their identities), or the
@@ -179,7 +179,7 @@ def split_for(config: Config, catalog: Catalog) -> Split:
     )
 
 
-def _deal(groups: Rows, labels: Rows, folds: int, rng: np.random.Generator) -> Rows:
+def _deal(groups: Ints, labels: Ints, folds: int, rng: np.random.Generator) -> Ints:
     """(n,) fold of each photo.  A group goes where its identities have fewest groups so far.
 
     So the folds of an identity differ by at most one group.  Groups under several names are
@@ -204,19 +204,19 @@ def _deal(groups: Rows, labels: Rows, folds: int, rng: np.random.Generator) -> R
     return fold_of[groups]
 
 
-def _known(here: Mask, named: Mask, labels: Rows) -> Mask:
+def _known(here: Mask, named: Mask, labels: Ints) -> Mask:
     """(n,) photos dealt here whose identity has photos elsewhere."""
     kept = np.bincount(labels[named & ~here], minlength=int(labels.max(initial=0)) + 1) > 0
     return named & here & kept[labels]
 
 
-def _mixed(groups: Rows, labels: Rows) -> Mask:
+def _mixed(groups: Ints, labels: Ints) -> Mask:
     """(groups,) True where a group stands under several names, or under one and none."""
     pairs = np.unique(np.stack([groups, labels]), axis=1)
     return np.bincount(pairs[0], minlength=int(groups.max(initial=-1)) + 1) > 1
 
 
-def _check_folds(known_in: list[Mask], groups: Rows, labels: Rows) -> None:
+def _check_folds(known_in: list[Mask], groups: Ints, labels: Ints) -> None:
     empty = [str(fold) for fold, known in enumerate(known_in) if not known.any()]
     if not empty:
         return
@@ -235,8 +235,8 @@ def _check_folds(known_in: list[Mask], groups: Rows, labels: Rows) -> None:
 
 
 def _draw_unseen(
-    groups: Rows,
-    labels: Rows,
+    groups: Ints,
+    labels: Ints,
     known: Mask,
     pool: Mask,
     rare: Mask,
@@ -278,7 +278,7 @@ def _draw_unseen(
 
 
 def _hold_out_order(
-    groups: Rows, labels: Rows, rare: Mask, mixed: Mask, config: SplitConfig
+    groups: Ints, labels: Ints, rare: Mask, mixed: Mask, config: SplitConfig
 ) -> list[int]:
     """Identities in the order in which they are held out: a draw shared by all folds.
 

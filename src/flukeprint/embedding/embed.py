@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from flukeprint.config.schema import Engine, ImageConfig, Precision
+from flukeprint.config.schema import EngineName, ImageConfig, PrecisionName
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, Floats
 from flukeprint.embedding.engine import Engine as Runner
@@ -85,8 +85,8 @@ def embed(
     workers: int = 0,
     device: torch.device | None = None,
     progress: str | None = None,
-    engine: Engine = "auto",
-    precision: Precision = "auto",
+    engine: EngineName = "auto",
+    precision: PrecisionName = "auto",
 ) -> Embeddings:
     """Embed every photograph of `catalog`, in its order.
 
@@ -114,7 +114,7 @@ def embed(
     views = Variants(catalog, image, (False,) if rule == "off" else (False, True), zooms)
     runner = pick_engine(
         net, views.size, engine, precision, stamp=stamp, sample=views.sample,
-        passes=len(catalog) * views.each, say=None if progress is None else _say,
+        passes=len(catalog) * views.each, report=None if progress is None else _report,
     )  # fmt: skip
     sums = _sums(runner, net.dim, views, batch_size, workers, progress)
     sides = F.normalize(torch.from_numpy(sums).transpose(0, 1), dim=2)
@@ -130,7 +130,7 @@ def embed(
     )
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     tqdm.write(line, file=sys.stderr)
 
 

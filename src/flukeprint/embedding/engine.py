@@ -24,7 +24,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet
 
 Photos = npt.NDArray[np.uint8]
-Run = Callable[[Photos], Floats]  # (b, 3, h, w) uint8 RGB, any b -> unit embeddings (b, d)
+Forward = Callable[[Photos], Floats]  # (b, 3, h, w) uint8 RGB, any b -> unit embeddings (b, d)
 INPUT, OUTPUT = "photos", "embeddings"  # of a network in another program's format
 _TORCH_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -39,7 +39,7 @@ class Engine(ABC):
     def embed(self, photos: Photos) -> Floats:
         """One batch on all cores: (b, 3, h, w) uint8 RGB, any b -> unit embeddings (b, d)."""
 
-    def lanes(self) -> Sequence[Run]:
+    def lanes(self) -> Sequence[Forward]:
         """What may run at once, each on a core of its own and for one thread at a time.
 
         More photographs pass in a second than through `embed`, where cores wait for each other
@@ -53,7 +53,7 @@ class Engine(ABC):
         found: list[Floats | None] = [None] * len(batches)
         left = iter(range(len(batches)))  # a range's iterator gives each number once, to any thread
 
-        def go(run: Run) -> None:
+        def go(run: Forward) -> None:
             for place in left:
                 found[place] = run(batches[place])
 

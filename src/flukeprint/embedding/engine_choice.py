@@ -22,10 +22,10 @@ import torch
 from flukeprint.config import schema as scale_config
 from flukeprint.data.embeddings import Precision
 from flukeprint.embedding.engine import CompiledEngine, Engine, Photos, TorchEngine, embed_in_parts
-from flukeprint.embedding.engine_timings import Notes
+from flukeprint.embedding.engine_timings import EngineTimings
 from flukeprint.embedding.onnx_engine import OnnxEngine
 from flukeprint.embedding.openvino_engine import EXACT_LAYERS, OpenVinoEngine
-from flukeprint.embedding.parity import Parity, compare
+from flukeprint.embedding.parity import Parity, measure_parity
 from flukeprint.embedding.prefetch import LANE_BATCH
 from flukeprint.errors import FlukeprintError, nearest
 from flukeprint.models.network import FlukeNet
@@ -37,8 +37,8 @@ WORTH_MEASURING = 300
 WORTH_ROUNDING = 1.2
 PHOTOGRAPHS = 64  # that parity is looked at on
 _SECONDS = 0.6  # of each measurement
-Sample = Callable[[], Photos]
-Kind = type[TorchEngine] | type[OpenVinoEngine] | type[OnnxEngine]
+DrawPhotos = Callable[[], Photos]
+EngineClass = type[TorchEngine] | type[OpenVinoEngine] | type[OnnxEngine]
 
 # Engines live as long as their network; most take a second to build.
 _built: WeakKeyDictionary[FlukeNet, dict[tuple[object, ...], Engine]] = WeakKeyDictionary()
@@ -60,13 +60,13 @@ class Candidate:
 def pick_engine(
     net: FlukeNet,
     size: tuple[int, int],
-    engine: scale_config.Engine,
-    precision: scale_config.Precision,
+    engine: scale_config.EngineName,
+    precision: scale_config.PrecisionName,
     *,
     stamp: str,
-    sample: Sample,
+    sample: DrawPhotos,
     passes: int,
-    say: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Engine:
     """The engine for `passes` photographs of `size` (height, width) going through `net`.
 
@@ -77,7 +77,7 @@ def pick_engine(
         net: on its device, in evaluation mode.
         stamp: digest of the network's weights.
         sample: gives photographs (m, 3, *size) to try engines on, m about PHOTOGRAPHS.
-        say: told in one line what was chosen and why, when something was measured for it.
+        report: told in one line what was chosen and why, when something was measured for it.
 
     Raises:
         FlukeprintError: an engine that is not installed or not possible here, or that was asked
@@ -94,7 +94,7 @@ def pick_engine(
     candidates = _candidates(net, engine, precision, device)
     if plain and (passes < WORTH_MEASURING or len(candidates) == 1):
         return build_engine("torch", "fp32", net, size)
-    chosen = _Chooser(net, size, stamp, sample, say).choose(candidates)
+    chosen = _Chooser(net, size, stamp, sample, report).choose(candidates)
     # A stale engine of other weights must not be found again, nor held on to.
     for key in [key for key in kept if key[-1] != wish[-1]]:
         del kept[key]
@@ -148,11 +148,17 @@ class _Chooser:
         net: FlukeNet,
         size: tuple[int, int],
         stamp: str,
-        sample: Sample,
-        say: Callable[[str], None] | None,
+        sample: DrawPhotos,
+        report: Callable[[str], None] | None,
     ) -> None:
-        self._net, self._size, self._stamp, self._sample, self._say = net, size, stamp, sample, say
-        self._notes = Notes.read()
+        self._net, self._size, self._stamp, self._sample, self._report = (
+            net,
+            size,
+            stamp,
+            sample,
+            report,
+        )
+        self._notes = EngineTimings.read()
         self._photos: Photos | None = None
         self._reference: Any = None
         self._measured = False
@@ -187,10 +193,10 @@ class _Chooser:
             c: r for c, r in rates.items() if c.precision == "fp32" or r >= WORTH_ROUNDING * exact
         }
         best = max(allowed, key=lambda c: allowed[c])
-        if self._say is not None and self._measured:
+        if self._report is not None and self._measured:
             others = ", ".join(f"{c} {r:.0f}" for c, r in rates.items() if c != best)
             parity = self._parity(best)
-            self._say(
+            self._report(
                 f"engine: {best}, {rates[best]:.0f} photographs a second here ({others}); least "
                 f"cosine to torch fp32 {parity.least_cosine:.5f} on {parity.photos} photographs, "
                 f"{parity.same_lists:.0%} of their five nearest the same to the place"
@@ -224,7 +230,7 @@ class _Chooser:
         if self._reference is None:
             plain = build_engine("torch", "fp32", self._net, self._size)
             self._reference = embed_in_parts(plain, photos)
-        found = compare(self._reference, embed_in_parts(self._engine(candidate), photos))
+        found = measure_parity(self._reference, embed_in_parts(self._engine(candidate), photos))
         if found.photos >= PHOTOGRAPHS // 2:  # of a few photographs nothing is concluded for long
             self._notes.parity[key] = found
         return found
@@ -282,7 +288,7 @@ def _versions(engine: str) -> str:
         return package
 
 
-ENGINES: dict[str, Kind] = {
+ENGINES: dict[str, EngineClass] = {
     "torch": TorchEngine,
     "torch-compile": CompiledEngine,
     "openvino": OpenVinoEngine,

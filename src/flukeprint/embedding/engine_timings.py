@@ -25,7 +25,7 @@ def cache_folder() -> Path:
 
 
 @dataclass
-class Notes:
+class EngineTimings:
     """What was measured before."""
 
     rates: dict[str, float]
@@ -37,7 +37,7 @@ class Notes:
         return cache_folder() / "engines.json"
 
     @classmethod
-    def read(cls) -> "Notes":
+    def read(cls) -> "EngineTimings":
         """The file's notes; none where it is absent or not ours, for it can be made again."""
         try:
             tree = json.loads(cls.path().read_text())

@@ -23,7 +23,7 @@ from flukeprint.embedding.embed import Variants
 from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Photos, TorchEngine, embed_in_parts
 from flukeprint.embedding.onnx_engine import OPSET, OnnxEngine, write_onnx
 from flukeprint.embedding.openvino_engine import OpenVinoEngine, write_openvino
-from flukeprint.embedding.parity import Parity, compare
+from flukeprint.embedding.parity import Parity, measure_parity
 from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.files import folder_written_whole
 from flukeprint.models.network import FlukeNet
@@ -42,7 +42,7 @@ class Format:
     packages: tuple[str, ...]
 
 
-FORMATS: dict[str, Format] = {
+EXPORT_FORMATS: dict[str, Format] = {
     "onnxruntime": Format(
         write_onnx, OnnxEngine.read, OnnxEngine.offers, "network.onnx", ("onnx", "onnxruntime")
     ),
@@ -116,9 +116,9 @@ def export_network(
         FlukeprintError: an unknown engine, a precision that it has not on this machine, parity
             that is not reached, or a folder that holds something else or cannot be written.
     """
-    if engine not in FORMATS:
-        raise FlukeprintError(f"no export for engine {engine!r}: {nearest(engine, FORMATS)}")
-    how = FORMATS[engine]
+    if engine not in EXPORT_FORMATS:
+        raise FlukeprintError(f"no export for engine {engine!r}: {nearest(engine, EXPORT_FORMATS)}")
+    how = EXPORT_FORMATS[engine]
     kind = next((offered for offered in how.offers(net) if offered == precision), None)
     if kind is None:
         raise FlukeprintError(
@@ -131,7 +131,9 @@ def export_network(
     with folder_written_whole(folder) as partial:
         how.write(net, (height, width), partial / how.file)
         given = embed_in_parts(how.read(partial / how.file, kind), photos)
-        parity = compare(embed_in_parts(TorchEngine(net, (height, width), "fp32"), photos), given)
+        parity = measure_parity(
+            embed_in_parts(TorchEngine(net, (height, width), "fp32"), photos), given
+        )
         why = parity.refusal(kind)
         if why is not None:
             raise FlukeprintError(f"{engine} {precision} is not written: {why}; choose fp32")

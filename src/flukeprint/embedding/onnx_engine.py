@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from flukeprint.data.embeddings import Floats, Precision
-from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Photos, Run, traceable
+from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Forward, Photos, traceable
 from flukeprint.errors import FlukeprintError, needs
 from flukeprint.models.network import FlukeNet
 
@@ -57,7 +57,7 @@ class OnnxEngine(Engine):
                 self._whole = self._session(torch.get_num_threads())
         return _run(self._whole, photos)
 
-    def lanes(self) -> Sequence[Run]:
+    def lanes(self) -> Sequence[Forward]:
         """See `Engine`."""
         cores = torch.get_num_threads()
         if cores == 1:

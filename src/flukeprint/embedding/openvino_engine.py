@@ -17,7 +17,7 @@ import torch
 
 from flukeprint.cpu import has_bf16
 from flukeprint.data.embeddings import Floats, Precision
-from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Photos, Run, traceable
+from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Forward, Photos, traceable
 from flukeprint.errors import FlukeprintError, needs
 from flukeprint.models.network import FlukeNet
 
@@ -58,8 +58,8 @@ class OpenVinoEngine(Engine):
             self._parts = [(first, "f32"), (rest, "bf16")]
         else:
             self._parts = [(model, "bf16")]
-        self._whole: Run | None = None
-        self._lanes: list[Run] = []
+        self._whole: Forward | None = None
+        self._lanes: list[Forward] = []
         self._lock = threading.Lock()
 
     @staticmethod
@@ -74,7 +74,7 @@ class OpenVinoEngine(Engine):
                 (self._whole,) = self._compiled(1)
             return self._whole(photos)
 
-    def lanes(self) -> Sequence[Run]:
+    def lanes(self) -> Sequence[Forward]:
         """See `Engine`."""
         cores = torch.get_num_threads()
         if cores == 1:
@@ -84,7 +84,7 @@ class OpenVinoEngine(Engine):
                 self._lanes = self._compiled(cores)
         return self._lanes
 
-    def _compiled(self, streams: int) -> list[Run]:
+    def _compiled(self, streams: int) -> list[Forward]:
         settings = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         compiled = [
             core().compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": how, **settings})
@@ -117,7 +117,7 @@ def _the_core() -> Any:
     return openvino.Core()
 
 
-def _one_after_the_other(requests: Sequence[Any]) -> Run:
+def _one_after_the_other(requests: Sequence[Any]) -> Forward:
     def run(photos: Photos) -> Floats:
         given: list[Any] = [np.ascontiguousarray(photos)]
         for request in requests:

@@ -19,7 +19,7 @@ LEAST_COSINE: dict[Precision, float] = {
 
 # What an animal's score may differ by between two places and nobody would mind.
 SWAP: dict[Precision, float] = {"fp32": 1e-4, "bf16": 0.005, "fp16": 0.005, "int8": 0.01}
-TOP = 5
+NEIGHBOURS_COMPARED = 5
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Parity:
         return None
 
 
-def compare(reference: Floats, other: Floats) -> Parity:
+def measure_parity(reference: Floats, other: Floats) -> Parity:
     """Embeddings (n, d) by PyTorch in float32 and by an engine, of the same photographs."""
     if reference.shape != other.shape or not len(reference):
         raise ValueError(f"embeddings {reference.shape} and {other.shape} do not compare")
@@ -63,7 +63,7 @@ def compare(reference: Floats, other: Floats) -> Parity:
     right, found = exact @ exact.T, near @ near.T
     np.fill_diagonal(right, -np.inf)
     np.fill_diagonal(found, -np.inf)
-    top = min(TOP, len(exact) - 1)
+    top = min(NEIGHBOURS_COMPARED, len(exact) - 1)
     if not top:
         return Parity(1, float(cosines.min()), 1.0, 0.0)
     wanted = np.argsort(-right, axis=1, kind="stable")[:, :top]

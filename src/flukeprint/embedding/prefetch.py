@@ -15,7 +15,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from flukeprint.data.embeddings import Floats
-from flukeprint.embedding.engine import Photos, Run
+from flukeprint.embedding.engine import Forward, Photos
 
 # Batches under way or ready beside the one that the network looks at.
 AHEAD = 2
@@ -26,7 +26,13 @@ Fill = Callable[[int, Photos], None]  # writes what belongs to a row; called by 
 
 
 def in_lanes(
-    fill: Fill, rows: int, shape: tuple[int, ...], lanes: Sequence[Run], *, size: int, workers: int
+    fill: Fill,
+    rows: int,
+    shape: tuple[int, ...],
+    lanes: Sequence[Forward],
+    *,
+    size: int,
+    workers: int,
 ) -> Iterator[tuple[range, Floats]]:
     """(rows, what a lane gave for their pictures), every row once, parts as they are done.
 
@@ -40,7 +46,7 @@ def in_lanes(
     then, or when the caller stops, threads finish the photograph that they are at and end.
     """
     starts = iter(range(0, rows, size))  # gives each number once, to any thread
-    free: SimpleQueue[Run] = SimpleQueue()
+    free: SimpleQueue[Forward] = SimpleQueue()
     for lane in lanes:
         free.put(lane)
     done: SimpleQueue[tuple[range, Floats] | BaseException] = SimpleQueue()

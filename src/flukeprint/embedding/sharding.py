@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from flukeprint.config.schema import Engine, ImageConfig, Precision
+from flukeprint.config.schema import EngineName, ImageConfig, PrecisionName
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import PRECISIONS, Embeddings, Floats
 from flukeprint.data.embeddings import Precision as Made
@@ -40,7 +40,7 @@ PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ShardRecipe:
     """How photographs become embeddings; as the arguments of `embed`."""
 
     image: ImageConfig
@@ -49,8 +49,8 @@ class Recipe:
     zooms: tuple[float, ...] = (1.0,)
     batch_size: int = 64
     workers: int = 0
-    engine: Engine = "auto"
-    precision: Precision = "auto"
+    engine: EngineName = "auto"
+    precision: PrecisionName = "auto"
 
     def embed(
         self, net: FlukeNet, catalog: Catalog, device: torch.device, progress: str | None = None
@@ -62,7 +62,7 @@ class Recipe:
             engine=self.engine, precision=self.precision,
         )  # fmt: skip
 
-    def settled(self, net: FlukeNet, catalog: Catalog, device: torch.device) -> "Recipe":
+    def settled(self, net: FlukeNet, catalog: Catalog, device: torch.device) -> "ShardRecipe":
         """With the engine and precision that are taken here, so that all processes take the same.
 
         A part of a catalogue may be so small that by itself another would do.
@@ -102,7 +102,7 @@ class Parts:
         rank: int,
         world: int,
         made: Callable[[Catalog], Embeddings],
-        precision: Precision = "auto",
+        precision: PrecisionName = "auto",
     ) -> int:
         """Embed what is missing of process `rank` of `world`; how many photographs were embedded.
 
@@ -161,7 +161,7 @@ class Parts:
             digest.update(np.ascontiguousarray(known.pixels[rows.start : rows.stop]).tobytes())
         return self._folder / f"{rows.start:09}-{rows.stop:09}-{digest.hexdigest()[:16]}.npz"
 
-    def _kept(self, rows: range, precision: Precision) -> Embeddings | None:
+    def _kept(self, rows: range, precision: PrecisionName) -> Embeddings | None:
         file = self._file(rows)
         if not file.is_file():
             return None
@@ -177,7 +177,7 @@ class Parts:
 def embed_sharded(
     net: FlukeNet,
     catalog: Catalog,
-    recipe: Recipe,
+    recipe: ShardRecipe,
     folder: Path,
     *,
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto",
@@ -257,7 +257,7 @@ def _share(
     fabric: Any,
     net: FlukeNet,
     catalog: Catalog,
-    recipe: Recipe,
+    recipe: ShardRecipe,
     folder: Path,
     progress: str | None,
 ) -> None:

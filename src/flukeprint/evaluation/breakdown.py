@@ -1,6 +1,6 @@
 """Where answers are right.  A ranking and the truth enter, figures by view and by size leave.
 
-`Answered` holds all that figures are made of, one entry a query, and is kept as `queries.csv`:
+`QueryTable` holds all that figures are made of, one entry a query, and is kept as `queries.csv`:
 whoever has that table can recompute every figure without network or photographs.  The size of
 an individual is the number of its photographs in the gallery; 0 stands for a new individual.
 """
@@ -23,11 +23,11 @@ from flukeprint.files import written_whole
 from flukeprint.ranking.ranking import Ranking
 
 SIZES = {"0": (0, 0), "1": (1, 1), "2-3": (2, 3), "4-9": (4, 9), "10+": (10, None)}
-COLUMNS = ("image", "answer", "view", "photos", "answers", "ap", "first_score", "best_known")
+QUERY_COLUMNS = ("image", "answer", "view", "photos", "answers", "ap", "first_score", "best_known")
 
 
 @dataclass(frozen=True)
-class Answered:
+class QueryTable:
     """The q queries of one run that report, with what was answered.
 
     images: names of the photos.
@@ -52,7 +52,7 @@ class Answered:
             if len(getattr(self, field.name)) != len(self.images):
                 raise ValueError(f"{field.name} must have one entry for each query")
         if not self.images:
-            raise ValueError("no queries to measure on")
+            raise ValueError("no queries to score_table on")
         wrong = [
             image
             for image, truth, photos in zip(self.images, self.truths, self.photos, strict=True)
@@ -70,7 +70,7 @@ class Answered:
         truths: Sequence[str | None],
         views: Sequence[str | None],
         gallery: Sequence[str | None],
-    ) -> "Answered":
+    ) -> "QueryTable":
         """Of a ranking of q queries.
 
         Args:
@@ -79,7 +79,7 @@ class Answered:
             gallery: one identity for each photo of the gallery.
         """
         counts = Counter(gallery)
-        return Answered(
+        return QueryTable(
             images=ranking.images,
             truths=tuple(truths),
             views=tuple(views),
@@ -113,7 +113,7 @@ class Answered:
         """Write the table; an empty `answer` and a `null` among `answers` are new individuals."""
         with written_whole(path) as partial, partial.open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(COLUMNS)
+            writer.writerow(QUERY_COLUMNS)
             writer.writerows(
                 [
                     image, truth or "", view or "", photos, json.dumps(found, ensure_ascii=False),
@@ -126,14 +126,16 @@ class Answered:
             )  # fmt: skip
 
     @classmethod
-    def load(cls, path: Path) -> "Answered":
+    def load(cls, path: Path) -> "QueryTable":
         """Read what `save` wrote.  Raises FlukeprintError for any other table."""
-        if tuple(read_header(path)) != COLUMNS:
-            raise FlukeprintError(f"{path} is no table of queries: wanted {', '.join(COLUMNS)}")
-        table = read_table(path, COLUMNS)
+        if tuple(read_header(path)) != QUERY_COLUMNS:
+            raise FlukeprintError(
+                f"{path} is no table of queries: wanted {', '.join(QUERY_COLUMNS)}"
+            )
+        table = read_table(path, QUERY_COLUMNS)
         check_filled(table, ("image", "photos", "answers", "first_score", "best_known"), path)
         check_once(table, "image", None, path)
-        for row, cells in enumerate(zip(*(table[name] for name in COLUMNS[3:]), strict=True)):
+        for row, cells in enumerate(zip(*(table[name] for name in QUERY_COLUMNS[3:]), strict=True)):
             try:
                 int(cells[0]), tuple(json.loads(cells[1])), [float(cell) for cell in cells[2:]]
             except (ValueError, TypeError):
@@ -150,7 +152,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Part:
+class QueryGroup:
     """The figures of some of the queries."""
 
     queries: int
@@ -170,7 +172,7 @@ class Figures:
     new_queries: int
 
 
-def measure(answered: Answered, *, seed: int) -> Figures:
+def score_table(answered: QueryTable, *, seed: int) -> Figures:
     """The figures of one run; `seed` is for the bootstrap over its queries."""
     is_new = answered.is_new
     open_set = bool(is_new.any() and not is_new.all())
@@ -184,7 +186,7 @@ def measure(answered: Answered, *, seed: int) -> Figures:
     )
 
 
-def by_view(answered: Answered) -> dict[str, Part]:
+def by_view(answered: QueryTable) -> dict[str, QueryGroup]:
     """View -> figures, in alphabetical order; nothing where no view is known.
 
     Queries without a view stand under the empty name.
@@ -195,7 +197,7 @@ def by_view(answered: Answered) -> dict[str, Part]:
     return {str(view): _part(answered, views == view) for view in sorted(set(views.tolist()))}
 
 
-def by_size(answered: Answered) -> dict[str, Part]:
+def by_size(answered: QueryTable) -> dict[str, QueryGroup]:
     """Number of the individual's photos in the gallery (a key of SIZES) -> figures.
 
     Sizes that no query has are left out.
@@ -208,8 +210,8 @@ def by_size(answered: Answered) -> dict[str, Part]:
     return {name: _part(answered, mask) for name, mask in chosen.items() if mask.any()}
 
 
-def _part(answered: Answered, mask: npt.NDArray[np.bool_]) -> Part:
-    return Part(
+def _part(answered: QueryTable, mask: npt.NDArray[np.bool_]) -> QueryGroup:
+    return QueryGroup(
         queries=int(mask.sum()),
         top1=float(answered.first_right[mask].mean()),
         map5=float(answered.ap[mask].mean()),

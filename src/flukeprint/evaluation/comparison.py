@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flukeprint.errors import FlukeprintError, listed
-from flukeprint.evaluation.breakdown import Answered, Figures
+from flukeprint.evaluation.breakdown import Figures, QueryTable
 from flukeprint.evaluation.metrics import (
     Interval,
     auroc_interval,
@@ -36,7 +36,7 @@ class Judged:
     name: str
     data: str
     folds: tuple[int, ...]
-    runs: tuple[Answered, ...]
+    runs: tuple[QueryTable, ...]
 
     def __post_init__(self) -> None:
         if not self.runs or len(self.folds) != len(self.runs):

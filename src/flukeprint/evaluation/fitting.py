@@ -1,7 +1,7 @@
-"""From photographs' `Evidence` to answers: gallery and queries enter, a `Ranking` leaves.
+"""Fit the numbers of the ranking rules, the threshold and the calibration on known answers.
 
-A `Method` is the ranking rules of a configuration with the numbers that were fitted for them on
-queries with known answers.  Validation and identifier answer through this room alone.
+Everything that is chosen by looking at right answers is chosen here, from the queries of one fold;
+report what it is worth on other queries than these.
 """
 
 import math
@@ -16,27 +16,27 @@ from flukeprint.data.embeddings import Embeddings, Floats, Ints, Values
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.metrics import map_at_5
 from flukeprint.ranking.calibration import Calibration, Rising, features
-from flukeprint.ranking.local.fusion import LocalGain
-from flukeprint.ranking.pipeline import Desk, Method
+from flukeprint.ranking.local.fusion import KeypointGain
+from flukeprint.ranking.pipeline import FittedRules, QueryRanker
 from flukeprint.ranking.ranking import Ranking, _refuse_new, rank
 from flukeprint.ranking.reranking import largest
-from flukeprint.ranking.scoring import Boost, Scorer
+from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
 from flukeprint.ranking.threshold import _edges, threshold_for_share
 
 # Tried by `fit_gain`: cosines that a strength of e - 1 above the floor adds, smallest first; and
 # shares of other animals' photographs that stay below the floor, highest first.
-SCALES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+GAIN_SCALES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 FLOOR_SHARES = (0.99, 0.9)
 _OTHERS = 6  # identities without a candidate that can matter to the first five answers
-FEWEST = 20  # queries of known individuals that a calibration needs
+FEWEST_KNOWN = 20  # queries of known individuals that a calibration needs
 
 # Tried by `fit_other_view`, ascending.
 OTHER_VIEW_GRID = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 
 
 def fit_rules(
-    ranker: Desk, answers: Sequence[str | None], rows: npt.ArrayLike | None = None
-) -> Method:
+    ranker: QueryRanker, answers: Sequence[str | None], rows: npt.ArrayLike | None = None
+) -> FittedRules:
     """Choose the numbers of the ranking rules that do best on queries with known answers.
 
     rows: (q,) places of these queries among the ranker's; all without.  answers: (q) the right
@@ -50,7 +50,7 @@ def fit_rules(
         other_view = fit_other_view(scorer, asked, answers)
     elif not isinstance(rules.other_view, str):
         other_view = rules.other_view
-    gain = LocalGain()
+    gain = KeypointGain()
     if ranker.boost is not None and len(index):
         labels, number = scorer.gallery.labels, scorer.gallery.number
         candidates = min(rules.local.candidates, len(labels))
@@ -63,7 +63,9 @@ def fit_rules(
         truth = [-1 if name is None else number.get(name, -1) for name in answers]
         strengths = ranker.boost.strengths(index, contenders.rows)
         gain = fit_gain(contenders, strengths, np.array(truth, dtype=np.int64))
-    return Method(rules=rules, other_view=other_view, gain_scale=gain.scale, gain_floor=gain.floor)
+    return FittedRules(
+        rules=rules, other_view=other_view, gain_scale=gain.scale, gain_floor=gain.floor
+    )
 
 
 def fits_something(rules: RankConfig) -> bool:
@@ -110,7 +112,7 @@ class Contenders:
         )
 
 
-def fit_gain(seen: Contenders, strengths: Floats, truth: Ints) -> LocalGain:
+def fit_gain(seen: Contenders, strengths: Floats, truth: Ints) -> KeypointGain:
     """The gain with the best MAP@5 on these queries; no gain at all where none is better.
 
     strengths: (q, c) of the candidates.  truth: (q,) label of the right identity, -1 for a new
@@ -124,17 +126,17 @@ def fit_gain(seen: Contenders, strengths: Floats, truth: Ints) -> LocalGain:
     others = strengths[seen.labels != truth[:, None]]
     asked = truth >= 0
     if not others.size or not asked.any():
-        return LocalGain()
+        return KeypointGain()
     truth, strengths = truth[asked], strengths[asked]
     seen = Contenders(
         seen.rows[asked], seen.labels[asked], seen.scores[asked],
         seen.other_labels[asked], seen.other_scores[asked],
     )  # fmt: skip
     cosines = seen.scores.astype(np.float64)
-    best, chosen = _map_at_5(seen, cosines, truth), LocalGain()
-    for scale in SCALES:
+    best, chosen = _map_at_5(seen, cosines, truth), KeypointGain()
+    for scale in GAIN_SCALES:
         for share in FLOOR_SHARES:
-            gain = LocalGain(scale, float(np.quantile(others, share)))
+            gain = KeypointGain(scale, float(np.quantile(others, share)))
             quality = _map_at_5(seen, cosines + gain(strengths), truth)
             if quality > best + 1e-9:
                 best, chosen = quality, gain
@@ -166,12 +168,12 @@ def _map_at_5(seen: Contenders, fused: Values, truth: Ints) -> float:
 def fit_calibration(ranking: Ranking, answers: Sequence[str | None]) -> Calibration | None:
     """Fit the probability of a right answer on q queries with known answers.
 
-    None when fewer than `FEWEST` are of known individuals.
+    None when fewer than `FEWEST_KNOWN` are of known individuals.
     """
     if len(answers) != len(ranking):
         raise ValueError(f"{len(answers)} answers for {len(ranking)} queries")
     is_known = np.array([answer is not None for answer in answers], dtype=bool)
-    if is_known.sum() < FEWEST:
+    if is_known.sum() < FEWEST_KNOWN:
         return None
     x = features(ranking)
     hit = np.array(
@@ -266,7 +268,7 @@ def fit_other_view(
     queries: Embeddings,
     answers: Sequence[str | None],
     *,
-    boost: Boost | None = None,
+    boost: ScoreAdjustment | None = None,
 ) -> float:
     """The `other_view` of OTHER_VIEW_GRID with the best MAP@5, of equal ones the smallest.
 

@@ -1,4 +1,4 @@
-"""What a fold's queries teach besides the threshold: a split enters, `FoldFacts` leave."""
+"""What a fold's queries teach besides the threshold: a split enters, `FoldCalibration` leave."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from flukeprint.data.splits import Split
 from flukeprint.evaluation.metrics import Scores
 from flukeprint.evaluation.validation import Validation
 from flukeprint.evaluation.verification import Pairs, Verifier, sample_pairs
-from flukeprint.ranking.features import Evidence
-from flukeprint.ranking.pipeline import Method, PairScorer, PreparedGallery
-from flukeprint.ranking.threshold import Outside, closeness
+from flukeprint.ranking.features import Features
+from flukeprint.ranking.pipeline import FittedRules, PairScorer, RankingGallery
+from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine
 from flukeprint.search.gallery import Gallery
 
 MOST_PAIRS = 5000  # of different individuals, and of the same
 
 
-class Measured(Section):
+class FoldScores(Section):
     """What local validation found, on photographs that training never saw."""
 
     text: str
@@ -29,7 +29,7 @@ class Measured(Section):
     new_queries: int
 
     @classmethod
-    def of(cls, scores: Scores) -> "Measured":
+    def of(cls, scores: Scores) -> "FoldScores":
         """The figures of a fold."""
         return cls(
             text=scores.text(),
@@ -44,22 +44,22 @@ class Measured(Section):
 
 
 @dataclass(frozen=True)
-class FoldFacts:
+class FoldCalibration:
     """outside, verifier: None where the configuration wants none or the queries are too few."""
 
-    measured: Measured
-    outside: Outside | None
+    measured: FoldScores
+    outside: OutOfDistribution | None
     verifier: Verifier | None
 
 
-def fold_facts(
-    evidence: Evidence,
+def calibrate_fold(
+    evidence: Features,
     split: Split,
     config: Config,
     result: Validation,
-    method: Method,
+    method: FittedRules,
     centers: Embeddings | None = None,
-) -> FoldFacts:
+) -> FoldCalibration:
     """Of the fold's queries against its gallery, none of which the network has learnt.
 
     evidence: of the whole catalogue that `split` has the rows of.
@@ -68,13 +68,15 @@ def fold_facts(
     outside = None
     if config.infer.outside is not None and len(queries):
         plain = Gallery(gallery.embeddings)
-        outside = Outside.fit(closeness(plain, queries.embeddings), config.infer.outside)
+        outside = OutOfDistribution.fit(
+            nearest_cosine(plain, queries.embeddings), config.infer.outside
+        )
         del plain  # with its vectors in bf16
-    prepared = PreparedGallery(gallery, config.rank, centers)
+    prepared = RankingGallery(gallery, config.rank, centers)
     same, other = sample_pairs(
         queries.embeddings.identities, prepared.gallery.identities, seed=config.split.seed,
         most_other=MOST_PAIRS, most_same=MOST_PAIRS,
     )  # fmt: skip
     score = PairScorer(prepared, method)
     pairs = Pairs(score(queries, gallery, same), score(queries, gallery, other))
-    return FoldFacts(Measured.of(result.scores), outside, Verifier.fit(pairs))
+    return FoldCalibration(FoldScores.of(result.scores), outside, Verifier.fit(pairs))

@@ -13,13 +13,13 @@ from PIL import Image
 from flukeprint.config.schema import LocalConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import decode, decode_row
+from flukeprint.data.embeddings import Values
 from flukeprint.evaluation.reliability import Reliability
 from flukeprint.files import written_whole
-from flukeprint.ranking.local.lightglue import backend_of
+from flukeprint.ranking.local.lightglue import keypoint_backend
 from flukeprint.ranking.local.sift import PairMatch, draw_matches
 from flukeprint.ranking.ranking import Ranking
 
-Numbers = npt.NDArray[np.float64]
 RIGHT, WRONG, NEUTRAL = "#1a9850", "#bbbbbb", "#444444"
 
 
@@ -100,7 +100,7 @@ def draw_pair(first: Path, second: Path, config: LocalConfig, target: Path) -> P
         FlukeprintError: a photograph that cannot be read, a matcher that cannot be had, or a
             picture that cannot be written.
     """
-    backend = backend_of(config)
+    backend = keypoint_backend(config)
     photos = [decode(path) for path in (first, second)]
     one, two = (backend.extract(photo) for photo in photos)
     found = backend.match(one, two)
@@ -139,7 +139,7 @@ def draw_reliability(reliability: Reliability, target: Path) -> None:
     _save(figure, target)
 
 
-def _wilson(share: Numbers, n: Numbers) -> tuple[Numbers, Numbers]:
+def _wilson(share: Values, n: Values) -> tuple[Values, Values]:
     """Ends of the 95 % interval of a share among n (Wilson, JASA 22:209, 1927)."""
     z = 1.96
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)

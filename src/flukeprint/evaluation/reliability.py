@@ -1,6 +1,6 @@
 """What answers are worth.  Rankings with known answers enter, expectations and probabilities leave.
 
-`expect` says what a threshold for new individuals costs and gains.  `Calibration` turns
+`report_threshold` says what a threshold for new individuals costs and gains.  `Calibration` turns
 similarities into the probability that the first answer is right; `measure_reliability` says
 how far such probabilities are from what happened.
 """
@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from flukeprint.evaluation.metrics import Interval, Prediction, bootstrap_interval, per_query_ap
-from flukeprint.ranking.ranking import Ranking, insert_new
+from flukeprint.ranking.ranking import Ranking, insert_new_individual
 
 BINS = 15
 
 
 @dataclass(frozen=True)
-class Expectation:
+class ThresholdReport:
     """What to expect at a threshold, with 95 % bootstrap intervals over queries.
 
     map5: MAP@5.  false_new: share of known individuals whose first answer is a new one;
@@ -53,24 +53,26 @@ class Expectation:
         )
 
 
-def expect(plain: Ranking, answers: Prediction, threshold: float, *, seed: int) -> Expectation:
-    """The `Expectation` of `threshold` on q queries that did not choose it.
+def report_threshold(
+    plain: Ranking, answers: Prediction, threshold: float, *, seed: int
+) -> ThresholdReport:
+    """The `ThresholdReport` of `threshold` on q queries that did not choose it.
 
     plain: the ranking made without a threshold.  answers: (q) the right ones, None for a new
     individual.  Each interval draws the queries of its mean with replacement (`seed`); queries
     of one individual count as independent.
     """
-    at = insert_new(plain, threshold)
+    at = insert_new_individual(plain, threshold)
     ap = per_query_ap(at.identities, answers)
     never = per_query_ap(plain.identities, answers)
-    always = per_query_ap(insert_new(plain, math.inf).identities, answers)
+    always = per_query_ap(insert_new_individual(plain, math.inf).identities, answers)
     is_new = np.array([answer is None for answer in answers], dtype=bool)
     first_new = np.array([names[0] is None for names in at.identities], dtype=bool)
 
     def rate(happened: npt.NDArray[np.bool_]) -> Interval | None:
         return _rate(happened, seed) if happened.size else None
 
-    return Expectation(
+    return ThresholdReport(
         threshold=threshold,
         map5=bootstrap_interval(ap, seed=seed),
         false_new=rate(first_new[~is_new]),

@@ -9,7 +9,7 @@ from typing import Any
 
 from flukeprint.data.tables import lines, read_header, read_table
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.breakdown import Part
+from flukeprint.evaluation.breakdown import QueryGroup
 from flukeprint.files import written_whole
 
 Key = tuple[str, str, int, int]  # recipe, data, fold, seed
@@ -53,8 +53,8 @@ class Row:
     auroc: float | None
     auroc_low: float | None
     auroc_high: float | None
-    views: Mapping[str, Part]
-    sizes: Mapping[str, Part]
+    views: Mapping[str, QueryGroup]
+    sizes: Mapping[str, QueryGroup]
     answers: str
 
     @property
@@ -74,7 +74,7 @@ class Row:
         return f"{', '.join(parts)} ({self.queries} queries, {self.new_queries} new)"
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
+RESULT_COLUMNS = tuple(field.name for field in fields(Row))
 _OPTIONAL = {"minutes", "peak_mb", "auroc", "auroc_low", "auroc_high"}
 
 
@@ -86,13 +86,13 @@ def read_rows(path: Path) -> list[Row]:
     if not path.exists():
         return []
     header = tuple(read_header(path))
-    if header != COLUMNS:
-        other = sorted(set(header) ^ set(COLUMNS)) or ["their order"]
+    if header != RESULT_COLUMNS:
+        other = sorted(set(header) ^ set(RESULT_COLUMNS)) or ["their order"]
         raise FlukeprintError(
             f"{path} is of another version: its columns differ in {', '.join(other)}; "
             "move it away or name another file with --into"
         )
-    table = read_table(path, COLUMNS)
+    table = read_table(path, RESULT_COLUMNS)
     rows: list[Row] = []
     for place, cells in enumerate(table.to_dict("records")):
         try:
@@ -117,8 +117,8 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Write the whole table."""
     with written_whole(path) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([_cell(getattr(row, name)) for name in COLUMNS] for row in rows)
+        writer.writerow(RESULT_COLUMNS)
+        writer.writerows([_cell(getattr(row, name)) for name in RESULT_COLUMNS] for row in rows)
 
 
 def named_rows(name: str, path: Path) -> list[Row]:
@@ -149,7 +149,7 @@ def _row(cells: Mapping[str, str]) -> Row:
     for field in fields(Row):
         cell = cells[field.name]
         if field.name in ("views", "sizes"):
-            values[field.name] = {key: Part(**part) for key, part in json.loads(cell).items()}
+            values[field.name] = {key: QueryGroup(**part) for key, part in json.loads(cell).items()}
         elif field.name in _OPTIONAL:
             values[field.name] = float(cell) if cell else None
         else:

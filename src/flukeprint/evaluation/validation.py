@@ -19,7 +19,7 @@ from flukeprint.data.splits import Split, halves
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.breakdown import Ceiling, ceiling
 from flukeprint.evaluation.fitting import (
-    FEWEST,
+    FEWEST_KNOWN,
     fit_calibration,
     fit_rules,
     fit_threshold,
@@ -27,16 +27,21 @@ from flukeprint.evaluation.fitting import (
     threshold_for_false_new,
 )
 from flukeprint.evaluation.metrics import Scores, commonest_labels, evaluate, map_at_5
-from flukeprint.evaluation.reliability import Expectation, Reliability, expect, measure_reliability
-from flukeprint.evaluation.validation_queries import Asked
+from flukeprint.evaluation.reliability import (
+    Reliability,
+    ThresholdReport,
+    measure_reliability,
+    report_threshold,
+)
+from flukeprint.evaluation.validation_queries import ValidationQueries
 from flukeprint.ranking.calibration import Calibration
-from flukeprint.ranking.features import Evidence
-from flukeprint.ranking.pipeline import Desk, Method
-from flukeprint.ranking.ranking import Ranking, insert_new, merged, rank
+from flukeprint.ranking.features import Features
+from flukeprint.ranking.pipeline import FittedRules, QueryRanker
+from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_rankings, rank
 from flukeprint.ranking.threshold import threshold_for_share
 from flukeprint.search.gallery import Gallery
 
-TOP = 5
+ANSWERS = 5
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,10 @@ class Validation:
     fitted_on: int  # queries that fitted the threshold or chose the weights
     ranking: Ranking
     report: npt.NDArray[np.int64]
-    expectation: Expectation | None
+    expectation: ThresholdReport | None
     calibration: Calibration | None
     reliability: Reliability | None
-    asked: Asked
+    asked: ValidationQueries
 
     def summary(self) -> dict[str, Any]:
         """Numbers alone, for JSON; `lines` is what people should read besides `text`."""
@@ -80,19 +85,19 @@ class Validation:
         if self.reliability is None:
             return [
                 *lines,
-                f"no probabilities: each half of the queries needs {FEWEST} of known animals",
+                f"no probabilities: each half of the queries needs {FEWEST_KNOWN} of known animals",
             ]
         return [*lines, self.reliability.text()]
 
 
 def validate(
-    evidence: Evidence,
+    evidence: Features,
     split: Split,
     config: Config,
     *,
     centers: Embeddings | None = None,
     progress: str | None = None,
-) -> tuple[Validation, Method]:
+) -> tuple[Validation, FittedRules]:
     """Answer the fold's queries from its gallery and measure the answers.
 
     Numbers of the ranking rules that have to be fitted are fitted on all queries to be kept; but
@@ -105,20 +110,20 @@ def validate(
     """
     individuals = _individuals(evidence.embeddings.identities, split)
     gallery, queries = evidence.take(split.gallery), evidence.take(split.queries)
-    desk = Desk(gallery, queries, config.rank, centers=centers, progress=progress)
-    method = fit_rules(desk, split.answers)
+    ranker = QueryRanker(gallery, queries, config.rank, centers=centers, progress=progress)
+    method = fit_rules(ranker, split.answers)
     if fits_something(config.rank):
         parts = []
         for fit, report in _turns(split.answers, individuals, config.split.seed):
-            fitted = fit_rules(desk, [split.answers[i] for i in fit], fit)
-            parts.append((report, desk.answer(fitted, report)))
-        ranking = merged(parts)
+            fitted = fit_rules(ranker, [split.answers[i] for i in fit], fit)
+            parts.append((report, ranker.rank(fitted, report)))
+        ranking = merge_rankings(parts)
     else:
-        ranking = desk.answer(method)
-    return judge(Asked(ranking, split.answers, individuals), config), method
+        ranking = ranker.rank(method)
+    return validate_rankings(ValidationQueries(ranking, split.answers, individuals), config), method
 
 
-def judge(asked: Asked, config: Config) -> Validation:
+def validate_rankings(asked: ValidationQueries, config: Config) -> Validation:
     """Choose the threshold that `config` wishes on one half of the queries, measure on the other.
 
     Raises:
@@ -127,7 +132,7 @@ def judge(asked: Asked, config: Config) -> Validation:
     _check_halves(asked.answers, asked.individuals, config)
     fit, report = _sides(asked.answers, asked.individuals, config)
     threshold = _threshold(asked.ranking, asked.answers, fit, config)
-    final = asked.ranking if threshold is None else insert_new(asked.ranking, threshold)
+    final = asked.ranking if threshold is None else insert_new_individual(asked.ranking, threshold)
     answers = [asked.answers[i] for i in report]
     seed = config.split.seed
     reliability = _reliability(asked, final, fit, report, seed)
@@ -139,7 +144,7 @@ def judge(asked: Asked, config: Config) -> Validation:
         report=report,
         expectation=None
         if threshold is None
-        else expect(asked.ranking.take(report), answers, threshold, seed=seed),
+        else report_threshold(asked.ranking.take(report), answers, threshold, seed=seed),
         # Kept only where it could be measured.
         calibration=None if reliability is None else fit_calibration(asked.ranking, asked.answers),
         reliability=reliability,
@@ -155,7 +160,7 @@ def selection_map5(embeddings: Embeddings, split: Split, config: Config) -> floa
     ranking = _nearest(embeddings, split)  # the ranking rules are for the end
     threshold = _threshold(ranking, split.answers, fit, config)
     if threshold is not None:
-        ranking = insert_new(ranking, threshold)
+        ranking = insert_new_individual(ranking, threshold)
     return map_at_5(ranking.take(fit).identities, [split.answers[i] for i in fit])
 
 
@@ -199,7 +204,9 @@ def commonest_baseline(catalog: Catalog, split: Split, config: Config) -> Scores
 def _nearest(embeddings: Embeddings, split: Split) -> Ranking:
     gallery = Gallery(embeddings.take(split.gallery))
     queries = embeddings.take(split.queries)
-    return rank(gallery.search_identities(queries, TOP), queries.images, threshold=None, top=TOP)
+    return rank(
+        gallery.search_identities(queries, ANSWERS), queries.images, threshold=None, top=ANSWERS
+    )
 
 
 def _individuals(identities: tuple[str | None, ...], split: Split) -> tuple[str | None, ...]:
@@ -274,7 +281,7 @@ def _threshold(
 
 
 def _reliability(
-    asked: Asked,
+    asked: ValidationQueries,
     final: Ranking,
     fit: npt.NDArray[np.int64],
     report: npt.NDArray[np.int64],

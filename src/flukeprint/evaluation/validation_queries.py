@@ -15,11 +15,11 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.ranking.ranking import Ranking
 
-ASKED = "asked.json"  # in a run's folder
+QUERIES_FILE = "asked.json"  # in a run's folder
 
 
 @dataclass(frozen=True)
-class Asked:
+class ValidationQueries:
     """q queries of a fold, answered without a threshold: any threshold can be chosen on them.
 
     answers: (q) the right ones, None for an individual absent from the gallery.
@@ -50,7 +50,7 @@ class Asked:
             partial.write_text(json.dumps(fields) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> "Asked":
+    def load(cls, path: Path) -> "ValidationQueries":
         """Read what `save` wrote.
 
         Raises:

@@ -118,7 +118,7 @@ def roc(pairs: Pairs) -> Roc:
 
 
 @dataclass(frozen=True)
-class VerifyPoint:
+class VerificationThreshold:
     """A decision: two photographs are of one individual from `threshold` on.
 
     false_accept: share of pairs of two individuals that reach it, measured on `pairs` of them.
@@ -185,11 +185,11 @@ class Verifier(Section):
             eer=float((accept[equal] + reject[equal]) / 2),
         )
 
-    def at(self, false_accept: float) -> VerifyPoint:
+    def at(self, false_accept: float) -> VerificationThreshold:
         """The loosest decision with at most this false acceptance, or the strictest there is."""
         place = int(np.searchsorted(self.false_accept, false_accept, side="right"))
         place = max(place - 1, 0)
-        return VerifyPoint(
+        return VerificationThreshold(
             threshold=self.thresholds[place],
             false_accept=self.false_accept[place],
             false_reject=self.false_reject[place],

@@ -14,32 +14,32 @@ One folder, no pickles:
 from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.embed import network_digest
-from flukeprint.evaluation.fold_calibration import FoldFacts
-from flukeprint.identifier.card import FORMAT, Card
+from flukeprint.evaluation.fold_calibration import FoldCalibration
+from flukeprint.identifier.card import CARD_FORMAT, IdentifierCard
 from flukeprint.identifier.identifier import WORTH_TELLING, Identifier
 from flukeprint.identifier.showcase import Showcase
 from flukeprint.models.network import FlukeNet
 from flukeprint.ranking.calibration import Calibration
-from flukeprint.ranking.features import Evidence
-from flukeprint.ranking.pipeline import Method
+from flukeprint.ranking.features import Features
+from flukeprint.ranking.pipeline import FittedRules
 
 
 def build_identifier(
     config: Config,
     net: FlukeNet,
-    gallery: Evidence,
+    gallery: Features,
     threshold: float | None,
     calibration: Calibration | None = None,
     *,
-    method: Method | None = None,
+    method: FittedRules | None = None,
     centers: Embeddings | None = None,
-    facts: FoldFacts | None = None,
+    facts: FoldCalibration | None = None,
     showcase: Showcase | None = None,
 ) -> Identifier:
     """An identifier of a trained network; `gallery` and `centers` must be of it."""
     plain = Identifier(
-        Card(
-            format=FORMAT,
+        IdentifierCard(
+            format=CARD_FORMAT,
             name=config.name,
             model=config.model,
             image=config.image,
@@ -48,7 +48,7 @@ def build_identifier(
             threshold=threshold,
             new_label=config.data.new_label,
             stamp=network_digest(net, config.image, config.infer.mirror, config.infer.zooms),
-            method=method or Method(),
+            method=method or FittedRules(),
             calibration=calibration,
             outside=None if facts is None else facts.outside,
             verifier=None if facts is None else facts.verifier,
@@ -63,5 +63,5 @@ def build_identifier(
     )
     backend = config.gallery.backend
     # Of a small gallery there is nothing to tell.
-    say = print if backend != "auto" or len(gallery) >= WORTH_TELLING else None
-    return plain.indexed(config.gallery, say)
+    report = print if backend != "auto" or len(gallery) >= WORTH_TELLING else None
+    return plain.with_index(config.gallery, report)

@@ -1,4 +1,4 @@
-"""What an identifier says of itself: `identifier.json` enters, a `Card` leaves."""
+"""What an identifier says of itself: `identifier.json` enters, a `IdentifierCard` leaves."""
 
 import json
 from pathlib import Path
@@ -8,17 +8,17 @@ from pydantic import ValidationError
 
 from flukeprint.config.schema import GalleryConfig, ImageConfig, ModelConfig, Section
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.fold_calibration import Measured
+from flukeprint.evaluation.fold_calibration import FoldScores
 from flukeprint.evaluation.verification import Verifier
 from flukeprint.ranking.calibration import Calibration
-from flukeprint.ranking.pipeline import Method
-from flukeprint.ranking.threshold import Outside
+from flukeprint.ranking.pipeline import FittedRules
+from flukeprint.ranking.threshold import OutOfDistribution
 
-FORMAT = 3
+CARD_FORMAT = 3
 FILE = "identifier.json"
 
 
-class Card(Section):
+class IdentifierCard(Section):
     """What `identifier.json` says; what stands there since a later version has a default."""
 
     format: int
@@ -30,11 +30,13 @@ class Card(Section):
     threshold: float | None
     new_label: str
     stamp: str
-    method: Method = Method()  # how similarities become answers
+    method: FittedRules = FittedRules()  # how similarities become answers
     calibration: Calibration | None = None  # None: too few queries to fit one
-    outside: Outside | None = None  # None: every photograph is taken for one of these animals
+    outside: OutOfDistribution | None = (
+        None  # None: every photograph is taken for one of these animals
+    )
     verifier: Verifier | None = None  # None: too few pairs to fit one
-    measured: Measured | None = None
+    measured: FoldScores | None = None
     backend: str = "exact"  # that searches the gallery
     gallery: GalleryConfig = GalleryConfig()
     confidence: float | None = None  # probability from which a rank of the taxonomy is answered
@@ -45,7 +47,7 @@ class Card(Section):
         return len(self.zooms) * (2 if self.mirror else 1)
 
 
-def read_card(folder: Path) -> Card:
+def read_card(folder: Path) -> IdentifierCard:
     """The card of the identifier in `folder`.
 
     Raises:
@@ -58,12 +60,12 @@ def read_card(folder: Path) -> Card:
         raise FlukeprintError(f"{folder} is no identifier: it has no {FILE}") from None
     except (OSError, ValueError) as error:
         raise FlukeprintError(f"{file} cannot be read: {error}") from None
-    if isinstance(fields, dict) and fields.get("format") != FORMAT:
+    if isinstance(fields, dict) and fields.get("format") != CARD_FORMAT:
         raise FlukeprintError(
-            f"{file}: format {fields.get('format')}, this version reads {FORMAT}; train again"
+            f"{file}: format {fields.get('format')}, this version reads {CARD_FORMAT}; train again"
         )
     try:
-        return Card.model_validate(fields)
+        return IdentifierCard.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

@@ -1,4 +1,4 @@
-"""What to tell people of a class: a CSV of texts in English and Spanish enters, `Card`s leave."""
+"""Texts about each class, in English and Spanish, read from a CSV and shown beside answers."""
 
 import csv
 from collections.abc import Iterable, Mapping
@@ -24,11 +24,11 @@ FIELDS = {  # column of the table -> field of a card, in the order in which they
     "note_es": "note_es",
     "credit": "credit",
 }
-COLUMNS = ("class", *FIELDS)
+CARD_COLUMNS = ("class", *FIELDS)
 
 
 @dataclass(frozen=True)
-class Card:
+class ClassDescription:
     """What is told of one class; None where nothing is.
 
     name: scientific, as it is written; rank: species, genus, family ..., or `class` where the
@@ -54,7 +54,7 @@ class Card:
             raise ValueError(f"medically_important is {self.medically_important!r}")
 
 
-def read_cards(path: Path) -> Mapping[str, Card]:
+def read_cards(path: Path) -> Mapping[str, ClassDescription]:
     """Class -> card, in the order of the CSV `path`.
 
     Columns: class and name; rank, common_en, common_es, where_en, where_es, medical, note_en,
@@ -64,14 +64,14 @@ def read_cards(path: Path) -> Mapping[str, Card]:
     """
     table = read_table(path, ("class", "name"))
     for column in table.columns:
-        if column not in COLUMNS:
+        if column not in CARD_COLUMNS:
             raise FlukeprintError(
                 f"{path} has an unknown column {column or '(without a name)'}: "
-                f"{nearest(column, COLUMNS)}"
+                f"{nearest(column, CARD_COLUMNS)}"
             )
     check_filled(table, ("class", "name"), path)
     check_once(table, "class", None, path)
-    cards: dict[str, Card] = {}
+    cards: dict[str, ClassDescription] = {}
     for row, cells in enumerate(table.to_dict("records")):
         medical = cells.get("medical", "")
         if medical not in ("", *MEDICAL):
@@ -79,11 +79,11 @@ def read_cards(path: Path) -> Mapping[str, Card]:
                 f"{path}, {lines([row])}: medical is yes, no, unknown or blank, found {medical}"
             )
         told = {FIELDS[column]: cell for column, cell in cells.items() if cell and column in FIELDS}
-        cards[cells["class"]] = Card(**told)
+        cards[cells["class"]] = ClassDescription(**told)
     return cards
 
 
-def check_cards(cards: Mapping[str, Card], identities: Iterable[str]) -> None:
+def check_cards(cards: Mapping[str, ClassDescription], identities: Iterable[str]) -> None:
     """Refuse cards of classes that are not among `identities`; a class may lack a card."""
     known = set(identities)
     stray = [identity for identity in cards if identity not in known]
@@ -94,10 +94,10 @@ def check_cards(cards: Mapping[str, Card], identities: Iterable[str]) -> None:
         )
 
 
-def save_cards(cards: Mapping[str, Card], path: Path) -> None:
+def save_cards(cards: Mapping[str, ClassDescription], path: Path) -> None:
     """Write the table that `read_cards` reads, with all its columns, whole or not at all."""
     with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow(CARD_COLUMNS)
         for identity, card in cards.items():
             writer.writerow((identity, *(getattr(card, name) or "" for name in FIELDS.values())))

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.embed import network_digest
 from flukeprint.errors import FlukeprintError, listed
-from flukeprint.identifier.card import FILE, Card, read_card
+from flukeprint.identifier.card import FILE, IdentifierCard, read_card
 from flukeprint.models.network import FlukeNet, empty_model
 from flukeprint.search.backends import load_index
 from flukeprint.search.gallery_store import GalleryStore
@@ -29,7 +29,7 @@ NETWORK, GALLERY, INDEX = "network.safetensors", "gallery", "index"
 _BEHIND = 0.05
 
 
-def write_network(net: FlukeNet, card: Card, old: Path, folder: Path) -> None:
+def write_network(net: FlukeNet, card: IdentifierCard, old: Path, folder: Path) -> None:
     """The network's tensors into `folder`; linked where `old` holds them."""
     if _same_network(card, old) and _linked(old / NETWORK, folder / NETWORK):
         return
@@ -40,7 +40,7 @@ def write_network(net: FlukeNet, card: Card, old: Path, folder: Path) -> None:
         raise OSError(str(error)) from None
 
 
-def read_network(folder: Path, card: Card) -> FlukeNet:
+def read_network(folder: Path, card: IdentifierCard) -> FlukeNet:
     """The network of the identifier that `card` describes, in evaluation mode.
 
     Raises:
@@ -69,7 +69,7 @@ def read_network(folder: Path, card: Card) -> FlukeNet:
     return net.eval()
 
 
-def write_gallery(gallery: Embeddings, card: Card, old: Path, folder: Path) -> None:
+def write_gallery(gallery: Embeddings, card: IdentifierCard, old: Path, folder: Path) -> None:
     """The gallery into `folder`; where `old` holds the first of it, only the others are written."""
     start = _held(gallery, old / GALLERY) if _same_network(card, old) else 0
     if start and _linked_folder(old / GALLERY, folder / GALLERY):
@@ -123,7 +123,7 @@ def read_index(folder: Path, backend: str, gallery: Embeddings) -> tuple[Index, 
     return index, saved
 
 
-def _same_network(card: Card, old: Path) -> bool:
+def _same_network(card: IdentifierCard, old: Path) -> bool:
     if not (old / FILE).is_file():
         return False
     try:

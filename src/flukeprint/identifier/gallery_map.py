@@ -8,8 +8,11 @@ import numpy.typing as npt
 
 from flukeprint.data.embeddings import Floats, Values
 
-FEWEST, MOST = 5, 5_000  # photographs of a t-SNE; fewer or more get their principal components
-DIMENSIONS = 50  # that t-SNE sees
+FEWEST_PHOTOS, MOST = (
+    5,
+    5_000,
+)  # photographs of a t-SNE; fewer or more get their principal components
+TSNE_INPUTS = 50  # that t-SNE sees
 NEIGHBOURS = 3  # among which a later photograph is placed
 _NOTHING = 1e-6  # a spread of unit float32 vectors that is rounding alone
 _ROWS_AT_ONCE = 1 << 13
@@ -29,8 +32,8 @@ def project(vectors: Floats) -> Floats:
     if vectors.ndim != 2:
         raise ValueError(f"vectors are {vectors.shape}, not (n, d)")
     n = len(vectors)
-    components = principal_components(vectors, DIMENSIONS)
-    if FEWEST <= n <= MOST and np.ptp(components[:, 0]) > _NOTHING:
+    components = principal_components(vectors, TSNE_INPUTS)
+    if FEWEST_PHOTOS <= n <= MOST and np.ptp(components[:, 0]) > _NOTHING:
         return _scaled(_tsne(components))
     return _scaled(components[:, :2])
 

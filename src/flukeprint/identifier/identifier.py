@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from flukeprint.config.schema import Engine, GalleryConfig, ImageConfig, Precision
+from flukeprint.config.schema import EngineName, GalleryConfig, ImageConfig, PrecisionName
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import decode_bytes
 from flukeprint.data.embeddings import PRECISIONS, Embeddings, Values
@@ -31,9 +31,9 @@ from flukeprint.embedding.engine import Photos
 from flukeprint.embedding.engine_choice import PHOTOGRAPHS, WORTH_MEASURING, pick_engine
 from flukeprint.embedding.photos import fit, varied
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.verification import VerifyPoint
+from flukeprint.evaluation.verification import VerificationThreshold
 from flukeprint.files import folder_written_whole
-from flukeprint.identifier.card import FILE, Card, read_card
+from flukeprint.identifier.card import FILE, IdentifierCard, read_card
 from flukeprint.identifier.files import (
     read_gallery,
     read_index,
@@ -52,12 +52,12 @@ from flukeprint.identifier.photo_input import (
 )
 from flukeprint.identifier.runs import CENTERS
 from flukeprint.identifier.showcase import Showcase
-from flukeprint.identifier.verdict import Verdict, judge
+from flukeprint.identifier.verdict import Verdict, verdict_of
 from flukeprint.models.network import FlukeNet
-from flukeprint.ranking.features import Evidence, gather
+from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.local.keypoint_store import KeypointStore
-from flukeprint.ranking.pipeline import Desk, PairScorer, PreparedGallery
-from flukeprint.ranking.ranking import Ranking, encounter, insert_new
+from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
+from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_encounter
 from flukeprint.ranking.scoring import looks_at_all
 from flukeprint.search.backends import build_index, choose
 from flukeprint.search.index import Index
@@ -74,7 +74,7 @@ SAME_PHOTO: dict[str, float] = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-3, "int8"
 class Identifier:
     """Network, gallery and threshold that belong together."""
 
-    card: Card
+    card: IdentifierCard
     net: FlukeNet
     gallery: Embeddings
     keypoints: KeypointStore | None = None
@@ -102,10 +102,10 @@ class Identifier:
         return self.prepared.gallery.vocabulary
 
     @cached_property
-    def prepared(self) -> PreparedGallery:
+    def prepared(self) -> RankingGallery:
         """The gallery as the ranking rules look at it, made once."""
-        evidence = Evidence(self.gallery, self.keypoints)
-        return PreparedGallery(evidence, self.card.method.rules, self.centers, self.index)
+        evidence = Features(self.gallery, self.keypoints)
+        return RankingGallery(evidence, self.card.method.rules, self.centers, self.index)
 
     def identify(self, photos: Catalog | Sequence[Photograph], *, top: int = 5) -> Ranking:
         """Answer each photograph with its `top` nearest identities, a new individual among them.
@@ -123,17 +123,18 @@ class Identifier:
         queries = self.examine(photos)
         return tuple(self.judge_encounter(queries.take([row])) for row in range(len(queries)))
 
-    def judge_encounter(self, queries: Evidence) -> Verdict:
+    def judge_encounter(self, queries: Features) -> Verdict:
         """One verdict on all photographs that `examine` has seen, taken for one encounter."""
         # As many as the calibration needs to see; an index finds only some, and they matter.
         known = len(self.identities)
         every = max(3, known if self.index is None else min(known, FEW_IDENTITIES))
-        return judge(
-            encounter(self._ranked(queries, every)), queries.embeddings, self.prepared.gallery,
-            self.card, None if self.showcase is None else self.showcase.taxonomy,
+        return verdict_of(
+            merge_encounter(self._ranked(queries, every)), queries.embeddings,
+            self.prepared.gallery, self.card,
+            None if self.showcase is None else self.showcase.taxonomy,
         )  # fmt: skip
 
-    def verify(self, pair: Evidence, false_accept: float) -> tuple[float, VerifyPoint]:
+    def verify(self, pair: Features, false_accept: float) -> tuple[float, VerificationThreshold]:
         """The score of two photographs, and the threshold from which they show one individual.
 
         false_accept: share of pairs of different individuals that may reach it.
@@ -160,7 +161,7 @@ class Identifier:
             photo, name, self.card.image, self.card.method.rules.local, self.prepared.backend
         )
 
-    def examine_prepared(self, photos: Sequence[Prepared], batch_size: int = 64) -> Evidence:
+    def examine_prepared(self, photos: Sequence[Prepared], batch_size: int = 64) -> Features:
         """Embeddings of photographs, and their keypoints where the ranking rules match them."""
         names: set[str] = set()
         catalog = Catalog(
@@ -170,7 +171,7 @@ class Identifier:
         )
         found = [photo.keypoints for photo in photos if photo.keypoints is not None]
         local = self.card.method.rules.local
-        return Evidence(
+        return Features(
             self._embedded(catalog, batch_size, precision="fp32"),
             KeypointStore.pack(found, local) if local.candidates else None,
         )
@@ -182,9 +183,9 @@ class Identifier:
         batch_size: int = 64,
         workers: int = 0,
         progress: bool = False,
-        engine: Engine = "auto",
-        precision: Precision = "auto",
-    ) -> Evidence:
+        engine: EngineName = "auto",
+        precision: PrecisionName = "auto",
+    ) -> Features:
         """Embeddings of photographs and, where the ranking rules match them, keypoints.
 
         engine, precision: what runs the network over a catalogue, as for `embed`; photographs that
@@ -195,14 +196,14 @@ class Identifier:
                 photos, batch_size, workers=workers, engine=engine, precision=precision,
                 progress="photographs" if progress else None,
             )  # fmt: skip
-            return gather(
+            return extract_features(
                 embeddings, photos, self.card.image, self.card.method.rules,
                 progress="keypoints" if progress else None,
             )  # fmt: skip
         if not len(photos):
             raise FlukeprintError("no photograph was given")
         if len(photos) * self.card.variants >= WORTH_MEASURING:
-            self.hasten()
+            self.warm_up()
         called = names_of(photos)
         parts = []
         with tqdm(total=len(photos), desc="photographs", unit="photo", disable=not progress) as bar:
@@ -214,7 +215,7 @@ class Identifier:
                 ]
                 parts.append(self.examine_prepared(ready, batch_size))
                 bar.update(len(ready))
-        return Evidence.concatenate(parts)
+        return Features.concatenate(parts)
 
     def embed(self, photos: Catalog | Sequence[Photograph], *, batch_size: int = 64) -> Embeddings:
         """Unit embeddings of photographs, stamped with the network's digest."""
@@ -227,8 +228,8 @@ class Identifier:
         *,
         workers: int = 0,
         progress: str | None = None,
-        engine: Engine = "auto",
-        precision: Precision = "auto",
+        engine: EngineName = "auto",
+        precision: PrecisionName = "auto",
     ) -> Embeddings:
         return embed(
             self.net, catalog, self.card.image, stamp=self.card.stamp, mirror=self.card.mirror,
@@ -236,21 +237,21 @@ class Identifier:
             engine=engine, precision=precision,
         )  # fmt: skip
 
-    def hasten(self, say: Callable[[str], None] | None = None) -> None:
+    def warm_up(self, report: Callable[[str], None] | None = None) -> None:
         """Choose now what runs the network, in float32, for photographs that come one by one.
 
         It pays for who stays: measuring and building take some seconds, once.  Without it only
         catalogues of some size are looked at by anything but torch.
 
-        say: told in one line what was chosen and why, where something was measured.
+        report: told in one line what was chosen and why, where something was measured.
         """
         size = (self.card.image.height, self.card.image.width)
         pick_engine(
             self.net, size, "auto", "fp32", stamp=self.card.stamp, passes=WORTH_MEASURING,
-            sample=partial(_known_photos, self.showcase, self.card.image), say=say,
+            sample=partial(_known_photos, self.showcase, self.card.image), report=report,
         )  # fmt: skip
 
-    def rank(self, queries: Evidence, *, top: int = 5, progress: bool = False) -> Ranking:
+    def rank(self, queries: Features, *, top: int = 5, progress: bool = False) -> Ranking:
         """The answers to photographs that `examine` has seen.
 
         Raises:
@@ -258,11 +259,11 @@ class Identifier:
         """
         ranking = self._ranked(queries, top, progress)
         threshold = self.card.threshold
-        return ranking if threshold is None else insert_new(ranking, threshold)
+        return ranking if threshold is None else insert_new_individual(ranking, threshold)
 
-    def _ranked(self, queries: Evidence, top: int, progress: bool = False) -> Ranking:
+    def _ranked(self, queries: Features, top: int, progress: bool = False) -> Ranking:
         title = "matching keypoints" if progress else None
-        return Desk(self.prepared, queries, progress=title).answer(self.card.method, top=top)
+        return QueryRanker(self.prepared, queries, progress=title).rank(self.card.method, top=top)
 
     def probabilities(self, ranking: Ranking) -> Values | None:
         """(q,) probability that each first answer is right; None where too few queries foretold it.
@@ -323,12 +324,12 @@ class Identifier:
             self.index.add(named, rows)  # who looked before does not see them
         return replace(self, gallery=grown, keypoints=keypoints, showcase=showcase)
 
-    def indexed(
-        self, settings: GalleryConfig, say: Callable[[str], None] | None = None
+    def with_index(
+        self, settings: GalleryConfig, report: Callable[[str], None] | None = None
     ) -> "Identifier":
         """The same, whose gallery is searched as `settings` wish; an index is built for it.
 
-        say: told what was chosen and why, and the recall of an approximate index.
+        report: told what was chosen and why, and the recall of an approximate index.
 
         Raises:
             FlukeprintError: an approximate one was asked for, and the ranking rules look at all.
@@ -338,9 +339,9 @@ class Identifier:
             len(vectors), vectors.shape[1], settings,
             looks_at_all=looks_at_all(self.card.method.rules),
         )  # fmt: skip
-        if say is not None:
-            say(f"gallery: {choice.backend}, for {choice.reason}")
-        index = build_index(choice.backend, self.gallery, settings, say=say)
+        if report is not None:
+            report(f"gallery: {choice.backend}, for {choice.reason}")
+        index = build_index(choice.backend, self.gallery, settings, report=report)
         card = self.card.model_copy(update={"backend": choice.backend, "gallery": settings})
         return replace(self, card=card, index=index, index_saved=0)
 

@@ -10,7 +10,7 @@ from flukeprint.config.schema import ImageConfig, LocalConfig
 from flukeprint.data.decoding import Pixels, decode, decode_array, decode_bytes
 from flukeprint.embedding.photos import fit, kept_size
 from flukeprint.ranking.local.keypoints import Keypoints
-from flukeprint.ranking.local.sift import Backend
+from flukeprint.ranking.local.sift import KeypointBackend
 
 # A file, an encoded photograph in memory, or RGB or grey pixels (h, w[, 3]) uint8.
 Photograph = Path | str | bytes | Pixels
@@ -29,7 +29,11 @@ class Prepared:
 
 
 def prepare(
-    photo: Photograph, name: str, image: ImageConfig, local: LocalConfig, backend: Backend | None
+    photo: Photograph,
+    name: str,
+    image: ImageConfig,
+    local: LocalConfig,
+    backend: KeypointBackend | None,
 ) -> Prepared:
     """Decoded and shrunk as photographs of a catalogue are.
 

@@ -21,7 +21,7 @@ from flukeprint.data.embeddings import Embeddings, Floats
 from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import read_npz, written_whole
-from flukeprint.identifier.class_cards import Card, check_cards, read_cards, save_cards
+from flukeprint.identifier.class_cards import ClassDescription, check_cards, read_cards, save_cards
 from flukeprint.identifier.gallery_map import placed, project
 from flukeprint.identifier.taxonomy import Taxonomy
 
@@ -42,7 +42,7 @@ class Showcase:
     xy: Floats
     examples: Thumbnails = field(default_factory=lambda: Thumbnails.none(0))
     taxonomy: Taxonomy | None = None
-    cards: Mapping[str, Card] = field(default_factory=dict)
+    cards: Mapping[str, ClassDescription] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.xy.shape != (len(self.thumbnails), 2):
@@ -104,7 +104,7 @@ class Showcase:
 
 def knowledge(
     config: Config, identities: tuple[str, ...]
-) -> tuple[Taxonomy | None, dict[str, Card]]:
+) -> tuple[Taxonomy | None, dict[str, ClassDescription]]:
     """The taxonomy and the cards that `config` names, checked against the classes there are.
 
     Raises:

@@ -103,7 +103,7 @@ class Taxonomy:
 
 
 @dataclass(frozen=True)
-class Placement:
+class RankPlacement:
     """The narrowest rank at which a query is sure.
 
     rank: `class` or one of the taxonomy's; name: the class or node there; both None where not
@@ -124,7 +124,7 @@ def place(
     probabilities: npt.ArrayLike,
     identities: Sequence[str],
     confidence: float,
-) -> tuple[Placement, ...]:
+) -> tuple[RankPlacement, ...]:
     """(q) the narrowest rank whose best node has a probability of at least `confidence`.
 
     probabilities: (q, n) float64 of the gallery's classes `identities` (n); each row sums to at
@@ -161,9 +161,9 @@ def place(
     sure = np.stack(sums) >= confidence  # (1 + r, q)
     narrowest = np.where(sure.any(axis=0), sure.argmax(axis=0), -1)
     return tuple(
-        Placement(None, None, float(sums[-1][query]))
+        RankPlacement(None, None, float(sums[-1][query]))
         if at < 0
-        else Placement(ranks[at], nodes[at][best[at][query]], float(sums[at][query]))
+        else RankPlacement(ranks[at], nodes[at][best[at][query]], float(sums[at][query]))
         for query, at in enumerate(narrowest)
     )
 
@@ -182,7 +182,7 @@ def truth_at(taxonomy: Taxonomy, identity: str, rank: str) -> str | None:
     return taxonomy.lineages[identity][taxonomy.ranks.index(rank)]
 
 
-def is_right(taxonomy: Taxonomy, placement: Placement, identity: str) -> bool | None:
+def is_right(taxonomy: Taxonomy, placement: RankPlacement, identity: str) -> bool | None:
     """Whether a placement names what stands above the true class; None where it names nothing.
 
     A true class with a blank at that rank counts as wrong: its photographs do not confirm the

@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 
 from flukeprint.data.embeddings import Embeddings
-from flukeprint.identifier.card import Card
-from flukeprint.identifier.taxonomy import Placement, Taxonomy, place
+from flukeprint.identifier.card import IdentifierCard
+from flukeprint.identifier.taxonomy import RankPlacement, Taxonomy, place
 from flukeprint.ranking.calibration import Posterior, posterior
-from flukeprint.ranking.ranking import Ranking, insert_new
-from flukeprint.ranking.threshold import closeness
+from flukeprint.ranking.ranking import Ranking, insert_new_individual
+from flukeprint.ranking.threshold import nearest_cosine
 from flukeprint.search.gallery import Gallery
 
 NEAREST = 3  # photos of each answer
@@ -31,7 +31,7 @@ class Verdict:
     ranking: one query with its five answers, as `Identifier.identify` gives them.
     probabilities: of each answer to be right, in their order; new: that the individual is not in
         the gallery.  None where too few queries foretold them.
-    closeness: plain cosine to the nearest photo of the gallery; outside: it is so low that the
+    nearest_cosine: plain cosine to the nearest photo of the gallery; outside: it is so low that the
         photograph shows something else.
     nearest: of each answer the photos of that identity, the one that spoke for it first; none
         for a new individual.
@@ -42,10 +42,10 @@ class Verdict:
     ranking: Ranking
     probabilities: tuple[float, ...] | None
     new: float | None
-    closeness: float
+    nearest_cosine: float
     outside: bool
     nearest: tuple[tuple[Near, ...], ...]
-    placement: Placement | None
+    placement: RankPlacement | None
 
     @property
     def kind(self) -> Literal["known", "new", "outside"]:
@@ -55,11 +55,11 @@ class Verdict:
         return "new" if self.ranking.identities[0][0] is None else "known"
 
 
-def judge(
+def verdict_of(
     every: Ranking,
     queries: Embeddings,
     gallery: Gallery,
-    card: Card,
+    card: IdentifierCard,
     taxonomy: Taxonomy | None,
     *,
     top: int = 5,
@@ -71,10 +71,10 @@ def judge(
     """
     ranking = _first(every, top)
     if card.threshold is not None:
-        ranking = insert_new(ranking, card.threshold)
+        ranking = insert_new_individual(ranking, card.threshold)
     answers = ranking.identities[0]
     likely = None if card.calibration is None else posterior(every, card.calibration)
-    near = float(closeness(gallery, queries).max())
+    near = float(nearest_cosine(gallery, queries).max())
     outside = card.outside is not None and bool(card.outside([near])[0])
     names = [name for name in every.identities[0] if name is not None]
     rows = ranking.rows[0].tolist()
@@ -82,7 +82,7 @@ def judge(
         ranking=ranking,
         probabilities=None if likely is None else _of(answers, every, likely),
         new=None if likely is None or _closed(card) else float(likely.new[0]),
-        closeness=near,
+        nearest_cosine=near,
         outside=outside,
         nearest=tuple(
             () if name is None else _nearest(name, row, gallery, queries)
@@ -94,7 +94,7 @@ def judge(
     )
 
 
-def _closed(card: Card) -> bool:
+def _closed(card: IdentifierCard) -> bool:
     """Whether no query of a new individual was there to learn from."""
     return card.calibration is None or card.calibration.known is None
 

@@ -34,12 +34,12 @@ from flukeprint.models.heads import (
     Softmax,
     unit_vectors,
 )
-from flukeprint.models.miners import Memory, NotNegative, Positive, Task
+from flukeprint.models.miners import CrossBatchMemory, NotNegative, Positive, Task
 from flukeprint.models.pair_losses import (
     PairLoss,
     circle,
     contrastive,
-    margin,
+    margin_loss,
     multi_similarity,
     supcon,
     triplet,
@@ -166,7 +166,7 @@ def dynamic_arcface(
 LOSSES: dict[str, Callable[..., nn.Module]] = {
     "triplet": triplet,
     "contrastive": contrastive,
-    "margin": margin,
+    "margin": margin_loss,
     "multi_similarity": multi_similarity,
     "circle": circle,
     "supcon": supcon,
@@ -209,7 +209,7 @@ class SummedLoss(nn.Module):
         self.terms = nn.ModuleList(terms)
         self.classes = task.classes
         self.dim = task.dim
-        self.memory = Memory(memory, task.dim) if memory else None
+        self.memory = CrossBatchMemory(memory, task.dim) if memory else None
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> LossOutput:
         """Embeddings (b, dim), labels (b,) int64 from -1 to classes - 1.

@@ -1,15 +1,13 @@
-"""Losses on pairs and triplets: embeddings (b, dim) and labels (b,) enter, a scalar leaves.
+"""Which pairs and triplets of a batch a loss looks at: positives, negatives and miners.
 
-First which pairs of a batch count.  `far` (b, b) is how far apart two photos are, larger is
-further, in any unit; masks are (b, b) bool, a row for each anchor.  A pair is positive when
-both show the same known individual, and negative otherwise, but for two exceptions that are
-neither: a photo with itself, and an individual with its own mirror image.  A new individual
-(-1) is a negative of everybody, of other new individuals too.
+`far` (b, b) is how far apart two photographs are, larger is further, in any unit; masks are (b, b)
+bool, a row for each anchor.  A pair is positive when both show the same known individual, and
+negative otherwise, but for two exceptions that are neither: a photograph with itself, and an
+individual with its own mirror image (twin masking).  A new individual (-1) is a negative of
+everybody, of other new individuals too.
 
-With a `Memory` there are m more columns for embeddings of past batches; anchors are only of
-the batch.  A new individual and one of the past are neither: they may be the same photo.
-
-Then the losses of pytorch-metric-learning on those pairs, each function with its parameters.
+With a `CrossBatchMemory` there are m more columns for embeddings of past batches; anchors are only
+of the batch.  A new individual and one of the past are neither: they may be the same photograph.
 """
 
 from collections.abc import Callable
@@ -43,7 +41,7 @@ def twins(labels: Tensor, individuals: int) -> Tensor:
     return torch.where(labels < 0, labels, mirrored)
 
 
-class Memory(nn.Module):
+class CrossBatchMemory(nn.Module):
     """The last `size` embeddings that training saw, oldest first, with their labels.
 
     Cross-batch memory (Wang et al. 2020, section 3.3).  They count once there are `size` of

@@ -1,15 +1,6 @@
-"""Losses on pairs and triplets: embeddings (b, dim) and labels (b,) enter, a scalar leaves.
+"""Losses on the pairs and triplets of a batch: triplet, contrastive, margin, circle and kin.
 
-First which pairs of a batch count.  `far` (b, b) is how far apart two photos are, larger is
-further, in any unit; masks are (b, b) bool, a row for each anchor.  A pair is positive when
-both show the same known individual, and negative otherwise, but for two exceptions that are
-neither: a photo with itself, and an individual with its own mirror image.  A new individual
-(-1) is a negative of everybody, of other new individuals too.
-
-With a `Memory` there are m more columns for embeddings of past batches; anchors are only of
-the batch.  A new individual and one of the past are neither: they may be the same photo.
-
-Then the losses of pytorch-metric-learning on those pairs, each function with its parameters.
+The losses are pytorch-metric-learning's, computed on the pairs that `miners` selects.
 """
 
 from collections.abc import Callable
@@ -55,7 +46,7 @@ class PairLoss(nn.Module):
     ) -> Tensor:
         """Embeddings (b, dim), labels (b,) -> scalar; 0 where the batch has no such pair.
 
-        past: of a `Memory`; further photos for the batch's anchors to be compared with.
+        past: of a `CrossBatchMemory`; further photos for the batch's anchors to be compared with.
         """
         every = (embeddings, labels)
         if past is not None:
@@ -115,7 +106,7 @@ def contrastive(
     return PairLoss(loss, all_pairs, task.individuals)
 
 
-def margin(
+def margin_loss(
     task: Task,
     *,
     margin: NotNegative = 0.2,

@@ -1,4 +1,4 @@
-"""From photographs' `Evidence` to answers: gallery and queries enter, a `Ranking` leaves.
+"""From photographs' `Features` to answers: gallery and queries enter, a `Ranking` leaves.
 
 A `Method` is the ranking rules of a configuration with the numbers that were fitted for them on
 queries with known answers.  Validation and identifier answer through this room alone.
@@ -14,11 +14,11 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.local.keypoint_store import KeypointStore
-from flukeprint.ranking.local.lightglue import backend_of
+from flukeprint.ranking.local.lightglue import keypoint_backend
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Features:
     """What answers are made from: embeddings of n photographs and, where asked for, keypoints."""
 
     embeddings: Embeddings
@@ -31,29 +31,29 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.embeddings)
 
-    def take(self, rows: npt.ArrayLike) -> "Evidence":
+    def take(self, rows: npt.ArrayLike) -> "Features":
         """The photographs of `rows`, in that order."""
         keypoints = None if self.keypoints is None else self.keypoints.take(rows)
-        return Evidence(self.embeddings.take(rows), keypoints)
+        return Features(self.embeddings.take(rows), keypoints)
 
     @staticmethod
-    def concatenate(parts: Sequence["Evidence"]) -> "Evidence":
+    def concatenate(parts: Sequence["Features"]) -> "Features":
         """One after the other; keypoints are kept where all parts have them."""
         stores = [part.keypoints for part in parts if part.keypoints is not None]
-        return Evidence(
+        return Features(
             Embeddings.concatenate([part.embeddings for part in parts]),
             KeypointStore.concatenate(stores) if len(stores) == len(parts) else None,
         )
 
 
-def gather(
+def extract_features(
     embeddings: Embeddings,
     catalog: Catalog,
     image: ImageConfig,
     rules: RankConfig,
     *,
     progress: str | None = None,
-) -> Evidence:
+) -> Features:
     """Embeddings of a catalogue's photographs, with their keypoints where `rules` ask for them.
 
     Raises:
@@ -61,17 +61,17 @@ def gather(
             matcher that cannot be had.
     """
     if not rules.local.candidates:
-        return Evidence(embeddings)
+        return Features(embeddings)
     if embeddings.images != catalog.images:
         raise FlukeprintError(
             f"the embeddings are of other photographs ({len(embeddings)}) than the keypoints "
             f"({len(catalog)}); make them again"
         )
-    return Evidence(
+    return Features(
         embeddings,
         KeypointStore.of(
             catalog, rules.local, cache=image.cache,
-            extractor=backend_of(rules.local).extract,
+            extractor=keypoint_backend(rules.local).extract,
             mirror_views=image.mirror_views, progress=progress,
         ),
     )  # fmt: skip

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flukeprint.data.embeddings import Floats, Ints
-from flukeprint.ranking.reranking import Doubles, neighbours
+from flukeprint.data.embeddings import Floats, Ints, Values
+from flukeprint.ranking.reranking import neighbours
 from flukeprint.search.index import Matches
 
 
@@ -24,7 +24,7 @@ class Encoding:
     """A photo as its neighbourhood: ascending gallery rows (m,) and their weights (m,)."""
 
     rows: Ints
-    weights: Doubles
+    weights: Values
 
     @classmethod
     def mean(cls, parts: Iterable["Encoding"]) -> "Encoding":

@@ -1,7 +1,7 @@
-"""From photographs' `Evidence` to answers: gallery and queries enter, a `Ranking` leaves.
+"""Rank a gallery's identities for queries, with embeddings and, where asked for, keypoints.
 
-A `Method` is the ranking rules of a configuration with the numbers that were fitted for them on
-queries with known answers.  Validation and identifier answer through this room alone.
+`FittedRules` are the ranking rules of a configuration with the numbers fitted for them on queries
+with known answers.  Validation and `Identifier` rank through this module alone.
 """
 
 import numpy as np
@@ -10,30 +10,30 @@ import numpy.typing as npt
 from flukeprint.config.schema import RankConfig, Section
 from flukeprint.data.embeddings import Embeddings, Ints, Values
 from flukeprint.errors import FlukeprintError
-from flukeprint.ranking.features import Evidence
-from flukeprint.ranking.local.fusion import LocalBoost, LocalGain
-from flukeprint.ranking.local.lightglue import backend_of
+from flukeprint.ranking.features import Features
+from flukeprint.ranking.local.fusion import KeypointFusion, KeypointGain
+from flukeprint.ranking.local.lightglue import keypoint_backend
 from flukeprint.ranking.ranking import Ranking, rank
 from flukeprint.ranking.scoring import Scorer
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Index
 
 
-class Method(Section):
+class FittedRules(Section):
     """Ranking rules and their fitted numbers; JSON-able."""
 
     rules: RankConfig = RankConfig()
     other_view: float = 0.0  # taken from the similarity of photos of another view
-    gain_scale: float = 0.0  # `LocalGain` of matched keypoints
+    gain_scale: float = 0.0  # `KeypointGain` of matched keypoints
     gain_floor: float = 0.0
 
     @property
-    def gain(self) -> LocalGain:
+    def gain(self) -> KeypointGain:
         """What matched keypoints are worth."""
-        return LocalGain(self.gain_scale, self.gain_floor)
+        return KeypointGain(self.gain_scale, self.gain_floor)
 
 
-class PreparedGallery:
+class RankingGallery:
     """A gallery and all that is made of it once, however many queries come.
 
     gallery: photos with identities; with keypoints where rules.local asks for candidates.
@@ -43,7 +43,7 @@ class PreparedGallery:
 
     def __init__(
         self,
-        gallery: Evidence,
+        gallery: Features,
         rules: RankConfig,
         centers: Embeddings | None = None,
         index: Index | None = None,
@@ -52,10 +52,10 @@ class PreparedGallery:
         self.keypoints = gallery.keypoints
         self.gallery = Gallery(gallery.embeddings, index=index)
         self.scorer = Scorer(self.gallery, rules, centers)
-        self.backend = backend_of(rules.local) if rules.local.candidates else None
+        self.backend = keypoint_backend(rules.local) if rules.local.candidates else None
 
 
-class Desk:
+class QueryRanker:
     """A gallery at which queries are answered, one method after the other.
 
     gallery: prepared, or photos that are prepared by `rules` and `centers`.
@@ -65,32 +65,32 @@ class Desk:
 
     def __init__(
         self,
-        gallery: Evidence | PreparedGallery,
-        queries: Evidence,
+        gallery: Features | RankingGallery,
+        queries: Features,
         rules: RankConfig | None = None,
         *,
         centers: Embeddings | None = None,
         progress: str | None = None,
     ) -> None:
-        if isinstance(gallery, Evidence):
-            gallery = PreparedGallery(gallery, rules or RankConfig(), centers)
+        if isinstance(gallery, Features):
+            gallery = RankingGallery(gallery, rules or RankConfig(), centers)
         elif rules is not None or centers is not None:
             raise ValueError("a prepared gallery has its rules and centers already")
         self.queries, self.rules = queries, gallery.rules
         self.scorer = gallery.scorer
-        self.boost: LocalBoost | None = None
+        self.boost: KeypointFusion | None = None
         if gallery.backend is not None:
             if gallery.keypoints is None or queries.keypoints is None:
                 raise FlukeprintError(
                     f"rank.local.candidates={self.rules.local.candidates} needs keypoints, and "
                     "there are none of these photographs; train again or set it to 0"
                 )
-            self.boost = LocalBoost(
-                gallery.keypoints, queries.keypoints, self.rules.local, LocalGain(),
+            self.boost = KeypointFusion(
+                gallery.keypoints, queries.keypoints, self.rules.local, KeypointGain(),
                 match=gallery.backend.match, progress=progress,
             )  # fmt: skip
 
-    def answer(self, method: Method, rows: npt.ArrayLike | None = None, top: int = 5) -> Ranking:
+    def rank(self, method: FittedRules, rows: npt.ArrayLike | None = None, top: int = 5) -> Ranking:
         """The `top` best identities of the queries at `rows` (of all without), no threshold."""
         index = np.arange(len(self.queries)) if rows is None else np.asarray(rows, dtype=np.int64)
         asked = self.queries.embeddings.take(index)
@@ -109,10 +109,10 @@ class PairScorer:
     averaged over both directions: which photograph comes first makes no difference.
     """
 
-    def __init__(self, gallery: PreparedGallery, method: Method) -> None:
+    def __init__(self, gallery: RankingGallery, method: FittedRules) -> None:
         self._gallery, self._method = gallery, method
 
-    def __call__(self, first: Evidence, second: Evidence, pairs: Ints) -> Values:
+    def __call__(self, first: Features, second: Features, pairs: Ints) -> Values:
         """(p,) scores of (p, 2) rows of `first` and of `second`.
 
         Raises FlukeprintError for photographs without the keypoints that the rules match, or

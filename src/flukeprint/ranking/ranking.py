@@ -59,7 +59,7 @@ class Ranking:
         )
 
 
-def merged(parts: Sequence[tuple[Ints, Ranking]]) -> Ranking:
+def merge_rankings(parts: Sequence[tuple[Ints, Ranking]]) -> Ranking:
     """Rankings of some queries each, with their places, as one ranking in the order of places."""
     order = np.argsort(np.concatenate([places for places, _ in parts]))
     rankings = [ranking for _, ranking in parts]
@@ -73,7 +73,7 @@ def merged(parts: Sequence[tuple[Ints, Ranking]]) -> Ranking:
     return whole.take(order)
 
 
-def encounter(ranking: Ranking) -> Ranking:
+def merge_encounter(ranking: Ranking) -> Ranking:
     """One query instead of q: an identity's score is its mean over the photographs.
 
     ranking: of all identities for each photograph, made without a threshold.  The photo that
@@ -86,7 +86,7 @@ def encounter(ranking: Ranking) -> Ranking:
     first = ranking.identities[0] if len(ranking) else ()
     names = sorted(name for name in first if name is not None)
     if not names or len(names) < len(first):
-        raise ValueError("an encounter needs photographs ranked without a threshold")
+        raise ValueError("an merge_encounter needs photographs ranked without a threshold")
     place: dict[str | None, int] = {name: column for column, name in enumerate(names)}
     q, n = len(ranking), len(names)
     scores = np.full((q, n), np.nan)
@@ -137,10 +137,10 @@ def rank(
         rows=rows,
         best_known=matches.scores[:, 0].copy(),
     )
-    return ranking if threshold is None else insert_new(ranking, threshold)
+    return ranking if threshold is None else insert_new_individual(ranking, threshold)
 
 
-def insert_new(ranking: Ranking, threshold: float) -> Ranking:
+def insert_new_individual(ranking: Ranking, threshold: float) -> Ranking:
     """The ranking with a new individual before the first identity whose score < threshold.
 
     It is as if every gallery had one more identity that resembles every photo by `threshold`

@@ -13,14 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from flukeprint.data.embeddings import Embeddings, Floats, Ints
+from flukeprint.data.embeddings import Embeddings, Floats, Ints, Values
 from flukeprint.errors import FlukeprintError
-from flukeprint.search.exact import FloatProduct, Product, nearest
+from flukeprint.search.exact import FloatProduct, Product, nearest_rows
 from flukeprint.search.index import Matches
-
-Doubles = npt.NDArray[np.float64]
 
 # Most scores held at once, and gallery rows widened to float64 at once.
 _SCORES_AT_ONCE = 1 << 21
@@ -90,7 +87,7 @@ def neighbours(
     if hubs is None and width > 0:
         own = np.arange(n) if labels is None else labels
         product = product or FloatProduct(vectors)
-        return Matches(*nearest(vectors, vectors, width, product, barred=(own, own)))
+        return Matches(*nearest_rows(vectors, vectors, width, product, barred=(own, own)))
     scores, rows = np.empty((n, width), dtype=np.float32), np.empty((n, width), dtype=np.int64)
     for block in blocks(n, n):
         part = cosines(vectors[block], vectors)
@@ -104,7 +101,7 @@ def neighbours(
     return Matches(scores, rows)
 
 
-def unit_or_zero(vectors: Doubles) -> Floats:
+def unit_or_zero(vectors: Values) -> Floats:
     """Rows of length 1; rows that are nothing but rounding errors become zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     there = lengths > 1e-6
@@ -115,8 +112,8 @@ def unit_or_zero(vectors: Doubles) -> Floats:
 class Whitening:
     """x -> unit((x - mean) @ matrix); mean (d,), matrix (d, m) float64."""
 
-    mean: Doubles
-    matrix: Doubles
+    mean: Values
+    matrix: Values
 
     def __call__(self, vectors: Floats) -> Floats:
         """(b, d) -> (b, m)."""
@@ -191,7 +188,7 @@ def fit_within(vectors: Floats, labels: Ints, weight: float) -> Whitening:
     return Whitening(mean, (directions / np.sqrt(values)) @ directions.T)
 
 
-def _around_own_means(vectors: Floats, labels: Ints) -> Iterator[Doubles]:
+def _around_own_means(vectors: Floats, labels: Ints) -> Iterator[Values]:
     """The (n, d) less the mean of their identity, identity by identity, some (b, d) at a time."""
     step = max(1, _SCORES_AT_ONCE // (2 * vectors.shape[1]))
     order = np.argsort(labels, kind="stable")

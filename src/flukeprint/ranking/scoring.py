@@ -20,7 +20,6 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from flukeprint.config.schema import RankConfig
 from flukeprint.data.embeddings import Embeddings, Floats, Ints
@@ -44,15 +43,14 @@ from flukeprint.ranking.reranking import (
     sortable,
     trimmed,
 )
-from flukeprint.search.exact import FloatProduct, Product, nearest
+from flukeprint.search.exact import FloatProduct, Product, nearest_rows
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import IdentityMatches, Matches
 
 _MOST_COPIED = 1 << 28  # bytes of whitened vectors that may be copied, to be searched faster
-Numbers = npt.NDArray[np.int64]
 
 
-class Boost(Protocol):
+class ScoreAdjustment(Protocol):
     """Changes the scores of photos, for example by local features."""
 
     def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
@@ -134,7 +132,7 @@ class Scorer:
         queries: Embeddings,
         top: int,
         *,
-        boost: Boost | None = None,
+        boost: ScoreAdjustment | None = None,
         rows: Ints | None = None,
         other_view: float | None = None,
     ) -> IdentityMatches:
@@ -164,7 +162,7 @@ class Scorer:
         keep = min(top, len(self.gallery.vocabulary))
         if boost is None and other_view == 0 and self._only_vectors():
             vectors = self._improved(queries.vectors)
-            scores, found = nearest(vectors, self._vectors, keep, self._product, self._labels)
+            scores, found = nearest_rows(vectors, self._vectors, keep, self._product, self._labels)
             return IdentityMatches(scores, self._labels[found], found, self.gallery.vocabulary)
         scores = np.empty((len(queries), keep), dtype=np.float32)
         found = np.empty((len(queries), keep), dtype=np.int64)
@@ -277,7 +275,7 @@ class Scorer:
         if self.rules.expand:
             k = min(self.rules.expand, len(self._vectors))
             if self._only_vectors():
-                near = Matches(*nearest(vectors, self._vectors, k, self._product))
+                near = Matches(*nearest_rows(vectors, self._vectors, k, self._product))
             else:  # few queries come at once
                 near = largest(cosines(vectors, self._vectors), k)
             vectors = expanded(vectors, self._vectors, near, self.rules.alpha)
@@ -345,7 +343,7 @@ class Scorer:
         return np.asarray((1 - weight) * scores + weight * heads, dtype=np.float32)
 
 
-def _boosted(boost: Boost, rows: Ints, scores: Floats) -> Floats:
+def _boosted(boost: ScoreAdjustment, rows: Ints, scores: Floats) -> Floats:
     changed = np.asarray(boost(rows, scores), dtype=np.float32)
     if changed.shape != scores.shape:
         raise ValueError(f"a boost of {scores.shape} scores returned {changed.shape}")
@@ -363,7 +361,7 @@ def looks_at_all(rules: RankConfig) -> bool:
 
 def view_numbers(
     queries: Sequence[str | None] | None, gallery: Sequence[str | None] | None
-) -> tuple[Numbers | None, Numbers | None]:
+) -> tuple[Ints | None, Ints | None]:
     """(q,), (n,) numbers, the same for the same view, -1 for an unknown one.
 
     None, None where either side knows no views at all.

@@ -16,7 +16,7 @@ from flukeprint.data.embeddings import Embeddings, Values
 from flukeprint.search.gallery import Gallery
 
 
-class Outside(Section):
+class OutOfDistribution(Section):
     """Below `floor` a photograph shows something else.
 
     share: of the queries that it was fitted on, so many may lie below it, at most.
@@ -28,20 +28,20 @@ class Outside(Section):
     queries: int = Field(ge=1)
 
     @classmethod
-    def fit(cls, closeness: npt.ArrayLike, share: float) -> "Outside":
+    def fit(cls, cosines: npt.ArrayLike, share: float) -> "OutOfDistribution":
         """The highest floor below which at most `share` of (q,) queries lie."""
-        values = np.sort(np.asarray(closeness, dtype=np.float64))
+        values = np.sort(np.asarray(cosines, dtype=np.float64))
         if values.size == 0:
             raise ValueError("no queries to fit a floor on")
         below = math.floor(share * len(values) + 1e-9)  # 0.3 * 10 is 3
         return cls(floor=float(values[below]), share=share, queries=len(values))
 
-    def __call__(self, closeness: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    def __call__(self, cosines: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """(q,) True where a photograph shows something else."""
-        return np.asarray(closeness, dtype=np.float64) < self.floor
+        return np.asarray(cosines, dtype=np.float64) < self.floor
 
 
-def closeness(gallery: Gallery, queries: Embeddings) -> Values:
+def nearest_cosine(gallery: Gallery, queries: Embeddings) -> Values:
     """(q,) cosine of each query to the nearest photo of the gallery."""
     return gallery.search(queries, 1).scores[:, 0].astype(np.float64)
 

@@ -107,13 +107,13 @@ def build_index(
     config: GalleryConfig,
     *,
     product: Callable[[Floats], Product] = FloatProduct,
-    say: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> Index | None:
     """An index of a gallery's photographs under their places; None for `exact`.
 
     An approximate one is tuned to gallery.recall_at_5 on these photographs.
 
-    say: told the recall in one line.
+    report: told the recall in one line.
 
     Raises:
         FlukeprintError: a back end that is not installed, or a server that does not answer.
@@ -129,8 +129,8 @@ def build_index(
         index.add(embeddings.take(rows), rows)
     if not index.exact:
         found: Recall = tune(Gallery(embeddings, index=index, product=product), config.recall_at_5)
-        if say is not None:
-            say(found.text())
+        if report is not None:
+            report(found.text())
     return index
 
 

@@ -183,7 +183,7 @@ def nearest_first(found: Candidates, groups: Ints | None = None) -> Candidates:
     return found.take(order)
 
 
-def nearest(
+def nearest_rows(
     queries: Floats,
     vectors: Floats,
     k: int,
@@ -206,7 +206,7 @@ def nearest(
 def leading(
     found: Candidates, queries: int, k: int, groups: Ints | None = None
 ) -> tuple[Floats, Ints]:
-    """(queries, k) scores and rows of the first k of each query; filled up as in `nearest`."""
+    """(queries, k) scores and rows of the first k of each query; filled up as in `nearest_rows`."""
     ordered, place = _placed(found, groups)
     scores = np.full((queries, k), -np.inf, dtype=np.float32)
     rows = np.zeros((queries, k), dtype=np.int64)

@@ -23,7 +23,9 @@ _HELD = 0.8  # share of the squared lengths that a graph's vectors keep
 _STEP = 16  # their numbers are a multiple of this, as many as a register compares
 _TRAINED_EACH = 40  # vectors that each k-means center is learnt from, at most
 _ITERATIONS = 10
-FEWEST = 16  # photographs that product codes can be learnt from: as many as 4 bits tell apart
+FEWEST_TRAINED = (
+    16  # photographs that product codes can be learnt from: as many as 4 bits tell apart
+)
 
 
 class FaissFlat(FaissIndex):
@@ -118,10 +120,10 @@ class IvfPq(FaissIndex):
     def _made(self, vectors: Floats) -> Any:
         faiss = self._faiss
         n = len(vectors)
-        if n < FEWEST:
+        if n < FEWEST_TRAINED:
             raise FlukeprintError(
-                f"gallery.backend=ivf_pq learns from at least {FEWEST} photographs, the gallery "
-                f"has {n}; set gallery.backend=exact"
+                f"gallery.backend=ivf_pq learns from at least {FEWEST_TRAINED} photographs, the "
+                f"gallery has {n}; set gallery.backend=exact"
             )
         # The usual 4 to 8 times the root, lists of about as many entries as there are lists.
         lists = int(min(max(1, n // 8), 2 ** round(math.log2(4 * math.sqrt(n)))))

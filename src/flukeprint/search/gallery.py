@@ -20,7 +20,7 @@ from flukeprint.search.exact import (
     candidates,
     exact_scores,
     leading,
-    nearest,
+    nearest_rows,
 )
 from flukeprint.search.index import NOTHING, IdentityMatches, Index, Matches
 
@@ -114,7 +114,7 @@ class Gallery:
         k = min(asked, most)
         if self.index is None:
             vectors = self.embeddings.vectors
-            return nearest(queries.vectors, vectors, k, self._product, groups)
+            return nearest_rows(queries.vectors, vectors, k, self._product, groups)
         scores = np.empty((len(queries), k), dtype=np.float32)
         rows = np.empty((len(queries), k), dtype=np.int64)
         for start in range(0, len(queries), QUERIES_AT_ONCE):

@@ -29,7 +29,7 @@ from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import folder_written_whole, written_whole
 
 FACTS = "gallery.json"
-FORMAT = 1
+STORE_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Facts:
 
     def __post_init__(self) -> None:
         counts = (self.photos, self.identities, self.image_bytes, self.identity_bytes, self.removed)
-        if self.format != FORMAT or min(counts) < 0 or self.dimension < 1:
-            raise ValueError(f"format {self.format}, this version reads {FORMAT}")
+        if self.format != STORE_FORMAT or min(counts) < 0 or self.dimension < 1:
+            raise ValueError(f"format {self.format}, this version reads {STORE_FORMAT}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision {self.precision}")
 
@@ -77,7 +77,8 @@ class GalleryStore:
             raise FlukeprintError(f"{folder} holds a gallery already; remove it or choose another")
         folder.mkdir(parents=True, exist_ok=True)
         empty = Facts(
-            format=FORMAT, photos=0, dimension=embeddings.vectors.shape[1], stamp=embeddings.stamp,
+            format=STORE_FORMAT, photos=0,
+            dimension=embeddings.vectors.shape[1], stamp=embeddings.stamp,
             precision=embeddings.precision, views=None if embeddings.views is None else (),
             identities=0, image_bytes=0, identity_bytes=0, removed=0, born=uuid.uuid4().hex,
         )  # fmt: skip
@@ -225,7 +226,7 @@ class GalleryStore:
         images = _written("".join(f"{name}\n" for name in fresh.images))
         identities = _written("".join(f"{name}\n" for name in new))
         grown = Facts(
-            format=FORMAT, photos=f.photos + len(fresh), dimension=f.dimension, stamp=f.stamp,
+            format=STORE_FORMAT, photos=f.photos + len(fresh), dimension=f.dimension, stamp=f.stamp,
             precision=max(f.precision, fresh.precision, key=PRECISIONS.index), views=views,
             identities=f.identities + len(new), image_bytes=f.image_bytes + len(images),
             identity_bytes=f.identity_bytes + len(identities), removed=f.removed, born=f.born,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 UPSERT = 256  # points of a request: some 3 MB of JSON with 512 numbers each; 32 MB are allowed
-ASKED = 64  # queries of a request
+QUERIES_PER_REQUEST = 64  # queries of a request
 LINKS = 16  # m of HNSW: neighbours that a vector is linked with; twice as many on the ground level
 EFFORT = 200  # candidates kept while the graph is built
 EF = 128  # and while it is searched
@@ -331,8 +331,8 @@ class QdrantIndex:
         left, limit = list(range(len(queries))), k + 1 if self.exact else k
         while left:
             shared = []
-            for start in range(0, len(left), ASKED):
-                part = left[start : start + ASKED]
+            for start in range(0, len(left), QUERIES_PER_REQUEST):
+                part = left[start : start + QUERIES_PER_REQUEST]
                 for query, hit in zip(
                     part, self._nearest(queries[part], limit, among), strict=True
                 ):

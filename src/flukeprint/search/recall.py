@@ -83,7 +83,9 @@ def exact_neighbours(gallery: Gallery, rows: Ints) -> Ints:
     return without_itself(plain.search(gallery.embeddings.take(rows), K + 1), rows)
 
 
-def measure(gallery: Gallery, rows: Ints, exact: Ints, target: float | None = None) -> Recall:
+def measure_recall(
+    gallery: Gallery, rows: Ints, exact: Ints, target: float | None = None
+) -> Recall:
     """Recall of the gallery's index on the photographs of `rows` (q,), whose nearest are `exact`.
 
     A photograph that is as near as the K-th nearest is as good as that one.
@@ -127,9 +129,9 @@ def tune(gallery: Gallery, target: float) -> Recall:
     choose, report = np.sort(mixed[:half]), np.sort(mixed[half:] if len(rows) > 1 else mixed)
     for effort, candidates in index.EFFORTS:  # from quick to thorough
         index.effort, index.candidates = effort, candidates
-        if measure(gallery, rows[choose], exact[choose]).value >= target:
+        if measure_recall(gallery, rows[choose], exact[choose]).value >= target:
             break
-    return measure(gallery, rows[report], exact[report], target)
+    return measure_recall(gallery, rows[report], exact[report], target)
 
 
 def _wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:

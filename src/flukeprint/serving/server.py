@@ -146,7 +146,7 @@ def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
     silence_decoders()
     examples = None if settings.examples is None else _examples(settings.examples)
     known = with_knowledge(Identifier.load(identifier), config)
-    known.hasten(partial(print, file=sys.stderr))
+    known.warm_up(partial(print, file=sys.stderr))
     return assemble(Service(known, settings, path=identifier, examples=examples), token)
 
 

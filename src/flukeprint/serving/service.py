@@ -20,20 +20,20 @@ from flukeprint.config.schema import ServeConfig
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.verification import VerifyPoint
+from flukeprint.evaluation.verification import VerificationThreshold
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.photo_input import Prepared
 from flukeprint.identifier.verdict import Verdict
-from flukeprint.ranking.features import Evidence
+from flukeprint.ranking.features import Features
 
-Examine = Callable[[Sequence[Prepared]], Evidence]
+Examine = Callable[[Sequence[Prepared]], Features]
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class _Waiting:
     photos: tuple[Prepared, ...]
-    answer: asyncio.Future[Evidence]
+    answer: asyncio.Future[Features]
 
 
 class Batcher:
@@ -48,12 +48,12 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._turns: asyncio.Task[None] | None = None
 
-    async def examine(self, photos: Sequence[Prepared]) -> Evidence:
+    async def examine(self, photos: Sequence[Prepared]) -> Features:
         """What `examine` makes of the photographs; raises what it raises.
 
         Cancelled while it waits, it takes no turn.
         """
-        answer: asyncio.Future[Evidence] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Features] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(tuple(photos), answer))
         if self._turns is None or self._turns.done():
             self._turns = asyncio.create_task(self._take_turns())
@@ -134,7 +134,7 @@ class Service:
         self._growing = asyncio.Lock()
         self._growths: set[asyncio.Task[None]] = set()
 
-    def _examine(self, photos: Sequence[Prepared]) -> Evidence:
+    def _examine(self, photos: Sequence[Prepared]) -> Features:
         # Enrolling changes the gallery, never the network.
         return self.identifier.examine_prepared(photos)
 
@@ -152,7 +152,7 @@ class Service:
         """Unit embeddings of the photographs; raises as `identify` does."""
         return (await self._seen(photos)).embeddings
 
-    async def verify(self, pair: Sequence[bytes]) -> tuple[float, VerifyPoint]:
+    async def verify(self, pair: Sequence[bytes]) -> tuple[float, VerificationThreshold]:
         """As `Identifier.verify`; raises as `identify` does."""
         evidence = await self._seen(pair)
         rate = self.settings.false_accept
@@ -199,7 +199,7 @@ class Service:
         self._decoders.shutdown()
         self._rankers.shutdown()
 
-    async def _seen(self, photos: Sequence[bytes]) -> Evidence:
+    async def _seen(self, photos: Sequence[bytes]) -> Features:
         return await self._batcher.examine(await self._prepared(photos))
 
     async def _prepared(self, photos: Sequence[bytes]) -> list[Prepared]:

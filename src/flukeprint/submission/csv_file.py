@@ -21,7 +21,10 @@ from flukeprint.errors import FlukeprintError, listed
 from flukeprint.evaluation.metrics import map_at_5
 from flukeprint.files import written_whole
 
-COLUMNS = ("Image", "Id")  # of Kaggle's whale competitions, where no sample says otherwise
+SUBMISSION_COLUMNS = (
+    "Image",
+    "Id",
+)  # of Kaggle's whale competitions, where no sample says otherwise
 
 
 def written_label(label: str) -> str:
@@ -57,7 +60,7 @@ def write_submission(
     """
     if len(images) != len(answers):
         raise ValueError(f"{len(images)} photos with {len(answers)} rows of answers")
-    form = Sample(COLUMNS, tuple(images)) if sample is None else read_sample(sample)
+    form = Sample(SUBMISSION_COLUMNS, tuple(images)) if sample is None else read_sample(sample)
     _check_rows(images, form.images, "the answers", "the photos" if sample is None else str(sample))
     used = {label for row in answers for label in row if label is not None}
     written = _written(used.union(known), new_label)
@@ -111,9 +114,9 @@ def read_answers(truth: Path, *, new_label: str) -> dict[str, str | None]:
 
     Raises FlukeprintError for missing columns, empty cells and photos in two rows.
     """
-    table = read_table(truth, COLUMNS)
-    check_filled(table, COLUMNS, truth)
-    check_once(table, *COLUMNS, truth)
+    table = read_table(truth, SUBMISSION_COLUMNS)
+    check_filled(table, SUBMISSION_COLUMNS, truth)
+    check_once(table, *SUBMISSION_COLUMNS, truth)
     return dict(zip(table["Image"], identities_of(table["Id"], new_label), strict=True))
 
 

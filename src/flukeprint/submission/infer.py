@@ -10,14 +10,14 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
 from flukeprint.data.readers.read import read_test
 from flukeprint.embedding.embed import pick_device
-from flukeprint.embedding.sharding import Recipe, embed_sharded
+from flukeprint.embedding.sharding import ShardRecipe, embed_sharded
 from flukeprint.errors import FlukeprintError, listed
-from flukeprint.evaluation.validation import judge
-from flukeprint.evaluation.validation_queries import ASKED, Asked
+from flukeprint.evaluation.validation import validate_rankings
+from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
-from flukeprint.ranking.features import Evidence, gather
-from flukeprint.ranking.ranking import Ranking, insert_new
+from flukeprint.ranking.features import Features, extract_features
+from flukeprint.ranking.ranking import Ranking, insert_new_individual
 from flukeprint.ranking.threshold import threshold_for_share
 from flukeprint.submission.csv_file import write_submission
 
@@ -73,7 +73,7 @@ def infer(config: Config, run: Run) -> Answers | None:
     if isinstance(wish, NewShare):
         threshold, how = _share_threshold(ranking, wish, config)
         identifier, said = identifier.with_threshold(threshold), (how,)
-        ranking = insert_new(ranking, threshold)
+        ranking = insert_new_individual(ranking, threshold)
     sample = config.data.sample_submission
     target = config.submissions / f"{config.name}-{run.name}.csv"
     answered = dict(zip(ranking.images, ranking.identities, strict=True))
@@ -91,7 +91,7 @@ def infer(config: Config, run: Run) -> Answers | None:
     return Answers(target, identifier, test, ranking, said)
 
 
-def _examined(identifier: Identifier, test: Catalog, config: Config, run: Run) -> Evidence | None:
+def _examined(identifier: Identifier, test: Catalog, config: Config, run: Run) -> Features | None:
     """What was seen on the test photographs; None in a process that helps another one."""
     wish, card = config.infer, identifier.card
     processes = wish.devices * wish.num_nodes
@@ -100,7 +100,7 @@ def _examined(identifier: Identifier, test: Catalog, config: Config, run: Run) -
             test, batch_size=wish.batch_size, workers=config.train.workers, progress=True,
             engine=wish.engine, precision=wish.precision,
         )  # fmt: skip
-    recipe = Recipe(
+    recipe = ShardRecipe(
         image=card.image, stamp=card.stamp, mirror=card.mirror, zooms=card.zooms,
         batch_size=wish.batch_size, workers=config.train.workers, engine=wish.engine,
         precision=wish.precision,
@@ -112,7 +112,7 @@ def _examined(identifier: Identifier, test: Catalog, config: Config, run: Run) -
     )  # fmt: skip
     if embeddings is None:
         return None
-    return gather(embeddings, test, card.image, card.method.rules, progress="keypoints")
+    return extract_features(embeddings, test, card.image, card.method.rules, progress="keypoints")
 
 
 def _as_asked(
@@ -160,7 +160,9 @@ def _threshold(
         "infer": trained.infer.model_copy(update={"threshold": wish}),
         "data": trained.data.model_copy(update={"closed_set": closed}),
     }
-    judged = judge(Asked.load(run.path / ASKED), trained.model_copy(update=update))
+    judged = validate_rankings(
+        ValidationQueries.load(run.path / QUERIES_FILE), trained.model_copy(update=update)
+    )
     if judged.threshold is None or judged.expectation is None:
         return None, ()
     where = f"threshold {judged.threshold:.4f}, chosen on {judged.fitted_on} queries of the fold"

@@ -17,13 +17,13 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import Split
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.breakdown import Answered, by_size, by_view, measure
+from flukeprint.evaluation.breakdown import QueryTable, by_size, by_view, score_table
 from flukeprint.evaluation.comparison import Comparison, Judged, compare_answers
 from flukeprint.evaluation.results_table import Row, add_row, named_rows, read_rows
 from flukeprint.evaluation.validation import Validation, validate
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import CENTERS, Run, catalog_digest
-from flukeprint.ranking.features import gather
+from flukeprint.ranking.features import extract_features
 from flukeprint.training.train import split_of, train
 
 QUERIES = "queries.csv"  # in a run's folder
@@ -76,7 +76,7 @@ def crossvalidate(
     seeds: int = 1,
     into: Path,
     note: str = "",
-    say: Callable[[str], None] = print,
+    report: Callable[[str], None] = print,
 ) -> list[Row]:
     """Train and score folds 0 to `folds` - 1 for `seeds` seeds, counted from `train.seed`.
 
@@ -84,7 +84,7 @@ def crossvalidate(
         folds: how many of `split.folds`; None for all.
         into: the table; each run is added when it is scored.
         note: the recipe's name in tables.
-        say: is told what happens, a line at a time.
+        report: is told what happens, a line at a time.
 
     Returns:
         The rows of all these runs, those that were there among them.
@@ -103,7 +103,7 @@ def crossvalidate(
     read_rows(into)  # a wrong table is refused before anything is trained
     catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
     recipe, data = recipe_digest(config), data_digest(catalog)
-    say(f"recipe {recipe}, data {data}, folds: {folds}, seeds: {seeds}")
+    report(f"recipe {recipe}, data {data}, folds: {folds}, seeds: {seeds}")
     settings = [_fold(config, fold, 0) for fold in range(folds)]
     splits = [split_of(setting, catalog) for setting in settings]  # so are folds that cannot be
     for seed in range(seeds):
@@ -112,14 +112,14 @@ def crossvalidate(
             key = (recipe, data, fold, setting.train.seed)
             what = f"fold {fold}, seed {setting.train.seed}"
             if key in {row.key for row in read_rows(into)}:
-                say(f"{what}: is in {into} already, skipped")
+                report(f"{what}: is in {into} already, skipped")
                 continue
             doing, train_it = _plan(setting, data)
-            say(f"{what}: {doing}")
+            report(f"{what}: {doing}")
             run = train_it()
             row = score_run(run, setting, catalog, split, note, into.parent)
             add_row(row, into)
-            say(row.text())
+            report(row.text())
     wanted = {
         (recipe, data, fold, config.train.seed + seed)
         for seed in range(seeds)
@@ -146,7 +146,7 @@ def score_run(
     own = recipe_digest(run.config()) == recipe
     table = run.path / (QUERIES if own else f"queries-{recipe}.csv")
     answered.save(table)
-    figures = measure(answered, seed=config.split.seed)
+    figures = score_table(answered, seed=config.split.seed)
     cost = run.path / "minutes.json"  # a run of an older version has none
     spent: dict[str, float] = json.loads(cost.read_text()) if cost.is_file() else {}
     net = Identifier.load(run.identifier).net
@@ -182,7 +182,7 @@ def score_run(
     )
 
 
-def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> Answered:
+def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> QueryTable:
     """The reporting queries of a finished run, with what it answered.
 
     Raises FlukeprintError when the run's embeddings are of other photographs.
@@ -193,7 +193,7 @@ def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> Answ
     result = _validated(run, embeddings, catalog, split, config)
     rows = split.queries[result.report]
     views = catalog.views or (None,) * len(catalog)
-    return Answered.of(
+    return QueryTable.of(
         result.ranking,
         truths=[split.answers[place] for place in result.report],
         views=[views[row] for row in rows],
@@ -201,7 +201,7 @@ def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> Answ
     )
 
 
-def compare(a: str, b: str, into: Path) -> tuple[Judged, Judged, Comparison]:
+def compare_recipes(a: str, b: str, into: Path) -> tuple[Judged, Judged, Comparison]:
     """B against A by a paired bootstrap over the queries that both answered.
 
     Args:
@@ -235,13 +235,13 @@ def _judged(name: str, into: Path) -> Judged:
     return Judged(name, _data_of(run), (run.config().split.fold,), (_queries(folder / QUERIES),))
 
 
-def _queries(path: Path) -> Answered:
+def _queries(path: Path) -> QueryTable:
     if not path.is_file():
         raise FlukeprintError(
             f"{path} is missing; flukeprint crossvalidate makes it (remove the run's row "
             "from the table if it has one)"
         )
-    return Answered.load(path)
+    return QueryTable.load(path)
 
 
 def _validated(
@@ -250,7 +250,9 @@ def _validated(
     """The only place where a finished run is judged."""
     file = run.path / CENTERS
     centers = Embeddings.load(file) if config.rank.head and file.is_file() else None
-    evidence = gather(embeddings, catalog, config.image, config.rank, progress="keypoints")
+    evidence = extract_features(
+        embeddings, catalog, config.image, config.rank, progress="keypoints"
+    )
     return validate(evidence, split, config, centers=centers, progress="matching keypoints")[0]
 
 

@@ -22,10 +22,10 @@ from flukeprint.training.datamodule import FoldData
 from flukeprint.training.dataset import Photo
 from flukeprint.training.depthwise import QuickDepthwise
 from flukeprint.training.optimizer import build_optimizer, cosine_schedule
-from flukeprint.training.progressive_resizing import check_sizes, resized, size_in
+from flukeprint.training.progressive_resizing import check_sizes, resize_batch, size_in
 
 
-class Learner(L.LightningModule):
+class MetricLearningModule(L.LightningModule):
     """Network and losses; learns from batches, is measured by MAP@5 on the fold."""
 
     def __init__(self, config: Config, net: FlukeNet, data: FoldData) -> None:
@@ -56,7 +56,7 @@ class Learner(L.LightningModule):
         photos, labels, rows = batch
         size = size_in(self.current_epoch, self.config.train, self.net.size)
         with QuickDepthwise():
-            embeddings = self.net(resized(photos, size))
+            embeddings = self.net(resize_batch(photos, size))
         if self.trainer.world_size > 1:
             # The loss sees the whole batch, as in one process: pairs cross the processes.
             embeddings = torch.cat(list(distributed.all_gather(embeddings)))  # type: ignore[no-untyped-call]
@@ -138,7 +138,7 @@ class Learner(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def class_centers(learner: Learner, stamp: str) -> Embeddings | None:
+def class_centers(learner: MetricLearningModule, stamp: str) -> Embeddings | None:
     """What the head knows each class by, as embeddings of the kind that `embed` makes.
 
     None where no loss has a head with cosines, or where the head knows nothing of half of the

@@ -27,7 +27,7 @@ def size_in(epoch: int, config: TrainConfig, size: tuple[int, int]) -> tuple[int
     return height, width
 
 
-def resized(photos: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_batch(photos: Tensor, size: tuple[int, int]) -> Tensor:
     """(b, 3, h, w) uint8 -> (b, 3, *size) uint8: linear, and averaging what it shrinks."""
     if tuple(photos.shape[2:]) == size:
         return photos

@@ -25,10 +25,10 @@ from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import written_whole
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
-from flukeprint.ranking.features import gather
+from flukeprint.ranking.features import extract_features
 from flukeprint.training.distillation import other_fold
 
-COLUMNS = ("Image", "Id", "confidence", "run")
+PSEUDO_LABEL_COLUMNS = ("Image", "Id", "confidence", "run")
 
 
 def pseudo_label(
@@ -57,7 +57,7 @@ def pseudo_label(
         raise FlukeprintError(f"{file} is missing; identify the test photographs with infer.py")
     identifier = _of_fold(Identifier.load(run.identifier), config)
     test = check_readable(read_test(config.data), config.data.skip_unreadable)
-    queries = gather(Embeddings.load(file), test, config.image, config.rank)
+    queries = extract_features(Embeddings.load(file), test, config.image, config.rank)
     ranking = identifier.rank(queries)
     if probabilities is None:
         probabilities = identifier.probabilities(ranking)
@@ -80,7 +80,7 @@ def pseudo_label(
             f"no test photograph is recognised with confidence {confidence:g}; lower --confidence"
         )
     target = run.path / "pseudo_labels.csv"
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(
+    table = pd.DataFrame(rows, columns=list(PSEUDO_LABEL_COLUMNS)).sort_values(
         ["confidence", "Image"], ascending=[False, True]
     )
     with written_whole(target) as partial:
@@ -130,8 +130,8 @@ def read_pseudo(data: DataConfig, labelled: Catalog) -> tuple[Catalog, tuple[Run
             that no labelled photo has, or nothing as sure as `data.pseudo_confidence`.
     """
     path = Path(str(data.pseudo_labels))
-    table = read_table(path, COLUMNS, absent="write it with `flukeprint pseudo-label`")
-    check_filled(table, COLUMNS, path)
+    table = read_table(path, PSEUDO_LABEL_COLUMNS, absent="write it with `flukeprint pseudo-label`")
+    check_filled(table, PSEUDO_LABEL_COLUMNS, path)
     check_once(table, "Image", "Id", path)
     sure = pd.to_numeric(table["confidence"], errors="coerce").to_numpy(dtype=np.float64)
     bad = np.flatnonzero(~((sure >= 0) & (sure <= 1)))  # NaN is bad too

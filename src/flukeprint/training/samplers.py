@@ -28,9 +28,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flukeprint.config.schema import SamplerConfig
+from flukeprint.data.embeddings import Ints
 from flukeprint.errors import FlukeprintError, nearest
 
-Rows = npt.NDArray[np.int64]
 Flip = Literal["new_identity", "same", "none"]
 PairWith = Literal["augmentation", "nothing"]
 
@@ -53,7 +53,7 @@ class BatchSampler(ABC):
     def __init__(
         self,
         config: SamplerConfig,
-        labels: Rows,
+        labels: Ints,
         *,
         flip: Flip,
         pair_with: PairWith,
@@ -143,7 +143,7 @@ class Grouped(BatchSampler):
         """Photos in a group."""
 
     @abstractmethod
-    def _group(self, photos: Rows, turn: int, rng: np.random.Generator) -> Rows:
+    def _group(self, photos: Ints, turn: int, rng: np.random.Generator) -> Ints:
         """(group size,) rows for the turn-th time (from 0) that an identity is drawn."""
 
     def _lay_out(self) -> int:
@@ -231,7 +231,7 @@ class PositiveAvailable(Grouped):
     def _group_size(self) -> int:
         return 2
 
-    def _group(self, photos: Rows, turn: int, rng: np.random.Generator) -> Rows:
+    def _group(self, photos: Ints, turn: int, rng: np.random.Generator) -> Ints:
         n = len(photos)
         step = 1 + (turn // n) % (n - 1) if n > 1 else 0
         return photos[[turn % n, (turn + step) % n]]
@@ -243,7 +243,7 @@ class PK(Grouped):
     def _group_size(self) -> int:
         return self.config.photos_per_identity
 
-    def _group(self, photos: Rows, turn: int, rng: np.random.Generator) -> Rows:
+    def _group(self, photos: Ints, turn: int, rng: np.random.Generator) -> Ints:
         return np.resize(rng.permutation(photos), self._group_size())
 
 
@@ -256,7 +256,7 @@ SAMPLERS: dict[str, type[BatchSampler]] = {
 
 def build_sampler(
     config: SamplerConfig,
-    labels: Rows,
+    labels: Ints,
     *,
     flip: Flip,
     pair_with: PairWith,
@@ -308,7 +308,7 @@ def build_sampler(
     )
 
 
-def _often(labels: Rows, photos: int) -> Rows:
+def _often(labels: Ints, photos: int) -> Ints:
     """Rows whose class has at least `photos` photos, and those of new individuals."""
     counts = np.bincount(labels[labels >= 0], minlength=1)
     if photos > counts.max():
@@ -319,7 +319,7 @@ def _often(labels: Rows, photos: int) -> Rows:
     return np.flatnonzero((labels < 0) | (counts[labels] >= photos))
 
 
-def _draws(rows: Rows, mirrored: npt.NDArray[np.bool_], rng: np.random.Generator) -> list[Draw]:
+def _draws(rows: Ints, mirrored: npt.NDArray[np.bool_], rng: np.random.Generator) -> list[Draw]:
     """A Draw for each of the rows, no two with the same seed."""
     seeds = rng.choice(2**31, size=len(rows), replace=False)
     columns = (rows.tolist(), seeds.tolist(), mirrored.tolist())

@@ -24,7 +24,7 @@ from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.embedding.embed import embed, network_digest, pick_device
 from flukeprint.embedding.sharding import first_process
 from flukeprint.errors import FlukeprintError, listed, nearest
-from flukeprint.evaluation.fold_calibration import fold_facts
+from flukeprint.evaluation.fold_calibration import calibrate_fold
 from flukeprint.evaluation.metrics import Scores
 from flukeprint.evaluation.plots import draw_reliability
 from flukeprint.evaluation.validation import (
@@ -34,17 +34,17 @@ from flukeprint.evaluation.validation import (
     validate,
     view_ceiling,
 )
-from flukeprint.evaluation.validation_queries import ASKED
+from flukeprint.evaluation.validation_queries import QUERIES_FILE
 from flukeprint.files import written_whole
 from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.runs import CENTERS, Run, check_same_recipe, find_run, new_run
 from flukeprint.identifier.showcase import build_showcase, knowledge, pick_examples
 from flukeprint.models.network import FlukeNet, build_model, untrained_embedder
-from flukeprint.ranking.features import Evidence, gather
-from flukeprint.ranking.local.lightglue import backend_of
+from flukeprint.ranking.features import Features, extract_features
+from flukeprint.ranking.local.lightglue import keypoint_backend
 from flukeprint.training.callbacks import AtomicCheckpointIO
 from flukeprint.training.datamodule import FoldData
-from flukeprint.training.module import Learner, class_centers
+from flukeprint.training.module import MetricLearningModule, class_centers
 from flukeprint.training.trainer import _quieten, _stopped_early, make_trainer
 
 
@@ -71,7 +71,7 @@ def train(config: Config, *, resume: str | None = None) -> Run:
     size = (config.image.height, config.image.width)
     net = build_model(config.model, size)
     data = FoldData(config, catalog, split)
-    learner = Learner(config, net, data)
+    learner = MetricLearningModule(config, net, data)
     _check_answers(config, learner)
 
     run = _run_of(config, resume, catalog)  # all that may be refused was: now there is a run
@@ -109,7 +109,7 @@ def _run_of(config: Config, resume: str | None, catalog: Catalog) -> Run:
     return run
 
 
-def _check_answers(config: Config, learner: Learner) -> None:
+def _check_answers(config: Config, learner: MetricLearningModule) -> None:
     """Refuse, before anything is trained, what could not be answered afterwards."""
     views = {view for view in learner.data.catalog.views or () if view is not None}
     missing = sorted(set(config.image.mirror_views) - views)
@@ -124,7 +124,7 @@ def _check_answers(config: Config, learner: Learner) -> None:
             "leave none; add a loss such as arcface, turn the mirror off or set rank.head=0"
         )
     if config.rank.local.candidates:
-        backend_of(config.rank.local)  # says what is missing
+        keypoint_backend(config.rank.local)  # says what is missing
     knowledge(config, learner.data.catalog.vocabulary())
 
 
@@ -136,7 +136,7 @@ def split_of(config: Config, catalog: Catalog) -> Split:
 
 
 def finish(
-    config: Config, run: Run, learner: Learner, catalog: Catalog, split: Split
+    config: Config, run: Run, learner: MetricLearningModule, catalog: Catalog, split: Split
 ) -> Validation:
     """Measure the trained network on the fold; keep it with a gallery of all known photographs."""
     best = run.checkpoints / "best.ckpt"
@@ -148,7 +148,9 @@ def finish(
     centers = class_centers(learner, embeddings.stamp)
     if centers is not None:
         centers.save(run.path / CENTERS)
-    evidence = gather(embeddings, catalog, config.image, config.rank, progress="keypoints")
+    evidence = extract_features(
+        embeddings, catalog, config.image, config.rank, progress="keypoints"
+    )
     result, method = validate(
         evidence, split, config, centers=centers, progress="matching keypoints"
     )
@@ -163,7 +165,7 @@ def finish(
             )
     with written_whole(run.validation) as path:
         path.write_text(json.dumps(summary, indent=2) + "\n")
-    result.asked.save(run.path / ASKED)
+    result.asked.save(run.path / QUERIES_FILE)
     if result.reliability is not None:
         draw_reliability(result.reliability, run.path / "reliability.png")
     counts = catalog.counts()
@@ -175,7 +177,7 @@ def finish(
     build_identifier(
         config, learner.net, gallery, result.threshold, result.calibration,
         method=method, centers=centers,
-        facts=fold_facts(evidence, split, config, result, method, centers),
+        facts=calibrate_fold(evidence, split, config, result, method, centers),
         showcase=build_showcase(
             config, gallery.embeddings, catalog.take(np.array(kept)), _examples(config),
             catalog.vocabulary(),
@@ -203,7 +205,7 @@ def baselines(config: Config) -> dict[str, Scores]:
     embeddings = _embedded(config, net, catalog, "untrained network")
     plain = config.model_copy(update={"rank": RankConfig()})
     return {
-        "untrained network": validate(Evidence(embeddings), split, plain)[0].scores,
+        "untrained network": validate(Features(embeddings), split, plain)[0].scores,
         "five commonest labels": commonest_baseline(catalog, split, config),
     }
 

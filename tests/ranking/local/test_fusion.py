@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from flukeprint.config.schema import LocalConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.fitting import FLOOR_SHARES, SCALES, Contenders, fit_gain
-from flukeprint.ranking.local.fusion import Counts, LocalBoost, LocalGain
+from flukeprint.evaluation.fitting import FLOOR_SHARES, GAIN_SCALES, Contenders, fit_gain
+from flukeprint.ranking.local.fusion import Counts, KeypointFusion, KeypointGain
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.sift import match
 
 CONFIG = LocalConfig(side=96, keypoints=60, candidates=3)
-GAIN = LocalGain(scale=0.1, floor=0.5)
+GAIN = KeypointGain(scale=0.1, floor=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -68,25 +68,25 @@ SCORES = np.random.default_rng(3).uniform(-0.2, 0.8, (4, 7)).astype(np.float32)
 
 
 def test_the_gain_is_nothing_up_to_the_floor_and_a_logarithm_above():
-    gain = LocalGain(scale=0.5, floor=3.0)
+    gain = KeypointGain(scale=0.5, floor=3.0)
     expected = [0, 0, 0, 0.5 * np.log(8 / 4), 0.5 * np.log(101 / 4)]
     assert gain([0, 1, 3, 7, 100]).tolist() == pytest.approx(expected)
     assert gain(np.zeros((2, 0))).shape == (2, 0)
-    assert LocalGain()([0, 1e6]).tolist() == [0, 0]
+    assert KeypointGain()([0, 1e6]).tolist() == [0, 0]
 
 
 def test_a_gain_is_saved_as_two_numbers():
-    assert LocalGain(**json.loads(json.dumps(asdict(GAIN)))) == GAIN
+    assert KeypointGain(**json.loads(json.dumps(asdict(GAIN)))) == GAIN
     for scale, floor in [(-1, 0), (0, -1), (np.nan, 0), (1, np.inf)]:
         with pytest.raises(ValueError, match="negative"):
-            LocalGain(scale, floor)
+            KeypointGain(scale, floor)
 
 
 @given(st.lists(st.floats(0, 1e4), min_size=2), st.floats(0, 10), st.floats(0, 100))
 def test_the_gain_is_never_negative_and_never_falls(
     strengths: list[float], scale: float, floor: float
 ):
-    gains = LocalGain(scale, floor)(sorted(strengths))
+    gains = KeypointGain(scale, floor)(sorted(strengths))
     assert np.all(gains >= 0)
     assert np.all(np.diff(gains) >= 0)
 
@@ -97,7 +97,7 @@ def test_the_gain_is_never_negative_and_never_falls(
 def test_the_boost_is_a_loop_over_the_best_candidates(
     gallery: KeypointStore, queries: KeypointStore
 ):
-    fused = LocalBoost(gallery, queries, CONFIG, GAIN)(ROWS, SCORES)
+    fused = KeypointFusion(gallery, queries, CONFIG, GAIN)(ROWS, SCORES)
     for query in range(4):
         best = sorted(range(7), key=lambda row: (-SCORES[query, row], row))[:3]
         for row in range(7):
@@ -111,17 +111,17 @@ def test_the_boost_is_a_loop_over_the_best_candidates(
 
 def test_the_right_animal_comes_first(gallery: KeypointStore, queries: KeypointStore):
     everything = CONFIG.model_copy(update={"candidates": 100})
-    boost = LocalBoost(gallery, queries, everything, LocalGain(scale=1.0, floor=2.0))
+    boost = KeypointFusion(gallery, queries, everything, KeypointGain(scale=1.0, floor=2.0))
     fused = boost(ROWS, SCORES)
     assert fused[:2].argmax(axis=1).tolist() == [4, 0]
     assert np.array_equal(fused[3], SCORES[3])  # nothing to match
 
 
 def test_a_query_does_not_depend_on_its_companions(gallery: KeypointStore, queries: KeypointStore):
-    together = LocalBoost(gallery, queries, CONFIG, GAIN)(ROWS, SCORES)
-    backwards = LocalBoost(gallery, queries, CONFIG, GAIN)(ROWS[::-1], SCORES[::-1])
+    together = KeypointFusion(gallery, queries, CONFIG, GAIN)(ROWS, SCORES)
+    backwards = KeypointFusion(gallery, queries, CONFIG, GAIN)(ROWS[::-1], SCORES[::-1])
     assert np.array_equal(together, backwards[::-1])
-    boost = LocalBoost(gallery, queries, CONFIG, GAIN)
+    boost = KeypointFusion(gallery, queries, CONFIG, GAIN)
     for query in (2, 0, 3, 1, 2):
         alone = boost(np.array([query]), SCORES[[query]])
         assert np.array_equal(alone[0], together[query])
@@ -131,7 +131,7 @@ def test_scores_are_not_changed_in_place_and_none_falls(
     gallery: KeypointStore, queries: KeypointStore
 ):
     before = SCORES.copy()
-    fused = LocalBoost(gallery, queries, CONFIG, GAIN)(ROWS, SCORES)
+    fused = KeypointFusion(gallery, queries, CONFIG, GAIN)(ROWS, SCORES)
     assert np.array_equal(SCORES, before)
     assert np.all(fused >= SCORES)
     assert np.count_nonzero(fused != SCORES) <= 4 * CONFIG.candidates
@@ -144,7 +144,7 @@ def test_a_pair_is_matched_once(gallery: KeypointStore, queries: KeypointStore):
         asked.append(1)
         return match(query, candidate, CONFIG)
 
-    boost = LocalBoost(gallery, queries, CONFIG, GAIN, match=counting)
+    boost = KeypointFusion(gallery, queries, CONFIG, GAIN, match=counting)
     found = boost.counts(ROWS, SCORES)
     assert found.rows.shape == found.strengths.shape == (4, 3)
     assert len(asked) == 12
@@ -161,15 +161,15 @@ def test_nothing_is_matched_where_nothing_can_be_gained(
         raise AssertionError
 
     off = CONFIG.model_copy(update={"candidates": 0})
-    for config, gain in [(CONFIG, LocalGain()), (off, GAIN)]:
-        boost = LocalBoost(gallery, queries, config, gain, match=never)
+    for config, gain in [(CONFIG, KeypointGain()), (off, GAIN)]:
+        boost = KeypointFusion(gallery, queries, config, gain, match=never)
         assert np.array_equal(boost(ROWS, SCORES), SCORES)
-    none = LocalBoost(gallery, queries, CONFIG, GAIN)(ROWS[:0], SCORES[:0])
+    none = KeypointFusion(gallery, queries, CONFIG, GAIN)(ROWS[:0], SCORES[:0])
     assert none.shape == (0, 7)
 
 
 def test_equal_scores_are_settled_by_row(gallery: KeypointStore, queries: KeypointStore):
-    found = LocalBoost(gallery, queries, CONFIG, GAIN).counts(
+    found = KeypointFusion(gallery, queries, CONFIG, GAIN).counts(
         ROWS[:1], np.zeros((1, 7), np.float32)
     )
     assert found.rows.tolist() == [[0, 1, 2]]
@@ -178,13 +178,13 @@ def test_equal_scores_are_settled_by_row(gallery: KeypointStore, queries: Keypoi
 def test_foreign_keypoints_and_scores_are_refused(gallery: KeypointStore, queries: KeypointStore):
     other = store([textured(0)], CONFIG.model_copy(update={"side": 80}))
     with pytest.raises(FlukeprintError, match="queries were found with other settings"):
-        LocalBoost(gallery, other, CONFIG, GAIN)
+        KeypointFusion(gallery, other, CONFIG, GAIN)
     with pytest.raises(FlukeprintError, match="gallery were found with other settings"):
-        LocalBoost(other, queries, CONFIG, GAIN)
+        KeypointFusion(other, queries, CONFIG, GAIN)
     with pytest.raises(ValueError, match="backend"):
-        LocalBoost(gallery, queries, CONFIG.model_copy(update={"matcher": "lightglue"}), GAIN)
+        KeypointFusion(gallery, queries, CONFIG.model_copy(update={"matcher": "lightglue"}), GAIN)
     with pytest.raises(ValueError, match="scores are"):
-        LocalBoost(gallery, queries, CONFIG, GAIN)(ROWS, SCORES[:, :5])
+        KeypointFusion(gallery, queries, CONFIG, GAIN)(ROWS, SCORES[:, :5])
 
 
 # --- fitting
@@ -207,7 +207,7 @@ def top_places(
 
 
 def fused_by(
-    gain: LocalGain, scores: npt.NDArray[np.float32], found: Counts
+    gain: KeypointGain, scores: npt.NDArray[np.float32], found: Counts
 ) -> npt.NDArray[np.float64]:
     fused = scores.astype(np.float64)
     for query, (rows, strengths) in enumerate(zip(*found, strict=True)):
@@ -221,7 +221,7 @@ def fitted(
     found: Counts,
     identities: list[str],
     answers: list[str | None],
-) -> LocalGain:
+) -> KeypointGain:
     names = sorted(set(identities))
     labels = np.array([names.index(name) for name in identities])
     truth = np.array([names.index(name) if name in names else -1 for name in answers], int)
@@ -285,11 +285,11 @@ def test_the_gain_is_the_best_of_the_grid(
     asked = [answer for answer in answers if answer in identities]
     others = found.strengths[~right]
     if not asked or not others.size:
-        assert gain == LocalGain()
+        assert gain == KeypointGain()
         return
-    grid = [LocalGain()] + [
-        LocalGain(scale, float(np.quantile(others, share)))
-        for scale in SCALES
+    grid = [KeypointGain()] + [
+        KeypointGain(scale, float(np.quantile(others, share)))
+        for scale in GAIN_SCALES
         for share in FLOOR_SHARES
     ]
     worth = [np.mean(top_places(fused_by(one, scores, found), identities, answers)) for one in grid]
@@ -302,23 +302,25 @@ def test_keypoints_that_mislead_are_dropped():
     names = np.array(identities)[found.rows]
     right = names == np.array([str(answer) for answer in answers])[:, None]
     misled = np.where(right, 0.0, found.strengths + 5).astype(np.float32)
-    assert fitted(scores, Counts(found.rows, misled), identities, answers) == LocalGain()
+    assert fitted(scores, Counts(found.rows, misled), identities, answers) == KeypointGain()
 
 
 def test_the_smallest_of_equally_good_gains_is_taken():
     scores = np.array([[0.50, 0.505]], np.float32)
     found = Counts(np.array([[1, 0]]), np.array([[0.0, 9.0]], np.float32))
     gain = fitted(scores, found, ["right", "wrong"], ["right"])
-    assert gain == LocalGain(scale=0.01, floor=0.0)
+    assert gain == KeypointGain(scale=0.01, floor=0.0)
 
 
 def test_fitting_does_without_pairs_answers_or_candidates():
     scores, found, identities, answers = case(0, telling=20)
     none = Counts(found.rows[:, :0], found.strengths[:, :0])
-    assert fitted(scores, none, identities, answers) == LocalGain()
-    assert fitted(scores, found, identities, [None] * 20) == LocalGain()
-    assert fitted(scores[:0], Counts(*(part[:0] for part in found)), identities, []) == LocalGain()
+    assert fitted(scores, none, identities, answers) == KeypointGain()
+    assert fitted(scores, found, identities, [None] * 20) == KeypointGain()
+    assert (
+        fitted(scores[:0], Counts(*(part[:0] for part in found)), identities, []) == KeypointGain()
+    )
     silent = Counts(found.rows, np.zeros_like(found.strengths))
-    assert fitted(scores, silent, identities, answers) == LocalGain()
+    assert fitted(scores, silent, identities, answers) == KeypointGain()
     with pytest.raises(ValueError, match="answers"):
         fitted(scores, found, identities, answers[:-1])

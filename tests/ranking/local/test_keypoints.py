@@ -15,7 +15,7 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.local import keypoint_store
 from flukeprint.ranking.local.keypoint_store import KeypointStore
-from flukeprint.ranking.local.keypoints import Keypoints, empty, extract, extraction_digest, resized
+from flukeprint.ranking.local.keypoints import Keypoints, empty, extract, extraction_digest, shrink
 from tests.ranking.local.textures import textured
 
 Pixels = npt.NDArray[np.uint8]
@@ -56,7 +56,7 @@ def same(one: Keypoints, other: Keypoints) -> bool:
 )
 def test_the_long_side_is_the_asked_one(shape: tuple[int, int], size: tuple[int, int]):
     photo = textured(0, *shape)
-    assert resized(photo, 160).shape == (*size, 3)
+    assert shrink(photo, 160).shape == (*size, 3)
     found = extract(photo, CONFIG)
     assert found.size == size
     assert len(found) > 0

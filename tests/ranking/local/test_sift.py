@@ -11,7 +11,7 @@ import pytest
 from flukeprint.config.schema import LocalConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.local.keypoints import Keypoints, empty, extract
-from flukeprint.ranking.local.lightglue import BACKENDS, backend_of
+from flukeprint.ranking.local.lightglue import MATCHERS, keypoint_backend
 from flukeprint.ranking.local.sift import (
     PairMatch,
     _plausible,
@@ -207,8 +207,8 @@ def test_matches_are_drawn_between_the_photographs():
 
 
 def test_the_sift_backend_is_extract_and_match():
-    backend = backend_of(CONFIG)
-    assert BACKENDS["sift"] is sift_backend
+    backend = keypoint_backend(CONFIG)
+    assert MATCHERS["sift"] is sift_backend
     photo = textured(0)
     query, candidate = backend.extract(photo), backend.extract(seen_again(photo, TURNED))
     assert np.array_equal(query.points, of(photo).points)
@@ -219,7 +219,7 @@ def test_without_kornia_the_extra_and_the_way_out_are_named(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "kornia", None)
     monkeypatch.setitem(sys.modules, "kornia.feature", None)
     with pytest.raises(FlukeprintError, match=r"flukeprint\[lightglue\].*matcher=sift"):
-        backend_of(CONFIG.model_copy(update={"matcher": "lightglue"}))
+        keypoint_backend(CONFIG.model_copy(update={"matcher": "lightglue"}))
 
 
 def test_without_weights_their_place_and_the_way_out_are_named(monkeypatch: pytest.MonkeyPatch):
@@ -234,4 +234,4 @@ def test_without_weights_their_place_and_the_way_out_are_named(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "kornia", ModuleType("kornia"))
     monkeypatch.setitem(sys.modules, "kornia.feature", feature)
     with pytest.raises(FlukeprintError, match=r"not known more\).*checkpoints.*matcher=sift"):
-        backend_of(CONFIG.model_copy(update={"matcher": "lightglue"}))
+        keypoint_backend(CONFIG.model_copy(update={"matcher": "lightglue"}))

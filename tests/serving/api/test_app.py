@@ -57,7 +57,7 @@ def identifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def known(identifier: Path) -> Identifier:
     known = Identifier.load(identifier)
-    known.hasten()  # as the service does
+    known.warm_up()  # as the service does
     return known
 
 
@@ -182,7 +182,7 @@ def expected(verdict: Verdict, photos: int, new_label: str) -> dict[str, Any]:
             )
         ],
         "probability_unknown": verdict.new,
-        "closeness": verdict.closeness,
+        "closeness": verdict.nearest_cosine,
         "placement": None
         if placed is None
         else {"rank": placed.rank, "name": placed.name, "probability": placed.probability},

@@ -22,7 +22,7 @@ from flukeprint.serving.page.callbacks import page_at, photo_of
 from flukeprint.serving.page.context import PageContext
 from flukeprint.serving.page.dash_backend import MOST_BYTES
 from flukeprint.serving.page.gallery_figure import GROUPS, grouping
-from flukeprint.serving.page.gallery_pages import TILES, Asked, classes_list, matching
+from flukeprint.serving.page.gallery_pages import TILES, ListQuery, classes_list, matching
 from flukeprint.serving.page.i18n import LANGUAGES, Language
 from flukeprint.serving.page.layout import PATHS, footer, header
 from tests.serving.page.page_facts import (
@@ -332,9 +332,9 @@ def test_the_list_of_classes_is_filtered_and_paged():
 
 @given(st.text() | st.none() | st.integers())
 def test_any_address_can_be_read(search: object):
-    asked = Asked.read(search)
+    asked = ListQuery.read(search)
     assert asked.page >= 1
-    assert Asked.read(asked.href(asked.page).removeprefix("/classes")) == asked
+    assert ListQuery.read(asked.href(asked.page).removeprefix("/classes")) == asked
     photo = photo_of(search)
     assert photo is None or photo >= 0
 

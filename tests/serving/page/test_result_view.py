@@ -19,8 +19,8 @@ from flukeprint.serving.page.class_card import card_view, styled_name
 from flukeprint.serving.page.context import PageContext
 from flukeprint.serving.page.error_view import (
     MISREAD,
-    Answered,
     Lost,
+    PageAnswer,
     Refused,
     Withheld,
     problem_text,
@@ -267,7 +267,7 @@ JSON = st.recursive(
 def test_whatever_the_browser_hands_in_is_an_outcome(handed_in: object):
     outcome = read_outcome(handed_in)
     assert (outcome is None) == (handed_in is None)
-    if isinstance(outcome, Answered):
+    if isinstance(outcome, PageAnswer):
         body = read_body(outcome, Identification)
         assert body == MISREAD or isinstance(body, Identification)
     assert read_item(handed_in) is None
@@ -275,7 +275,7 @@ def test_whatever_the_browser_hands_in_is_an_outcome(handed_in: object):
 
 def test_outcomes_are_read():
     answered = read_outcome({"state": "answer", "body": identification().model_dump()})
-    assert isinstance(answered, Answered)
+    assert isinstance(answered, PageAnswer)
     assert read_body(answered, Identification) == identification()
     assert read_outcome({"state": "lost"}) == Lost(state="lost")
     assert read_outcome({"state": "lost", "more": 1}) == MISREAD

@@ -18,7 +18,7 @@ from flukeprint.storage import join
 
 UNKNOWN = "unknown"  # the package's name for an individual that nobody knows
 SPLITS = {"train": "train", "database": "train", "test": "test", "query": "test"}
-COLUMNS = ["image_id", "path", "identity"]
+WILDLIFE_COLUMNS = ["image_id", "path", "identity"]
 
 
 def _wildlife(config: DataConfig) -> Catalog:
@@ -41,16 +41,16 @@ def from_wildlife(dataframe: pd.DataFrame, root: Path, *, new_label: str = UNKNO
     Columns: image_id, path, identity; optional view (also as orientation or position) and bbox
     [x, y, width, height] in pixels.  Identities `new_label` and "unknown" become None.
     """
-    for column in COLUMNS:
+    for column in WILDLIFE_COLUMNS:
         if column not in dataframe:
             raise FlukeprintError(
                 f"the wildlife table has no column {column}: {nearest(column, dataframe.columns)}"
             )
     table = dataframe.reset_index(drop=True)
     where = Path("wildlife table")
-    named = table[COLUMNS]
+    named = table[WILDLIFE_COLUMNS]
     text = named.astype(object).where(named.notna(), "").map(lambda cell: str(cell).strip())
-    check_filled(text, COLUMNS, where)
+    check_filled(text, WILDLIFE_COLUMNS, where)
     check_once(text, "image_id", "identity", where)
     views = next((name for name in ("view", "orientation", "position") if name in table), None)
     boxes = None
@@ -75,7 +75,7 @@ def read_wildlife(
     The column split marks the part (database counts as train, query as test); without it all
     rows are train.  Test rows lose their identity, which may be empty there.
     """
-    table = read_table(path, COLUMNS, absent=absent)
+    table = read_table(path, WILDLIFE_COLUMNS, absent=absent)
     check_filled(table, ("image_id", "path"), path)
     check_once(table, "image_id", "identity", path)
     if "split" not in table:

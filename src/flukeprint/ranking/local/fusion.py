@@ -24,7 +24,7 @@ from flukeprint.ranking.reranking import largest
 
 
 @dataclass(frozen=True)
-class LocalGain:
+class KeypointGain:
     """What a strength is worth, in cosines.  Its two numbers are all there is to save."""
 
     scale: float = 0.0
@@ -50,7 +50,7 @@ class Counts(NamedTuple):
     strengths: Floats
 
 
-class LocalBoost:
+class KeypointFusion:
     """Adds the gain to the best candidates of each query.  Pairs once matched are remembered.
 
     What a query gets depends on itself and the gallery alone, not on the other queries.
@@ -61,7 +61,7 @@ class LocalBoost:
         gallery: KeypointStore,
         queries: KeypointStore,
         config: LocalConfig,
-        gain: LocalGain,
+        gain: KeypointGain,
         *,
         match: Matcher | None = None,
         progress: str | None = None,

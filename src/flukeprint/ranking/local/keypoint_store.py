@@ -21,7 +21,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.files import read_npz, written_whole
 from flukeprint.ranking.local.keypoints import (
     DESCRIPTOR_TYPES,
-    DIMENSIONS,
+    SIFT_DIMENSIONS,
     Descriptors,
     Extractor,
     Keypoints,
@@ -147,7 +147,7 @@ def _sift(config: LocalConfig) -> Extractor:
 def _packed(found: Sequence[Keypoints], stamp: str, kind: type[Any]) -> KeypointStore:
     counts = [len(keypoints) for keypoints in found]
     points = [np.empty((0, 2), np.float32), *(keypoints.points for keypoints in found)]
-    none = np.empty((0, DIMENSIONS), kind)
+    none = np.empty((0, SIFT_DIMENSIONS), kind)
     descriptors = [none, *(keypoints.descriptors for keypoints in found)]
     return KeypointStore(
         points=np.concatenate(points),
@@ -210,8 +210,8 @@ def _read(entry: Entry, kind: np.dtype[Any]) -> Keypoints | None:
     if len(data) < head + STAMP_BYTES or data[-STAMP_BYTES:] != entry.stamp:
         return None
     k, height, width = np.frombuffer(data, _HEADER, 3).tolist()
-    if len(data) != head + k * (8 + DIMENSIONS * kind.itemsize) + STAMP_BYTES:
+    if len(data) != head + k * (8 + SIFT_DIMENSIONS * kind.itemsize) + STAMP_BYTES:
         return None
     points = np.frombuffer(data, "<f4", 2 * k, head).reshape(k, 2).astype(np.float32)
-    descriptors = np.frombuffer(data, kind, k * DIMENSIONS, head + 8 * k)
-    return Keypoints(points, descriptors.reshape(k, DIMENSIONS), (height, width))
+    descriptors = np.frombuffer(data, kind, k * SIFT_DIMENSIONS, head + 8 * k)
+    return Keypoints(points, descriptors.reshape(k, SIFT_DIMENSIONS), (height, width))

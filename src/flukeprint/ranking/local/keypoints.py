@@ -22,7 +22,7 @@ Descriptors = npt.NDArray[np.uint8 | np.float16]
 
 # Raise it when extraction gives other keypoints than before: older entries are then left.
 EXTRACTION_VERSION = 1
-DIMENSIONS = 128
+SIFT_DIMENSIONS = 128
 CONTRAST = 0.02  # half of Lowe's: fur has little
 DESCRIPTOR_TYPES: dict[str, type[np.uint8] | type[np.float16]] = {
     "sift": np.uint8,
@@ -48,7 +48,7 @@ class Keypoints:
         k = len(self.points)
         if self.points.dtype != np.float32 or self.points.shape != (k, 2):
             raise ValueError(f"points are {self.points.dtype} {self.points.shape}, not (k, 2)")
-        if self.descriptors.shape != (k, DIMENSIONS):
+        if self.descriptors.shape != (k, SIFT_DIMENSIONS):
             raise ValueError(f"descriptors are {self.descriptors.shape} for {k} points")
         if self.descriptors.dtype not in DESCRIPTOR_TYPES.values():
             raise ValueError(f"descriptors are {self.descriptors.dtype}, not uint8 or float16")
@@ -60,7 +60,7 @@ class Keypoints:
 Extractor = Callable[[Pixels], Keypoints]
 
 
-def resized(pixels: Pixels, side: int) -> Pixels:
+def shrink(pixels: Pixels, side: int) -> Pixels:
     """(h, w[, 3]) pixels with the long side `side` px; small photographs are enlarged."""
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
@@ -76,9 +76,7 @@ def extract(pixels: Pixels, config: LocalConfig) -> Keypoints:
     is 1 and the Euclidean distance compares histograms (Hellinger).  Kept as round(255 v).
     `config.upright` leaves out SIFT's turning of a descriptor into the direction of its keypoint.
     """
-    grey = resized(
-        np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8), config.side
-    )
+    grey = shrink(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8), config.side)
     size = (grey.shape[0], grey.shape[1])
     sift = cv2.SIFT.create(nfeatures=config.keypoints, contrastThreshold=CONTRAST)
     found, raw = sift.detectAndCompute(grey, None)
@@ -110,7 +108,9 @@ def _upright(found: Sequence[cv2.KeyPoint]) -> list[cv2.KeyPoint]:
 def empty(size: tuple[int, int], *, matcher: str = "sift") -> Keypoints:
     """No keypoints at all, of a photograph of `size`."""
     return Keypoints(
-        np.empty((0, 2), np.float32), np.empty((0, DIMENSIONS), DESCRIPTOR_TYPES[matcher]), size
+        np.empty((0, 2), np.float32),
+        np.empty((0, SIFT_DIMENSIONS), DESCRIPTOR_TYPES[matcher]),
+        size,
     )
 
 

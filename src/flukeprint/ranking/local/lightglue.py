@@ -1,4 +1,4 @@
-"""Learned matching.  Settings enter, the `Backend` that `rank.local.matcher` names leaves.
+"""Learned matching.  Settings enter, the `KeypointBackend` that `rank.local.matcher` names leaves.
 
 LightGlue (Lindenberger et al. 2023) matches keypoints of DISK (Tyszkiewicz et al. 2020), both
 through kornia, an optional package.  It is imported, and weights fetched, only when asked for.
@@ -12,22 +12,22 @@ import numpy as np
 from flukeprint.config.schema import LocalConfig
 from flukeprint.data.decoding import Pixels
 from flukeprint.errors import FlukeprintError
-from flukeprint.ranking.local.keypoints import Keypoints, empty, resized
-from flukeprint.ranking.local.sift import Backend, PairMatch, agreed, sift_backend
+from flukeprint.ranking.local.keypoints import Keypoints, empty, shrink
+from flukeprint.ranking.local.sift import KeypointBackend, PairMatch, agreed, sift_backend
 
 if TYPE_CHECKING:
     import torch
 
 
-def backend_of(config: LocalConfig) -> Backend:
+def keypoint_backend(config: LocalConfig) -> KeypointBackend:
     """The matcher of these settings, ready for `KeypointStore.of` and `LocalBoost`.
 
     Raises FlukeprintError where LightGlue is asked for and the package or its weights are missing.
     """
-    return BACKENDS[config.matcher](config)
+    return MATCHERS[config.matcher](config)
 
 
-def lightglue_backend(config: LocalConfig) -> Backend:
+def lightglue_backend(config: LocalConfig) -> KeypointBackend:
     """DISK and LightGlue with the weights that kornia fetches once into torch's hub folder."""
     try:
         from kornia.feature import DISK, LightGlue
@@ -50,13 +50,13 @@ def lightglue_backend(config: LocalConfig) -> Backend:
     return learned_backend(disk.eval(), glue.eval(), config)
 
 
-def learned_backend(disk: Any, glue: Any, config: LocalConfig) -> Backend:
+def learned_backend(disk: Any, glue: Any, config: LocalConfig) -> KeypointBackend:
     """A `kornia.feature` DISK and LightGlue("disk") as a backend."""
     import torch
 
     @torch.inference_mode()
     def extract(pixels: Pixels) -> Keypoints:
-        photo = resized(pixels, config.side)
+        photo = shrink(pixels, config.side)
         size = (photo.shape[0], photo.shape[1])
         image = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 255
         found = disk(image, n=config.keypoints, pad_if_not_divisible=True)[0]
@@ -79,7 +79,7 @@ def learned_backend(disk: Any, glue: Any, config: LocalConfig) -> Backend:
             weights = found["scores"][0].float().numpy()
         return agreed(query, candidate, pairs, weights, config)
 
-    return Backend(extract, match)
+    return KeypointBackend(extract, match)
 
 
 def _entered(keypoints: Keypoints) -> "dict[str, torch.Tensor]":
@@ -93,7 +93,7 @@ def _entered(keypoints: Keypoints) -> "dict[str, torch.Tensor]":
     }
 
 
-BACKENDS: dict[str, Callable[[LocalConfig], Backend]] = {
+MATCHERS: dict[str, Callable[[LocalConfig], KeypointBackend]] = {
     "sift": sift_backend,
     "lightglue": lightglue_backend,
 }

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from flukeprint.config.schema import LocalConfig
 from flukeprint.data.decoding import Pixels
 from flukeprint.data.embeddings import Floats
-from flukeprint.ranking.local.keypoints import Extractor, Keypoints, extract, resized
+from flukeprint.ranking.local.keypoints import Extractor, Keypoints, extract, shrink
 
 # An animal seen again is neither mirrored, nor of another size beyond measure, nor flattened.
-SCALES = (0.05, 20.0)  # of an area
+AREA_RATIOS = (0.05, 20.0)  # of an area
 STRETCH = 4.0  # of one direction against the other
 _TRIALS = 1000
 _CONFIDENCE = 0.99
@@ -59,16 +59,16 @@ Matcher = Callable[[Keypoints, Keypoints], PairMatch]
 
 
 @dataclass(frozen=True)
-class Backend:
+class KeypointBackend:
     """How keypoints are found and how those of two photographs (query, candidate) are matched."""
 
     extract: Extractor
     match: Matcher
 
 
-def sift_backend(config: LocalConfig) -> Backend:
+def sift_backend(config: LocalConfig) -> KeypointBackend:
     """SIFT with the ratio test: `extract` and `match` with these settings."""
-    return Backend(
+    return KeypointBackend(
         extract=lambda pixels: extract(pixels, config),
         match=lambda query, candidate: match(query, candidate, config),
     )
@@ -147,7 +147,7 @@ def _plausible(transform: npt.NDArray[Any]) -> bool:
     linear = transform[:, :2]
     area = float(linear[0, 0] * linear[1, 1] - linear[0, 1] * linear[1, 0])
     squares = float((linear**2).sum())
-    if not SCALES[0] <= area <= SCALES[1]:
+    if not AREA_RATIOS[0] <= area <= AREA_RATIOS[1]:
         return False
     return squares / area <= STRETCH + 1 / STRETCH
 
@@ -186,7 +186,7 @@ def draw_matches(
 
 
 def _at_size(photo: Pixels, size: tuple[int, int]) -> Pixels:
-    again = resized(photo, max(size))
+    again = shrink(photo, max(size))
     if again.shape[:2] != size:
         raise ValueError(f"a photograph of {photo.shape[:2]} has no keypoints of size {size}")
     return again

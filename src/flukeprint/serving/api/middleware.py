@@ -26,13 +26,13 @@ from collections.abc import Callable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from flukeprint.config.schema import MEBIBYTE
 from flukeprint.serving.api.problems import RefusedError
 
 # Path prefixes whose POST requests are meant, or a test of an ASGI scope.
 Paths = tuple[str, ...] | Callable[[Scope], bool]
 Clock = Callable[[], float]
 API_CSP = "default-src 'none'; frame-ancestors 'none'"  # an answer of the API loads nothing
-MEBIBYTE = 1 << 20
 
 
 class SecurityHeaders:

@@ -27,7 +27,7 @@ LOG = logging.getLogger("flukeprint.api")
 
 
 @dataclass(frozen=True)
-class Kind:
+class ProblemKind:
     """A sort of refusal: HTTP status, title for people, a header that always comes with it."""
 
     status: int
@@ -37,28 +37,28 @@ class Kind:
 
 # The first of a status stands for what others refuse with it.
 # Sources: RFC 9110, section 15; RFC 6585, section 4 (429).
-KINDS: dict[str, Kind] = {
-    "bad_request": Kind(400, "The request cannot be read"),
-    "unauthorized": Kind(401, "A token is needed", "WWW-Authenticate"),
-    "forbidden": Kind(403, "Not allowed"),
-    "not_found": Kind(404, "Not found"),
-    "method_not_allowed": Kind(405, "Not with this method", "Allow"),
-    "slow_upload": Kind(408, "The request arrived too slowly"),
-    "conflict": Kind(409, "In conflict with what there is"),
-    "too_many_bytes": Kind(413, "Too many bytes"),
-    "too_many_pixels": Kind(413, "Too many pixels"),
-    "unsupported_media_type": Kind(415, "Not this media type"),
-    "not_a_photograph": Kind(415, "Not a photograph"),
-    "invalid": Kind(422, "The request is not valid"),
-    "damaged_photograph": Kind(422, "Damaged photograph"),
-    "no_photograph": Kind(422, "No photograph"),
+KINDS: dict[str, ProblemKind] = {
+    "bad_request": ProblemKind(400, "The request cannot be read"),
+    "unauthorized": ProblemKind(401, "A token is needed", "WWW-Authenticate"),
+    "forbidden": ProblemKind(403, "Not allowed"),
+    "not_found": ProblemKind(404, "Not found"),
+    "method_not_allowed": ProblemKind(405, "Not with this method", "Allow"),
+    "slow_upload": ProblemKind(408, "The request arrived too slowly"),
+    "conflict": ProblemKind(409, "In conflict with what there is"),
+    "too_many_bytes": ProblemKind(413, "Too many bytes"),
+    "too_many_pixels": ProblemKind(413, "Too many pixels"),
+    "unsupported_media_type": ProblemKind(415, "Not this media type"),
+    "not_a_photograph": ProblemKind(415, "Not a photograph"),
+    "invalid": ProblemKind(422, "The request is not valid"),
+    "damaged_photograph": ProblemKind(422, "Damaged photograph"),
+    "no_photograph": ProblemKind(422, "No photograph"),
     # Not 413, which has clients send fewer bytes: each photograph is welcome, just not together.
-    "too_many_photographs": Kind(422, "Too many photographs"),
-    "rate_limited": Kind(429, "Too many requests", "Retry-After"),
-    "internal": Kind(500, "A defect of the service"),
-    "busy": Kind(503, "Busy", "Retry-After"),
-    "not_ready": Kind(503, "Not ready"),
-    "timeout": Kind(504, "Took too long"),
+    "too_many_photographs": ProblemKind(422, "Too many photographs"),
+    "rate_limited": ProblemKind(429, "Too many requests", "Retry-After"),
+    "internal": ProblemKind(500, "A defect of the service"),
+    "busy": ProblemKind(503, "Busy", "Retry-After"),
+    "not_ready": ProblemKind(503, "Not ready"),
+    "timeout": ProblemKind(504, "Took too long"),
 }
 _INTERNAL = "the service failed, not the request; its log says where"
 

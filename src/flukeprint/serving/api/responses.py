@@ -56,7 +56,7 @@ def identification(verdict: Verdict, photos: int, new_label: str) -> Identificat
             for place, name in enumerate(names)
         ],
         probability_unknown=verdict.new,
-        closeness=verdict.closeness,
+        closeness=verdict.nearest_cosine,
         placement=None
         if placed is None
         else Placement(rank=placed.rank, name=placed.name, probability=placed.probability),
@@ -166,7 +166,9 @@ class Descriptions:
             self._of = now
 
 
-def _card(card: class_cards.Card, identity: str, taxonomy: Taxonomy | None) -> ClassCard:
+def _card(
+    card: class_cards.ClassDescription, identity: str, taxonomy: Taxonomy | None
+) -> ClassCard:
     lineage = {}
     if taxonomy is not None:
         names = taxonomy.lineages.get(identity, (None,) * len(taxonomy.ranks))

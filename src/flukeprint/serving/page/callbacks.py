@@ -14,8 +14,8 @@ from flukeprint.serving.api.schemas import Identification, Similar, Verification
 from flukeprint.serving.page.about_page import about_page
 from flukeprint.serving.page.context import Content, PageContext
 from flukeprint.serving.page.error_view import (
-    Answered,
     ModelT,
+    PageAnswer,
     Refused,
     problem_text,
     problem_view,
@@ -84,7 +84,7 @@ def outcome_view(
     outcome = read_outcome(handed_in)
     if outcome is None:
         return [], ""
-    if isinstance(outcome, Answered):
+    if isinstance(outcome, PageAnswer):
         body = read_body(outcome, model)
         if not isinstance(body, Refused):
             return view(body)
@@ -201,7 +201,7 @@ def _review(app: Dash, contexts: Contexts) -> None:
         _in_browser("queue"),
         Output("review-queue", "children"),
         Output("review-count", "children"),
-        Output("review-desk", "hidden"),
+        Output("review-ranker", "hidden"),
         Output("review-resend", "hidden"),
         Input("review-list", "data"),
         Input("language", "data"),
@@ -233,7 +233,7 @@ def _review(app: Dash, contexts: Contexts) -> None:
         outcome = read_outcome(item.outcome)
         if outcome is None:
             return [html.P(context.say("review_wait"), className="lead")], []
-        found = read_body(outcome, Identification) if isinstance(outcome, Answered) else outcome
+        found = read_body(outcome, Identification) if isinstance(outcome, PageAnswer) else outcome
         if not isinstance(found, Identification):
             return problem_view(context, found, None), []
         over = headline_view(headline(context, found))

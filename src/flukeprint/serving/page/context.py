@@ -13,7 +13,7 @@ from flukeprint.serving.api.schemas import About, ClassCard, ClassInfo, GalleryM
 from flukeprint.serving.page.i18n import Language, megabytes, number, say
 
 Content = list[Component | str]
-Kind = Literal["species", "individual"]
+CatalogueKind = Literal["species", "individual"]
 SPECIES_RANKS = frozenset({"species", "subspecies"})
 ITALIC_RANKS = frozenset({*SPECIES_RANKS, "genus", "subgenus"})  # names that are set in italics
 
@@ -29,7 +29,7 @@ class PageContext:
     info: About
     classes: Mapping[str, ClassInfo]
     map_: GalleryMap | None
-    kind: Kind
+    kind: CatalogueKind
     language: Language
 
     def say(self, key: str, **values: str) -> str:
@@ -70,7 +70,7 @@ class PageContext:
         return card is not None and card.rank in ITALIC_RANKS
 
 
-def kind_of(classes: Mapping[str, ClassInfo]) -> Kind:
+def kind_of(classes: Mapping[str, ClassInfo]) -> CatalogueKind:
     """What a class of the collection is, by the cards; without cards an individual."""
     ranks = (known.card.rank for known in classes.values() if known.card is not None)
     return "species" if any(rank in ITALIC_RANKS for rank in ranks) else "individual"

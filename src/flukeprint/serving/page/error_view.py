@@ -17,20 +17,20 @@ from flukeprint.serving.page.translations import WORDING
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class Part(BaseModel):
+class ErrorPart(BaseModel):
     """Frozen; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Answered(Part):
+class PageAnswer(ErrorPart):
     """The API answered."""
 
     state: Literal["answer"]
     body: dict[str, object]  # as the API gave it; see `read_body`
 
 
-class Refused(Part):
+class Refused(ErrorPart):
     """The API told a problem."""
 
     state: Literal["problem"]
@@ -40,13 +40,13 @@ class Refused(Part):
     retry_after: float | None = Field(ge=0, le=86_400, allow_inf_nan=False)  # seconds
 
 
-class Lost(Part):
+class Lost(ErrorPart):
     """Nothing came back."""
 
     state: Literal["lost"]
 
 
-class Withheld(Part):
+class Withheld(ErrorPart):
     """A photograph that was not sent."""
 
     state: Literal["withheld"]
@@ -57,7 +57,7 @@ class Withheld(Part):
     size: int = Field(ge=0)  # bytes, of all together where that is the reason
 
 
-Outcome = Answered | Refused | Lost | Withheld
+Outcome = PageAnswer | Refused | Lost | Withheld
 MISREAD = Refused(state="problem", kind="internal", status=0, detail="", retry_after=None)
 
 # Asking again may help with these; with the others the photograph itself has to change.
@@ -78,7 +78,7 @@ def read_outcome(handed_in: object) -> Outcome | None:
         return MISREAD
 
 
-def read_body(answered: Answered, model: type[ModelT]) -> ModelT | Refused:
+def read_body(answered: PageAnswer, model: type[ModelT]) -> ModelT | Refused:
     """The API's answer as `model`, or the problem that it is none."""
     try:
         return model.model_validate(answered.body)
@@ -86,7 +86,7 @@ def read_body(answered: Answered, model: type[ModelT]) -> ModelT | Refused:
         return MISREAD
 
 
-class ReviewItem(Part):
+class ReviewItem(ErrorPart):
     """The photograph of the review queue that is looked at."""
 
     index: int = Field(ge=0)

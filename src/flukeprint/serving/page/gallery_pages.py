@@ -19,14 +19,14 @@ LONGEST = 100  # characters of a text to filter by
 
 
 @dataclass(frozen=True)
-class Asked:
+class ListQuery:
     """What the address asks of the list: a text that names contain, and a page from 1."""
 
     text: str
     page: int
 
     @classmethod
-    def read(cls, search: object) -> "Asked":
+    def read(cls, search: object) -> "ListQuery":
         """Of `?q=text&page=2`; what cannot be read is as if it were not there."""
         values = parse_qs(search.lstrip("?")) if isinstance(search, str) else {}
         page = values.get("page", ["1"])[0]
@@ -130,7 +130,7 @@ def classes_page(context: PageContext, search: object) -> Content:
                     id="classes-filter",
                     type="search",
                     debounce=0.25,  # seconds
-                    value=Asked.read(search).text,
+                    value=ListQuery.read(search).text,
                     autoComplete="off",
                     className="field",
                 ),
@@ -146,9 +146,9 @@ def classes_list(context: PageContext, search: object, text: object) -> Content:
 
     The page is the one of the address `search`, unless that asks for another text.
     """
-    asked = Asked.read(search)
+    asked = ListQuery.read(search)
     if isinstance(text, str) and text.strip()[:LONGEST] != asked.text:
-        asked = Asked(text.strip()[:LONGEST], 1)
+        asked = ListQuery(text.strip()[:LONGEST], 1)
     found = matching(context, asked.text)
     pages = max(1, -(-len(found) // TILES))
     page = min(asked.page, pages)
@@ -209,7 +209,7 @@ def _tile(context: PageContext, info: ClassInfo) -> Component:
     return html.Li(parts)
 
 
-def _pager(context: PageContext, asked: Asked, page: int, pages: int) -> Component:
+def _pager(context: PageContext, asked: ListQuery, page: int, pages: int) -> Component:
     where = context.say("page_of", page=context.number(page), pages=context.number(pages))
     parts: Content = []
     if page > 1:

@@ -102,7 +102,7 @@ def review_page(context: PageContext) -> Content:
         ],
         className="keys with-pointer",
     )
-    desk = [
+    ranker = [
         html.Div(id="review-photo", className="previews"),
         html.Div(
             [html.Div(id="review-headline"), html.Div(decide, className="buttons"), keys],
@@ -125,14 +125,14 @@ def review_page(context: PageContext) -> Content:
         ),
         html.Div(
             [
-                html.Div(desk, className="columns review"),
+                html.Div(ranker, className="columns review"),
                 html.Section(id="review-candidates", className="result"),
                 html.H2(context.say("review_queue"), className="quiet"),
                 html.P(id="review-count", role="status"),
                 html.Ol(id="review-queue", className="queue"),
                 html.Div(ends, className="buttons"),
             ],
-            id="review-desk",
+            id="review-ranker",
             hidden=True,
         ),
     ]
