@@ -316,7 +316,7 @@ def synthesize(config: ConfigName, overrides: Overrides = None) -> None:
     print(f"photographs and labels: {data.root}")
 
 
-@app.command()
+@app.command("download")
 def download_command(
     config: Annotated[str, typer.Argument(help="A configuration's name, such as whales.")],
     overrides: Overrides = None,
@@ -329,7 +329,7 @@ def download_command(
     print(f"data: {fetch(load_config(config, overrides or []).data, force=force)}")
 
 
-@app.command()
+@app.command("submit")
 def submit_command(
     submission: Annotated[Path, typer.Argument(help="A CSV from infer.")],
     config: ConfigName,
@@ -344,7 +344,7 @@ def submit_command(
     print(send(submission, settings.data, message, top=settings.infer.answers))
 
 
-@app.command()
+@app.command("score")
 def score_command(
     submission: Annotated[Path, typer.Argument(help="A CSV from infer.")],
     truth: Annotated[Path, typer.Argument(help="A CSV with the right answers, Image,Id.")],
