@@ -1,12 +1,12 @@
-"""Turn the table of measured runs into ladders for people.
+"""Report what each step of a recipe gains in accuracy, with paired bootstrap intervals.
 
-    python benchmarks/accuracy.py [CSV [MARKDOWN]]
+    python -m benchmarks.accuracy.ladder [CSV [MARKDOWN]]
 
-`benchmarks/accuracy.csv` enters, what `flukeprint crossvalidate` writes; tables leave for
-`benchmarks/accuracy.md`, one ladder a configuration, its rungs in the order of the rows.  A table
-stands between `<!-- ladder:NAME -->` and `<!-- end -->` and is replaced in place; all other text
-of the page stays.  Intervals of gains want the runs' answers, which are kept in `answers/` beside
-the CSV; without them the plain difference is given.
+Reads the table that `flukeprint crossvalidate` writes, `benchmarks/accuracy/table.csv`, and updates
+`benchmarks/reports/accuracy.md` with one ladder per configuration, its rungs in the order of the
+rows.  A ladder stands between `<!-- ladder:NAME -->` and `<!-- end -->` and is replaced in place;
+all other text of the page stays.  Intervals of gains need the runs' predictions, which are stored
+in `predictions/` beside the CSV; without them the plain difference is given.
 """
 
 import re
@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.harness.arguments import options
+from benchmarks.harness.places import BENCHMARKS, REPORTS
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.breakdown import SIZES
 from flukeprint.evaluation.comparison import Difference, Judged, compare_answers, pooled
@@ -25,12 +27,12 @@ from flukeprint.evaluation.results_table import Row, read_rows
 from flukeprint.files import written_whole
 from flukeprint.training.cross_validation import judged_rows
 
-TABLE = Path(__file__).with_suffix(".csv")
+TABLE, PAGE = BENCHMARKS / "accuracy" / "table.csv", REPORTS / "accuracy.md"
 NEW_PAGE = """# Accuracy, rung by rung
 
 Every rung is one recipe, trained and scored on whole folds by `flukeprint crossvalidate`. Brackets
 hold 95 % bootstrap intervals over queries; a query that several seeds answered counts once. Gains
-are paired: both rungs are judged on the same queries, of the folds that both have. Minutes and
+are paired: both rungs are scored on the same queries, of the folds that both have. Minutes and
 memory are means over runs.
 """
 HEAD = (
@@ -41,7 +43,7 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Rung:
-    """One recipe's rows; `judged` where the tables of queries are at hand."""
+    """One recipe: its rows, and its predictions in `judged` if their files exist."""
 
     rows: tuple[Row, ...]
     judged: Judged | None
@@ -56,7 +58,10 @@ class Rung:
 
 
 def rungs_of(rows: Sequence[Row], beside: Path) -> dict[str, list[Rung]]:
-    """Configuration -> its rungs, in the order of the rows of a table in the folder `beside`."""
+    """Group rows into ladders: configuration -> its rungs, in the order of the rows.
+
+    `beside`: folder of the table, from which the rows name their predictions.
+    """
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.config, row.recipe, row.data), []).append(row)
@@ -72,7 +77,7 @@ def rungs_of(rows: Sequence[Row], beside: Path) -> dict[str, list[Rung]]:
 
 
 def ladder(rungs: Sequence[Rung]) -> str:
-    """Two Markdown tables: the rungs, and where their first answers are right."""
+    """Two Markdown tables: the rungs' figures, and their top-1 by gallery size and view."""
     cells = [[*HEAD]]
     for place, rung in enumerate(rungs):
         rows, figures = rung.rows, None if rung.judged is None else pooled(rung.judged)
@@ -95,9 +100,9 @@ def ladder(rungs: Sequence[Rung]) -> str:
 
 
 def put(page: str, name: str, text: str) -> str:
-    """The page with `text` between the markers of `name`, which are added where they are not.
+    """Replace what stands between the markers of `name` in a page; add a section if there are none.
 
-    Raises FlukeprintError when the marker stands there without its end.
+    Raises FlukeprintError for a start marker without an end.
     """
     start = f"<!-- ladder:{name} -->"
     block = f"{start}\n{text}\n<!-- end -->"
@@ -110,7 +115,7 @@ def put(page: str, name: str, text: str) -> str:
 
 
 def _gain(before: Rung, rung: Rung) -> str:
-    """On the folds that both have: pairs of queries, else the difference of the rows' means."""
+    """Gain on the folds that both have: paired by query, else the difference of the means."""
     if before.rows[0].data != rung.rows[0].data:
         return "other data"
     folds = before.folds & rung.folds
@@ -137,14 +142,14 @@ def _with_interval(difference: Difference) -> str:
 
 
 def _full(rung: Rung) -> bool:
-    """Whether every seed has every fold."""
+    """Whether every seed was run on every fold."""
     return len(rung.rows) == len(rung.folds) * len({row.seed for row in rung.rows})
 
 
 def _over_folds(rows: Sequence[Row], name: str) -> Interval:
-    """A figure over folds, weighted by queries, from the rows alone.
+    """Mean of a figure over folds, weighted by queries, from the rows alone.
 
-    Folds have queries of their own, so their variances add; seeds share them, so a fold's
+    Folds have different queries, so their variances add; seeds share queries, so a fold's
     spread is the mean of its seeds'.
     """
     total, variance, weight = 0.0, 0.0, 0.0
@@ -164,7 +169,7 @@ def _queries(rows: Sequence[Row]) -> int:
 
 
 def _parts(rungs: Sequence[Rung]) -> str:
-    """Top-1 of every rung by photos of the individual in the gallery, and by view."""
+    """Table of top-1 by number of gallery photographs of the individual, and by view."""
     views = sorted({view for rung in rungs for row in rung.rows for view in row.views})
     cells = [["top-1 of", *(f"{size} photos" for size in SIZES), *(v or "no view" for v in views)]]
     for rung in rungs:
@@ -194,20 +199,25 @@ def _table(cells: Sequence[Sequence[str]]) -> str:
 
 
 def main() -> None:
-    table = Path(sys.argv[1]) if len(sys.argv) > 1 else TABLE
-    target = Path(sys.argv[2]) if len(sys.argv) > 2 else table.with_suffix(".md")
+    """Update the page from the table."""
+    parser = options("accuracy.ladder", __doc__)
+    parser.add_argument("table", type=Path, nargs="?", default=TABLE, help="CSV of measured runs")
+    parser.add_argument("page", type=Path, nargs="?", help="Markdown file to write")
+    given = parser.parse_args()
+    table: Path = given.table
+    page: Path = given.page or (PAGE if table.resolve() == TABLE else table.with_suffix(".md"))
     try:
         rows = read_rows(table)
         if not rows:
             raise FlukeprintError(f"{table} has no rows; run flukeprint crossvalidate first")
-        page = target.read_text() if target.is_file() else NEW_PAGE
+        text = page.read_text() if page.is_file() else NEW_PAGE
         for name, rungs in rungs_of(rows, table.parent).items():
-            page = put(page, name, ladder(rungs))
-        with written_whole(target) as path:
-            path.write_text(page)
+            text = put(text, name, ladder(rungs))
+        with written_whole(page) as path:
+            path.write_text(text)
     except FlukeprintError as error:
         sys.exit(f"error: {error}")
-    print(target)
+    print(page)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""How often the answer at the narrowest sure rank is right, and what passes for a spider.
+"""Accuracy at the narrowest taxonomic rank that is sure enough, and rejection of other animals.
 
-    python benchmarks/taxonomy.py --others input/lions/test input/nyala/test
+    python -m benchmarks.accuracy.taxonomy --others input/lions/test input/nyala/test
 
-needs `flukeprint crossvalidate --config spiders.yaml` to have been run (all folds), reads the runs'
-embeddings and writes `benchmarks/taxonomy.md`.  Of each fold one half of the queries teaches the
-calibration, and the other half, of other individuals where individuals are known, is
-reported; then the halves change places.
+Needs the runs of `flukeprint crossvalidate --config spiders.yaml` (all folds), reads their
+embeddings and writes `benchmarks/reports/taxonomy.md`.  In each fold one half of the queries fits
+the calibration and the other half, of other individuals where individuals are known, is reported;
+then the halves are exchanged.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.harness.arguments import options
+from benchmarks.harness.places import REPORTS
 from flukeprint.config.load import load_config
 from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
@@ -42,14 +43,14 @@ from flukeprint.training.train import split_of
 
 CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9)
 SHARES = (0.0, 0.01, 0.02, 0.05)
-PAGE = Path(__file__).with_suffix(".md")
+PAGE = REPORTS / "taxonomy.md"
 
 
 @dataclass(frozen=True)
 class Half:
-    """One half of a fold's queries; ranking: of all classes; truths: the right ones.
+    """One half of a fold's queries, with the calibration that was fitted on the other half.
 
-    calibration: what the other half taught.
+    ranking: of all classes; truths: the right class of each query.
     """
 
     ranking: Ranking
@@ -59,8 +60,10 @@ class Half:
 
 @dataclass(frozen=True)
 class Fold:
-    """halves: of its queries.  near: how close they all are to the fold's gallery; others: how
-    close photographs of something else are, by folder.
+    """A fold's queries, and photographs of other animals.
+
+    near: cosine of each query to its nearest gallery photograph; others: the same of photographs
+        of something else, by folder.
     """
 
     halves: tuple[Half, Half]
@@ -69,7 +72,7 @@ class Fold:
 
 
 def read_folds(config: Config, folders: Sequence[Path], most: int) -> Iterator[Fold]:
-    """Every fold of `config`; `most` photographs of each folder are tried."""
+    """Load every fold of `config`, with at most `most` photographs of each other folder."""
     catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
     strangers = {folder: _some(folder, most) for folder in folders}
     for fold in range(config.split.folds):
@@ -92,8 +95,8 @@ def read_folds(config: Config, folders: Sequence[Path], most: int) -> Iterator[F
         answers = split.answers
         side = halves(answers, tuple(known.identities[row] for row in split.queries), 0)
         parts = []
-        for told in (side, ~side):
-            learn, rows = np.flatnonzero(~told), np.flatnonzero(told)
+        for reported in (side, ~side):
+            learn, rows = np.flatnonzero(~reported), np.flatnonzero(reported)
             calibration = fit_calibration(ranking.take(learn), [answers[i] for i in learn])
             if calibration is None:
                 raise SystemExit(f"fold {fold} has too few queries to calibrate on")
@@ -103,7 +106,7 @@ def read_folds(config: Config, folders: Sequence[Path], most: int) -> Iterator[F
 
 
 def _seen(run: Run, identifier: Identifier, folder: Path, paths: list[Path]) -> Embeddings:
-    """Embeddings of strangers, kept in the run: a killed measurement goes on."""
+    """Embeddings of a folder's photographs, cached in the run so that a new start is quick."""
     kept = run.path / f"others-{folder.parent.name}-{folder.name}-{len(paths)}.npz"
     if not kept.is_file():
         identifier.examine(paths, batch_size=8, progress=True).embeddings.save(kept)
@@ -111,7 +114,7 @@ def _seen(run: Run, identifier: Identifier, folder: Path, paths: list[Path]) -> 
 
 
 def _some(folder: Path, most: int) -> list[Path]:
-    """At most `most` photographs of a folder, evenly spread over their names."""
+    """At most `most` photographs of a folder, evenly spaced in the order of their names."""
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise SystemExit(f"{folder} holds no photographs")
@@ -119,7 +122,7 @@ def _some(folder: Path, most: int) -> list[Path]:
 
 
 def placements(half: Half, taxonomy: Taxonomy, confidence: float) -> list[RankPlacement]:
-    """Of each query of the half."""
+    """The rank and name that is answered to each query of the half."""
     likely = posterior(half.ranking, half.calibration).identities
     found: list[RankPlacement] = []
     for row, names in enumerate(half.ranking.identities):
@@ -129,7 +132,7 @@ def placements(half: Half, taxonomy: Taxonomy, confidence: float) -> list[RankPl
 
 
 def rank_table(parts: Sequence[Half], taxonomy: Taxonomy, chosen: float) -> list[str]:
-    """Right answers at the narrowest sure rank, for several confidences, and by rank for one."""
+    """Tables of right answers for several confidences, and by rank for the chosen one."""
     first = np.array(
         [
             names[0] == truth
@@ -174,9 +177,9 @@ def rank_table(parts: Sequence[Half], taxonomy: Taxonomy, chosen: float) -> list
 
 
 def outside_table(folds: Sequence[Fold], folders: Sequence[Path]) -> list[str]:
-    """What share of other photographs is taken for a spider, and of spiders for something else.
+    """Table of the shares of other photographs accepted and of spiders refused.
 
-    Each fold's floor is tried on the next one.
+    Each fold's floor is applied to the next fold.
     """
     heads = [f"{folder.parent.name} taken for a spider" for folder in folders]
     lines = [
@@ -186,10 +189,10 @@ def outside_table(folds: Sequence[Fold], folders: Sequence[Path]) -> list[str]:
     for share in SHARES:
         refused: list[bool] = []
         taken: dict[str, list[bool]] = {str(folder): [] for folder in folders}
-        for learnt, told in zip(folds, [*folds[1:], folds[0]], strict=True):
-            gate = OutOfDistribution.fit(learnt.near, share)
-            refused += gate(told.near).tolist()
-            for name, near in told.others.items():
+        for fitted, tested in zip(folds, [*folds[1:], folds[0]], strict=True):
+            gate = OutOfDistribution.fit(fitted.near, share)
+            refused += gate(tested.near).tolist()
+            for name, near in tested.others.items():
                 taken[name] += (~gate(near)).tolist()
         cells = [f"{np.mean(taken[str(folder)]):.1%}" for folder in folders]
         lines.append(f"| {share:g} | {_share(np.array(refused))} | {' | '.join(cells)} |")
@@ -197,7 +200,7 @@ def outside_table(folds: Sequence[Fold], folders: Sequence[Path]) -> list[str]:
 
 
 def reliability_line(parts: Sequence[Half]) -> str:
-    """How far probabilities of the first answers can be believed."""
+    """Calibration error of the first answers' probabilities, as text."""
     chances: list[float] = []
     right: list[bool] = []
     for half in parts:
@@ -215,20 +218,22 @@ def _share(happened: npt.NDArray[np.bool_]) -> str:
 
 def main() -> None:
     """Measure and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--config", default="spiders.yaml")
-    parser.add_argument("--others", nargs="+", type=Path, required=True)
-    parser.add_argument("--most", type=int, default=150, help="photographs of each folder")
-    asked = parser.parse_args()
+    parser = options("accuracy.taxonomy", __doc__)
+    parser.add_argument("--config", default="spiders.yaml", help="configuration with a taxonomy")
+    parser.add_argument(
+        "--others", nargs="+", type=Path, required=True, help="folders of other animals"
+    )
+    parser.add_argument("--most", type=int, default=150, help="photographs of each folder, at most")
+    given = parser.parse_args()
     keep_memory()
-    config = load_config(asked.config)
+    config = load_config(given.config)
     if config.taxonomy is None:
-        raise SystemExit(f"{asked.config} names no taxonomy")
+        raise SystemExit(f"{given.config} names no taxonomy")
     taxonomy = Taxonomy.read(config.taxonomy.table)
-    folds = list(read_folds(config, asked.others, asked.most))
+    folds = list(read_folds(config, given.others, given.most))
     parts = [half for fold in folds for half in fold.halves]
     queries = sum(len(half.truths) for half in parts)
-    folders = " ".join(map(str, asked.others))
+    folders = " ".join(map(str, given.others))
     page = [
         "# Answers at the narrowest sure rank, and photographs of something else",
         "",
@@ -247,12 +252,12 @@ def main() -> None:
         "A photograph is refused when its plain cosine to the nearest photo of the gallery lies "
         "below a floor, fitted so that at most `infer.outside` of the queries that teach it lie "
         "there (0.02 is the default). Each fold's floor is tried on the next fold. Of each folder "
-        f"{asked.most} photographs were tried.",
+        f"{given.most} photographs were tried.",
         "",
-        *outside_table(folds, asked.others),
+        *outside_table(folds, given.others),
         "",
         "Made by `flukeprint crossvalidate --config spiders.yaml` and then "
-        f"`python benchmarks/taxonomy.py --others {folders}`.",
+        f"`python -m benchmarks.accuracy.taxonomy --others {folders}`.",
     ]
     with written_whole(PAGE) as partial:
         partial.write_text("\n".join(page) + "\n")

@@ -1,8 +1,8 @@
-"""Clients in a closed loop: a service and photographs enter, samples and their figures leave.
+"""Closed-loop load generator: clients send photographs to a service; throughput and latency.
 
-Each client has a connection of its own, kept alive, and asks again as soon as it has its answer.
-Requests are whole bytes before anything begins and answers are kept as they come, so that clients
-leave the processor to the service they measure.
+Each client has a kept-alive connection of its own and sends the next request as soon as it has the
+response.  Requests are encoded before the run and responses are parsed after it, so that clients
+take little processor time from the service they measure.
 """
 
 import itertools
@@ -17,12 +17,12 @@ from http.client import HTTPConnection, HTTPException
 import numpy as np
 
 BOUNDARY = "a-boundary-that-no-photograph-holds"
-PATIENCE = 120.0  # seconds that a client waits for an answer
+RESPONSE_TIMEOUT = 120.0  # seconds that a client waits for a response
 
 
 @dataclass(frozen=True)
 class Target:
-    """A service at `port` of this machine that takes a photograph in the part `part`."""
+    """A service at `port` of this machine; `part` names the form field of the photograph."""
 
     port: int
     part: str
@@ -31,9 +31,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Sample:
-    """One request: the place of its photograph, when it was sent and answered (s, monotonic).
+    """One request: the number of its photograph, when it was sent and answered (s, monotonic).
 
-    status: of HTTP; 0 where no whole answer came.  retry_after: seconds, where they are named.
+    status: of HTTP; 0 for no complete response.  retry_after: seconds of the header, if sent.
     """
 
     photo: int
@@ -48,7 +48,7 @@ class Sample:
 class Run:
     """All samples of a run, and when its measured part began and ended.
 
-    It begins when every client has had an answer, so that all of them are at work throughout.
+    It begins when every client has had a response, so that all of them are active throughout.
     """
 
     samples: tuple[Sample, ...]
@@ -61,7 +61,7 @@ class Run:
 
 
 def form(photo: bytes, part: str) -> bytes:
-    """A multipart/form-data body (RFC 7578) of one photograph."""
+    """Encode one photograph as a multipart/form-data body (RFC 7578)."""
     head = (
         f"--{BOUNDARY}\r\n"
         f'Content-Disposition: form-data; name="{part}"; filename="photo"\r\n'
@@ -78,31 +78,31 @@ def drive(
     seconds: float,
     requests: int | None = None,
 ) -> Run:
-    """Let `clients` ask about `photos` in rotation, and measure for `seconds`.
+    """Load a service with `clients` concurrent clients that send `photos` in rotation.
 
-    Longer while there are fewer answers than clients, and only until there are `requests`; what
-    is under way at the end is finished.  Who is told Retry-After waits as long.
+    Measures for `seconds`, longer while there are fewer answers than clients, and stops early at
+    `requests` answers.  Requests under way at the end are completed.  Retry-After is obeyed.
     """
     loop = _Loop(target, photos, itertools.count(), requests)
     with ThreadPoolExecutor(clients) as pool:
         try:
-            at_work = [pool.submit(loop.client) for _ in range(clients)]
-            while loop.started < clients and not any(client.done() for client in at_work):
+            active = [pool.submit(loop.client) for _ in range(clients)]
+            while loop.started < clients and not any(client.done() for client in active):
                 time.sleep(0.002)
             begin = loop.begin()
             loop.enough.wait(seconds)
-            late = time.perf_counter() + PATIENCE
+            late = time.perf_counter() + RESPONSE_TIMEOUT
             while loop.answered < min(clients, requests or clients) and time.perf_counter() < late:
                 time.sleep(0.002)
         finally:
             end = loop.stop()
-    for client in at_work:
-        client.result()  # raises what ended it
+    for client in active:
+        client.result()  # raises the client's exception
     return Run(tuple(loop.samples), begin, end)
 
 
 def ask_each(target: Target, photos: Sequence[bytes], clients: int) -> tuple[Sample, ...]:
-    """One sample of each photograph, in their order; `clients` ask at once."""
+    """Send each photograph once, `clients` at a time; the samples in the photographs' order."""
     loop = _Loop(target, photos, iter(range(len(photos))), None)
     with ThreadPoolExecutor(clients) as pool:
         try:
@@ -114,7 +114,7 @@ def ask_each(target: Target, photos: Sequence[bytes], clients: int) -> tuple[Sam
 
 
 class _Loop:
-    """What the clients of one run share."""
+    """State that the clients of one run share."""
 
     def __init__(
         self, target: Target, photos: Sequence[bytes], turns: Iterator[int], wanted: int | None
@@ -122,34 +122,34 @@ class _Loop:
         self.samples: list[Sample] = []
         self.started = 0  # clients that have had an answer
         self.answered = 0  # requests of the measured part
-        self.enough = threading.Event()  # as many as wanted
+        self.enough = threading.Event()  # `requests` are answered
         self._target, self._wanted = target, wanted
         self._bodies = [form(photo, target.part) for photo in photos]
-        self._turns = turns  # one step of it is one step of the interpreter: no two get the same
+        self._turns = turns  # its `next` is atomic: no two clients get the same number
         self._begin, self._end = float("inf"), float("inf")
         self._over = threading.Event()
         self._lock = threading.Lock()
 
     def begin(self) -> float:
-        """The measured part begins."""
+        """Begin the measured part; the time."""
         with self._lock:
             self._begin = time.perf_counter()
         return self._begin
 
     def stop(self) -> float:
-        """No more requests; when the measured part ended: with the last wanted answer, or now."""
+        """Send no more requests; the end of the measured part: the last wanted answer, or now."""
         self._over.set()
         with self._lock:
             self._end = min(self._end, time.perf_counter())
         return self._end
 
     def client(self) -> None:
-        connection = HTTPConnection("127.0.0.1", self._target.port, timeout=PATIENCE)
+        connection = HTTPConnection("127.0.0.1", self._target.port, timeout=RESPONSE_TIMEOUT)
         first = True
         for turn in self._turns:
             if self._over.is_set():
                 break
-            sample = self._asked(connection, turn % len(self._bodies))
+            sample = self._request(connection, turn % len(self._bodies))
             self._keep(sample, first)
             first = False
             if sample.status == 0:
@@ -159,7 +159,7 @@ class _Loop:
                 self._over.wait(sample.retry_after)
         connection.close()
 
-    def _asked(self, connection: HTTPConnection, photo: int) -> Sample:
+    def _request(self, connection: HTTPConnection, photo: int) -> Sample:
         kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
         begin = time.perf_counter()
         try:
@@ -169,8 +169,8 @@ class _Loop:
         except (OSError, HTTPException):
             return Sample(photo, begin, time.perf_counter(), 0)
         end = time.perf_counter()
-        told = answer.getheader("Retry-After")
-        wait = None if told is None else float(told)
+        header = answer.getheader("Retry-After")
+        wait = None if header is None else float(header)
         return Sample(photo, begin, end, answer.status, wait, body)
 
     def _keep(self, sample: Sample, first: bool) -> None:
@@ -184,10 +184,10 @@ class _Loop:
 
 
 @dataclass(frozen=True)
-class Spent:
-    """Seconds of processor that the server, the clients and the whole machine had in a run.
+class ProcessorTime:
+    """Processor seconds of the server, the clients and the whole machine in a run.
 
-    seconds: that the run took, all cores of the machine counted, such as 20 for 10 s of 2 cores.
+    seconds: duration of the run times the number of cores, such as 20 for 10 s of 2 cores.
     """
 
     server: float
@@ -198,15 +198,15 @@ class Spent:
 
 @dataclass(frozen=True)
 class Load:
-    """What a run came to.
+    """Throughput, latency and errors of a run.
 
-    answers: of status 200 in the measured part; rate: of them a second; p50, p95, p99: their
-        milliseconds, linear between ranks.
-    refused: 503 with Retry-After, in the measured part.
-    failed, lost: in all of the run, other statuses, and requests without an answer.
-    changed: in all of the run, answers with another first identity than when nobody else asked.
-    cpu_ms: the server's processor time for each request.  clients, others: the share of all cores
-        that the clients had, and that neither server nor clients had.
+    answers: number of status 200 in the measured part; rate: per second; p50, p95, p99: latency
+        in milliseconds, interpolated linearly between ranks.
+    refused: number of 503 with Retry-After in the measured part.
+    failed, lost: other statuses, and requests without a response, in the whole run.
+    changed: answers whose first identity differs from the one without load, in the whole run.
+    cpu_ms: the server's processor time per request.  clients, others: share of all cores used by
+        the clients, and by other processes.
     """
 
     answers: int
@@ -223,13 +223,13 @@ class Load:
     others: float
 
 
-def load_of(run: Run, alone: Sequence[str], spent: Spent) -> Load:
-    """The figures of a run; alone: the first identity of each photograph when nobody else asked."""
+def load_of(run: Run, alone: Sequence[str], spent: ProcessorTime) -> Load:
+    """The figures of a run; alone: the first identity of each photograph without load."""
     inside = run.measured()
     good = [one for one in inside if one.status == 200]
     times = np.array([one.end - one.begin for one in good]) * 1000
     p50, p95, p99 = np.percentile(times, (50, 95, 99)) if good else (np.nan,) * 3
-    # Up to the last answer: both ends lie at an answer, so no part of one is left out.
+    # Both ends lie at an answer, so that no partial answer is counted.
     span = max((one.end for one in good), default=run.end) - run.begin
     whole = [one for one in run.samples if one.status == 200]
     return Load(
@@ -249,7 +249,7 @@ def load_of(run: Run, alone: Sequence[str], spent: Spent) -> Load:
 
 
 def first_identity(body: bytes) -> str:
-    """The first individual that a body names; `new individual`, a null, is none."""
+    """The first known individual in a response; a null, `new individual`, is passed over."""
     answers = json.loads(body)["answers"]
     return next(str(one["identity"]) for one in answers if one["identity"] is not None)
 

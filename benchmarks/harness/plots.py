@@ -1,4 +1,4 @@
-"""Plots of measured costs: points enter, PNG files leave."""
+"""Plot measured costs as PNG files."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ Point = tuple[float, float]
 
 
 def slope(points: Sequence[Point]) -> float:
-    """Of the straight line through log-log points, by least squares: 1 is linear, 0 constant."""
+    """Slope of the least-squares line through log-log points: 1 is linear growth, 0 none."""
     xs = [math.log10(x) for x, _ in points]
     ys = [math.log10(y) for _, y in points]
     middle_x, middle_y = sum(xs) / len(xs), sum(ys) / len(ys)
@@ -24,7 +24,7 @@ def slope(points: Sequence[Point]) -> float:
 def growth(
     panels: Mapping[str, tuple[str, str, Mapping[str, Sequence[Point]]]], path: Path
 ) -> None:
-    """A log-log panel each: title -> (x label, y label, curve -> points), with slopes."""
+    """Plot how costs grow: title -> (x label, y label, curve -> points), a log-log panel each."""
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure, axes = plt.subplots(rows, columns, figsize=(6.2 * columns, 4.3 * rows), squeeze=False)
@@ -46,7 +46,12 @@ def growth(
 def front(
     curves: Mapping[str, Sequence[tuple[float, float, float]]], path: Path, *, recall: float
 ) -> None:
-    """Recall, queries a second and memory of indexes: curve -> (recall, queries a second, MB)."""
+    """Plot recall against speed and memory of indexes.
+
+    Args:
+        curves: index -> (recall, queries a second, MB) at each search effort.
+        recall: memory is shown at the fastest effort that reaches this recall.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(12.4, 5))
     for number, (name, points) in enumerate(curves.items()):
         ordered = sorted(points)
@@ -73,7 +78,7 @@ def front(
     right.set_ylabel(f"queries a second at recall@5 of at least {recall:g}")
     right.grid(True, alpha=0.3)
     low, high = right.get_xlim()
-    right.set_xlim(low, 2.5 * high)  # room for the names
+    right.set_xlim(low, 2.5 * high)  # space for the names
     _write(figure, path)
 
 

@@ -1,6 +1,6 @@
-"""Server processes and the machine under them: a command enters, a running server leaves.
+"""Start a web server in its own process, and measure its memory and processor time.
 
-Memory and processor time are read from /proc, so this measures on Linux alone.
+Both are read from /proc, so this works on Linux only.
 """
 
 import contextlib
@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from benchmarks.harness.places import ROOT
 from flukeprint.errors import FlukeprintError
 
 ADDRESS = re.compile(r"^page\s+http://127\.0\.0\.1:(\d+)/", re.MULTILINE)
-PATIENCE = 180.0  # seconds for a server to become ready
+START_TIMEOUT = 180.0  # seconds for a server to become ready
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; start_seconds from the start of the process until it said it was ready."""
+    """A running server; start_seconds: from the start of its process until it was ready."""
 
     port: int
     pid: int
@@ -38,30 +39,36 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Processor time of the process until now, user and system."""
-        # Behind the program's name, which may hold blanks: fields 14 and 15 of proc(5).
+        # Fields 14 and 15 of proc(5), counted after the program's name, which may hold blanks.
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
 def running(command: Sequence[str], threads: int | None = None) -> Iterator[Server]:
-    """A server in a process of its own until the block ends; it prints its address as `page`.
+    """Run a server in a process of its own until the block ends.
 
-    threads: of PyTorch, instead of its own number.
+    Args:
+        command: started in the repository's folder; prints its address in a line `page  http://...`.
+        threads: OMP_NUM_THREADS of the process; None for PyTorch's own number.
 
-    Raises FlukeprintError when it ends, or is not ready in time.
+    Raises FlukeprintError when the process ends, or is not ready in time.
     """
-    with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody empties would stop it
+    with tempfile.TemporaryFile("w+") as output:  # a pipe that nobody reads would block it
         begin = time.perf_counter()
         environment = {**os.environ, **({"OMP_NUM_THREADS": str(threads)} if threads else {})}
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
         try:
             port = None
             while port is None or not _ready(port):
-                if process.poll() is not None or time.perf_counter() - begin > PATIENCE:
-                    raise FlukeprintError(f"the server did not start: {_end_of(said.fileno())}")
+                if process.poll() is not None or time.perf_counter() - begin > START_TIMEOUT:
+                    raise FlukeprintError(
+                        f"the server did not start: {_last_line(output.fileno())}"
+                    )
                 time.sleep(0.02)
-                found = ADDRESS.search(_text(said.fileno()))
+                found = ADDRESS.search(_text(output.fileno()))
                 port = None if found is None else int(found[1])
             yield Server(port, process.pid, time.perf_counter() - begin)
         finally:
@@ -85,17 +92,17 @@ def _ready(port: int) -> bool:
 
 
 def _text(handle: int) -> str:
-    # Read at a place of its own: the process writes on where the file's position is.
+    # pread leaves the file position, at which the process writes, where it is.
     return os.pread(handle, 1 << 16, 0).decode(errors="replace")
 
 
-def _end_of(handle: int) -> str:
+def _last_line(handle: int) -> str:
     lines = _text(handle).strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it printed nothing"
 
 
-def machine() -> str:
-    """Processor, cores, and the versions of what computes."""
+def machine_text() -> str:
+    """The processor, cores, memory and versions, as text for a report."""
     import torch
 
     found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
@@ -109,7 +116,7 @@ def machine() -> str:
 
 
 def busy_seconds() -> float:
-    """Processor time of the whole machine until now, of all cores together; stolen time is busy."""
+    """Processor time of the whole machine until now, summed over cores; stolen time counts."""
     numbers = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     idle = numbers[3] + numbers[4]  # proc(5): user, nice, system, idle, iowait, ...
     return (sum(numbers) - idle) / os.sysconf("SC_CLK_TCK")

@@ -1,6 +1,6 @@
-"""Side by side: functions enter, the times of each round and their ratios leave.
+"""Time functions side by side and save results as JSON with a description of the machine.
 
-Machines are noisy, so contestants take turns within one process, and medians and ratios count.
+Machines are noisy: contestants take turns within one process, and medians and ratios are reported.
 """
 
 import json
@@ -15,7 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.harness.places import RESULTS
+
 PACKAGES = (
     "numpy", "torch", "timm", "openvino", "onnxruntime", "faiss-cpu", "opencv-python-headless",
     "pillow", "scikit-learn", "lightning", "albumentations", "hnswlib", "usearch", "annoy",
@@ -24,7 +25,7 @@ PACKAGES = (
 
 
 def timed(run: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+    """Seconds that one call of `run` takes."""
     begin = time.perf_counter()
     run()
     return time.perf_counter() - begin
@@ -33,7 +34,10 @@ def timed(run: Callable[[], object]) -> float:
 def in_turns(
     contestants: Mapping[str, Callable[[], object]], rounds: int = 5, warm: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of every round of each contestant, A B C A B C ..., after `warm` rounds unseen."""
+    """Seconds of each contestant in each round, run as A B C A B C ...
+
+    `warm` rounds go before and are not counted.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(-warm, rounds):
         for name, run in contestants.items():
@@ -45,18 +49,18 @@ def in_turns(
 
 
 def ratio(slow: list[float], fast: list[float]) -> float:
-    """Median over the rounds of how many times faster the second was than the first."""
+    """Speed-up of `fast` over `slow`: the median over rounds of the quotient of their times."""
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 def peak_mb() -> float:
-    """Most main memory that this process has had, in MB."""
+    """Peak resident memory of this process, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def machine() -> dict[str, Any]:
-    """What the figures hold for."""
+    """Processor, instruction sets and package versions, for a result file."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     flags: set[str] = set()
@@ -84,7 +88,7 @@ def machine() -> dict[str, Any]:
 
 
 def save(name: str, result: dict[str, Any], quick: bool) -> Path:
-    """Write `result` with the machine beside it; quick ones apart, so that they replace nothing."""
+    """Write `result` and the machine to RESULTS; quick results go to a file of their own."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}{'-quick' if quick else ''}.json"
     path.write_text(json.dumps({"machine": machine(), **result}, indent=1) + "\n")

@@ -1,41 +1,40 @@
-"""How long a visitor waits: for the page, and from choosing a photograph to its answer.
+"""Waiting time of a visitor: for the page, and from choosing a photograph to its answer.
 
-    python benchmarks/page.py --identifier RUN/identifier --photos input/spiders/test
+    python -m benchmarks.serving.page --identifier RUN/identifier --photos input/spiders/test
 
-starts `flukeprint serve` and headless Chromium, visits it with an empty browser several times on a
-desktop and on a phone, and writes `benchmarks/page.md`.
+Starts `flukeprint serve` and headless Chromium, visits it several times with an empty browser, as a
+desktop and as a phone, and writes `benchmarks/reports/page.md`.
 """
 
-import argparse
 import statistics
 import sys
 import time
-from pathlib import Path
 
-from processes import machine, running
 from tqdm import tqdm
 
+from benchmarks.harness.arguments import service_options
+from benchmarks.harness.places import REPORTS
+from benchmarks.harness.processes import machine_text, running
 from flukeprint.files import written_whole
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.serving.page.browsing import DESKTOP, PHONE, browser, visit  # the browser of the tests
 
-PAGE = Path(__file__).with_suffix(".md")
+PAGE = REPORTS / "page.md"
 
 
 def main() -> None:
     """Measure and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--identifier", type=Path, required=True)
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--visits", type=int, default=7)
-    asked = parser.parse_args()
-    photos = sorted(asked.photos.glob("*.jpg"))[: asked.visits]
+    parser = service_options("serving.page", __doc__)
+    parser.add_argument("--visits", type=int, default=7, help="of each kind of browser")
+    given = parser.parse_args()
+    photos = sorted(given.photos.glob("*.jpg"))[: given.visits]
     if not photos:
-        raise SystemExit(f"{asked.photos} holds no JPEGs")
+        raise SystemExit(f"{given.photos} holds no JPEGs")
     rows = []
     command = [sys.executable, "-m", "flukeprint", "serve", "--port", "0"]
-    with running([*command, "--identifier", str(asked.identifier)]) as server, browser() as chrome:
+    with (
+        running([*command, "--identifier", str(given.identifier.absolute())]) as server,
+        browser() as chrome,
+    ):
         site = f"http://127.0.0.1:{server.port}"
         for name, how in (("desktop, 1280 x 900", DESKTOP), ("phone, 390 x 844", PHONE)):
             load, answer, sent = [], [], []
@@ -66,14 +65,14 @@ def main() -> None:
         "# How long a visitor waits",
         "",
         f"{len(photos)} visits each with an empty browser; headless Chromium and the server share "
-        f"{machine()}. Median, and least to most, in seconds. The page stands when its button "
+        f"{machine_text()}. Median, and least to most, in seconds. The page stands when its button "
         "can be used; the answer, when the fifth candidate has its photograph.",
         "",
         "| size | page | answer | MiB of the first page, uncompressed |",
         "|---|---|---|---|",
         *rows,
         "",
-        "Made by `python benchmarks/page.py --identifier RUN/identifier --photos "
+        "Made by `python -m benchmarks.serving.page --identifier RUN/identifier --photos "
         "input/spiders/test`.",
     ]
     with written_whole(PAGE) as partial:

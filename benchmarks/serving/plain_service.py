@@ -1,11 +1,11 @@
-"""A plain FastAPI service of an identifier, for `serving.py` to measure the real one against.
+"""A plain FastAPI service of an identifier: the baseline that `serving.py` compares with.
 
-    python benchmarks/plain_service.py RUN/identifier
+    python -m benchmarks.serving.plain_service RUN/identifier
 
-As one writes it in an afternoon: a handler in FastAPI's thread pool that runs PyTorch for its own
+As one writes it in an afternoon: a handler in FastAPI's thread pool runs PyTorch for its own
 request.  Network, weights, gallery, size, mirror and zooms are the identifier's; evaluation mode,
-inference mode, PyTorch's own number of threads.  No ranking rules: plain cosine, the best photo of
-an identity counts.
+inference mode, PyTorch's own number of threads.  No ranking rules: plain cosine, the best
+photograph of an identity counts.
 """
 
 import socket
@@ -28,7 +28,7 @@ Answers = dict[str, list[dict[str, str | float]]]
 
 
 def build(identifier: Path) -> FastAPI:
-    """The service of the identifier in a folder."""
+    """Build the service of the identifier in a folder."""
     known = Identifier.load(identifier)
     net, card, gallery = known.net.eval(), known.card, known.gallery
     names = [str(name) for name in gallery.identities]
@@ -67,7 +67,7 @@ def build(identifier: Path) -> FastAPI:
 
 
 def fitted(photo: Image.Image, image: ImageConfig) -> Image.Image:
-    """The photograph at the size that the identifier keeps, by its way of resizing."""
+    """Resize a photograph as the identifier does."""
     height, width = kept_size(image)
     if image.resize == "crop":
         return ImageOps.fit(photo, (width, height))
@@ -77,7 +77,7 @@ def fitted(photo: Image.Image, image: ImageConfig) -> Image.Image:
 
 
 def middle(photo: Image.Image, zoom: float, image: ImageConfig) -> Image.Image:
-    """The middle `zoom` of both sides, at the network's size."""
+    """The central crop of `zoom` times both sides, at the network's size."""
     width, height = round(photo.width * zoom), round(photo.height * zoom)
     left, top = (photo.width - width) // 2, (photo.height - height) // 2
     part = photo.crop((left, top, left + width, top + height))
@@ -85,13 +85,14 @@ def middle(photo: Image.Image, zoom: float, image: ImageConfig) -> Image.Image:
 
 
 def main() -> None:
+    """Serve on a free port."""
     if len(sys.argv) != 2:
-        sys.exit("usage: python benchmarks/plain_service.py RUN/identifier")
+        sys.exit("usage: python -m benchmarks.serving.plain_service RUN/identifier")
     try:
         app = build(Path(sys.argv[1]))
     except FlukeprintError as error:
         sys.exit(f"error: {error}")
-    # Named TCP, so that asyncio sends answers at once, as it does on a port of uvicorn's own.
+    # IPPROTO_TCP is named so that asyncio sets TCP_NODELAY, as on a port that uvicorn opens.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     print(f"page  http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)

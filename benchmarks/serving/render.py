@@ -1,4 +1,4 @@
-"""What `serving.py` has measured enters, the page in Markdown leaves."""
+"""Render the figures of `serving.py` as a Markdown page."""
 
 import json
 import statistics
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from closed_loop import Load
 
+from benchmarks.harness.load_client import Load
 from flukeprint.embedding.embed import mirror_rule
 from flukeprint.identifier.card import read_card
 
@@ -19,7 +19,7 @@ QUEUE = 16  # serve.queue of the overload
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured; see the options of the command."""
+    """What to measure; the options of the command explain each field."""
 
     identifier: Path
     photos: tuple[bytes, ...]
@@ -33,11 +33,11 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What does not depend on the number of clients, of one service.
+class ServiceFigures:
+    """Figures of one service that do not depend on the number of clients.
 
     starts: seconds until ready.  first: milliseconds of the first answer after each start.
-    memory: MiB when ready, after every photograph was asked about once, and at the end.
+    memory: MiB when ready, after every photograph was sent once, and at the end.
     """
 
     starts: tuple[float, ...]
@@ -47,30 +47,31 @@ class Settled:
 
 @dataclass(frozen=True)
 class Measured:
-    """All that was measured; both services in the order of SERVICES.
+    """All measured figures, of both services in the order of SERVICES.
 
-    loads: clients -> a load of each service, round after round.  crowd: the first one's overload.
+    loads: clients -> the load of each service in every round.  crowd: overload of the first one.
     alike: share of photographs with the same first answer from both.
     """
 
     loads: dict[int, list[tuple[Load, Load]]]
-    settled: tuple[Settled, Settled]
+    settled: tuple[ServiceFigures, ServiceFigures]
     crowd: Load
     alike: float
 
 
 def page(plan: Plan, found: Measured, host: str) -> str:
-    """The page; host: the machine, in words."""
+    """Write the page; host: the machine, in words."""
     every = [load for pairs in found.loads.values() for pair in pairs for load in pair]
     own = "PyTorch's own number of threads"
     threads = own if plan.plain_threads is None else f"OMP_NUM_THREADS={plan.plain_threads}"
     end = "" if plan.requests is None else f" or until {plan.requests} answers"
     return "\n\n".join([
         "# Serving",
-        "Written by `python benchmarks/serving.py --identifier RUN/identifier --photos FOLDER`.",
+        "Written by "
+        "`python -m benchmarks.serving.serving --identifier RUN/identifier --photos FOLDER`.",
         _paragraph(
             f"**{SERVICES[0]}** is the real process with its own settings. **{SERVICES[1]}** is "
-            "`benchmarks/plain_service.py`: uvicorn with one handler, `def identify(file: "
+            "`benchmarks/serving/plain_service.py`: uvicorn with one handler, `def identify(file: "
             "UploadFile)`, which FastAPI runs in its pool of threads. For each request it opens "
             "the photograph with Pillow, turns it by EXIF, resizes it, runs its variants (zooms, "
             "mirror) through the network one by one, in evaluation and inference mode and with "
@@ -85,13 +86,13 @@ def page(plan: Plan, found: Measured, host: str) -> str:
             f"the time (other work); the clients had {_span(every, 'clients', 100)} %."
         ),
         _paragraph(
-            "Clients stand in a closed loop, each with a connection of its own that is kept: it "
-            "asks again as soon as it has its answer. A run is measured from when every client "
-            f"has had an answer, for {plan.seconds:g} s{end}, longer while there are fewer answers "
-            f"than clients; in each of {plan.rounds} rounds both "
-            "services are asked in turns. Figures are medians over rounds, brackets their lowest "
-            "and highest; latency is from sending to the whole answer; CPU is the server's "
-            "processor time for each request."
+            "Clients form a closed loop, each with a kept-alive connection of its own: it sends "
+            "the next request as soon as it has its answer. A run is measured from when every "
+            f"client has had an answer, for {plan.seconds:g} s{end}, longer while there are fewer "
+            f"answers than clients; in each of {plan.rounds} rounds both services are measured in "
+            "turns. Figures are medians over rounds, brackets their lowest and highest; "
+            "latency is from sending to the whole answer; CPU is the server's processor time for "
+            "each request."
         ),
         _rates(found),
         "The first over the second in each round, the median of these, and their range:",
@@ -99,8 +100,8 @@ def page(plan: Plan, found: Measured, host: str) -> str:
         _settled(found),
         f"The same first identity from both: {100 * found.alike:.0f} % of the photographs.",
         _paragraph(
-            f"Too many at once: {plan.crowd} clients ask {SERVICES[0]} with serve.queue={QUEUE}, "
-            "for one run; who is told Retry-After waits as long."
+            f"Overload: {plan.crowd} clients of {SERVICES[0]} with serve.queue={QUEUE}, in one "
+            "run; a client waits as long as Retry-After says."
         ),
         _crowd(found.crowd),
     ]) + "\n"  # fmt: skip
@@ -145,7 +146,7 @@ def _rates(found: Measured) -> str:
 
 
 def ratios(pairs: Sequence[tuple[Load, Load]], name: str) -> tuple[float, float, float]:
-    """The first service over the second, round by round: median, lowest, highest."""
+    """Quotient of the first service and the second in each round: median, lowest, highest."""
     each = [getattr(one, name) / getattr(other, name) for one, other in pairs]
     return statistics.median(each), min(each), max(each)
 

@@ -1,13 +1,12 @@
-"""Measure `flukeprint serve` beside a plain FastAPI handler; figures leave for a page.
+"""Throughput, latency and memory of `flukeprint serve` beside a plain FastAPI handler.
 
-    python benchmarks/serving.py --identifier RUN/identifier --photos FOLDER
+    python -m benchmarks.serving.serving --identifier RUN/identifier --photos FOLDER
 
-Both run as processes of their own on this machine and are asked in turns (A B A B ...) by 1, 4 and
-16 clients at once; what each figure is stands in the page, `serving.md` beside this script.  The
-page is written when all has been measured, so a killed run leaves the old one.
+Both run as processes of their own on this machine and are loaded in turns (A B A B ...) by 1, 4 and
+16 concurrent clients; the page, `benchmarks/reports/serving.md`, defines each figure.  It is
+written when all has been measured, so a killed run leaves the old one.
 """
 
-import argparse
 import contextlib
 import os
 import signal
@@ -18,23 +17,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from closed_loop import Load, Spent, Target, ask_each, drive, first_identity, load_of
-from processes import Server, busy_seconds, machine, running
-from serving_page import QUEUE, SERVICES, Measured, Plan, Settled, page
 
+from benchmarks.harness.arguments import service_options
+from benchmarks.harness.load_client import (
+    Load,
+    ProcessorTime,
+    Target,
+    ask_each,
+    drive,
+    first_identity,
+    load_of,
+)
+from benchmarks.harness.places import REPORTS, module_command
+from benchmarks.harness.processes import Server, busy_seconds, machine_text, running
+from benchmarks.serving.render import QUEUE, SERVICES, Measured, Plan, ServiceFigures, page
 from flukeprint.data.readers.layout import SUFFIXES
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.identifier.card import read_card
 
-HERE = Path(__file__).parent
-PARTS = ("photos", "file")  # what each calls the part of a form with the photograph
+PARTS = ("photos", "file")  # name of the form field with the photograph, of each service
 MOST_PHOTOS = 60
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """A server that has just started: seconds until ready, ms of its first answer, MiB before."""
+class Started:
+    """A server after its start: seconds until ready, ms of the first answer, MiB before it."""
 
     target: Target
     seconds: float
@@ -42,23 +50,23 @@ class Beginning:
     memory: float
 
 
-def measure(plan: Plan, say: Callable[[str], None]) -> Measured:
-    """Measure as planned; `say` is told of every step.
+def measure(plan: Plan, report: Callable[[str], None]) -> Measured:
+    """Measure both services as planned; `report` gets a line after every step.
 
     Raises FlukeprintError for a server that does not start or a photograph that it refuses.
     """
-    begun: tuple[list[Beginning], list[Beginning]] = ([], [])
+    starts: tuple[list[Started], list[Started]] = ([], [])
     for _ in range(plan.starts - 1):
         for service in (0, 1):
             with _started(plan, service) as server:
-                begun[service].append(_begun(plan, service, server, say))
+                starts[service].append(_first_answer(plan, service, server, report))
     with contextlib.ExitStack() as stack:
         servers: list[Server] = []
         for service in (0, 1):
             servers.append(stack.enter_context(_started(plan, service)))
-            begun[service].append(_begun(plan, service, servers[-1], say))
-        targets = [began[-1].target for began in begun]
-        alone = [_alone(plan, target, say) for target in targets]
+            starts[service].append(_first_answer(plan, service, servers[-1], report))
+        targets = [own[-1].target for own in starts]
+        alone = [_alone(plan, target, report) for target in targets]
         warm = [server.memory_mb() for server in servers]
 
         def load(service: int, clients: int, requests: int | None) -> Load:
@@ -70,43 +78,45 @@ def measure(plan: Plan, say: Callable[[str], None]) -> Measured:
             for clients in plan.clients:
                 pair = load(0, clients, plan.requests), load(1, clients, plan.requests)
                 loads[clients].append(pair)
-                say(f"round {turn + 1} of {plan.rounds}, {clients} clients: {_said(*pair)}")
+                report(f"round {turn + 1} of {plan.rounds}, {clients} clients: {_line(*pair)}")
         late = [server.memory_mb() for server in servers]
     with _started(plan, 0, f"serve.queue={QUEUE}") as server:
         target = Target(server.port, PARTS[0])
         ask_each(target, plan.photos[:QUEUE], 4)
         crowd = _load(plan, server, target, plan.crowd, None, alone[0])
-        say(f"{plan.crowd} clients, serve.queue={QUEUE}: {_said(crowd)}")
+        report(f"{plan.crowd} clients, serve.queue={QUEUE}: {_line(crowd)}")
     one, other = (
-        Settled(
-            tuple(start.seconds for start in began),
-            tuple(start.first for start in began),
-            (began[-1].memory, warm[service], late[service]),
+        ServiceFigures(
+            tuple(start.seconds for start in own),
+            tuple(start.first for start in own),
+            (own[-1].memory, warm[service], late[service]),
         )
-        for service, began in enumerate(begun)
+        for service, own in enumerate(starts)
     )
     alike = np.mean([first == second for first, second in zip(*alone, strict=True)])
     return Measured(loads, (one, other), crowd, float(alike))
 
 
 def _started(plan: Plan, service: int, *more: str) -> contextlib.AbstractContextManager[Server]:
-    """One of SERVICES in a process of its own, with `more` settings where it has any."""
+    """Start one of SERVICES in a process of its own, with `more` settings if it takes any."""
     if service:
-        command = [sys.executable, str(HERE / "plain_service.py"), str(plan.identifier)]
+        command = module_command("serving.plain_service", str(plan.identifier))
         return running(command, plan.plain_threads)
     command = [sys.executable, "-m", "flukeprint", "serve", "--port", "0", *more]
     return running([*command, "--identifier", str(plan.identifier)])
 
 
-def _begun(plan: Plan, service: int, server: Server, say: Callable[[str], None]) -> Beginning:
+def _first_answer(
+    plan: Plan, service: int, server: Server, report: Callable[[str], None]
+) -> Started:
     target, memory = Target(server.port, PARTS[service]), server.memory_mb()
     (answer,) = ask_each(target, plan.photos[:1], 1)
-    say(f"{SERVICES[service]}: ready after {server.start_seconds:.1f} s")
-    return Beginning(target, server.start_seconds, 1000 * (answer.end - answer.begin), memory)
+    report(f"{SERVICES[service]}: ready after {server.start_seconds:.1f} s")
+    return Started(target, server.start_seconds, 1000 * (answer.end - answer.begin), memory)
 
 
-def _alone(plan: Plan, target: Target, say: Callable[[str], None]) -> list[str]:
-    """The first identity of each photograph, asked one after the other; warms the server up."""
+def _alone(plan: Plan, target: Target, report: Callable[[str], None]) -> list[str]:
+    """First identity of each photograph, sent one after the other; also warms the server up."""
     samples = ask_each(target, plan.photos, 1)
     refused = [sample for sample in samples if sample.status != 200]
     if refused:
@@ -114,7 +124,7 @@ def _alone(plan: Plan, target: Target, say: Callable[[str], None]) -> list[str]:
             f"{len(refused)} of {len(samples)} photographs were not answered, the first with "
             f"status {refused[0].status}; measure with photographs that can be read"
         )
-    say(f"{len(samples)} photographs, one by one")
+    report(f"{len(samples)} photographs, one by one")
     return [first_identity(sample.body) for sample in samples]
 
 
@@ -133,10 +143,10 @@ def _load(
     run = drive(target, plan.photos, clients, seconds=plan.seconds, requests=requests)
     spent = [after - then for after, then in zip(clocks(), before, strict=True)]
     cores = os.cpu_count() or 1
-    return load_of(run, alone, Spent(spent[0], spent[1], spent[2], spent[3] * cores))
+    return load_of(run, alone, ProcessorTime(spent[0], spent[1], spent[2], spent[3] * cores))
 
 
-def _said(*loads: Load) -> str:
+def _line(*loads: Load) -> str:
     return "; ".join(
         f"{name} {load.rate:.1f}/s, p95 {load.p95:.0f} ms"
         + (f", refused {load.refused}" if load.refused else "")
@@ -146,7 +156,7 @@ def _said(*loads: Load) -> str:
 
 
 def chosen(folder: Path) -> tuple[bytes, ...]:
-    """The photographs of a folder, of more than MOST_PHOTOS every so many.
+    """Read the photographs of a folder, at most MOST_PHOTOS evenly spaced ones.
 
     Raises FlukeprintError where there are none.
     """
@@ -159,17 +169,18 @@ def chosen(folder: Path) -> tuple[bytes, ...]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--identifier", type=Path, required=True, help="its folder")
-    parser.add_argument("--photos", type=Path, required=True, help="a folder of photographs")
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16], help="at once")
-    parser.add_argument("--seconds", type=float, default=7.0, help="of each run")
-    parser.add_argument("--requests", type=int, help="end a run after so many answers")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--starts", type=int, default=3, help="of each server, to time them")
+    """Measure and write the page."""
+    parser = service_options("serving.serving", __doc__)
+    parser.add_argument(
+        "--clients", type=int, nargs="+", default=[1, 4, 16], help="numbers of concurrent clients"
+    )
+    parser.add_argument("--seconds", type=float, default=7.0, help="duration of each run")
+    parser.add_argument("--requests", type=int, help="answers after which a run ends early")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each service")
+    parser.add_argument("--starts", type=int, default=3, help="timed starts of each server")
     parser.add_argument("--crowd", type=int, default=64, help="clients of the overload")
     parser.add_argument("--plain-threads", type=int, help="OMP_NUM_THREADS of the plain handler")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
+    parser.add_argument("--out", type=Path, default=REPORTS / "serving.md", help="page")
     given = parser.parse_args()
     numbers = (*given.clients, given.rounds, given.starts, given.crowd)
     if min(*numbers, given.requests or 1, given.plain_threads or 1) < 1 or given.seconds <= 0:
@@ -177,7 +188,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped; the page stays as it was"))
     begin = time.monotonic()
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
         print(f"{time.monotonic() - begin:5.0f} s  {text}", file=sys.stderr, flush=True)
 
     try:
@@ -187,7 +198,7 @@ def main() -> None:
             given.seconds, given.requests, given.rounds, given.starts, given.crowd,
             given.plain_threads,
         )  # fmt: skip
-        text = page(plan, measure(plan, say), machine())
+        text = page(plan, measure(plan, report), machine_text())
         with written_whole(given.out) as path:
             path.write_text(text)
     except FlukeprintError as error:

@@ -1,14 +1,13 @@
-"""The inference of a whole competition: 7,960 photographs against 15,697 and their mirrors.
+"""Time of a whole competition's inference: 7,960 queries against 15,697 photographs and mirrors.
 
-    python benchmarks/competition.py [--quick]
+    python -m benchmarks.speed.competition [--quick]
 
-Drawn whales stand in for the photographs: 100 pictures of 1,050 pixels under as many names and
-identities as humpback-whale-identification has.  Everything of `infer.py` is run and timed by
-stage, and the gallery's embedding, which training does; so are the network's passes alone, on
-batches in memory.
+Synthetic whales stand in for the photographs: 100 pictures of 1,050 pixels under as many names and
+identities as humpback-whale-identification has.  All of `infer.py` is run and timed by stage, with
+the embedding of the gallery, which training does; the forward passes of the network alone are timed
+on batches in memory.
 """
 
-import argparse
 import csv
 import os
 import statistics
@@ -19,8 +18,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from timing import peak_mb, save
 
+from benchmarks.harness.arguments import options
+from benchmarks.harness.places import ROOT
+from benchmarks.harness.timing import peak_mb, save
 from flukeprint.config.load import load_config
 from flukeprint.config.schema import Config, SyntheticConfig
 from flukeprint.cpu import keep_memory
@@ -36,12 +37,11 @@ from flukeprint.ranking.features import Features
 from flukeprint.ranking.pipeline import FittedRules
 from flukeprint.submission.infer import infer
 
-LABELLED, IDENTITIES, ASKED = 15_697, 5_004, 7_960
-ROOT = Path(__file__).parents[1]
+LABELLED, IDENTITIES, QUERIES = 15_697, 5_004, 7_960
 
 
-def draw(folder: Path, share: float) -> None:
-    """The competition's layout, `share` of its size: pictures are few, names are many."""
+def write_competition(folder: Path, share: float) -> None:
+    """Write the competition's layout at `share` of its size; few pictures have many names."""
     drawn = folder / "drawn"
     write_whales(
         SyntheticConfig(identities=60, test_photos=20, long_side=1050), drawn, progress=True
@@ -52,7 +52,7 @@ def draw(folder: Path, share: float) -> None:
     labels = [f"w_{whale:05}" for whale, size in enumerate(sizes) for _ in range(size)]
     wanted = round(LABELLED * share)
     labels = (labels * (1 + wanted // len(labels)))[:wanted]
-    for part, count in (("train", wanted), ("test", round(ASKED * share))):
+    for part, count in (("train", wanted), ("test", round(QUERIES * share))):
         (folder / part).mkdir()
         for number in range(count):
             os.link(pictures[number % len(pictures)], folder / part / f"{part}{number:06}.jpg")
@@ -63,7 +63,7 @@ def draw(folder: Path, share: float) -> None:
 
 
 def settings(folder: Path) -> Config:
-    """EfficientNet-Lite0 at 256 x 512 with mirrors."""
+    """Configuration: EfficientNet-Lite0 at 256 x 512, with mirrored photographs."""
     return load_config(
         ROOT / "configs" / "demo.yaml",
         [
@@ -76,8 +76,8 @@ def settings(folder: Path) -> Config:
     )  # fmt: skip
 
 
-def alone(net: FlukeNet, config: Config, stamp: str, catalog: Catalog, passes: int) -> float:
-    """Seconds that so many passes take on ready batches, by the engine that was chosen before."""
+def passes_alone(net: FlukeNet, config: Config, stamp: str, catalog: Catalog, passes: int) -> float:
+    """Seconds of `passes` forward passes on batches in memory, with the engine of the run."""
     size = (config.image.height, config.image.width)
     views = Variants(catalog, config.image, (False, True), config.infer.zooms)
     engine = pick_engine(net, size, "auto", "auto", stamp=stamp, sample=views.sample, passes=passes)
@@ -92,13 +92,13 @@ def alone(net: FlukeNet, config: Config, stamp: str, catalog: Catalog, passes: i
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    """Seconds of each stage, and the network's share of the whole."""
+    """Time each stage; also the network's share of the whole."""
     share = 0.05 if quick else 1.0
     keep_memory()
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        draw(folder, share)
+        write_competition(folder, share)
         config = settings(folder)
         net = build_model(config.model, (config.image.height, config.image.width))
         stamp = network_digest(net, config.image, config.infer.mirror)
@@ -119,7 +119,7 @@ def measure(quick: bool) -> dict[str, Any]:
         queries = len(read_test(config.data))
         assert len(answers.ranking) == queries
         passes = 2 * (len(catalog) + queries)
-        network = alone(net, config, stamp, catalog, passes)
+        network = passes_alone(net, config, stamp, catalog, passes)
         whole = done - begin
         stages = {
             "embed the gallery and its mirrors": embedded - begin,
@@ -141,9 +141,7 @@ def measure(quick: bool) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--quick", action="store_true", help="a twentieth of the photographs")
-    quick = parser.parse_args().quick
+    quick = options("speed.competition", __doc__, ["quick"]).parse_args().quick
     result = measure(quick)
     for row in result["rows"]:
         print(f"{row['what']}: {row['median']:.1f} s")

@@ -1,13 +1,12 @@
-"""From a file to pixels of the network's size: what each way takes, what the cache saves.
+"""Time to decode and resize a photograph, with and without the cache, beside Pillow.
 
-    python benchmarks/decoding.py [--quick]
+    python -m benchmarks.speed.decoding [--quick]
 
-Milliseconds a photograph at 224 px, of drawn JPEGs: 480 px, as catalogues come, and 12 megapixels,
-as cameras make them.  The plain way is Pillow's: decode in full, resize bilinearly.  Files lie in
-the memory of the operating system, as in every epoch but the first.
+Milliseconds a photograph at 224 px, of synthetic JPEGs: 480 px, as catalogues have them, and 12
+megapixels, as cameras take them.  The plain way is Pillow's: decode in full, resize bilinearly.
+Files are in the operating system's page cache, as in every epoch but the first.
 """
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -21,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from timing import in_turns, ratio, save
 
+from benchmarks.harness.arguments import options
+from benchmarks.harness.timing import in_turns, ratio, save
 from flukeprint.config.schema import ImageConfig
 from flukeprint.data.cache_entries import find_entry
 from flukeprint.data.catalog import Catalog
@@ -34,10 +34,10 @@ SIZES = {"480 px": (320, 480), "12 megapixels": (3000, 4000)}
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    """Rows with what was timed, photographs a round, median and all milliseconds a photograph."""
+    """Time all contestants on both sizes: rows in milliseconds a photograph, and speed-ups."""
     counts = {"480 px": 40, "12 megapixels": 4} if quick else {"480 px": 200, "12 megapixels": 16}
     rounds = 5 if quick else 7
-    torch.set_num_threads(1)  # each thread resizes a photograph of its own, as `embed` has it
+    torch.set_num_threads(1)  # each thread resizes a photograph of its own, as in `embed`
     cv2.setNumThreads(1)
     rows: list[dict[str, Any]] = []
     gains: dict[str, float] = {}
@@ -45,7 +45,7 @@ def measure(quick: bool) -> dict[str, Any]:
         for what, (height, width) in SIZES.items():
             print(f"drawing {counts[what]} photographs of {what}", flush=True)
             folder = Path(name) / what.replace(" ", "-")
-            paths = _drawn(folder, counts[what], height, width)
+            paths = _write_jpegs(folder, counts[what], height, width)
             seconds = in_turns(_contestants(paths, folder / "cache"), rounds)
             for way, took in seconds.items():
                 each = [second * 1000 / len(paths) for second in took]
@@ -70,7 +70,7 @@ def _contestants(paths: Sequence[Path], cache: Path) -> dict[str, Callable[[], o
     config = ImageConfig(height=SIDE, width=SIDE, cache=cache)
     catalog = Catalog(images=tuple(path.name for path in paths), paths=tuple(paths))
     kept = PhotoCache(catalog, config)
-    room = np.empty((len(paths), 3, SIDE, SIDE), np.uint8)
+    batch = np.empty((len(paths), 3, SIDE, SIDE), np.uint8)
     data = [path.read_bytes() for path in paths]
     need = (SIDE, SIDE)
     decoded = [decode(path, min_size=need) for path in paths[:16]]
@@ -88,7 +88,7 @@ def _contestants(paths: Sequence[Path], cache: Path) -> dict[str, Callable[[], o
 
     def copy() -> None:
         for row in range(len(paths)):
-            room[row] = fitted[row % len(fitted)].transpose(2, 0, 1)
+            batch[row] = fitted[row % len(fitted)].transpose(2, 0, 1)
 
     def place() -> None:
         for row in range(len(paths)):
@@ -114,8 +114,8 @@ def _plain(path: Path) -> npt.NDArray[np.uint8]:
     return np.asarray(resized)
 
 
-def _drawn(folder: Path, count: int, height: int, width: int) -> list[Path]:
-    """JPEGs of soft shapes under texture, quality 90: as heavy as photographs are."""
+def _write_jpegs(folder: Path, count: int, height: int, width: int) -> list[Path]:
+    """Write JPEGs of soft shapes under texture, quality 90: as large as photographs are."""
     folder.mkdir()
     grain = np.random.default_rng(0).integers(-12, 13, (height + 64, width + 64, 1), dtype=np.int16)
     paths = []
@@ -132,9 +132,8 @@ def _drawn(folder: Path, count: int, height: int, width: int) -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a fraction of the work")
-    quick = parser.parse_args().quick
+    """Measure and write the result file."""
+    quick = options("speed.decoding", __doc__, ["quick"]).parse_args().quick
     result = measure(quick)
     for row in result["rows"]:
         print(f"{row['what']:48} {row['median']:8.3f} ms")

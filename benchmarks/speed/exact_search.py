@@ -1,12 +1,12 @@
-"""The five nearest of all photographs: how long it takes, against whom, and how it grows.
+"""Time of exact search for the five nearest photographs, beside scikit-learn and FAISS.
 
-    python benchmarks/exact_search.py [--quick]
+    python -m benchmarks.speed.exact_search [--quick]
 
-Drawn photographs of individuals, 512 numbers each.  Contestants take turns in one process with as
-many threads as there are processors.  Answers are compared with sums in float64 of another order.
+Random embeddings clustered by individual, 512 dimensions.  Contestants take turns in one process
+with as many threads as there are processors.  Results are checked against float64 sums in another
+order, and times are given for several gallery sizes.
 """
 
-import argparse
 import statistics
 from collections.abc import Callable
 from functools import partial
@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from drawn_vectors import draw
-from timing import in_turns, ratio, save
 
+from benchmarks.harness.arguments import options
+from benchmarks.harness.random_embeddings import random_embeddings
+from benchmarks.harness.timing import in_turns, ratio, save
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.search.bf16 import HalfProduct
 from flukeprint.search.exact import FloatProduct
@@ -24,7 +25,7 @@ from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Matches
 
 D, K, QUERIES, PHOTOS, AN_ANIMAL = 512, 5, 2_000, 100_000, 20
-_AT_ONCE = 256
+_BLOCK = 256
 OURS, OURS_BF16 = "flukeprint, float32", "flukeprint, bf16 shortlist"
 OURS_NAMES, OURS_NAMES_BF16 = f"{OURS}, by individual", f"{OURS_BF16}, by individual"
 BARE, BARE_BF16 = "bare product, float32", "bare product, bf16"
@@ -33,7 +34,7 @@ FAISS = "FAISS, flat"
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    """Rows with seconds for all queries, ratios, and seconds by size of the gallery."""
+    """Time all contestants: seconds for all queries, ratios, and seconds by gallery size."""
     photos, queries = (PHOTOS // 4, QUERIES // 4) if quick else (PHOTOS, QUERIES)
     gallery, asked = pair(photos, queries)
     print(f"{queries:,} queries in {photos:,} photographs of {D} numbers")
@@ -64,14 +65,14 @@ def measure(quick: bool) -> dict[str, Any]:
 
 
 def pair(photos: int, queries: int) -> tuple[Embeddings, Embeddings]:
-    """Gallery and queries of the same individuals."""
+    """A gallery, and queries of the same individuals."""
     animals = max(K, photos // AN_ANIMAL)
-    gallery = draw(photos, D, animals, seed=1).embeddings("gallery/")
-    return gallery, draw(queries, D, animals, seed=2).embeddings("query/")
+    gallery = random_embeddings(photos, D, animals, seed=1).named("gallery/")
+    return gallery, random_embeddings(queries, D, animals, seed=2).named("query/")
 
 
 def contestants(gallery: Embeddings, asked: Embeddings) -> dict[str, Callable[[], object]]:
-    """Each ready to search; what is built once for a gallery is not counted."""
+    """Searches to time; what is built once for a gallery is built here, untimed."""
     import faiss
     from sklearn.neighbors import NearestNeighbors
 
@@ -96,13 +97,13 @@ def contestants(gallery: Embeddings, asked: Embeddings) -> dict[str, Callable[[]
 
 
 def in_blocks(queries: Any, photos: Any) -> None:
-    """The product alone, of which nothing is kept."""
-    for start in range(0, len(queries), _AT_ONCE):
-        queries[start : start + _AT_ONCE] @ photos.T
+    """The matrix product alone, whose result is discarded."""
+    for start in range(0, len(queries), _BLOCK):
+        queries[start : start + _BLOCK] @ photos.T
 
 
 def checked(gallery: Embeddings, asked: Embeddings, sample: int) -> dict[str, Any]:
-    """Answers to some queries against float64 sums, a query at a time; raises where one differs."""
+    """Check the matches of some queries against float64 sums; AssertionError if one differs."""
     rows = np.random.default_rng(3).choice(len(asked), min(sample, len(asked)), replace=False)
     some = asked.take(np.sort(rows))
     labels = np.unique(gallery.identities, return_inverse=True)[1]
@@ -115,13 +116,13 @@ def checked(gallery: Embeddings, asked: Embeddings, sample: int) -> dict[str, An
             order = np.argsort(-true.astype(np.float32), kind="stable")
             _, first = np.unique(labels[order], return_index=True)
             for found, want in ((photos, order), (names, order[np.sort(first)])):
-                apart = max(apart, _compared(found, place, want[:K], true))
-    print(f"  answers to {len(some)} queries are those of float64 sums (scores within {apart:.1e})")
+                apart = max(apart, _difference(found, place, want[:K], true))
+    print(f"  matches of {len(some)} queries are those of float64 sums (scores within {apart:.1e})")
     return {"queries": len(some), "greatest_difference": apart}
 
 
-def _compared(found: Matches | Any, place: int, want: Any, true: Any) -> float:
-    """Difference of the scores; other photographs may stand there only if they are as near."""
+def _difference(found: Matches | Any, place: int, want: Any, true: Any) -> float:
+    """Greatest difference of the scores; other photographs are allowed only at equal scores."""
     rows = found.rows[place]
     if not np.array_equal(rows, want) and np.abs(true[rows] - true[want]).max() > 2**-24:
         raise AssertionError(f"query {place}: {rows} instead of {want}")
@@ -129,7 +130,7 @@ def _compared(found: Matches | Any, place: int, want: Any, true: Any) -> float:
 
 
 def growth(quick: bool) -> list[dict[str, Any]]:
-    """Seconds per 1,000 queries by size of the gallery."""
+    """Seconds per 1,000 queries, by gallery size."""
     rows = []
     for photos in (1_000, 10_000, 100_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
         queries = 1_000 if photos <= 10_000 else 300 if photos <= 100_000 else 256
@@ -137,8 +138,8 @@ def growth(quick: bool) -> list[dict[str, Any]]:
         print(f"{photos:,} photographs")
         seconds = in_turns(
             {
-                what: partial(room.search, asked, K)
-                for what, room in (
+                what: partial(searched.search, asked, K)
+                for what, searched in (
                     (OURS, Gallery(gallery, product=FloatProduct)),
                     (OURS_BF16, Gallery(gallery)),
                 )
@@ -158,9 +159,8 @@ def growth(quick: bool) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a quarter of everything")
-    quick = parser.parse_args().quick
+    """Measure and write the result file."""
+    quick = options("speed.exact_search", __doc__, ["quick"]).parse_args().quick
     save("exact_search", measure(quick), quick)
 
 

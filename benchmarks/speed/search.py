@@ -1,15 +1,14 @@
-"""One query at a time among a million vectors: recall, speed and memory of indexes side by side.
+"""Recall, latency and memory of approximate indexes for single queries among a million vectors.
 
-    python benchmarks/search.py [--quick]
+    python -m benchmarks.speed.search [--quick]
 
-Draws 1,000,000 x 512 clustered unit vectors (quick: 50,000), 20 photographs around each individual.
-Contestants: FAISS flat, hnswlib, usearch and annoy as their packages give them, and our exact
-search, HNSW and IVF-PQ, whose answers the gallery scores exactly from the memory-mapped vectors.
-The three graphs have the same number of neighbours and the same effort in building.  Besides: how
-long a stored gallery takes to open, and what it costs to enroll one photograph.
+Generates 1,000,000 x 512 clustered unit vectors (quick: 50,000), 20 photographs of each individual.
+Contestants: FAISS flat, hnswlib, usearch and annoy as their packages provide them, and our exact
+search, HNSW and IVF-PQ, whose candidates the gallery scores exactly from the memory-mapped vectors.
+The three graphs have the same number of neighbours and the same construction effort.  Also
+measured: opening a stored gallery, and enrolling one photograph.
 """
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -20,8 +19,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from timing import save
 
+from benchmarks.harness.arguments import options
+from benchmarks.harness.timing import save
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.search.faiss_index import FaissIndex
 from flukeprint.search.faiss_kinds import GRAPH_EFFORT, GRAPH_NEIGHBOURS, Hnsw, IvfPq
@@ -33,13 +33,13 @@ D, K, EACH = 512, 5, 20
 STAMP = "drawn"
 
 
-def draw(n: int, queries: int) -> tuple[Floats, Floats]:
-    """(n, D) photographs around n / EACH directions, and others of the same individuals.
+def correlated_vectors(n: int, queries: int) -> tuple[Floats, Floats]:
+    """(n, D) vectors of photographs of n / EACH individuals, and query vectors of the same.
 
-    The numbers of a vector are correlated, as those of networks are: along the j-th of D random
-    axes the variance is 1 / j, for what individuals differ in and for what their photographs do.
-    (Of 389 real photographs of spiders it falls as j**-0.9.)  Two photographs of one individual
-    have a cosine of 0.5 to 0.8.
+    Dimensions are correlated, as those of networks are: along the j-th of D random axes the
+    variance is 1 / j, between individuals and between the photographs of one.  (Of 389 real
+    photographs of spiders it falls as j**-0.9.)  Two photographs of one individual have a cosine
+    of 0.5 to 0.8.
     """
     rng = np.random.default_rng(0)
     axes, _ = np.linalg.qr(rng.standard_normal((D, D)))
@@ -63,7 +63,7 @@ def draw(n: int, queries: int) -> tuple[Floats, Floats]:
 
 
 def embedded(vectors: Floats) -> Embeddings:
-    """With names, as a gallery wants them."""
+    """As `Embeddings` with made-up names, for a gallery."""
     n = len(vectors)
     return Embeddings.trusted(
         vectors, tuple(f"photo{row:07}.jpg" for row in range(n)),
@@ -71,17 +71,17 @@ def embedded(vectors: Floats) -> Embeddings:
     )  # fmt: skip
 
 
-def asked(
+def timed_queries(
     search: Callable[[Floats], npt.NDArray[Any]], queries: Floats, truth: Any
 ) -> dict[str, Any]:
-    """Recall@5 and milliseconds of queries asked one after the other."""
+    """Recall@5, and the median and 95th percentile of milliseconds, of queries one by one."""
     took, hits = [], 0
     for row in range(len(queries)):
         begin = time.perf_counter()
         found = search(queries[row : row + 1])
         took.append(time.perf_counter() - begin)
         hits += len(set(np.asarray(found).ravel().tolist()) & truth[row])
-    rest = took[len(took) // 10 :]  # the first pages come from the disk
+    rest = took[len(took) // 10 :]  # the first ones read pages from the disk
     return {
         "recall": hits / (K * len(queries)),
         "ms": 1000 * statistics.median(rest),
@@ -90,12 +90,12 @@ def asked(
 
 
 def as_query(vector: Floats) -> Embeddings:
-    """One that asks."""
+    """One vector as a query."""
     return Embeddings.trusted(vector, ("q",), (None,), None, STAMP, "fp32")
 
 
 class Contest:
-    """Indexes of the same vectors, asked the same queries; a row of each goes to `rows`."""
+    """Measures indexes of the same vectors with the same queries, and appends to `rows`."""
 
     def __init__(self, vectors: Floats, queries: Floats, rows: list[dict[str, Any]]) -> None:
         self.vectors, self.queries, self.rows = vectors, queries, rows
@@ -103,12 +103,12 @@ class Contest:
         gallery = Gallery(self.photos)
         self.truth = [set(row.tolist()) for row in gallery.search(embedded(queries), K).rows]
         self.built: dict[type[FaissIndex], tuple[FaissIndex, float]] = {}  # with seconds
-        self.few = queries[: max(20, len(queries) // 10)]  # of those that look at all
+        self.few = queries[: max(20, len(queries) // 10)]  # for indexes that scan all vectors
 
     def note(
         self, name: str, effort: object, built: float, memory: float, found: dict[str, Any]
     ) -> bool:
-        """Keep a row; whether more effort is of no use."""
+        """Append a row; True if recall is so high that more search effort is pointless."""
         self.rows.append(
             {"what": name, "effort": effort, "build_seconds": built, "memory_mb": memory, **found}
         )
@@ -120,19 +120,19 @@ class Contest:
         return bool(found["recall"] > 0.998)
 
     def exact(self) -> None:
-        """Ours in float32, and FAISS's."""
+        """Exact search in float32, ours and FAISS's."""
         import faiss
 
         gallery = Gallery(self.photos)
-        found = asked(lambda q: gallery.search(as_query(q), K).rows, self.few, self.truth)
+        found = timed_queries(lambda q: gallery.search(as_query(q), K).rows, self.few, self.truth)
         self.note("flukeprint exact", "", 0.0, self.vectors.nbytes / 1e6, found)
         index = faiss.IndexFlatIP(D)
         index.add(self.vectors)
-        found = asked(lambda q: index.search(q, K)[1], self.few, self.truth)
+        found = timed_queries(lambda q: index.search(q, K)[1], self.few, self.truth)
         self.note("FAISS flat", "", 0.0, self.vectors.nbytes / 1e6, found)
 
     def ours(self, kind: type[FaissIndex], folder: Path) -> None:
-        """An index of ours below a gallery that scores its candidates exactly."""
+        """One of our indexes, whose candidates the gallery scores exactly."""
         n = len(self.vectors)
         begin = time.perf_counter()
         index = kind(self.vectors)
@@ -143,7 +143,9 @@ class Contest:
         gallery = Gallery(self.photos, index=index)
         for effort, candidates in index.EFFORTS:
             index.effort, index.candidates = effort, candidates
-            found = asked(lambda q: gallery.search(as_query(q), K).rows, self.queries, self.truth)
+            found = timed_queries(
+                lambda q: gallery.search(as_query(q), K).rows, self.queries, self.truth
+            )
             memory = index.memory() / 1e6
             if self.note(f"flukeprint {kind.name}", effort, built, memory, found):
                 break
@@ -152,7 +154,7 @@ class Contest:
         self.built[kind] = index, built
 
     def hnswlib(self, folder: Path) -> None:
-        """The graph's reference implementation."""
+        """hnswlib, the reference implementation of the HNSW graph."""
         import hnswlib
 
         index = hnswlib.Index(space="ip", dim=D)
@@ -163,12 +165,12 @@ class Contest:
         memory = index.index_file_size() / 1e6
         for effort in (16, 32, 64, 128, 256, 512, 1024, 2048):
             index.set_ef(effort)
-            found = asked(lambda q: index.knn_query(q, k=K)[0], self.queries, self.truth)
+            found = timed_queries(lambda q: index.knn_query(q, k=K)[0], self.queries, self.truth)
             if self.note("hnswlib", effort, built, memory, found):
                 break
 
     def usearch(self, folder: Path) -> None:
-        """Its vectors as bfloat16, which it multiplies fastest."""
+        """usearch with bfloat16 vectors, its fastest precision."""
         from usearch.index import Index
 
         index = Index(
@@ -181,12 +183,12 @@ class Contest:
         memory = index.serialized_length / 1e6
         for effort in (16, 32, 64, 128, 256, 512, 1024, 2048):
             index.expansion_search = effort
-            found = asked(lambda q: index.search(q[0], K).keys, self.queries, self.truth)
+            found = timed_queries(lambda q: index.search(q[0], K).keys, self.queries, self.truth)
             if self.note("usearch bf16", effort, built, memory, found):
                 break
 
     def annoy(self, folder: Path) -> None:
-        """Ten trees, built on disk."""
+        """annoy with ten trees, built on disk."""
         from annoy import AnnoyIndex
 
         index = AnnoyIndex(D, "dot")
@@ -199,7 +201,7 @@ class Contest:
         built = time.perf_counter() - begin
         memory = file.stat().st_size / 1e6
         for effort in (500, 2_000, 8_000, 32_000, 128_000):
-            found = asked(
+            found = timed_queries(
                 lambda q, e=effort: index.get_nns_by_vector(q[0], K, search_k=e),
                 self.queries, self.truth,
             )  # fmt: skip
@@ -210,7 +212,7 @@ class Contest:
 
 
 def opened(vectors: Floats, folder: Path) -> dict[str, float]:
-    """Seconds until a stored gallery and its graph are ready, and until the first answer."""
+    """Seconds to open a stored gallery, and to load its graph and answer a first query."""
     query = as_query(vectors[:1])
     seconds: dict[str, list[float]] = {"open the gallery": [], "with its index, first answer": []}
     for _ in range(5):
@@ -227,7 +229,7 @@ def opened(vectors: Floats, folder: Path) -> dict[str, float]:
 
 
 def enrolling(contest: Contest, sizes: list[int], folder: Path) -> list[dict[str, Any]]:
-    """Milliseconds to enroll one photograph into galleries of several sizes, and to build anew."""
+    """Time to enroll one photograph, and to rebuild gallery and index, by gallery size."""
     vectors = contest.vectors
     rows = []
     for n in sizes:
@@ -252,7 +254,7 @@ def enrolling(contest: Contest, sizes: list[int], folder: Path) -> list[dict[str
             begin = time.perf_counter()
             index.add(fresh, store.append(fresh))
             took.append(time.perf_counter() - begin)
-        took = took[2:]  # the first looks at the names that are there
+        took = took[2:]  # the first one reads the names that are there
         rows.append(
             {"photos": n, "enroll_ms": 1000 * statistics.median(took), "rebuild_s": rebuilt}
         )
@@ -266,11 +268,11 @@ def enrolling(contest: Contest, sizes: list[int], folder: Path) -> list[dict[str
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    """All of it; what is there is saved after every contestant, for building takes minutes."""
+    """Measure everything; saves after every contestant, since building takes minutes."""
     n, q = (50_000, 200) if quick else (1_000_000, 500)
     sizes = [1_000, 10_000, 50_000] if quick else [1_000, 10_000, 100_000, 1_000_000]
-    print(f"drawing {n:,} vectors", flush=True)
-    vectors, queries = draw(n, q)
+    print(f"generating {n:,} vectors", flush=True)
+    vectors, queries = correlated_vectors(n, q)
     found: dict[str, Any] = {"photos": n, "dimension": D, "queries": q, "rows": []}
     with tempfile.TemporaryDirectory(dir=os.environ.get("FLUKEPRINT_SCRATCH")) as name:
         folder = Path(name)
@@ -291,9 +293,7 @@ def measure(quick: bool) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--quick", action="store_true", help="50,000 vectors")
-    measure(parser.parse_args().quick)
+    measure(options("speed.search", __doc__, ["quick"]).parse_args().quick)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""How long one waits before anything happens.
+"""Start-up time of commands.
 
-    python benchmarks/startup.py [--quick]
+    python -m benchmarks.speed.startup [--quick]
 
-Seconds from the shell's Enter to the end of `flukeprint --help`; to the first photographs that
-`infer.py` counts as done; and to the answer of `flukeprint identify` on one photograph.  The
+Seconds from the start of the process to the end of `flukeprint --help`; to the first photographs
+that `infer.py` counts as done; and to the answer of `flukeprint identify` for one photograph.  The
 identifier is of EfficientNet-Lite0, trained for two steps on drawn whales.
 """
 
-import argparse
 import os
 import re
 import statistics
@@ -18,9 +17,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from timing import save
+from benchmarks.harness.arguments import options
+from benchmarks.harness.places import ROOT
+from benchmarks.harness.timing import save
 
-ROOT = Path(__file__).parents[1]
 CONFIG = """
 extends: {root}/configs/demo.yaml
 data: {{root: {folder}/whales, synthetic: {{identities: 60, test_photos: 80}}}}
@@ -34,7 +34,7 @@ COUNTED = re.compile(rb"photographs:[^\r\n]*?\s([1-9]\d*)/")
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    """Rows with what was waited for, the median and all seconds."""
+    """Seconds of each command: a row with the median and all rounds."""
     rounds = 3 if quick else 7
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -72,7 +72,7 @@ def _environment() -> dict[str, str]:
 
 
 def _run(*command: str) -> float:
-    """Seconds of a command, which must succeed."""
+    """Run a command, which must succeed; the seconds that it takes."""
     begin = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *command], capture_output=True, text=True, env=_environment(), check=False
@@ -84,7 +84,7 @@ def _run(*command: str) -> float:
 
 
 def _until_counted(*command: str) -> float:
-    """Seconds until the progress bar counts its first photographs; the rest is not waited for."""
+    """Seconds until the progress bar counts its first photographs; then the process is killed."""
     begin = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -104,9 +104,7 @@ def _until_counted(*command: str) -> float:
 
 def main() -> None:
     """Measure and write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    quick = parser.parse_args().quick
+    quick = options("speed.startup", __doc__, ["quick"]).parse_args().quick
     save("startup", measure(quick), quick)
 
 

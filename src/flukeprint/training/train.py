@@ -45,7 +45,7 @@ from flukeprint.ranking.local.lightglue import keypoint_backend
 from flukeprint.training.callbacks import AtomicCheckpointIO
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.module import MetricLearningModule, class_centers
-from flukeprint.training.trainer import _quieten, _stopped_early, make_trainer
+from flukeprint.training.trainer import _stopped_early, make_trainer, quieten
 
 
 def train(config: Config, *, resume: str | None = None) -> Run:
@@ -61,7 +61,7 @@ def train(config: Config, *, resume: str | None = None) -> Run:
     Raises:
         FlukeprintError: wrong data or configuration; or a loss that is no number.
     """
-    _quieten()
+    quieten()
     keep_memory()
     # Deterministic mode would fill every new tensor with NaN, which costs a CPU much of its speed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
