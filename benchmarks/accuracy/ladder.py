@@ -100,7 +100,7 @@ def ladder(rungs: Sequence[Rung]) -> str:
 
 
 def put(page: str, name: str, text: str) -> str:
-    """Replace what stands between the markers of `name` in a page; add a section if there are none.
+    """Replace the text between the markers of `name` in a page; add a section if there are none.
 
     Raises FlukeprintError for a start marker without an end.
     """

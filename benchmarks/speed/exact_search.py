@@ -35,10 +35,10 @@ FAISS = "FAISS, flat"
 
 def measure(quick: bool) -> dict[str, Any]:
     """Time all contestants: seconds for all queries, ratios, and seconds by gallery size."""
-    photos, queries = (PHOTOS // 4, QUERIES // 4) if quick else (PHOTOS, QUERIES)
-    gallery, asked = pair(photos, queries)
-    print(f"{queries:,} queries in {photos:,} photographs of {D} numbers")
-    seconds = in_turns(contestants(gallery, asked))
+    photos, count = (PHOTOS // 4, QUERIES // 4) if quick else (PHOTOS, QUERIES)
+    gallery, queries = pair(photos, count)
+    print(f"{count:,} queries in {photos:,} photographs of {D} numbers")
+    seconds = in_turns(contestants(gallery, queries))
     ratios = {
         f"{OURS} / {BARE}": ratio(seconds[OURS], seconds[BARE]),
         f"{OURS_BF16} / {BARE_BF16}": ratio(seconds[OURS_BF16], seconds[BARE_BF16]),
@@ -52,14 +52,14 @@ def measure(quick: bool) -> dict[str, Any]:
         print(f"  {what}: {times:.2f}")
     return {
         "photographs": photos,
-        "queries": queries,
+        "queries": count,
         "dimensions": D,
         "rows": [
             {"what": what, "median": statistics.median(took), "all": took}
             for what, took in seconds.items()
         ],
         "ratios": ratios,
-        "checked": checked(gallery, asked, 100 if quick else 400),
+        "checked": checked(gallery, queries, 100 if quick else 400),
         "growth": growth(quick),
     }
 
@@ -71,12 +71,12 @@ def pair(photos: int, queries: int) -> tuple[Embeddings, Embeddings]:
     return gallery, random_embeddings(queries, D, animals, seed=2).named("query/")
 
 
-def contestants(gallery: Embeddings, asked: Embeddings) -> dict[str, Callable[[], object]]:
+def contestants(gallery: Embeddings, queries: Embeddings) -> dict[str, Callable[[], object]]:
     """Searches to time; what is built once for a gallery is built here, untimed."""
     import faiss
     from sklearn.neighbors import NearestNeighbors
 
-    x, y = asked.vectors, gallery.vectors
+    x, y = queries.vectors, gallery.vectors
     x16, y16 = torch.from_numpy(x).bfloat16(), torch.from_numpy(y).bfloat16()
     flat = faiss.IndexFlatIP(D)
     flat.add(y)
@@ -89,10 +89,10 @@ def contestants(gallery: Embeddings, asked: Embeddings) -> dict[str, Callable[[]
         FAISS: lambda: flat.search(x, K),
         BARE: partial(in_blocks, x, y),
         BARE_BF16: partial(in_blocks, x16, y16),
-        OURS: lambda: single.search(asked, K),
-        OURS_BF16: lambda: half.search(asked, K),
-        OURS_NAMES: lambda: single.search_identities(asked, K),
-        OURS_NAMES_BF16: lambda: half.search_identities(asked, K),
+        OURS: lambda: single.search(queries, K),
+        OURS_BF16: lambda: half.search(queries, K),
+        OURS_NAMES: lambda: single.search_identities(queries, K),
+        OURS_NAMES_BF16: lambda: half.search_identities(queries, K),
     }
 
 
@@ -102,15 +102,15 @@ def in_blocks(queries: Any, photos: Any) -> None:
         queries[start : start + _BLOCK] @ photos.T
 
 
-def checked(gallery: Embeddings, asked: Embeddings, sample: int) -> dict[str, Any]:
+def checked(gallery: Embeddings, queries: Embeddings, sample: int) -> dict[str, Any]:
     """Check the matches of some queries against float64 sums; AssertionError if one differs."""
-    rows = np.random.default_rng(3).choice(len(asked), min(sample, len(asked)), replace=False)
-    some = asked.take(np.sort(rows))
+    rows = np.random.default_rng(3).choice(len(queries), min(sample, len(queries)), replace=False)
+    some = queries.take(np.sort(rows))
     labels = np.unique(gallery.identities, return_inverse=True)[1]
     apart = 0.0
     for kind in (FloatProduct, HalfProduct):
-        room = Gallery(gallery, product=kind)
-        photos, names = room.search(some, K), room.search_identities(some, K)
+        searched = Gallery(gallery, product=kind)
+        photos, names = searched.search(some, K), searched.search_identities(some, K)
         for place, query in enumerate(some.vectors):
             true = gallery.vectors @ query.astype(np.float64)
             order = np.argsort(-true.astype(np.float32), kind="stable")
@@ -133,12 +133,12 @@ def growth(quick: bool) -> list[dict[str, Any]]:
     """Seconds per 1,000 queries, by gallery size."""
     rows = []
     for photos in (1_000, 10_000, 100_000) if quick else (1_000, 10_000, 100_000, 1_000_000):
-        queries = 1_000 if photos <= 10_000 else 300 if photos <= 100_000 else 256
-        gallery, asked = pair(photos, queries)
+        count = 1_000 if photos <= 10_000 else 300 if photos <= 100_000 else 256
+        gallery, queries = pair(photos, count)
         print(f"{photos:,} photographs")
         seconds = in_turns(
             {
-                what: partial(searched.search, asked, K)
+                what: partial(searched.search, queries, K)
                 for what, searched in (
                     (OURS, Gallery(gallery, product=FloatProduct)),
                     (OURS_BF16, Gallery(gallery)),
@@ -150,8 +150,8 @@ def growth(quick: bool) -> list[dict[str, Any]]:
             {
                 "what": what,
                 "photographs": photos,
-                "median": 1000 / queries * statistics.median(took),
-                "all": [1000 / queries * one for one in took],
+                "median": 1000 / count * statistics.median(took),
+                "all": [1000 / count * one for one in took],
             }
             for what, took in seconds.items()
         ]

@@ -54,15 +54,17 @@ def embeddings(photos: int, queries: int) -> tuple[Any, Any]:
     n, animals = photos + queries, photos // AN_ANIMAL
     # New individuals: all their photographs are queries.
     made = random_embeddings(n, D, animals + queries // (10 * AN_ANIMAL), seed=1)
-    asked = made.animals >= animals
-    known = np.flatnonzero(~asked)
-    asked[np.random.default_rng(2).choice(known, queries - asked.sum(), replace=False)] = True
+    is_query = made.animals >= animals
+    others = np.flatnonzero(~is_query)
+    is_query[np.random.default_rng(2).choice(others, queries - is_query.sum(), replace=False)] = (
+        True
+    )
     embedded = made.named("")
     names = embedded.identities
     views = tuple(("left", "right")[row % 2] for row in range(n))
-    gallery, places = np.flatnonzero(~asked), np.flatnonzero(asked)
-    there = {names[row] for row in gallery.tolist()}
-    answers = tuple(names[row] if names[row] in there else None for row in places.tolist())
+    gallery, places = np.flatnonzero(~is_query), np.flatnonzero(is_query)
+    known = {names[row] for row in gallery.tolist()}
+    answers = tuple(names[row] if names[row] in known else None for row in places.tolist())
     features = Features(replace(embedded, views=views))
     return features, Split(gallery, gallery, places, answers)
 
@@ -78,8 +80,8 @@ def _rank(features: Any, split: Any, few: bool = False, **rules: Any) -> None:
     from flukeprint.config.schema import RankConfig
     from flukeprint.ranking.pipeline import FittedRules, QueryRanker
 
-    asked = split.queries[:FEW] if few else split.queries
-    ranker = QueryRanker(features.take(split.gallery), features.take(asked), RankConfig(**rules))
+    queries = split.queries[:FEW] if few else split.queries
+    ranker = QueryRanker(features.take(split.gallery), features.take(queries), RankConfig(**rules))
     ranker.rank(FittedRules(rules=RankConfig(**rules)))
 
 

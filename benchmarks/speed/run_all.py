@@ -27,7 +27,7 @@ def run(scripts: Sequence[str], quick: bool) -> None:
 
 
 def main() -> None:
-    """Run the scripts, unless only the page is wanted, and write it."""
+    """Run the scripts, except with --render, and write the page."""
     given = options("speed.run_all", __doc__, ["quick", "render"]).parse_args()
     if not given.render:
         run(QUICK if given.quick else SCRIPTS, given.quick)

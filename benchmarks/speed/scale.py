@@ -141,7 +141,7 @@ def measure(quick: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, unless only the page is wanted, and write it."""
+    """Measure, except with --render, and write the page."""
     given = options("speed.scale", __doc__, ["quick", "render"]).parse_args()
     if not given.render:
         save("scale", measure(given.quick), given.quick)
