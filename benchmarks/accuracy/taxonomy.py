@@ -25,6 +25,7 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.layout import SUFFIXES
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import halves
+from flukeprint.embedding.recipe import Compute
 from flukeprint.evaluation.fitting import fit_calibration
 from flukeprint.evaluation.metrics import bootstrap_interval
 from flukeprint.evaluation.reliability import measure_reliability
@@ -109,7 +110,7 @@ def _seen(run: Run, identifier: Identifier, folder: Path, paths: list[Path]) -> 
     """Embeddings of a folder's photographs, cached in the run so that a new start is quick."""
     kept = run.path / f"others-{folder.parent.name}-{folder.name}-{len(paths)}.npz"
     if not kept.is_file():
-        identifier.examine(paths, batch_size=8, progress=True).embeddings.save(kept)
+        identifier.examine(paths, compute=Compute(8), progress=True).embeddings.save(kept)
     return Embeddings.load(kept)
 
 

@@ -19,7 +19,6 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image, ImageOps
 
 from flukeprint.config.schema import ImageConfig
-from flukeprint.embedding.embed import mirror_rule
 from flukeprint.embedding.photos import kept_size
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
@@ -32,7 +31,7 @@ def build(identifier: Path) -> FastAPI:
     known = Identifier.load(identifier)
     net, card, gallery = known.net.eval(), known.card, known.gallery
     names = [str(name) for name in gallery.identities]
-    rule = mirror_rule(card.image, card.mirror)
+    rule = card.recipe.mirror_rule
     app = FastAPI()
 
     @app.get("/v1/ready")

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness.load_client import Load
-from flukeprint.embedding.embed import mirror_rule
 from flukeprint.identifier.card import read_card
 
 SERVICES = ("flukeprint serve", "plain handler")
@@ -110,7 +109,7 @@ def page(plan: Plan, found: Measured, host: str) -> str:
 def _of_identifier(plan: Plan) -> str:
     card = read_card(plan.identifier)
     backbones = " + ".join([card.model.backbone, *(more.backbone for more in card.model.beside)])
-    variants = len(card.zooms) * (1 if mirror_rule(card.image, card.mirror) == "off" else 2)
+    variants = card.recipe.variants
     rules = card.method.rules.model_dump(exclude_defaults=True)
     ranked = f", rank {json.dumps(rules)}" if rules else ""
     size = np.mean([len(photo) for photo in plan.photos]) / 1024

@@ -28,8 +28,9 @@ from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.data.synthetic.dataset import identity_sizes, write_whales
-from flukeprint.embedding.embed import Variants, embed, network_digest
+from flukeprint.embedding.embed import Variants, embed
 from flukeprint.embedding.engine_choice import pick_engine
+from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.runs import Run, new_run
 from flukeprint.models.network import FlukeNet, build_model
@@ -76,11 +77,15 @@ def settings(folder: Path) -> Config:
     )  # fmt: skip
 
 
-def passes_alone(net: FlukeNet, config: Config, stamp: str, catalog: Catalog, passes: int) -> float:
+def passes_alone(
+    net: FlukeNet, config: Config, recipe: EmbeddingRecipe, catalog: Catalog, passes: int
+) -> float:
     """Seconds of `passes` forward passes on batches in memory, with the engine of the run."""
     size = (config.image.height, config.image.width)
-    views = Variants(catalog, config.image, (False, True), config.infer.zooms)
-    engine = pick_engine(net, size, "auto", "auto", stamp=stamp, sample=views.sample, passes=passes)
+    views = Variants(catalog, recipe)
+    engine = pick_engine(
+        net, size, "auto", "auto", stamp=recipe.stamp, sample=views.sample, passes=passes
+    )
     photos = views.sample()
     took = []
     for turn in range(12):
@@ -101,13 +106,10 @@ def measure(quick: bool) -> dict[str, Any]:
         write_competition(folder, share)
         config = settings(folder)
         net = build_model(config.model, (config.image.height, config.image.width))
-        stamp = network_digest(net, config.image, config.infer.mirror)
+        recipe = EmbeddingRecipe.of(config).stamped(net)
         catalog = read_labelled(config.data)
         begin = time.perf_counter()
-        gallery = embed(
-            net, catalog, config.image, stamp=stamp, mirror=config.infer.mirror,
-            workers=config.train.workers, batch_size=config.infer.batch_size, progress="gallery",
-        )  # fmt: skip
+        gallery = embed(net, catalog, recipe, Compute.of(config), progress="gallery")
         embedded = time.perf_counter()
         run = Run(new_run(config, catalog).path)
         build_identifier(
@@ -119,7 +121,7 @@ def measure(quick: bool) -> dict[str, Any]:
         queries = len(read_test(config.data))
         assert len(answers.ranking) == queries
         passes = 2 * (len(catalog) + queries)
-        network = passes_alone(net, config, stamp, catalog, passes)
+        network = passes_alone(net, config, recipe, catalog, passes)
         whole = done - begin
         stages = {
             "embed the gallery and its mirrors": embedded - begin,

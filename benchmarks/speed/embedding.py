@@ -38,11 +38,12 @@ from benchmarks.speed.embedding_peers import (
 )
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
-from flukeprint.embedding.embed import embed, network_digest
+from flukeprint.embedding.embed import embed
 from flukeprint.embedding.engine import Engine, Photos
 from flukeprint.embedding.engine_choice import ENGINES, build_engine, pick_engine
 from flukeprint.embedding.photos import PhotoCache
 from flukeprint.embedding.prefetch import LANE_BATCH
+from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet, build_model
 
@@ -79,14 +80,17 @@ def contest(
     torch.manual_seed(0)
     config = settings(backbone, weights, None)
     net: FlukeNet = build_model(config.model, (SIDE, SIDE)).eval()
-    stamp = network_digest(net, config.image, False)
+    stamp = EmbeddingRecipe(config.image).stamped(net).stamp
     every = Catalog(images=tuple(path.name for path in paths), paths=tuple(paths))
     cached = settings(backbone, weights, folder / f"cache-{backbone}-{kind}").image
 
     def ours(image: Any, precision: Any) -> Callable[[], float]:
         return lambda: timed(
             lambda: embed(
-                net, every, image, stamp=stamp, workers=WORKERS, precision=precision, progress=None
+                net,
+                every,
+                EmbeddingRecipe(image, stamp=stamp),
+                Compute(workers=WORKERS, precision=precision),
             )
         )
 
@@ -187,14 +191,15 @@ def growth(paths: list[Path], quick: bool) -> list[dict[str, Any]]:
     backbone, weights = BACKBONES["EfficientNet-Lite0"]
     config = settings(backbone, weights, None)
     net = build_model(config.model, (SIDE, SIDE)).eval()
-    stamp = network_digest(net, config.image, False)
+    recipe = EmbeddingRecipe(config.image).stamped(net)
+    compute = Compute(workers=WORKERS, engine="openvino")
     rows: list[dict[str, Any]] = []
     sizes = (100, 1000) if quick else (100, 1000, 10_000)
     for n in (sizes[0], *sizes):  # the first chooses the engine and is not counted
         some = [paths[row % len(paths)] for row in range(n)]
         catalog = Catalog(images=tuple(f"{row}.jpg" for row in range(n)), paths=tuple(some))
         begin = time.perf_counter()
-        embed(net, catalog, config.image, stamp=stamp, workers=WORKERS, engine="openvino")
+        embed(net, catalog, recipe, compute)
         rows.append({"photographs": n, "seconds": time.perf_counter() - begin})
         print(f"  {n:,} photographs: {rows[-1]['seconds']:.1f} s")
     return rows[1:]

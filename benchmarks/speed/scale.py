@@ -24,7 +24,8 @@ from flukeprint.config.schema import GalleryConfig, ImageConfig, ModelConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.kaggle_csv import read_label_table
 from flukeprint.embedding.embed import embed
-from flukeprint.embedding.sharding import ShardRecipe, embed_sharded
+from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
+from flukeprint.embedding.sharding import embed_sharded
 from flukeprint.models.network import build_model
 from flukeprint.search.qdrant_index import QdrantIndex
 from flukeprint.storage import join, parse_path
@@ -98,7 +99,8 @@ def processes(quick: bool) -> list[Row]:
     pixels = np.random.default_rng(0).integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
     catalog = Catalog(tuple(f"{number}.jpg" for number in range(n)), pixels=pixels)
     image = ImageConfig(height=SIDE, width=SIDE, cache=None)
-    recipe = ShardRecipe(image, STAMP, batch_size=32, workers=1, engine="torch", precision="fp32")
+    recipe = EmbeddingRecipe(image, stamp=STAMP)
+    compute = Compute(batch_size=32, workers=1, engine="torch", precision="fp32")
     device = torch.device("cpu")
     one: list[float] = []
     two: list[float] = []
@@ -106,13 +108,15 @@ def processes(quick: bool) -> list[Row]:
 
     def sharded(photos: Catalog) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            found = embed_sharded(net, photos, recipe, Path(folder), accelerator="cpu", devices=2)
+            found = embed_sharded(
+                net, photos, recipe, Path(folder), compute, accelerator="cpu", devices=2
+            )
             assert found is not None
             assert len(found) == len(photos)
 
-    embed(net, catalog.take(range(32)), image, stamp=STAMP, device=device, engine="torch")
+    embed(net, catalog.take(range(32)), recipe, compute, device=device)
     for _ in range(rounds):
-        one.append(timed(lambda: recipe.embed(net, catalog, device)))
+        one.append(timed(lambda: embed(net, catalog, recipe, compute, device=device)))
         two.append(timed(lambda: sharded(catalog)))
         if not quick:
             start.append(timed(lambda: sharded(catalog.take(range(2)))))

@@ -218,7 +218,7 @@ def export_command(
     card = export_network(
         known.net, photos_below(photos, known.card.image), out, engine, precision,
         stamp=known.card.stamp, resize=known.card.image.resize,
-        variants=known.card.variants,
+        variants=known.card.recipe.variants,
     )  # fmt: skip
     parity = card.parity
     print(

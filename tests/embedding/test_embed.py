@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from flukeprint.config.schema import ImageConfig, InferConfig, ModelConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.synthetic.shapes import draw_shape
-from flukeprint.embedding.embed import embed, network_digest
+from flukeprint.embedding.embed import embed
+from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.models.network import FlukeNet, build_model
 
 Vector = npt.NDArray[np.float64]
@@ -59,14 +60,14 @@ def unit(vector: Vector) -> Vector:
 
 
 def test_zooms_are_the_mean_of_the_whole_and_its_middle(net: FlukeNet, photos: Catalog) -> None:
-    got = embed(net, photos, image(), stamp="s", zooms=(1.0, 0.5))
-    whole = embed(net, photos, image(), stamp="s")
+    got = embed(net, photos, EmbeddingRecipe(image(), zooms=(1.0, 0.5), stamp="s"))
+    whole = embed(net, photos, EmbeddingRecipe(image(), stamp="s"))
     assert photos.pixels is not None
     for row, pixels in enumerate(photos.pixels):
         want = unit(seen(net, pixels) + seen(net, middle_half(pixels)))
         np.testing.assert_allclose(got.vectors[row], want, atol=ROUNDED)
         np.testing.assert_allclose(whole.vectors[row], seen(net, pixels), atol=1e-5)
-    alone = embed(net, photos, image(), stamp="s", zooms=(0.5,))
+    alone = embed(net, photos, EmbeddingRecipe(image(), zooms=(0.5,), stamp="s"))
     np.testing.assert_allclose(
         alone.vectors[0], seen(net, middle_half(photos.pixels[0])), atol=ROUNDED
     )
@@ -74,7 +75,9 @@ def test_zooms_are_the_mean_of_the_whole_and_its_middle(net: FlukeNet, photos: C
 
 @pytest.mark.parametrize("flip", ["same", "new_identity", "none"])
 def test_each_side_of_a_mirror_has_its_zooms(net: FlukeNet, photos: Catalog, flip: str) -> None:
-    got = embed(net, photos, image(flip=flip), stamp="s", mirror=True, zooms=(1.0, 0.5))
+    got = embed(
+        net, photos, EmbeddingRecipe(image(flip=flip), mirror=True, zooms=(1.0, 0.5), stamp="s")
+    )
     assert photos.pixels is not None
     for row, pixels in enumerate(photos.pixels):
         turned = np.ascontiguousarray(pixels[:, ::-1])
@@ -84,8 +87,10 @@ def test_each_side_of_a_mirror_has_its_zooms(net: FlukeNet, photos: Catalog, fli
 
 
 def test_some_views_are_turned_before_anything_else(net: FlukeNet, photos: Catalog) -> None:
-    got = embed(net, photos, image(mirror_views=["left"]), stamp="s", zooms=(1.0, 0.5))
-    plain = embed(net, photos, image(), stamp="s", zooms=(1.0, 0.5))
+    got = embed(
+        net, photos, EmbeddingRecipe(image(mirror_views=["left"]), zooms=(1.0, 0.5), stamp="s")
+    )
+    plain = embed(net, photos, EmbeddingRecipe(image(), zooms=(1.0, 0.5), stamp="s"))
     np.testing.assert_array_equal(got.vectors[1:], plain.vectors[1:])
     assert photos.pixels is not None
     turned = np.ascontiguousarray(photos.pixels[0, :, ::-1])
@@ -109,15 +114,19 @@ def test_whatever_changes_an_embedding_changes_the_digest(net: FlukeNet) -> None
         image(mirror_views=["left", "right"]),
     ]
     wishes = list(product(settings, [(1.0,), (1.0, 0.5), (0.5,)]))
-    digests = [network_digest(net, setting, False, zooms) for setting, zooms in wishes]
-    digests += [network_digest(net, image(flip=flip), True) for flip in ("same", "none")]
+    digests = [
+        network_digest(net, EmbeddingRecipe(setting, False, zooms)) for setting, zooms in wishes
+    ]
+    digests += [
+        network_digest(net, EmbeddingRecipe(image(flip=flip), True)) for flip in ("same", "none")
+    ]
     assert len(set(digests)) == len(digests)
 
 
 def test_how_photographs_are_trained_on_or_kept_is_no_part_of_it(net: FlukeNet) -> None:
-    plain = network_digest(net, image(), False)
+    plain = network_digest(net, EmbeddingRecipe(image()))
     for same in (image(augment=0.9), image(crop=0.5), image(cache="elsewhere")):
-        assert network_digest(net, same, False, (1.0,)) == plain
+        assert network_digest(net, EmbeddingRecipe(same, False, (1.0,))) == plain
 
 
 def test_a_grid_changes_the_digest() -> None:
@@ -129,4 +138,4 @@ def test_a_grid_changes_the_digest() -> None:
         nets.append(build_model(model, (HEIGHT, WIDTH)))
     for one in nets[1:]:
         one.load_state_dict(nets[0].state_dict())
-    assert len({network_digest(one, image(), False) for one in nets}) == 3
+    assert len({network_digest(one, EmbeddingRecipe(image())) for one in nets}) == 3

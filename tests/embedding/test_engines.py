@@ -23,13 +23,14 @@ from flukeprint.data.embeddings import Floats, Precision
 from flukeprint.data.synthetic.shapes import draw_shape
 from flukeprint.embedding import engine_choice
 from flukeprint.embedding import export as engine_export
-from flukeprint.embedding.embed import embed, network_digest
+from flukeprint.embedding.embed import embed
 from flukeprint.embedding.engine import Engine, Photos, TorchEngine
 from flukeprint.embedding.engine_choice import ENGINES, build_engine, pick_engine
 from flukeprint.embedding.engine_timings import EngineTimings
 from flukeprint.embedding.export import export_network, photos_below
 from flukeprint.embedding.onnx_engine import OnnxEngine
 from flukeprint.embedding.openvino_engine import OpenVinoEngine, core, cut, openvino_model
+from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.build import build_identifier
 from flukeprint.models.network import FlukeNet, build_model
@@ -210,9 +211,10 @@ def test_embed_by_any_engine(
     engine: str, workers: int, net: FlukeNet, tmp_path: Path, own_notes: Path, two_cores: None
 ) -> None:
     catalog, settings = on_disk(tmp_path / "photos", 21), image(flip="new_identity")
-    how = {"stamp": "s", "mirror": True, "zooms": (1.0, 0.7)}
-    want = embed(net, catalog, settings, engine="torch", precision="fp32", **how)  # type: ignore[arg-type]
-    got = embed(net, catalog, settings, engine=engine, precision="fp32", workers=workers, **how)  # type: ignore[call-overload]
+    recipe = EmbeddingRecipe(settings, mirror=True, zooms=(1.0, 0.7), stamp="s")
+    want = embed(net, catalog, recipe, Compute(engine="torch", precision="fp32"))
+    how = Compute(engine=engine, precision="fp32", workers=workers)  # type: ignore[arg-type]
+    got = embed(net, catalog, recipe, how)
     np.testing.assert_allclose(got.vectors, want.vectors, atol=1e-4)
     assert (got.images, got.precision) == (want.images, "fp32")
 
@@ -225,9 +227,8 @@ def test_a_damaged_photograph_is_told_of(
     assert catalog.paths is not None
     catalog.paths[50].write_bytes(catalog.paths[50].read_bytes()[:200])
     with pytest.raises(FlukeprintError, match=r"050\.png"):
-        embed(
-            net, catalog, image(), stamp="s", workers=workers, engine="openvino", precision="fp32"
-        )
+        how = Compute(workers=workers, engine="openvino", precision="fp32")
+        embed(net, catalog, EmbeddingRecipe(image(), stamp="s"), how)
 
 
 @pytest.mark.parametrize(
@@ -462,13 +463,13 @@ def test_the_command_writes_it_or_says_why_not(
         {"name": "tiny", "image": image().model_dump(), "model": MODELS["gem and neck"]}, "here"
     )
     named = replace(catalog, identities=("w_1",) * 6 + ("w_2",) * 6)
-    stamp = network_digest(net, settings.image, False)
-    gallery = embed(net, named, settings.image, stamp=stamp)
+    recipe = EmbeddingRecipe(settings.image).stamped(net)
+    gallery = embed(net, named, recipe)
     build_identifier(settings, net, Features(gallery), None).save(tmp_path / "known")
     words = ["export", str(tmp_path / "known"), str(tmp_path / "photos"), "--out"]
     app([*words, str(tmp_path / "out"), "--engine", "openvino"], standalone_mode=False)
     assert "least cosine to torch fp32 1.0000" in capsys.readouterr().out
-    assert json.loads((tmp_path / "out" / "network.json").read_text())["stamp"] == stamp
+    assert json.loads((tmp_path / "out" / "network.json").read_text())["stamp"] == recipe.stamp
     with pytest.raises(FlukeprintError, match="has fp32"):
         app([*words, str(tmp_path / "no"), "--precision", "int8"], standalone_mode=False)
     assert not (tmp_path / "no").exists()

@@ -17,10 +17,12 @@ from flukeprint.config.schema import ImageConfig, ModelConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.embed import embed
-from flukeprint.embedding.sharding import Parts, ShardRecipe, embed_sharded, first_process
+from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
+from flukeprint.embedding.sharding import Parts, embed_sharded, first_process
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet, build_model
 
+TORCH = Compute(engine="torch", precision="fp32")
 STAMP = "0123456789abcdef"
 IMAGE = ImageConfig(height=32, width=48, cache=None)
 
@@ -161,15 +163,13 @@ def test_one_process_is_the_first(
 
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     net, catalog = network(), photographs(21)
-    recipe = ShardRecipe(IMAGE, STAMP, mirror=True, zooms=(1.0, 0.8), batch_size=8, workers=1)
+    recipe = EmbeddingRecipe(IMAGE, mirror=True, zooms=(1.0, 0.8), stamp=STAMP)
+    compute = Compute(batch_size=8, workers=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        got = embed_sharded(net, catalog, recipe, tmp_path, accelerator="cpu", devices=2)
+        got = embed_sharded(net, catalog, recipe, tmp_path, compute, accelerator="cpu", devices=2)
     assert got is not None
-    want = embed(
-        net, catalog, IMAGE, stamp=STAMP, mirror=True, zooms=(1.0, 0.8), engine="torch",
-        precision="fp32",
-    )  # fmt: skip
+    want = embed(net, catalog, recipe, TORCH)
     np.testing.assert_allclose(got.vectors, want.vectors, atol=1e-6)
     assert (got.images, got.identities, got.views) == (want.images, want.identities, want.views)
     assert [file.name[:19] for file in sorted(tmp_path.iterdir())] == [
@@ -182,11 +182,12 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tests.embedding.test_sharding import IMAGE, STAMP, network, photographs
-from flukeprint.embedding.sharding import Recipe, embed_sharded
+from flukeprint.embedding.sharding import embed_sharded
+from flukeprint.embedding.recipe import EmbeddingRecipe
 if __name__ == "__main__":
     folder = Path(sys.argv[2])
     found = embed_sharded(
-        network(), photographs(9), Recipe(IMAGE, STAMP), folder / "parts",
+        network(), photographs(9), EmbeddingRecipe(IMAGE, stamp=STAMP), folder / "parts",
         accelerator="cpu", devices=1, num_nodes=2,
     )
     if found is not None:
@@ -226,7 +227,7 @@ def test_two_nodes_give_what_one_gives(tmp_path: Path) -> None:
         for node in nodes:
             node.kill()
     joined = Embeddings.load(tmp_path / "joined.npz")
-    want = embed(network(), photographs(9), IMAGE, stamp=STAMP, engine="torch", precision="fp32")
+    want = embed(network(), photographs(9), EmbeddingRecipe(IMAGE, stamp=STAMP), TORCH)
     np.testing.assert_allclose(joined.vectors, want.vectors, atol=1e-6)
     assert len(list((tmp_path / "parts").iterdir())) == 2
 
@@ -237,7 +238,7 @@ def test_a_user_s_mistake_in_a_process_is_one_line(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         with pytest.raises(FlukeprintError, match=r"photograph .*jpg: no such file") as caught:
             embed_sharded(
-                network(), missing, ShardRecipe(IMAGE, STAMP), tmp_path / "parts",
+                network(), missing, EmbeddingRecipe(IMAGE, stamp=STAMP), tmp_path / "parts",
                 accelerator="cpu", devices=2,
             )  # fmt: skip
     assert "\n" not in str(caught.value)

@@ -17,8 +17,9 @@ from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.data.synthetic.shapes import draw_shape
-from flukeprint.embedding.embed import embed, mirror_rule, network_digest
+from flukeprint.embedding.embed import embed
 from flukeprint.embedding.photos import fit
+from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.identifier import Identifier
@@ -58,8 +59,8 @@ def shapes(identities: int, photos: int) -> Catalog:
 def build(settings: Config, catalog: Catalog, threshold: float | None = None) -> Identifier:
     torch.manual_seed(0)
     net = build_model(settings.model, (settings.image.height, settings.image.width))
-    stamp = network_digest(net, settings.image, settings.infer.mirror)
-    gallery = embed(net, catalog, settings.image, stamp=stamp, mirror=settings.infer.mirror)
+    recipe = EmbeddingRecipe(settings.image, settings.infer.mirror)
+    gallery = embed(net, catalog, recipe.stamped(net))
     return build_identifier(settings, net, Features(gallery), threshold)
 
 
@@ -208,7 +209,7 @@ def vectors(net: FlukeNet, settings: Config, pixels: np.ndarray) -> np.ndarray:
 )
 def test_the_mirror_enters_by_its_rule(tmp_path: Path, flip: str, rule: str) -> None:
     settings = config(tmp_path, "infer.mirror=true", f"image.flip={flip}")
-    assert mirror_rule(settings.image, True) == rule
+    assert EmbeddingRecipe(settings.image, True).mirror_rule == rule
     photo = draw_shape(3, 1, 64)
     other = draw_shape(5, 2, 64)
     known = build(settings, shapes(3, 2))
@@ -227,13 +228,13 @@ def test_the_digest_changes_with_whatever_changes_an_embedding(tmp_path: Path) -
     settings = config(tmp_path)
     net = build_model(settings.model, (32, 48))
     digests = {
-        network_digest(net, settings.image, False),
-        network_digest(net, settings.image, True),
+        network_digest(net, EmbeddingRecipe(settings.image, False)),
+        network_digest(net, EmbeddingRecipe(settings.image, True)),
     }
-    digests.add(network_digest(net, config(tmp_path, "image.resize=pad").image, False))
+    digests.add(network_digest(net, EmbeddingRecipe(config(tmp_path, "image.resize=pad").image)))
     with torch.no_grad():
         next(net.parameters())[0, 0, 0, 0] += 1e-3
-    digests.add(network_digest(net, settings.image, False))
+    digests.add(network_digest(net, EmbeddingRecipe(settings.image, False)))
     assert len(digests) == 4
 
 
@@ -255,9 +256,9 @@ def thorough(tmp_path: Path) -> Identifier:
     settings = config(tmp_path, *RULES)
     torch.manual_seed(0)
     net = build_model(settings.model, (32, 48))
-    stamp = network_digest(net, settings.image, False)
+    stamp = network_digest(net, EmbeddingRecipe(settings.image, False))
     known = textures(list(range(ANIMALS)))
-    gallery = embed(net, known, settings.image, stamp=stamp)
+    gallery = embed(net, known, EmbeddingRecipe(settings.image, stamp=stamp))
     names = tuple(f"w_{i}" for i in range(ANIMALS - 1))
     vectors = unit_rows(np.random.default_rng(5).normal(size=(len(names), 16)))
     return build_identifier(

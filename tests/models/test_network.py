@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from flukeprint.config.schema import FrozenConfig, ImageConfig, ModelConfig
-from flukeprint.embedding.embed import network_digest
+from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.backbones import Backbone
 from flukeprint.models.network import (
@@ -192,7 +192,7 @@ def test_weights_lie_as_the_photographs_do_and_are_the_same() -> None:
     kernels = [p for p in net.parameters() if p.ndim == 4]
     assert kernels
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in kernels)
-    digest = network_digest(net, ImageConfig(), False)
+    digest = network_digest(net, EmbeddingRecipe(ImageConfig()))
     state = {name: tensor.clone().contiguous() for name, tensor in net.state_dict().items()}
     other = empty_model(config, (32, 32)).eval()
     other.load_state_dict(state)
@@ -201,9 +201,9 @@ def test_weights_lie_as_the_photographs_do_and_are_the_same() -> None:
         for p in other.parameters()
         if p.ndim == 4
     )
-    assert network_digest(other, ImageConfig(), False) == digest
+    assert network_digest(other, EmbeddingRecipe(ImageConfig())) == digest
     net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    assert network_digest(net, ImageConfig(), False) == digest
+    assert network_digest(net, EmbeddingRecipe(ImageConfig())) == digest
 
 
 def test_frozen_norms_keep_their_statistics() -> None:

@@ -104,6 +104,11 @@ class Catalog:
         """(n,) True where the photo has an identity."""
         return np.array([identity is not None for identity in self.identities], dtype=bool)
 
+    def in_views(self, views: Sequence[str]) -> list[bool]:
+        """(n) whether each photograph shows one of these views; False where its view is unknown."""
+        wanted = set(views)
+        return [view in wanted for view in self.views or (None,) * len(self)]
+
     def counts(self) -> Counter[str]:
         """Photos per identity; photos without one are not counted."""
         return Counter(identity for identity in self.identities if identity is not None)

@@ -1,9 +1,8 @@
-"""A network and a catalogue enter, unit embeddings leave.
+"""Embed the photographs of a catalogue with a network.
 
-One place for validation, gallery and queries, so that all of them are made alike.
+Validation, gallery and queries all go through `embed`, so that their embeddings are made alike.
 """
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from typing import Literal
@@ -13,7 +12,6 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from flukeprint.config.schema import EngineName, ImageConfig, PrecisionName
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, Floats
 from flukeprint.embedding.engine import Engine as Runner
@@ -21,6 +19,7 @@ from flukeprint.embedding.engine import Photos
 from flukeprint.embedding.engine_choice import PHOTOGRAPHS, pick_engine
 from flukeprint.embedding.photos import PhotoCache, varied
 from flukeprint.embedding.prefetch import LANE_BATCH, batches, in_lanes
+from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet
 
@@ -42,90 +41,49 @@ def check_finite(vectors: torch.Tensor) -> None:
         )
 
 
-def network_digest(
-    net: FlukeNet, image: ImageConfig, mirror: bool, zooms: tuple[float, ...] = (1.0,)
-) -> str:
-    """First 16 hex digits of the SHA-256 of all that an embedding depends on but the photograph.
-
-    Embeddings are stamped with it: those of two networks must never be compared.
-    """
-    digest = hashlib.sha256()
-    model = (net.config.backbone, net.config.pooling, net.config.grid, net.config.neck)
-    size = (image.height, image.width, image.resize, image.reserve, image.mirror_views)
-    beside = tuple(named.backbone for named in net.config.beside)
-    how = (*model, *beside, *size, mirror_rule(image, mirror), zooms)
-    digest.update(repr(how).encode())
-    for name, tensor in sorted(net.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def mirror_rule(image: ImageConfig, mirror: bool) -> Literal["off", "mean", "both"]:
-    """How the mirrored photograph enters an embedding.
-
-    Where a mirrored animal is itself, the mean of both embeddings.  Where it is not, both side by
-    side: the cosine is then the mean of photo with photo and mirror with mirror, and never
-    compares a left with a right.
-    """
-    if not mirror:
-        return "off"
-    return "mean" if image.flip == "same" else "both"
-
-
 def embed(
     net: FlukeNet,
     catalog: Catalog,
-    image: ImageConfig,
+    recipe: EmbeddingRecipe,
+    compute: Compute | None = None,
     *,
-    stamp: str,
-    mirror: bool = False,
-    zooms: tuple[float, ...] = (1.0,),
-    batch_size: int = 64,
-    workers: int = 0,
     device: torch.device | None = None,
     progress: str | None = None,
-    engine: EngineName = "auto",
-    precision: PrecisionName = "auto",
 ) -> Embeddings:
-    """Embed every photograph of `catalog`, in its order.
+    """Embed every photograph of a catalogue, in its order.
 
     Args:
         net: left in evaluation mode, on `device`.
-        stamp: the network's digest, from `network_digest`.
-        mirror: test-time mirror, by `mirror_rule`.
-        zooms: shares of both sides of the photograph, in the middle, whose unit embeddings are
-            averaged.
-        batch_size: most passes of the network that are made together.
-        workers: threads that decode ahead of the network; 0: none, all is done by the caller's.
+        recipe: stamped, see `EmbeddingRecipe.stamped`.
+        compute: defaults of `Compute` without.
         progress: title of a progress bar; none without.
-        engine, precision: what runs the network, see `engine_choice.pick_engine`; torch in
-            float32 where nothing faster pays or is sure to see the same.
 
     Returns:
         Embeddings with unit rows (n, d), or (n, 2 d) for mirrors side by side.
 
     Raises:
-        FlukeprintError: a photograph that cannot be read, or an engine that cannot be had.
+        FlukeprintError: a photograph that cannot be read, or an engine that is not installed.
     """
+    compute = compute or Compute()
     device = device or next(net.parameters()).device
     net.eval().to(device)
-    rule = mirror_rule(image, mirror)
-    views = Variants(catalog, image, (False,) if rule == "off" else (False, True), zooms)
+    views = Variants(catalog, recipe)
     runner = pick_engine(
-        net, views.size, engine, precision, stamp=stamp, sample=views.sample,
-        passes=len(catalog) * views.each, report=None if progress is None else _report,
+        net, views.size, compute.engine, compute.precision, stamp=recipe.stamp,
+        sample=views.sample, passes=len(catalog) * views.each,
+        report=None if progress is None else _report,
     )  # fmt: skip
-    sums = _sums(runner, net.dim, views, batch_size, workers, progress)
+    sums = _sums(runner, net.dim, views, compute.batch_size, compute.workers, progress)
     sides = F.normalize(torch.from_numpy(sums).transpose(0, 1), dim=2)
-    vectors = sides.sum(dim=0) if rule == "mean" else torch.cat(list(sides), dim=1)
+    mean = recipe.mirror_rule == "mean"
+    vectors = sides.sum(dim=0) if mean else torch.cat(list(sides), dim=1)
     check_finite(vectors)
     return Embeddings(
         vectors=F.normalize(vectors, dim=1).numpy().astype(np.float32),
         images=catalog.images,
         identities=catalog.identities,
         views=catalog.views,
-        stamp=stamp,
+        stamp=recipe.stamp,
         precision=runner.precision,
     )
 
@@ -135,25 +93,20 @@ def _report(line: str) -> None:
 
 
 class Variants:
-    """Every photograph as it is and mirrored, at every zoom: `each` pictures (3, *size) of one.
+    """Test-time augmentation: the mirrored and centre-cropped pictures of each photograph.
 
-    The variants of a photograph go through the network together, and are made of it at once.
+    `each` pictures (3, *size) of one photograph, made of it at once, go through the network
+    together.
     """
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        image: ImageConfig,
-        sides: tuple[bool, ...],
-        zooms: tuple[float, ...],
-    ) -> None:
-        self.photos, self.sides, self.zooms = len(catalog), len(sides), len(zooms)
-        self.each = self.sides * self.zooms
+    def __init__(self, catalog: Catalog, recipe: EmbeddingRecipe) -> None:
+        image = recipe.image
+        self.photos, self.sides = len(catalog), len(recipe.sides)
+        self.zooms, self.each = len(recipe.zooms), recipe.variants
         self.size = (image.height, image.width)
-        self._parts = [(mirrored, zoom) for mirrored in sides for zoom in zooms]
+        self._parts = [(mirrored, zoom) for mirrored in recipe.sides for zoom in recipe.zooms]
         self._cache = PhotoCache(catalog, image)
-        turned = set(image.mirror_views)
-        self._turned = [view in turned for view in catalog.views or (None,) * len(catalog)]
+        self._turned = catalog.in_views(image.mirror_views)
 
     def fill(self, row: int, room: Photos) -> None:
         """Write the variants of photograph `row` to (each, 3, *size) uint8."""

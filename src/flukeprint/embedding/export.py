@@ -24,6 +24,7 @@ from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Photos, TorchEngi
 from flukeprint.embedding.onnx_engine import OPSET, OnnxEngine, write_onnx
 from flukeprint.embedding.openvino_engine import OpenVinoEngine, write_openvino
 from flukeprint.embedding.parity import Parity, measure_parity
+from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.files import folder_written_whole
 from flukeprint.models.network import FlukeNet
@@ -169,4 +170,4 @@ def photos_below(places: Sequence[Path], image: ImageConfig) -> Photos:
     if not paths:
         raise FlukeprintError(f"no photographs in {listed(places)}; give some of the catalogue")
     catalog = Catalog(images=tuple(map(str, paths)), paths=tuple(paths))
-    return Variants(catalog, image.model_copy(update={"cache": None}), (False,), (1.0,)).sample()
+    return Variants(catalog, EmbeddingRecipe(image.model_copy(update={"cache": None}))).sample()

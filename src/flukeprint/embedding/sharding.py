@@ -14,7 +14,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from flukeprint.config.schema import EngineName, ImageConfig, PrecisionName
+from flukeprint.config.schema import PrecisionName
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import PRECISIONS, Embeddings, Floats
 from flukeprint.data.embeddings import Precision as Made
-from flukeprint.embedding.embed import Variants, embed, mirror_rule
+from flukeprint.embedding.embed import Variants, embed
 from flukeprint.embedding.engine_choice import pick_engine
+from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet
 
@@ -39,46 +40,26 @@ PART = 8192
 PATIENCE = timedelta(days=7)
 
 
-@dataclass(frozen=True)
-class ShardRecipe:
-    """How photographs become embeddings; as the arguments of `embed`."""
+def settled(
+    net: FlukeNet,
+    catalog: Catalog,
+    recipe: EmbeddingRecipe,
+    compute: Compute,
+    device: torch.device,
+) -> Compute:
+    """`compute` with the engine and precision chosen on this machine, for all processes alike.
 
-    image: ImageConfig
-    stamp: str
-    mirror: bool = False
-    zooms: tuple[float, ...] = (1.0,)
-    batch_size: int = 64
-    workers: int = 0
-    engine: EngineName = "auto"
-    precision: PrecisionName = "auto"
-
-    def embed(
-        self, net: FlukeNet, catalog: Catalog, device: torch.device, progress: str | None = None
-    ) -> Embeddings:
-        """The embeddings of a catalogue, on one device."""
-        return embed(
-            net, catalog, self.image, stamp=self.stamp, mirror=self.mirror, zooms=self.zooms,
-            batch_size=self.batch_size, workers=self.workers, device=device, progress=progress,
-            engine=self.engine, precision=self.precision,
-        )  # fmt: skip
-
-    def settled(self, net: FlukeNet, catalog: Catalog, device: torch.device) -> "ShardRecipe":
-        """With the engine and precision that are taken here, so that all processes take the same.
-
-        A part of a catalogue may be so small that by itself another would do.
-        """
-        if not len(catalog):
-            return self
-        rule = mirror_rule(self.image, self.mirror)
-        views = Variants(
-            catalog, self.image, (False,) if rule == "off" else (False, True), self.zooms
-        )
-        found = pick_engine(
-            net.eval().to(device), views.size, self.engine, self.precision, stamp=self.stamp,
-            sample=views.sample, passes=len(catalog) * views.each,
-        )  # fmt: skip
-        name: Any = found.name
-        return replace(self, engine=name, precision=found.precision)
+    A part of a catalogue may be so small that by itself another engine would be chosen.
+    """
+    if not len(catalog):
+        return compute
+    views = Variants(catalog, recipe)
+    found = pick_engine(
+        net.eval().to(device), views.size, compute.engine, compute.precision, stamp=recipe.stamp,
+        sample=views.sample, passes=len(catalog) * views.each,
+    )  # fmt: skip
+    name: Any = found.name
+    return replace(compute, engine=name, precision=found.precision)
 
 
 class Parts:
@@ -177,8 +158,9 @@ class Parts:
 def embed_sharded(
     net: FlukeNet,
     catalog: Catalog,
-    recipe: ShardRecipe,
+    recipe: EmbeddingRecipe,
     folder: Path,
+    compute: Compute | None = None,
     *,
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto",
     devices: int = 1,
@@ -216,7 +198,13 @@ def embed_sharded(
         # Bound, for Lightning would look into arguments, and refuses frozen dataclasses.
         fabric.launch(
             partial(
-                _share, net=net, catalog=catalog, recipe=recipe, folder=folder, progress=progress
+                _share,
+                net=net,
+                catalog=catalog,
+                recipe=recipe,
+                folder=folder,
+                compute=compute or Compute(),
+                progress=progress,
             )
         )
     except ProcessRaisedException as error:  # with all of its traceback
@@ -257,8 +245,9 @@ def _share(
     fabric: Any,
     net: FlukeNet,
     catalog: Catalog,
-    recipe: ShardRecipe,
+    recipe: EmbeddingRecipe,
     folder: Path,
+    compute: Compute,
     progress: str | None,
 ) -> None:
     """What each process does: its parts, and then it waits for the others."""
@@ -266,13 +255,13 @@ def _share(
     here = fabric.strategy.num_processes
     with _own_cores(fabric.local_rank, here if device.type == "cpu" else 1):
         # One chooses for all: their embeddings are compared with each other.
-        chosen = recipe.settled(net, catalog, device) if fabric.is_global_zero else None
+        chosen = settled(net, catalog, recipe, compute, device) if fabric.is_global_zero else None
         chosen = fabric.broadcast(chosen)
         title = None if progress is None or rank else f"{progress}, first of {world} shares"
         Parts(folder, catalog, recipe.stamp, world).make(
             rank,
             world,
-            lambda part: chosen.embed(net, part, device, title),
+            lambda part: embed(net, part, recipe, chosen, device=device, progress=title),
             chosen.precision,
         )
     fabric.barrier()

@@ -13,7 +13,7 @@ One folder, no pickles:
 
 from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
-from flukeprint.embedding.embed import network_digest
+from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.evaluation.fold_calibration import FoldCalibration
 from flukeprint.identifier.card import CARD_FORMAT, IdentifierCard
 from flukeprint.identifier.identifier import WORTH_TELLING, Identifier
@@ -47,7 +47,7 @@ def build_identifier(
             zooms=config.infer.zooms,
             threshold=threshold,
             new_label=config.data.new_label,
-            stamp=network_digest(net, config.image, config.infer.mirror, config.infer.zooms),
+            stamp=network_digest(net, EmbeddingRecipe.of(config)),
             method=method or FittedRules(),
             calibration=calibration,
             outside=None if facts is None else facts.outside,

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flukeprint.config.schema import GalleryConfig, ImageConfig, ModelConfig, Section
+from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.fold_calibration import FoldScores
 from flukeprint.evaluation.verification import Verifier
@@ -42,9 +43,9 @@ class IdentifierCard(Section):
     confidence: float | None = None  # probability from which a rank of the taxonomy is answered
 
     @property
-    def variants(self) -> int:
-        """Pictures of a photograph that go through the network: zooms, mirrored too."""
-        return len(self.zooms) * (2 if self.mirror else 1)
+    def recipe(self) -> EmbeddingRecipe:
+        """How photographs are embedded, for the gallery and for queries alike."""
+        return EmbeddingRecipe(self.image, self.mirror, self.zooms, self.stamp)
 
 
 def read_card(folder: Path) -> IdentifierCard:

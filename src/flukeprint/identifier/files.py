@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from flukeprint.data.embeddings import Embeddings
-from flukeprint.embedding.embed import network_digest
+from flukeprint.embedding.recipe import network_digest
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.identifier.card import FILE, IdentifierCard, read_card
 from flukeprint.models.network import FlukeNet, empty_model
@@ -60,7 +60,7 @@ def read_network(folder: Path, card: IdentifierCard) -> FlukeNet:
             f"that identifier.json names: {len(wrong)} tensors differ ({listed(wrong, 3)})"
         )
     net.load_state_dict(state)
-    stamp = network_digest(net, card.image, card.mirror, card.zooms)
+    stamp = network_digest(net, card.recipe)
     if stamp != card.stamp:
         raise FlukeprintError(
             f"{folder}: the network's digest is {stamp}, identifier.json says {card.stamp}; "

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from flukeprint.config.schema import EngineName, GalleryConfig, ImageConfig, PrecisionName
+from flukeprint.config.schema import GalleryConfig, ImageConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import decode_bytes
 from flukeprint.data.embeddings import PRECISIONS, Embeddings, Values
@@ -30,6 +30,7 @@ from flukeprint.embedding.embed import embed
 from flukeprint.embedding.engine import Photos
 from flukeprint.embedding.engine_choice import PHOTOGRAPHS, WORTH_MEASURING, pick_engine
 from flukeprint.embedding.photos import fit, varied
+from flukeprint.embedding.recipe import Compute
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.verification import VerificationThreshold
 from flukeprint.files import folder_written_whole
@@ -172,7 +173,7 @@ class Identifier:
         found = [photo.keypoints for photo in photos if photo.keypoints is not None]
         local = self.card.method.rules.local
         return Features(
-            self._embedded(catalog, batch_size, precision="fp32"),
+            self._embedded(catalog, Compute(batch_size, precision="fp32")),
             KeypointStore.pack(found, local) if local.candidates else None,
         )
 
@@ -180,62 +181,48 @@ class Identifier:
         self,
         photos: Catalog | Sequence[Photograph],
         *,
-        batch_size: int = 64,
-        workers: int = 0,
+        compute: Compute | None = None,
         progress: bool = False,
-        engine: EngineName = "auto",
-        precision: PrecisionName = "auto",
     ) -> Features:
         """Embeddings of photographs and, where the ranking rules match them, keypoints.
 
-        engine, precision: what runs the network over a catalogue, as for `embed`; photographs that
-        come one by one are always seen in float32, so that none depends on its companions.
+        compute: how a catalogue is embedded; photographs given one by one are always embedded in
+            float32, so that none depends on the others.
         """
+        compute = compute or Compute()
         if isinstance(photos, Catalog):
-            embeddings = self._embedded(
-                photos, batch_size, workers=workers, engine=engine, precision=precision,
-                progress="photographs" if progress else None,
-            )  # fmt: skip
+            embeddings = self._embedded(photos, compute, "photographs" if progress else None)
             return extract_features(
                 embeddings, photos, self.card.image, self.card.method.rules,
                 progress="keypoints" if progress else None,
             )  # fmt: skip
         if not len(photos):
             raise FlukeprintError("no photograph was given")
-        if len(photos) * self.card.variants >= WORTH_MEASURING:
+        if len(photos) * self.card.recipe.variants >= WORTH_MEASURING:
             self.warm_up()
         called = names_of(photos)
         parts = []
         with tqdm(total=len(photos), desc="photographs", unit="photo", disable=not progress) as bar:
-            for start in range(0, len(photos), batch_size):
-                block = slice(start, start + batch_size)
+            for start in range(0, len(photos), compute.batch_size):
+                block = slice(start, start + compute.batch_size)
                 ready = [
                     self.prepare(photo, name)
                     for photo, name in zip(photos[block], called[block], strict=True)
                 ]
-                parts.append(self.examine_prepared(ready, batch_size))
+                parts.append(self.examine_prepared(ready, compute.batch_size))
                 bar.update(len(ready))
         return Features.concatenate(parts)
 
-    def embed(self, photos: Catalog | Sequence[Photograph], *, batch_size: int = 64) -> Embeddings:
+    def embed(
+        self, photos: Catalog | Sequence[Photograph], *, compute: Compute | None = None
+    ) -> Embeddings:
         """Unit embeddings of photographs, stamped with the network's digest."""
-        return self.examine(photos, batch_size=batch_size).embeddings
+        return self.examine(photos, compute=compute).embeddings
 
     def _embedded(
-        self,
-        catalog: Catalog,
-        batch_size: int,
-        *,
-        workers: int = 0,
-        progress: str | None = None,
-        engine: EngineName = "auto",
-        precision: PrecisionName = "auto",
+        self, catalog: Catalog, compute: Compute, progress: str | None = None
     ) -> Embeddings:
-        return embed(
-            self.net, catalog, self.card.image, stamp=self.card.stamp, mirror=self.card.mirror,
-            zooms=self.card.zooms, batch_size=batch_size, workers=workers, progress=progress,
-            engine=engine, precision=precision,
-        )  # fmt: skip
+        return embed(self.net, catalog, self.card.recipe, compute, progress=progress)
 
     def warm_up(self, report: Callable[[str], None] | None = None) -> None:
         """Choose now what runs the network, in float32, for photographs that come one by one.

@@ -10,7 +10,8 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
 from flukeprint.data.readers.read import read_test
 from flukeprint.embedding.embed import pick_device
-from flukeprint.embedding.sharding import ShardRecipe, embed_sharded
+from flukeprint.embedding.recipe import Compute
+from flukeprint.embedding.sharding import embed_sharded
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
@@ -93,22 +94,13 @@ def infer(config: Config, run: Run) -> Answers | None:
 
 def _examined(identifier: Identifier, test: Catalog, config: Config, run: Run) -> Features | None:
     """What was seen on the test photographs; None in a process that helps another one."""
-    wish, card = config.infer, identifier.card
-    processes = wish.devices * wish.num_nodes
-    if processes == 1:
-        return identifier.examine(
-            test, batch_size=wish.batch_size, workers=config.train.workers, progress=True,
-            engine=wish.engine, precision=wish.precision,
-        )  # fmt: skip
-    recipe = ShardRecipe(
-        image=card.image, stamp=card.stamp, mirror=card.mirror, zooms=card.zooms,
-        batch_size=wish.batch_size, workers=config.train.workers, engine=wish.engine,
-        precision=wish.precision,
-    )  # fmt: skip
-    folder = run.path / PARTS
+    card, compute = identifier.card, Compute.of(config)
+    if config.infer.devices * config.infer.num_nodes == 1:
+        return identifier.examine(test, compute=compute, progress=True)
     embeddings = embed_sharded(
-        identifier.net, test, recipe, folder, accelerator=config.train.accelerator,
-        devices=wish.devices, num_nodes=wish.num_nodes, progress="photographs",
+        identifier.net, test, card.recipe, run.path / PARTS, compute,
+        accelerator=config.train.accelerator, devices=config.infer.devices,
+        num_nodes=config.infer.num_nodes, progress="photographs",
     )  # fmt: skip
     if embeddings is None:
         return None

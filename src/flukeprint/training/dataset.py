@@ -68,8 +68,7 @@ class PhotoDataset(Dataset[Photo]):
         self._mirrored = mirrored
         self._size = (config.height, config.width)
         self._zoom = zoom
-        turned = set(config.mirror_views)
-        self._turned = [view in turned for view in catalog.views or (None,) * n]
+        self._turned = catalog.in_views(config.mirror_views)
         # Built here, so that workers inherit it instead of importing Albumentations each.
         self._augment = build_augment(config) if augment else None
 

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
-from flukeprint.embedding.embed import check_finite, mirror_rule
+from flukeprint.embedding.embed import check_finite
+from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.evaluation.validation import selection_map5
 from flukeprint.models.losses import build_losses
@@ -145,7 +146,7 @@ def class_centers(learner: MetricLearningModule, stamp: str) -> Embeddings | Non
     embedding: photo and mirror stand side by side, but mirrors were not learnt.
     """
     centers = learner.losses.centers()
-    rule = mirror_rule(learner.config.image, learner.config.infer.mirror)
+    rule = EmbeddingRecipe.of(learner.config).mirror_rule
     if centers is None or (rule == "both" and learner.config.image.flip != "new_identity"):
         return None
     classes = learner.data.classes

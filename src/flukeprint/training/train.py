@@ -21,7 +21,8 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.data.splits import Split, split_for
 from flukeprint.data.thumbnails import Thumbnails
-from flukeprint.embedding.embed import embed, network_digest, pick_device
+from flukeprint.embedding.embed import embed, pick_device
+from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.embedding.sharding import first_process
 from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.evaluation.fold_calibration import calibrate_fold
@@ -212,10 +213,7 @@ def baselines(config: Config) -> dict[str, Scores]:
 
 def _embedded(config: Config, net: FlukeNet, catalog: Catalog, progress: str) -> Embeddings:
     """The catalogue as the network sees it at test time, stamped with the network's digest."""
-    image, mirror, zooms = config.image, config.infer.mirror, config.infer.zooms
     return embed(
-        net, catalog, image, stamp=network_digest(net, image, mirror, zooms), mirror=mirror,
-        zooms=zooms, device=pick_device(config.train.accelerator),
-        batch_size=config.infer.batch_size, workers=config.train.workers, progress=progress,
-        engine=config.infer.engine, precision=config.infer.precision,
+        net, catalog, EmbeddingRecipe.of(config).stamped(net), Compute.of(config),
+        device=pick_device(config.train.accelerator), progress=progress,
     )  # fmt: skip

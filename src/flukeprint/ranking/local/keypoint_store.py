@@ -108,7 +108,7 @@ class KeypointStore:
             if config.matcher != "sift":
                 raise ValueError(f"matcher {config.matcher} has an extractor of its own")
             extractor = _sift(config)
-        source = _Source(catalog, config, cache, extractor, frozenset(mirror_views))
+        source = _Source(catalog, config, cache, extractor, mirror_views)
         rows = range(len(catalog))
         bar = tqdm(rows, desc=progress, unit="photo", disable=progress is None)
         found = [source.of_row(row) for row in bar]
@@ -167,14 +167,13 @@ class _Source:
         config: LocalConfig,
         cache: Path | None,
         extractor: Extractor,
-        mirror_views: frozenset[str],
+        mirror_views: Sequence[str],
     ) -> None:
         self._catalog = catalog
         self._side = config.side
         self._kind = np.dtype(DESCRIPTOR_TYPES[config.matcher])
         self._extractor = extractor
-        views = catalog.views or (None,) * len(catalog)
-        self._turned = [view in mirror_views for view in views]
+        self._turned = catalog.in_views(mirror_views)
         self._folder: Path | None = None
         if cache is not None and catalog.paths is not None:
             self._folder = cache.absolute() / f"keypoints-{extraction_digest(config)}"
