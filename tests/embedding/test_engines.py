@@ -226,8 +226,8 @@ def test_a_damaged_photograph_is_told_of(
     catalog = on_disk(tmp_path / "photos", 100)
     assert catalog.paths is not None
     catalog.paths[50].write_bytes(catalog.paths[50].read_bytes()[:200])
+    how = Compute(workers=workers, engine="openvino", precision="fp32")
     with pytest.raises(FlukeprintError, match=r"050\.png"):
-        how = Compute(workers=workers, engine="openvino", precision="fp32")
         embed(net, catalog, EmbeddingRecipe(image(), stamp="s"), how)
 
 
