@@ -348,5 +348,5 @@ def test_too_many_shapes(tmp_path: Path) -> None:
 
 
 def test_drawing_needs_no_torch() -> None:
-    code = "import sys, flukeprint.synthetic; sys.exit('torch' in sys.modules)"
+    code = "import sys, flukeprint.data.synthetic.dataset; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
