@@ -70,7 +70,7 @@ def decode(
         ) from error
     except OSError as error:
         raise FlukeprintError(
-            f"photograph {path}: cannot be read ({error.strerror}); check the path and its permissions"
+            f"photograph {path}: cannot be read ({error.strerror}); check path and permissions"
         ) from error
     return decode_bytes(data, str(path), box=box, min_size=min_size)
 
