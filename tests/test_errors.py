@@ -1,0 +1,37 @@
+"""Messages: near names, long lists, tracebacks of workers, and extras to install."""
+
+import pytest
+
+from flukeprint.errors import FlukeprintError, listed, nearest, needs
+
+
+def test_the_nearest_names_come_first() -> None:
+    known = ["triplet", "arcface", "cosface"]
+    assert nearest("arcfase", known).startswith("did you mean arcface")
+    assert nearest("arcfase", known).endswith("Known: arcface, cosface, triplet")
+    assert nearest("whale", known) == "Known: arcface, cosface, triplet"
+
+
+def test_long_lists_are_cut_with_the_number_of_the_rest() -> None:
+    assert listed([]) == ""
+    assert listed([1, "b"]) == "1, b"
+    assert listed("abc", most=3) == "a, b, c"
+    assert listed("abcde", most=3) == "a, b, c and 2 more"
+
+
+def test_a_worker_s_traceback_is_left_out_of_the_message() -> None:
+    message = (
+        "Caught FlukeprintError\nTraceback ...\nflukeprint.errors.FlukeprintError: a.jpg: bad\n"
+    )
+    assert str(FlukeprintError(message)) == "a.jpg: bad"
+    assert str(FlukeprintError("plain")) == "plain"
+
+
+def test_a_missing_package_names_its_extra_but_a_defect_stays_one() -> None:
+    with (
+        pytest.raises(FlukeprintError, match=r"no_such_package: pip install 'flukeprint\[faiss\]'"),
+        needs("faiss"),
+    ):
+        import no_such_package.inside  # noqa: F401
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"), needs("faiss"):
+        import flukeprint.no_such_module  # noqa: F401
