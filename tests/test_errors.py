@@ -28,10 +28,8 @@ def test_a_worker_s_traceback_is_left_out_of_the_message() -> None:
 
 
 def test_a_missing_package_names_its_extra_but_a_defect_stays_one() -> None:
-    with (
-        pytest.raises(FlukeprintError, match=r"no_such_package: pip install 'flukeprint\[faiss\]'"),
-        needs("faiss"),
-    ):
+    said = r"no_such_package: pip install 'flukeprint\[faiss\]'"
+    with pytest.raises(FlukeprintError, match=said), needs("faiss"):
         import no_such_package.inside  # noqa: F401
     with pytest.raises(ModuleNotFoundError, match="no_such_module"), needs("faiss"):
         import flukeprint.no_such_module  # noqa: F401

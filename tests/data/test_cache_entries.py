@@ -29,9 +29,7 @@ def found(photo: Path, box: Box | None = None, how: object = None) -> Entry:
     return entry
 
 
-def test_photograph_box_and_treatment_have_entries_of_their_own(
-    tmp_path: Path, photo: Path
-) -> None:
+def test_photograph_box_and_treatment_have_their_own_entry(tmp_path: Path, photo: Path) -> None:
     other = tmp_path / "b.jpg"
     other.write_bytes(photo.read_bytes())
     os.utime(other, ns=(photo.stat().st_atime_ns, photo.stat().st_mtime_ns))

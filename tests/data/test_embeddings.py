@@ -21,7 +21,10 @@ def embedded(n: int, stamp: str = "net", precision: Precision = "fp32") -> Embed
     return Embeddings(unit_rows(np.eye(4)[:n]), names, names, None, stamp, precision)
 
 
-@given(st.lists(st.lists(st.floats(-1e150, 1e150), min_size=3, max_size=3), min_size=1))
+numbers = st.just(0.0) | st.floats(1e-100, 1e100) | st.floats(-1e100, -1e-100)
+
+
+@given(st.lists(st.lists(numbers, min_size=3, max_size=3), min_size=1))
 def test_rows_have_length_one_or_are_refused(rows: list[list[float]]) -> None:
     if any(not np.linalg.norm(row) for row in rows):
         with pytest.raises(ValueError, match="rows of zeros"):
@@ -31,9 +34,7 @@ def test_rows_have_length_one_or_are_refused(rows: list[list[float]]) -> None:
     assert units.dtype == np.float32
     for row, unit in zip(rows, units, strict=True):
         assert np.linalg.norm(unit) == pytest.approx(1, abs=1e-6)
-        np.testing.assert_allclose(
-            unit * np.linalg.norm(row), row, rtol=1e-5, atol=1e-6 * max(map(abs, row))
-        )
+        np.testing.assert_allclose(unit, np.array(row) / np.linalg.norm(row), atol=1e-6)
 
 
 def test_stamps_of_one_network_are_accepted_in_any_form() -> None:
@@ -50,7 +51,7 @@ def test_the_message_names_both_networks_and_what_they_embedded() -> None:
         "embeddings of two networks do not compare: net made those of the gallery, "
         "other those of the queries; embed both with one network"
     )
-    with pytest.raises(FlukeprintError, match="two networks do not compare: net made .* x made|x"):
+    with pytest.raises(FlukeprintError, match=r"of the gallery, x those of the other"):
         check_stamp("net", embedded(1, "x"))
 
 
