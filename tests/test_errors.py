@@ -2,7 +2,7 @@
 
 import pytest
 
-from flukeprint.errors import FlukeprintError, listed, nearest, needs
+from flukeprint.errors import FlukeprintError, counted, listed, nearest, needs
 
 
 def test_the_nearest_names_come_first() -> None:
@@ -33,3 +33,10 @@ def test_a_missing_package_names_its_extra_but_a_defect_stays_one() -> None:
         import no_such_package.inside  # noqa: F401
     with pytest.raises(ModuleNotFoundError, match="no_such_module"), needs("faiss"):
         import flukeprint.no_such_module  # noqa: F401
+
+
+def test_numbers_agree_with_their_noun() -> None:
+    assert counted(1, "photo") == "1 photo"
+    assert counted(0, "photo") == "0 photos"
+    assert counted(25_361, "identity", "identities") == "25,361 identities"
+    assert counted(1, "identity", "identities") == "1 identity"

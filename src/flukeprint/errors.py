@@ -36,6 +36,15 @@ def listed(names: Iterable[object], most: int = 10) -> str:
     return ", ".join(items[:most]) + more
 
 
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Format a number with its noun: `several` is the plural, `one` and an s by default.
+
+    >>> counted(1, "photo"), counted(2500, "photo"), counted(0, "identity", "identities")
+    ('1 photo', '2,500 photos', '0 identities')
+    """
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 @contextlib.contextmanager
 def needs(extra: str) -> Iterator[None]:
     """Wrap imports of optional packages, so that a missing one names the extra to install."""

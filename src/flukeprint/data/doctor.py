@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import PHOTO_FORMATS
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.storage import read_bytes, source
 
 HASH_SIDE = 8  # the difference hash has 8 x 8 bits
@@ -66,7 +66,7 @@ class Findings:
 
     def text(self) -> str:
         """Format a report of several lines: every finding counted, the first ten of each named."""
-        parts = [f"{self.photos:,} photo{'s' if self.photos != 1 else ''} looked at"]
+        parts = [f"{counted(self.photos, 'photo')} examined"]
         if self.unreadable:
             parts.append(f"{len(self.unreadable)} unreadable: {_reasons(self.unreadable)}")
         for one, several, groups in (
@@ -84,8 +84,8 @@ class Findings:
             ),
         ):
             if groups:
-                title = one if len(groups) == 1 else several
-                parts.append(f"{len(groups)} {title}: {listed(' = '.join(g) for g in groups)}")
+                number = counted(len(groups), one, several)
+                parts.append(f"{number}: {listed(' = '.join(group) for group in groups)}")
         if len(parts) == 1:
             parts.append("nothing found")
         return "\n".join(parts)

