@@ -1,4 +1,4 @@
-"""The catalogue: joining two, by eye."""
+"""The catalogue: joining and selecting photographs, and columns that do not fit."""
 
 from pathlib import Path
 

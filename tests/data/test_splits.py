@@ -41,7 +41,7 @@ def split(catalog, *, closed_set=False, new_photos="negatives", min_photos=1, **
 
 
 def tail(seed=0, identities=60, new=20):
-    """A long tail: half of the animals have one photo; some photos of nobody known."""
+    """A long tail: half of the animals have one photo; some photos have no identity."""
     rng = np.random.default_rng(seed)
     names = [f"w{i}" for i in range(identities) for _ in range(1 if i % 2 else 2 + i % 7)]
     return drawn(list(rng.permutation(np.array([*names, *[None] * new], dtype=object))))
@@ -192,7 +192,7 @@ def test_a_photo_under_two_names_never_straddles():
         found = split(catalog, closed_set=True, folds=2, fold=fold)
         assert (0 in found.queries) == (3 in found.queries)
         assert (0 in found.train) == (3 in found.train)
-    # b's only photo is a copy of one of a's: it goes with it and is never asked for.
+    # b's only photo is a copy of one of a's: it stays with it and is never a query.
     catalog = drawn(["a", "a", "b"], contents=[7, 1, 7])
     for fold in range(2):
         found = split(catalog, closed_set=True, folds=2, fold=fold)

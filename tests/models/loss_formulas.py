@@ -54,7 +54,7 @@ def twin_of(label: int, individuals: int) -> int:
 def naive_relations(labels, individuals=None, anchors=None):
     """[(i, j)] positive pairs and negative pairs by the words of the rules.
 
-    anchors: the first so many photos are the batch, the others are remembered.
+    anchors: number of photos, the first ones, that are the batch; the others are remembered.
     """
     positive, negative = [], []
     anchors = len(labels) if anchors is None else anchors

@@ -93,10 +93,10 @@ def test_layout_and_counts(drawn: Path) -> None:
     new = counts.pop("new_whale")
     assert len(counts) == 6
     assert new == round(sum(counts.values()) * 0.08 / 0.92)
-    asked = Counter(identity for _, identity in truth[1:])
-    assert asked.pop("new_whale") == 2  # 0.276 of 8 is 2.2
-    assert set(asked) <= set(counts)
-    assert sum(asked.values()) == 6
+    queries = Counter(identity for _, identity in truth[1:])
+    assert queries.pop("new_whale") == 2  # 0.276 of 8 is 2.2
+    assert set(queries) <= set(counts)
+    assert sum(queries.values()) == 6
 
 
 def test_names_look_like_kaggles_and_do_not_sort_by_animal(drawn: Path) -> None:
