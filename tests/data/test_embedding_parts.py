@@ -1,4 +1,4 @@
-"""Embeddings of two networks, and arrays that grow; the rest is tested with the gallery."""
+"""What embeddings are made of: unit rows, stamps of networks, and arrays that grow."""
 
 import numpy as np
 import pytest
