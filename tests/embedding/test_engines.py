@@ -174,9 +174,9 @@ def test_no_engine_leaves_a_signal_stack_that_is_gone() -> None:
 
 SIGNAL_STACK = """
 import ctypes, gc, torch
-from flukeprint.config import ModelConfig
-from flukeprint.engine_openvino import OpenVinoEngine
-from flukeprint.model import build_model
+from flukeprint.config.schema import ModelConfig
+from flukeprint.embedding.openvino_engine import OpenVinoEngine
+from flukeprint.models.network import build_model
 
 class Stack(ctypes.Structure):
     _fields_ = [("place", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
@@ -253,7 +253,7 @@ def picked(
 ) -> Engine:  # fmt: skip
     return pick_engine(
         net, SIZE, engine, precision, stamp=stamp, sample=lambda: drawn(64), passes=passes,  # type: ignore[arg-type]
-        say=None if said is None else said.append,
+        report=None if said is None else said.append,
     )  # fmt: skip
 
 

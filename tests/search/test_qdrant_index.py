@@ -278,7 +278,7 @@ def test_a_server_is_told_how_to_keep_and_search(server: Server):
 
 def test_points_and_queries_go_in_batches(server: Server, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(qdrant_index, "UPSERT", 16)
-    monkeypatch.setattr(qdrant_index, "ASKED", 8)
+    monkeypatch.setattr(qdrant_index, "QUERIES_PER_REQUEST", 8)
     photos = drawn(50)
     index = QdrantIndex.build(photos, config(server.url))
     sizes = [len(body["points"]) for body in server.bodies("/points") if "points" in body]
