@@ -19,7 +19,7 @@ from timing import in_turns, ratio, save
 
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.search.bf16 import HalfProduct
-from flukeprint.search.exact import FloatProduct
+from flukeprint.search.products import FloatProduct
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Matches
 

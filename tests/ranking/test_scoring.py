@@ -25,7 +25,7 @@ from flukeprint.ranking.reranking import (
 )
 from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
 from flukeprint.search.bf16 import HalfProduct
-from flukeprint.search.exact import FloatProduct
+from flukeprint.search.products import FloatProduct
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import IdentityMatches
 

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
 from flukeprint.search import bf16 as half_product
+from flukeprint.search import candidates
 from flukeprint.search import exact as exact_search
 from flukeprint.search.bf16 import HalfProduct, fastest_product
-from flukeprint.search.exact import FloatProduct, exact_block, exact_scores, nearest_rows
+from flukeprint.search.candidates import exact_block, exact_scores
+from flukeprint.search.exact import nearest_rows
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Matches
+from flukeprint.search.products import FloatProduct
 
 
 def embedded(vectors, names=None):
@@ -197,7 +200,10 @@ def test_a_gallery_in_which_all_look_alike_is_no_burden(kind, spread):
         scored.append(len(rows))
         return exact_scores(asked, vectors, who, rows)
 
-    with patch.object(exact_search, "exact_scores", counted):
+    with (
+        patch.object(exact_search, "exact_scores", counted),
+        patch.object(candidates, "exact_scores", counted),
+    ):
         found = Gallery(gallery, product=kind).search_identities(queries, 3)
     assert sum(scored) < 0.05 * 64 * 20_000
     check(found, twin(queries, gallery, 3, True))

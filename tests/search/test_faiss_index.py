@@ -10,9 +10,8 @@ pytest.importorskip("faiss")
 from flukeprint.config.schema import GalleryConfig
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
-from flukeprint.search import backends as index_choice
 from flukeprint.search import faiss_index
-from flukeprint.search.backends import FAISS, build_index, choose, load_index
+from flukeprint.search.backends import BACKENDS, choose, find_backend
 from flukeprint.search.faiss_index import FaissIndex
 from flukeprint.search.faiss_kinds import FaissFlat, Hnsw, IvfPq
 from flukeprint.search.gallery import Gallery
@@ -60,7 +59,7 @@ def test_rows_are_added_removed_and_kept(kind, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     folder.mkdir()
     index.save(folder)
-    for one in (index, load_index(folder, kind.name)):
+    for one in (index, BACKENDS[kind.name].load(folder)):
         found = one.search(photos.vectors, 30)
         kept = np.setdiff1d(np.arange(300), [0, 150, 299])
         assert (found.rows == rows[:, None]).any(axis=1)[kept].mean() > 0.97
@@ -152,8 +151,8 @@ def test_the_choice_follows_size_and_memory() -> None:
 
 def test_what_is_built_is_tuned_and_says_so(tmp_path: Path) -> None:
     photos, said = drawn(500), []
-    assert build_index("exact", photos, GalleryConfig()) is None
-    index = build_index("hnsw", photos, GalleryConfig(recall_at_5=0.9), report=said.append)
+    assert BACKENDS["exact"].build(photos, GalleryConfig(), said.append) is None
+    index = BACKENDS["hnsw"].build(photos, GalleryConfig(recall_at_5=0.9), said.append)
     assert index is not None
     assert len(index) == 500
     assert len(said) == 1
@@ -162,14 +161,13 @@ def test_what_is_built_is_tuned_and_says_so(tmp_path: Path) -> None:
     folder.mkdir()
     index.save(folder)
     with pytest.raises(FlukeprintError, match="no whole index"):
-        load_index(folder, "ivf_pq")
+        BACKENDS["ivf_pq"].load(folder)
     (folder / "index.faiss").write_bytes(b"not an index")
     with pytest.raises(FlukeprintError, match="no whole index") as caught:
-        load_index(folder, "hnsw")
+        BACKENDS["hnsw"].load(folder)
     assert "\n" not in str(caught.value)
     with pytest.raises(FlukeprintError, match="no 'hnws'"):
-        load_index(folder, "hnws")
-    assert set(FAISS) < set(index_choice.BACKENDS)
+        find_backend("hnws")
 
 
 def spectrum(n: int, d: int, seed: int, power: float) -> np.ndarray:
