@@ -22,10 +22,10 @@ from qdrant_client import QdrantClient, models
 from flukeprint.config.schema import GalleryConfig
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError
-from flukeprint.search import qdrant_client as qdrant_place
-from flukeprint.search import qdrant_index
+from flukeprint.search import qdrant_client, qdrant_collection
 from flukeprint.search.index import NOTHING
-from flukeprint.search.qdrant_client import Among
+from flukeprint.search.qdrant_client import SearchFilter
+from flukeprint.search.qdrant_collection import QdrantCollection
 from flukeprint.search.qdrant_index import QdrantIndex
 from tests.search.contract import DIM, IndexContract, drawn, named
 
@@ -164,14 +164,14 @@ class TestEmbedded(IndexContract):
         with pytest.raises(FlukeprintError, match="holds no whole points"):
             QdrantIndex.load(tmp_path)
         (tmp_path / "qdrant.json").write_text("{}")
-        with pytest.raises(FlukeprintError, match="says of no gallery"):
+        with pytest.raises(FlukeprintError, match="describes no gallery"):
             QdrantIndex.load(tmp_path)
 
     def test_names_survive_saving(self, tmp_path: Path) -> None:
         photos = named(np.eye(DIM)[:4])
         self.build(photos).save(tmp_path)
         again = QdrantIndex.load(tmp_path)
-        found = again.search(np.eye(DIM, dtype=np.float32)[:1], 4, Among(identities=("w1",)))
+        found = again.search(np.eye(DIM, dtype=np.float32)[:1], 4, SearchFilter(identities=("w1",)))
         assert found.rows.tolist() == [[3, NOTHING, NOTHING, NOTHING]]
 
 
@@ -205,9 +205,9 @@ class TestRealServer(IndexContract):
         self.quantize = quantize
         yield
         for index in self.made:
-            for alias, name in index._aliases().items():
-                if alias == index.place.collection:
-                    index._client.delete_collection(name)
+            for alias, name in index.collection.aliases().items():
+                if alias == index.location.collection:
+                    index.collection.client.delete_collection(name)
 
     def build(self, photos: Embeddings, rows: Any = None) -> QdrantIndex:
         name = f"flukeprint-test-{uuid.uuid4().hex[:8]}"
@@ -233,14 +233,14 @@ def test_filters_find_only_what_they_let_through(served: bool, server: Server):
         return sorted(allowed, key=lambda row: -float(photos.vectors[row] @ query))[:5]
 
     for among, lets in [
-        (Among(views=("left",)), lambda row: row % 2 == 1),
-        (Among(identities=("w1", "w7", "w12")), lambda row: row // 3 in (1, 7, 12)),
-        (Among(without=("w0", "w19")), lambda row: row // 3 not in (0, 19)),
+        (SearchFilter(views=("left",)), lambda row: row % 2 == 1),
+        (SearchFilter(identities=("w1", "w7", "w12")), lambda row: row // 3 in (1, 7, 12)),
+        (SearchFilter(without=("w0", "w19")), lambda row: row // 3 not in (0, 19)),
         (
-            Among(views=("right",), identities=("w2", "w3"), without=("w3",)),
+            SearchFilter(views=("right",), identities=("w2", "w3"), without=("w3",)),
             lambda row: row % 2 == 0 and row // 3 == 2,
         ),
-        (Among(identities=()), lambda row: False),
+        (SearchFilter(identities=()), lambda row: False),
     ]:
         allowed = [row for row in range(60) if lets(row)]
         found = index.search(queries, 5, among)
@@ -277,8 +277,8 @@ def test_a_server_is_told_how_to_keep_and_search(server: Server):
 
 
 def test_points_and_queries_go_in_batches(server: Server, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(qdrant_index, "UPSERT", 16)
-    monkeypatch.setattr(qdrant_index, "QUERIES_PER_REQUEST", 8)
+    monkeypatch.setattr(qdrant_collection, "UPSERT", 16)
+    monkeypatch.setattr(qdrant_collection, "QUERIES_PER_REQUEST", 8)
     photos = drawn(50)
     index = QdrantIndex.build(photos, config(server.url))
     sizes = [len(body["points"]) for body in server.bodies("/points") if "points" in body]
@@ -295,19 +295,19 @@ def test_points_and_queries_go_in_batches(server: Server, monkeypatch: pytest.Mo
 
 def test_a_new_gallery_takes_over_in_one_step(server: Server):
     old = QdrantIndex.build(drawn(10, stamp="old"), config(server.url))
-    assert old.today() == "old"
+    assert old.current_stamp() == "old"
     new = QdrantIndex.build(drawn(20, seed=1, stamp="new"), config(server.url))
-    assert new.today() == "old"  # what is asked for by its alias is as it was
+    assert new.current_stamp() == "old"  # what is asked for by its alias is as it was
     assert QdrantIndex.connect(config(server.url), "old", DIM).__len__() == 10
     assert (len(old), len(new), new.stamps()) == (10, 20, ("new", "old"))
     before = len(server.seen)
     new.switch()
     told = [path for method, path, _ in server.seen[before:] if method != "GET"]
     assert told == ["/collections/aliases"]
-    assert new.today() == "new"
+    assert new.current_stamp() == "new"
     assert len(QdrantIndex.connect(config(server.url), "new", DIM)) == 20
     assert len(old) == 10  # a process that still has the old network finds its gallery
-    with pytest.raises(FlukeprintError, match="network new has the gallery of today"):
+    with pytest.raises(FlukeprintError, match="network new has the current gallery"):
         new.drop("new")
     new.drop("old")
     assert new.stamps() == ("new",)
@@ -318,7 +318,8 @@ def test_a_new_gallery_takes_over_in_one_step(server: Server):
 def test_a_gallery_of_the_same_network_replaces_the_earlier_one(server: Server):
     first = QdrantIndex.build(drawn(10), config(server.url))
     again = QdrantIndex.build(drawn(20), config(server.url))
-    assert (again.today(), again.stamps()) == (first.place.stamp, (first.place.stamp,))
+    stamp = first.location.stamp
+    assert (again.current_stamp(), again.stamps()) == (stamp, (stamp,))
     assert len(first) == len(again) == 20
     assert len(server.qdrant.get_collections().collections) == 1
 
@@ -333,13 +334,13 @@ def test_a_killed_build_is_never_found(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(QdrantIndex, "_name", killed)
+        patch.setattr(QdrantCollection, "give_aliases", killed)
         with pytest.raises(KeyboardInterrupt):
             QdrantIndex.build(drawn(30), config(server.url))
         with pytest.raises(KeyboardInterrupt):
             QdrantIndex.build(drawn(30, stamp="other"), config(server.url))
     assert len(QdrantIndex.load(tmp_path)) == 10
-    assert index.stamps() == (index.place.stamp,)
+    assert index.stamps() == (index.location.stamp,)
     index.drop("other")
     names = [found.name for found in server.qdrant.get_collections().collections]
     assert not any("other" in name for name in names)
@@ -357,7 +358,7 @@ def test_another_network_is_refused(server: Server, tmp_path: Path):
     with pytest.raises(FlukeprintError, match=f"vectors of {DIM} numbers, the network has 9"):
         QdrantIndex.connect(config(server.url), "one", 9)
     index.save(tmp_path)
-    server.qdrant.delete_collection(index._aliases()[index.place.alias])
+    server.qdrant.delete_collection(index.collection.aliases()[index.location.alias])
     with pytest.raises(FlukeprintError, match="has no gallery flukeprint of network one"):
         QdrantIndex.load(tmp_path)
 
@@ -393,7 +394,7 @@ def test_a_server_that_is_not_there():
 
 
 def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(qdrant_place, "TIMEOUT", 1)
+    monkeypatch.setattr(qdrant_client, "TIMEOUT", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         refused(lambda: QdrantIndex.connect(config(url), "x", DIM), "does not answer within 1 s")
@@ -414,7 +415,7 @@ def test_the_key_comes_from_the_environment_and_stays_there(
         index = QdrantIndex.build(drawn(3), asked)
     index.save(tmp_path)
     assert all(KEY.encode() not in path.read_bytes() for path in tmp_path.iterdir())
-    assert KEY not in repr(index.place)
+    assert KEY not in repr(index.location)
     said = capfd.readouterr()
     assert KEY not in said.out + said.err
     server.shutdown()

@@ -89,9 +89,8 @@ class GalleryStore:
                 views: tuple[str | None, ...] | None = None
                 if f.views is not None:
                     kinds = np.array([*f.views, None], dtype=object)
-                    views = tuple(
-                        kinds[read_numbers(self.folder / "views.i16", np.int16, f.photos)]
-                    )
+                    numbers = read_numbers(self.folder / "views.i16", np.int16, f.photos)
+                    views = tuple(kinds[numbers])
                 vectors = np.memmap(
                     self.folder / "vectors.f32", np.float32, "r", shape=(f.photos, f.dimension)
                 ) if f.photos else np.empty((0, f.dimension), np.float32)  # fmt: skip
