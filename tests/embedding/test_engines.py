@@ -435,7 +435,7 @@ def test_an_export_that_sees_otherwise_is_not_written(
         engine_export.write_onnx(network(seed=1), size, target)
 
     how = engine_export.EXPORT_FORMATS["onnxruntime"]
-    changed = engine_export.Format(other, how.read, how.offers, how.file, how.packages)
+    changed = engine_export.ExportFormat(other, how.read, how.offers, how.file, how.packages)
     monkeypatch.setitem(engine_export.EXPORT_FORMATS, "onnxruntime", changed)
     with pytest.raises(FlukeprintError, match="is not written: the cosine"):
         exported(net, tmp_path / "out", "onnxruntime")

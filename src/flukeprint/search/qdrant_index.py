@@ -71,7 +71,8 @@ class QdrantIndex:
                 f"{location.label} has no gallery {location.collection}; build it first"
                 if current is None
                 else f"the gallery {location.collection} of {location.label} is of network "
-                f"{current}, not {stamp}; embed it with this network and switch, or load the network {current}"
+                f"{current}, not {stamp}; embed it with this network and switch, or load the "
+                f"network {current}"
             )
         index.collection.check()
         return index
