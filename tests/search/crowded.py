@@ -1,14 +1,20 @@
-"""Embeddings with near ties and copies."""
+"""Embeddings of any vectors, and drawn ones with near ties and copies."""
 
 import numpy as np
 
 from flukeprint.data.embeddings import Embeddings, unit_rows
 
 
-def embedded(vectors, names=None):
+def embedded(vectors, identities=None, views=None, stamp="net"):
+    vectors = unit_rows(vectors)
     n = len(vectors)
-    identities = (None,) * n if names is None else tuple(names)
-    return Embeddings(unit_rows(vectors), tuple(map(str, range(n))), identities, None, "net")
+    return Embeddings(
+        vectors=vectors,
+        images=tuple(f"{i}.jpg" for i in range(n)),
+        identities=(None,) * n if identities is None else tuple(identities),
+        views=views,
+        stamp=stamp,
+    )
 
 
 def crowded(n, d, seed, spread):

@@ -1,4 +1,6 @@
-"""Search against a twin that compares photograph by photograph."""
+"""Search against a twin that compares photograph by photograph, and with an index that proposes."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,22 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flukeprint.search.exact as room
-from flukeprint.data.embeddings import Embeddings, unit_rows
+from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Matches
-
-
-def embedded(vectors, identities=None, views=None, stamp="net"):
-    vectors = unit_rows(vectors)
-    n = len(vectors)
-    return Embeddings(
-        vectors=vectors,
-        images=tuple(f"{i}.jpg" for i in range(n)),
-        identities=(None,) * n if identities is None else tuple(identities),
-        views=views,
-        stamp=stamp,
-    )
+from tests.search.crowded import crowded, embedded
 
 
 def drawn(n, d=6, names=4, seed=0):
@@ -109,5 +100,72 @@ def test_a_gallery_refuses_another_network_and_nameless_photos():
         Gallery(embedded([[1, 0], [0, 1]], ["a", None]))
     with pytest.raises(FlukeprintError, match="empty"):
         Gallery(gallery.take([]))
+    with pytest.raises(ValueError, match="at least one"):
+        Gallery(gallery).search(gallery, 0)
+
+
+class Some:
+    """An index that finds only even rows, and no more than it likes."""
+
+    name, exact, candidates = "some", False, 1
+
+    def __init__(self, vectors, most=10_000):
+        self.vectors, self.most, self.asked = vectors, most, []
+
+    def __len__(self):
+        return len(self.vectors)
+
+    def search(self, queries, k):
+        self.asked.append(k)
+        scores = queries @ self.vectors.T
+        scores[:, 1::2] = -np.inf
+        rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        best = np.take_along_axis(scores, rows, axis=1)
+        best[:, self.most :] = -np.inf
+        return Matches(best, np.where(np.isfinite(best), rows, -1))
+
+
+def test_an_index_proposes_and_the_gallery_scores():
+    gallery = crowded(200, 12, 3, 0.1)
+    queries = embedded(gallery.vectors[:20] + 0.01)
+    even = gallery.take(np.arange(0, 200, 2))
+    room = Gallery(gallery, index=Some(gallery.vectors))
+    for by_name, found, want in (
+        (False, room.search(queries, 6), Gallery(even).search(queries, 6)),
+        (True, room.search_identities(queries, 4), Gallery(even).search_identities(queries, 4)),
+    ):
+        np.testing.assert_array_equal(found.scores, want.scores, str(by_name))
+        np.testing.assert_array_equal(found.rows, want.rows * 2)
+
+
+def test_an_index_is_asked_for_more_until_there_are_enough_identities():
+    names = ["common"] * 90 + [f"rare{i}" for i in range(10)]
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate(
+        [[1, 0, 0] + 0.01 * rng.normal(size=(90, 3)), rng.normal(size=(10, 3))]
+    )
+    gallery = embedded(vectors, names)
+    index = Some(gallery.vectors)
+    found = Gallery(gallery, index=index).search_identities(embedded([[1.0, 0, 0]]), 3)
+    assert index.asked == [24, 96]
+    assert len(set(found.labels[0].tolist())) == 3
+    # One that finds too few whatever it is asked gives way to looking at all.
+    few = Gallery(gallery, index=Some(gallery.vectors, most=2))
+    whole = Gallery(gallery).search_identities(embedded([[1.0, 0, 0]]), 3)
+    np.testing.assert_array_equal(
+        few.search_identities(embedded([[1.0, 0, 0]]), 3).rows, whole.rows
+    )
+
+
+def test_an_index_of_other_photographs_is_refused():
+    gallery = crowded(20, 4, 0, 0.1)
+    with pytest.raises(FlukeprintError, match="19 photographs and the gallery 20"):
+        Gallery(gallery, index=Some(gallery.vectors[:19]))
+
+
+def test_nobody_is_asked_for():
+    gallery = crowded(20, 4, 0, 0.1)
+    nothing = replace(gallery.take([]), identities=())
+    assert Gallery(gallery).search(nothing, 3).rows.shape == (0, 3)
     with pytest.raises(ValueError, match="at least one"):
         Gallery(gallery).search(gallery, 0)
