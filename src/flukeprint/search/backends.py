@@ -138,34 +138,34 @@ def choose(
     name = config.backend
     if looks_at_all:
         if name in ("auto", "exact"):
-            return BackendChoice("exact", "the ranking rules look at all photographs")
+            return BackendChoice("exact", "the ranking rules need the scores of all photographs")
         raise FlukeprintError(
-            f"gallery.backend={name} finds only some photographs, and the section rank looks at "
+            f"gallery.backend={name} finds only some photographs, and the section rank needs "
             "all; set gallery.backend=exact or leave the rules of rank at their defaults"
         )
     if name != "auto":
         find_backend(name)
-        return BackendChoice(name, "it was asked for")
+        return BackendChoice(name, "the configuration names it")
     size = 4 * n * d
     seconds = size / BYTES_A_SECOND / _cores()
     if seconds <= QUICK:
         return BackendChoice(
             "exact",
-            f"{n:,} photographs are {size / 1e6:,.0f} MB, all looked at in about "
-            f"{1000 * seconds:.0f} ms, and none is missed",
+            f"{n:,} photographs are {size / 1e6:,.0f} MB, searched exactly in about "
+            f"{1000 * seconds:.0f} ms",
         )
     budget = memory if memory is not None else _memory(config)
     graph = n * (d + _GRAPH_BYTES)
     if graph <= budget:
         return BackendChoice(
             "hnsw",
-            f"looking at all {n:,} would take about {1000 * seconds:.0f} ms a query; a graph over "
-            f"them takes up to {graph / 1e9:.1f} GB of the {budget / 1e9:.1f} that it may",
+            f"exact search of {n:,} would take about {1000 * seconds:.0f} ms a query; a graph over "
+            f"them takes up to {graph / 1e9:.1f} GB of the {budget / 1e9:.1f} GB allowed",
         )
     return BackendChoice(
         "ivf_pq",
-        f"a graph over {n:,} photographs would take up to {graph / 1e9:.1f} GB and may take "
-        f"{budget / 1e9:.1f}; product codes take {n * (d / 8 + 8) / 1e9:.1f}",
+        f"a graph over {n:,} photographs would take up to {graph / 1e9:.1f} GB of the "
+        f"{budget / 1e9:.1f} GB allowed; product codes take {n * (d / 8 + 8) / 1e9:.1f} GB",
     )
 
 

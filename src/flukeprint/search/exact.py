@@ -32,7 +32,7 @@ _DENSE = 1 / 32
 # More candidates than these are scored exactly at once, so that only the nearest are kept.
 _MOST_WAITING = 1 << 19
 
-# Photographs in which the first k identities are looked for, to get an initial floor.
+# Photographs among which the first k identities are sought, for an initial floor.
 _FIRST_LOOK = 64
 _LOWEST = np.finfo(np.float32).min  # below every score, above minus infinity
 
@@ -66,7 +66,7 @@ def find_candidates(
         pool = _CandidatePool(queries[block], vectors, k, 2 * rough.bound, groups, mine)
         step = ROWS_AT_ONCE * max(1, QUERIES_AT_ONCE // (block.stop - block.start))
         for left in range(0, n, step):
-            pool.look_at(left, rough(left, min(left + step, n)))
+            pool.take_block(left, rough(left, min(left + step, n)))
         yield block, pool.kept()
 
 
@@ -96,9 +96,9 @@ def nearest_rows(
 class _CandidatePool:
     """Photographs that may be among the nearest of b queries, as far as the gallery was scored.
 
-    floor (b,): k photographs (or identities) have at least this score, so what lies below it by
-    more than the slack, two bounds, is out.  Scores are approximate until too many candidates
-    wait.  Then they are made exact, and from there on only k of each query are kept.
+    floor (b,): k photographs (or identities) have at least this score, so a photograph below it by
+    more than the slack, two bounds, is none of the nearest.  Scores are approximate until too many
+    candidates wait.  Then they are made exact, and from there on only k of each query are kept.
     """
 
     def __init__(
@@ -114,10 +114,10 @@ class _CandidatePool:
         self._k, self._slack, self._groups, self._barred = k, slack, groups, barred
         self._floor = np.full(len(queries), _LOWEST)
         self._parts: list[Candidates] = []
-        self._count, self._tidy = 0, 0
+        self._count, self._kept = 0, 0
         self._exact = False
 
-    def look_at(self, left: int, scores: Floats) -> None:
+    def take_block(self, left: int, scores: Floats) -> None:
         """Take in approximate scores (b, m) of gallery rows left..left + m."""
         self._bar(left, scores)
         if left == 0:
@@ -126,14 +126,14 @@ class _CandidatePool:
         count = np.count_nonzero(near)
         usual = max(_DENSE * near.size, 2 * self._k * len(near))
         if count > min(usual, near.size / 2):
-            self._look_closely(left, scores.shape[1])
+            self._take_block_exactly(left, scores.shape[1])
         elif count:
             flat = np.flatnonzero(near)
             who, column = np.divmod(flat, scores.shape[1])
             found = Candidates(who, column + left, scores.ravel()[flat])
             self._add(self._scored(found) if self._exact else found)
 
-    def _look_closely(self, left: int, m: int) -> None:
+    def _take_block_exactly(self, left: int, m: int) -> None:
         """Score a whole block exactly, where many are near: copies, or nearly so."""
         self._make_exact()
         scores = exact_block(self._queries, self._vectors[left : left + m])
@@ -142,7 +142,7 @@ class _CandidatePool:
         if self._groups is not None:
             columns = _best_of_groups(scores, self._groups[left : left + m])
             scores = np.take_along_axis(scores, columns, axis=1)
-        near = scores > self._floor[:, None]  # rows ascend: of equal scores those seen come first
+        near = scores > self._floor[:, None]  # rows ascend: of equal scores earlier ones win
         beyond = scores.shape[1] - self._k
         if beyond > 0:
             near &= scores >= np.partition(scores, beyond, axis=1)[:, beyond, None]
@@ -162,10 +162,10 @@ class _CandidatePool:
                 kth = np.partition(scores, m - k, axis=1)[:, m - k]
                 self._floor = np.maximum(kth, _LOWEST)
             return
-        look = max(_FIRST_LOOK, 4 * k)
-        if m <= look:
+        few = max(_FIRST_LOOK, 4 * k)
+        if m <= few:
             return
-        near = np.argpartition(scores, m - look, axis=1)[:, m - look :]
+        near = np.argpartition(scores, m - few, axis=1)[:, m - few :]
         best = np.take_along_axis(scores, near, axis=1)
         order = np.argsort(-best, axis=1)
         best = np.take_along_axis(best, order, axis=1)
@@ -178,10 +178,10 @@ class _CandidatePool:
     def _add(self, found: Candidates) -> None:
         self._parts.append(found)
         self._count += len(found.rows)
-        if self._count > max(2 * self._tidy, 64 * len(self._queries)):
-            self._tidy_up()
+        if self._count > max(2 * self._kept, 64 * len(self._queries)):
+            self._prune()
 
-    def _tidy_up(self) -> None:
+    def _prune(self) -> None:
         """Raise the floors and drop the candidates below them."""
         waiting = Candidates.joined(self._parts)
         first = self._first(waiting)
@@ -195,7 +195,7 @@ class _CandidatePool:
             floor = self._floor - self._slack
             waiting = waiting.take(waiting.scores >= floor[waiting.queries])
         self._parts, self._count = [waiting], len(waiting.rows)
-        self._tidy = self._count
+        self._kept = self._count
         if self._count > _MOST_WAITING:
             self._make_exact()
 
@@ -205,7 +205,7 @@ class _CandidatePool:
         self._exact = True
         self._floor = np.full_like(self._floor, _LOWEST)  # the approximate one may be too high
         self._parts = [self._scored(Candidates.joined(self._parts))]
-        self._tidy_up()
+        self._prune()
 
     def _scored(self, found: Candidates) -> Candidates:
         """Exact scores; candidates that are barred, or no nearer than k others, are dropped."""
@@ -220,7 +220,7 @@ class _CandidatePool:
 
     def kept(self) -> Candidates:
         """The remaining candidates, with exact scores."""
-        self._tidy_up()
+        self._prune()
         waiting = Candidates.joined(self._parts)
         if self._exact:
             return waiting

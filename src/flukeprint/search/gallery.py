@@ -125,7 +125,7 @@ class Gallery:
         return scores, rows
 
     def _from_index(self, index: Index, queries: Floats, k: int, groups: Ints | None) -> Candidates:
-        """Candidates of the index, asked deeper until each query has k photographs or groups."""
+        """Candidates from the index, ever more until each query has k photographs or groups."""
         vectors, n = self.embeddings.vectors, len(self)
         depth = max(index.candidates, 2 * k if groups is None else 8 * k)
         left = np.arange(len(queries))  # queries that have not enough yet

@@ -42,7 +42,7 @@ def check_descending(scores: Floats, rows: Ints) -> None:
 class IdentityMatches:
     """The t nearest identities of q queries, each once, scored by its nearest photograph.
 
-    scores: (q, t) float32, descending; t = min(asked for, identities in the gallery).
+    scores: (q, t) float32, descending; t = min(top, identities in the gallery).
     labels: (q, t) int64, positions in `vocabulary`.
     rows: (q, t) int64, the identity's nearest photograph, a position in the gallery's embeddings.
     vocabulary: the gallery's identities, sorted.

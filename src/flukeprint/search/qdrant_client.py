@@ -128,7 +128,9 @@ def answering(location: QdrantLocation) -> Iterator[None]:
                 f"{location.label} has no gallery {location.collection} of network "
                 f"{location.stamp} any more; build it again"
             ) from None
-        raise FlukeprintError(f"{location.label} answers {reason}; its log says why") from None
+        raise FlukeprintError(
+            f"{location.label} answers {reason}; see its log for the cause"
+        ) from None
     except ResponseHandlingException as error:
         kind = type(error.source).__name__
         raise FlukeprintError(
