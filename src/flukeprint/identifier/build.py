@@ -15,7 +15,7 @@ from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.pipeline import FittedRules
 from flukeprint.ranking.scoring import looks_at_all
-from flukeprint.search.backends import build_index, choose
+from flukeprint.search.backends import BACKENDS, choose
 
 WORTH_TELLING = 50_000  # photographs from which it matters how a gallery is searched
 
@@ -82,6 +82,6 @@ def with_index(
     )  # fmt: skip
     if report is not None:
         report(f"gallery: {choice.backend}, for {choice.reason}")
-    index = build_index(choice.backend, known.gallery, settings, report=report)
+    index = BACKENDS[choice.backend].build(known.gallery, settings, report)
     card = known.card.model_copy(update={"backend": choice.backend, "gallery": settings})
     return replace(known, card=card, index=index, index_saved=0)
