@@ -335,7 +335,7 @@ def test_a_wildlife_table_in_memory(memory: Path):
         ({}, "folders", "folder memory://bucket/whales/train is missing"),
         ({"train.csv": b"Image,Id\na.jpg,w\n"}, "kaggle_csv", "whales/train is missing"),
         ({"train.csv": b"Image,Id\na.jpg,w\nb.jpg,w\n", "train/b.jpg": b"x"}, "kaggle_csv",
-         "1 of 2 listed photos are not on disk.*train/a.jpg"),
+         "1 of 2 listed photos is not on disk.*train/a.jpg"),
         ({"train.csv": b"Image\na.jpg\n"}, "kaggle_csv", "has no column Id"),
         ({"train.csv": b"\xff\xfe\xfa"}, "kaggle_csv", "cannot be read as a CSV table"),
     ],

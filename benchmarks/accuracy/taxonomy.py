@@ -39,8 +39,8 @@ from flukeprint.ranking.pipeline import FittedRules, QueryRanker
 from flukeprint.ranking.ranking import Ranking
 from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine
 from flukeprint.search.gallery import Gallery
+from flukeprint.training.check import split_of
 from flukeprint.training.cross_validation import finished_run
-from flukeprint.training.train import split_of
 
 CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9)
 SHARES = (0.0, 0.01, 0.02, 0.05)

@@ -40,7 +40,8 @@ from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.embedding.embed import embed
 from flukeprint.embedding.engine import Engine, Photos
-from flukeprint.embedding.engine_choice import ENGINES, build_engine, pick_engine
+from flukeprint.embedding.engine_choice import pick_engine
+from flukeprint.embedding.engine_table import ENGINES, build_engine
 from flukeprint.embedding.photos import PhotoCache
 from flukeprint.embedding.prefetch import LANE_BATCH
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe

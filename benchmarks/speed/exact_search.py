@@ -20,9 +20,9 @@ from benchmarks.harness.random_embeddings import random_embeddings
 from benchmarks.harness.timing import in_turns, ratio, save
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.search.bf16 import HalfProduct
-from flukeprint.search.exact import FloatProduct
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Matches
+from flukeprint.search.products import FloatProduct
 
 D, K, QUERIES, PHOTOS, AN_ANIMAL = 512, 5, 2_000, 100_000, 20
 _BLOCK = 256

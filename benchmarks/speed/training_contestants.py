@@ -237,12 +237,12 @@ def build_training(folder: Path, backbone: str, steps: int) -> tuple[Any, Any, A
     from flukeprint.data.readers.read import read_labelled
     from flukeprint.identifier.runs import new_run
     from flukeprint.models.network import build_model
+    from flukeprint.training.check import split_of
     from flukeprint.training.datamodule import FoldData
     from flukeprint.training.module import MetricLearningModule
-    from flukeprint.training.train import split_of
-    from flukeprint.training.trainer import make_trainer, quieten
+    from flukeprint.training.trainer import make_trainer, quieten_lightning
 
-    quieten()
+    quieten_lightning()
     keep_memory()
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     text = CONFIG.format(

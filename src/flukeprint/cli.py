@@ -1,10 +1,9 @@
-"""The shell's door: each command parses, calls one function and prints what it returns."""
+"""The command line: each command parses its arguments, calls one function and prints the result."""
 
 import json
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,7 +49,7 @@ def train_command(
         print("stopped; the same command with --resume last goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
     if not first_process():
-        return  # the first process speaks for all
+        return  # only the first process prints
     if untrained:
         for name, scores in baselines(settings).items():
             print(f"{name + ':':24}{scores.text()}")
@@ -78,7 +77,7 @@ def infer_command(
     settings = load_config(config, overrides or [])
     answers = infer(settings, find_run(settings, run))
     if answers is None:
-        return  # the first process speaks for all
+        return  # only the first process prints
     new = sum(names[:1] == (None,) for names in answers.ranking.identities)
     label = settings.data.new_label
     for line in answers.said:
@@ -118,6 +117,7 @@ def identify(
 ) -> None:
     """Name the five likeliest animals for each photograph."""
     from flukeprint.identifier.identifier import Identifier
+    from flukeprint.identifier.verdict import row_text, verdict_row
 
     known = Identifier.load(identifier)
     if encounter:
@@ -125,44 +125,9 @@ def identify(
         names = [", ".join(map(str, photos))]
     else:
         verdicts, names = list(known.judge(photos)), [str(photo) for photo in photos]
-    rows: list[dict[str, Any]] = []
-    for photo, verdict in zip(names, verdicts, strict=True):
-        ranking = verdict.ranking
-        likely = verdict.probabilities or (None,) * len(ranking.identities[0])
-        answers = [
-            {
-                "identity": known.card.new_label if name is None else name,
-                "score": float(score_command),
-                "probability": probability,
-            }
-            for name, score_command, probability in zip(
-                ranking.identities[0], ranking.scores[0], likely, strict=False
-            )
-        ]
-        placed = verdict.placement
-        rows.append(
-            {
-                "photo": photo,
-                "verdict": verdict.kind,
-                "probability": likely[0],
-                "placement": None if placed is None else asdict(placed),
-                "answers": answers,
-            }
-        )
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        print(row["photo"])
-        if row["verdict"] == "outside":
-            print("  this does not look like a photograph of this collection")
-        placed_at = row["placement"]
-        if placed_at is not None and placed_at["rank"] not in (None, "class"):
-            print(f"  {placed_at['rank']} {placed_at['name']}, narrower is unsure")
-        for place, answer in enumerate(row["answers"], 1):
-            chance = answer["probability"]
-            sure = "" if chance is None else f"{chance:6.1%}"
-            print(f"  {place}  {answer['score']:6.3f} {sure}  {answer['identity']}")
+    label = known.card.new_label
+    rows = [verdict_row(name, each, label) for name, each in zip(names, verdicts, strict=True)]
+    print(json.dumps(rows, indent=2) if as_json else "\n".join(map(row_text, rows)))
 
 
 @app.command()
@@ -192,10 +157,11 @@ def index_command(
 ) -> None:
     """Choose anew how the gallery is searched, and measure what an approximate index misses."""
     from flukeprint.config.load import load_config
+    from flukeprint.identifier.build import with_index
     from flukeprint.identifier.identifier import Identifier
 
     settings = load_config(None, overrides or []).gallery
-    known = Identifier.load(identifier, with_index=False).with_index(settings, print)
+    known = with_index(Identifier.load(identifier, with_index=False), settings, print)
     known.save(identifier)
     print(f"{len(known.gallery)} photographs in {identifier}")
 
@@ -210,7 +176,7 @@ def export_command(
     engine: Annotated[str, typer.Option(help="onnxruntime or openvino.")] = "onnxruntime",
     precision: Annotated[str, typer.Option(help="fp32; openvino also bf16.")] = "fp32",
 ) -> None:
-    """Write the network for other programs, if it sees there what it sees here."""
+    """Write the network for other programs, if its embeddings stay the same there."""
     from flukeprint.embedding.export import export_network, photos_below
     from flukeprint.identifier.identifier import Identifier
 
@@ -411,10 +377,10 @@ def demo() -> None:
     run_demo()
 
 
-def run_command(door: Callable[..., None]) -> None:
-    """Run one command as a whole script."""
+def run_command(command: Callable[..., None]) -> None:
+    """Run one command as a whole script, such as `train.py`."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command()(door)
+    single.command()(command)
     _run(single)
 
 
@@ -423,9 +389,9 @@ def main() -> None:
     _run(app)
 
 
-def _run(door: Any) -> None:
+def _run(program: Callable[[], Any]) -> None:
     try:
-        door()
+        program()
     except FlukeprintError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,8 +1,4 @@
-"""What the processor and the allocator are asked: bfloat16, and memory kept between steps.
-
-glibc hands every large block back to the kernel as soon as it is free, and the next step
-fetches it again, page by page, which a training on CPU pays for with time in the kernel.
-"""
+"""Tunes memory allocation for training on CPU, and detects bfloat16 support of the processor."""
 
 import ctypes
 import sys
@@ -12,10 +8,13 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 
 
 def keep_memory() -> bool:
-    """Let freed activations stay in the process; True where the allocator could be told so.
+    """Make glibc keep freed memory for the next training step; True where that worked.
 
-    Call it before the first thread starts, whose arena it could not take back.
-    Only what is free is kept.  Elsewhere than on Linux with glibc nothing changes.
+    By default glibc returns every large block to the kernel as soon as it is free, and the next
+    step maps it again, page by page, which costs a training on CPU much time in the kernel.
+
+    Call it before the first thread starts, because the arena of a running thread stays.  On
+    anything but Linux with glibc it does nothing.
     """
     if sys.platform != "linux":
         return False
@@ -27,14 +26,14 @@ def keep_memory() -> bool:
         (_MMAP_THRESHOLD, 1 << 30),
         (_TRIM_THRESHOLD, (1 << 31) - 1),
         (_TOP_PAD, 64 << 20),
-        # A further thread would have an arena of its own, which keeps no block above 64 MiB.
+        # A second arena, of another thread, would keep no block above 64 MiB.
         (_ARENA_MAX, 1),
     )
     return all(mallopt(name, value) == 1 for name, value in settings)
 
 
 def has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 numbers itself."""
+    """Whether the processor has instructions that multiply bfloat16 numbers."""
     import torch
 
     known = torch.cpu.get_capabilities()

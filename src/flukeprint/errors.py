@@ -1,7 +1,7 @@
-"""The one error that a user can cause, and what to do about it.
+"""The exception for mistakes of a user, and helpers to word its messages.
 
-Every room raises `FlukeprintError` for wrong input.  The doors print it as one
-line and leave with a non-zero code; any other exception is a defect of ours.
+Every package raises `FlukeprintError` for wrong input.  The commands print it as one line and
+exit with a non-zero status; any other exception is a defect of this package.
 """
 
 import contextlib
@@ -10,15 +10,15 @@ from collections.abc import Iterable, Iterator
 
 
 class FlukeprintError(Exception):
-    """Wrong input.  The message says what, where and what to do, in one line."""
+    """Raised for wrong input; its message of one line names what is wrong, where, and a remedy."""
 
     def __init__(self, message: str) -> None:
-        # A data loader's worker hands its whole traceback over as the message.
+        # From a data loader's worker the message arrives with its whole traceback before it.
         super().__init__(message.rpartition("flukeprint.errors.FlukeprintError: ")[2].strip())
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """End of a message about an unknown `name`: the nearest names, then all of them.
+    """Format the end of a message about an unknown `name`: the nearest names, then all of them.
 
     >>> nearest("arcfase", ["arcface", "triplet"])
     'did you mean arcface? Known: arcface, triplet'
@@ -30,15 +30,24 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def listed(names: Iterable[object], most: int = 10) -> str:
-    """Comma-separated names, cut after `most` with the count of the rest."""
+    """Join names with commas; after `most` of them only the number of the others is given."""
     items = [str(name) for name in names]
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more
 
 
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """Format a number with its noun: `several` is the plural, `one` and an s by default.
+
+    >>> counted(1, "photo"), counted(2500, "photo"), counted(0, "identity", "identities")
+    ('1 photo', '2,500 photos', '0 identities')
+    """
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 @contextlib.contextmanager
 def needs(extra: str) -> Iterator[None]:
-    """Imports that an optional part asks for; says how to install what is missing."""
+    """Wrap imports of optional packages, so that a missing one names the extra to install."""
     try:
         yield
     except ModuleNotFoundError as error:

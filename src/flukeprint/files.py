@@ -1,4 +1,4 @@
-"""Writing that leaves either the whole file (or folder) or nothing.  Bytes enter, a path leaves."""
+"""Atomic writing of files and folders, and safe reading of `.npz` files."""
 
 import contextlib
 import os
@@ -18,10 +18,10 @@ from flukeprint.errors import FlukeprintError
 
 @contextlib.contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
-    """A path beside `target` to write to; it takes `target`'s name when all went well.
+    """Write a file atomically: yields a path beside `target`, renamed to it at the end.
 
     Raises:
-        FlukeprintError: the disk is full or the folder cannot be written; nothing is left behind.
+        FlukeprintError: the disk is full or the folder cannot be written; `target` is as before.
     """
     target = Path(target)
     try:
@@ -35,7 +35,7 @@ def written_whole(target: Path) -> Iterator[Path]:
         yield partial
         umask = os.umask(0)
         os.umask(umask)
-        partial.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner reads
+        partial.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner may read
         with partial.open("rb") as file:
             os.fsync(file.fileno())  # else a power cut may leave the name without the bytes
         partial.replace(target)
@@ -47,7 +47,7 @@ def written_whole(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def folder_written_whole(target: Path) -> Iterator[Path]:
-    """As `written_whole`, for a folder, which replaces the one that stood there."""
+    """Write a folder atomically, as `written_whole` does a file; an older one is replaced."""
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def folder_written_whole(target: Path) -> Iterator[Path]:
         yield partial
         partial.chmod(0o755)
         if target.exists():
-            # A folder cannot be replaced in one step: the old one steps aside first.
+            # A folder cannot be replaced in one step: the old one is moved aside first.
             aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
             target.replace(aside / target.name)
             try:
@@ -78,11 +78,13 @@ def folder_written_whole(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def read_npz(path: Path, what: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
-    """The arrays of an `.npz` without pickles; `what` they are, such as embeddings.
+    """Read the arrays of an `.npz` without pickles, and check what is done with them.
+
+    what: their name in messages, such as embeddings.
 
     Raises:
-        FlukeprintError: no such file, or while the arrays are made use of anything that shows
-            that the file is damaged or another one.
+        FlukeprintError: no such file; or the file, or its use in the body of the `with`
+            statement, fails as it does for a damaged file or one of another kind.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -1,9 +1,9 @@
-"""Where photographs lie: an address enters, a path leaves, on this machine's disks or elsewhere.
+"""Reads photographs and tables from local disks, object storages and web servers alike.
 
 `s3://bucket/whales`, `gs://`, `az://`, `memory://`, `http://` and whatever else fsspec knows
 become paths of `universal_pathlib`, which have pathlib's methods; the type checker takes them for
 `Path`.  Credentials come from the environment, as each storage's own package reads them, and are
-never part of an address.  What goes wrong out there is an OSError, as on a disk.
+never part of an address.  Failures of a storage are raised as OSError, like those of a disk.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from flukeprint.errors import FlukeprintError, needs
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _WEB = ("http", "https")
 
-# What storages call the version of an object; the first that is there counts.
+# Names under which storages give an object's version; the first present one is used.
 _VERSIONS = (
     "ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "Last-Modified",
     "mtime", "updated", "modified", "created",
@@ -33,7 +33,7 @@ _VERSIONS = (
 
 
 def parse_path(address: str) -> Path:
-    """The path that an address names; one without a scheme lies on this machine.
+    """Parse an address of photographs to a path; without a scheme it is a local one.
 
     Raises:
         FlukeprintError: an unknown scheme, the package of a storage that is not installed, or an
@@ -91,19 +91,19 @@ def _validated(value: Any, check: ValidatorFunctionWrapHandler) -> Path:
     return cast(Path, check(value))
 
 
-# A folder of a configuration that may lie in an object storage.
+# Type of a configured folder that may be in an object storage.
 PhotoRoot = Annotated[
     Path, WrapValidator(_validated), PlainSerializer(str, return_type=str, when_used="json")
 ]
 
 
 def is_local(path: Path) -> bool:
-    """Whether it lies on a disk of this machine."""
+    """Whether the path is on a disk of this machine."""
     return isinstance(path, PurePath)
 
 
 def require_local(path: Path, doing: str) -> Path:
-    """`path`, which must be a local folder for what is being done, such as "drawing"."""
+    """Return `path` if it is local, else refuse it; `doing` is the purpose, such as "drawing"."""
     if not is_local(path):
         raise FlukeprintError(
             f"{doing} needs a folder of this machine, not {path}; set data.root, and copy the "
@@ -113,12 +113,12 @@ def require_local(path: Path, doing: str) -> Path:
 
 
 class Fingerprint(NamedTuple):
-    """What tells a photograph, and that it has not changed.
+    """Identifies a photograph and its version, for the keys of caches.
 
     key: the absolute path or the address; `os.fsencode(key)` gives a local path's own bytes.
     size: bytes.
     mtime_ns: time of the last change; elsewhere a number that changes with the object's ETag or,
-        where the storage tells none, with its time of change.
+        where the storage gives none, with its time of change.
     """
 
     key: str
@@ -127,13 +127,13 @@ class Fingerprint(NamedTuple):
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """Of the photograph at `path`.  Raises OSError where there is none or it cannot be reached."""
+    """The fingerprint of the photograph at `path`; OSError if it is missing or out of reach."""
     if is_local(path):
         status = path.stat()
         return Fingerprint(str(path.absolute()), status.st_size, status.st_mtime_ns)
     with _reached(path):
         info = _storage(path).info(_inside(path))
-    # A web server leads from the name of a folder to its page.
+    # A web server answers for a folder, too: with the page of its listing.
     if info.get("type") == "directory" or str(info.get("url", "")).endswith("/"):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     version = next((info[name] for name in _VERSIONS if info.get(name) is not None), "")
@@ -142,10 +142,10 @@ def fingerprint(path: Path) -> Fingerprint:
 
 
 def read_bytes(path: Path) -> bytes:
-    """All of a file.  Raises OSError where there is none or it cannot be reached.
+    """Read a whole file; OSError if it is missing or out of reach.
 
-    Unlike the path's own method it may be called by a forked process for a path that its parent
-    has read from already.
+    Unlike the path's own method, this works in a forked process for a path that its parent has
+    read from already.
     """
     if is_local(path):
         return path.read_bytes()
@@ -154,17 +154,17 @@ def read_bytes(path: Path) -> bytes:
 
 
 def source(path: Path) -> Path | BytesIO:
-    """What pandas and Pillow open: a local path as it is, all bytes of any other."""
+    """A file in the form that pandas and Pillow open: a local path, or the bytes of any other."""
     return path if is_local(path) else BytesIO(read_bytes(path))
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder, or an object below that prefix.  Raises OSError if unreachable."""
+    """Whether there is a folder, or an object with that prefix; OSError if out of reach."""
     return path.is_dir() if is_local(path) else bool(names_in(path))
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file.  Raises OSError if its storage cannot be reached."""
+    """Whether there is a file; OSError if its storage is out of reach."""
     if is_local(path):
         return path.is_file()
     try:
@@ -175,12 +175,12 @@ def is_file(path: Path) -> bool:
 
 
 def join(folder: Path, name: str) -> Path:
-    """The path of the file `name` (posix, relative) below a folder."""
+    """The path of the file `name` (posix, relative) in a folder; quoted on the web."""
     return folder / (quote(name) if _on_web(folder) else name)
 
 
 def name_of(path: Path) -> str:
-    """The last part of a path, as tables write it."""
+    """The last part of a path, as tables write it; unquoted on the web."""
     return unquote(path.name) if _on_web(path) else path.name
 
 
@@ -194,14 +194,14 @@ def files_below(folder: Path) -> list[str]:
         return sorted(found)
     with _reached(folder):
         inside_it = _inside(folder).rstrip("/") + "/"
-        # One flat listing: an object storage answers it with 1,000 names a request.
+        # One flat listing: an object storage returns 1,000 names a request.
         addresses = _storage(folder).find(inside_it)
     below = (address[address.index(inside_it) + len(inside_it) :] for address in addresses)
     return sorted(unquote(name) if _on_web(folder) else name for name in below)
 
 
 def names_in(folder: Path) -> set[str]:
-    """Names of what stands directly in a folder; empty where there is none."""
+    """Names of the files and folders directly in a folder; empty where there is none."""
     if is_local(folder):
         return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     try:
@@ -220,13 +220,13 @@ def _on_web(path: Path) -> bool:
 
 
 def _inside(path: Path, *, folder: bool = False) -> str:
-    """The path as its file system has it; on the web a folder's address ends with a slash."""
+    """The path within its file system; on the web a folder's address ends with a slash."""
     inside = str(cast(Any, path).path)
     return inside.rstrip("/") + "/" if folder and _on_web(path) else inside
 
 
 def _storage(path: Path) -> Any:
-    """The file system of a path in another place: one for each process."""
+    """The file system of a path that is not local; each process has its own."""
     place = cast(Any, path)
     options = tuple(sorted(place.storage_options.items()))
     return _opened(os.getpid(), place.protocol, options)
@@ -242,14 +242,14 @@ def _opened(process: int, protocol: str, options: tuple[tuple[str, Any], ...]) -
 
 @contextlib.contextmanager
 def _reached(path: Path) -> Iterator[None]:
-    """Whatever a storage's package raises becomes an OSError of one line without its details.
+    """Convert whatever a storage's package raises to an OSError of one line.
 
-    Those may quote requests and, with them, credentials.
+    Its own message is dropped, because it may quote a request and, with it, credentials.
     """
     try:
         yield
     except FileNotFoundError as error:
-        cause = error.__cause__  # fsspec takes a web server that does not answer for it too
+        cause = error.__cause__  # fsspec raises it also for a web server that does not answer
         if isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
             raise _unreachable(path, cause) from None
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None

@@ -15,10 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.decoding import BACKGROUND, decode, decode_array, decode_bytes, decode_row
+from flukeprint.data.decoding import (
+    BACKGROUND,
+    Pixels,
+    decode,
+    decode_array,
+    decode_bytes,
+    decode_row,
+)
 from flukeprint.errors import FlukeprintError
-
-Pixels = npt.NDArray[np.uint8]
 
 # What a viewer must do to the stored pixels (EXIF 2.32: where row 0 and column 0 lie).
 UPRIGHT = {

@@ -129,7 +129,7 @@ def test_copies_near_copies_and_conflicts(tmp_path: Path) -> None:
     assert found.conflicts == (("a.png", "b.png", "c.png"),)
     assert found.near_conflicts == (("e.jpg", "f.jpg"),)
     assert not found.healthy
-    assert "1 photographs under two identities: a.png = b.png = c.png" in found.text()
+    assert "1 photograph under two identities: a.png = b.png = c.png" in found.text()
 
 
 def test_flat_photographs_are_no_near_copies(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_plot_is_a_png(tmp_path: Path, labels: str) -> None:
 def test_labels_are_explored_without_photographs(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text("Image,Id\na.jpg,w_1\nb.jpg,new_whale\n")
     found = explore_data(DataConfig(root=tmp_path), tmp_path / "tail.png")
-    assert found.text().startswith("2 photos, 1 identities, 1 new_whale, 1 identities with one")
+    assert found.text().startswith("2 photos, 1 identity, 1 new_whale, 1 identity with one photo")
     assert (tmp_path / "tail.png").is_file()
 
 

@@ -13,17 +13,16 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flukeprint.data import photo_store
 from flukeprint.data.cache_entries import Entry
+from flukeprint.data.decoding import Pixels
 from flukeprint.data.photo_store import PhotoStore
 from flukeprint.errors import FlukeprintError
 
-Pixels = npt.NDArray[np.uint8]
 SHAPE = (16, 20, 3)
 SLOT = 4096 + 64  # a page of pixels, a header
 TINY = 8 * SLOT + 4096  # room for eight

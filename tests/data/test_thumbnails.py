@@ -11,12 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.decoding import PHOTO_FORMATS
+from flukeprint.data.decoding import PHOTO_FORMATS, Pixels
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.errors import FlukeprintError
 from tests.ranking.local.textures import textured
-
-Pixels = npt.NDArray[np.uint8]
 
 
 def opened(file: bytes | None) -> Image.Image:

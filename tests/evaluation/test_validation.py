@@ -269,7 +269,7 @@ def test_each_half_is_answered_with_what_the_other_chose(
     split = split_by(catalog, config)
     fitted: list[tuple[list[int], FittedRules]] = []
     answered: list[tuple[list[int], FittedRules]] = []
-    fit, answer = fit_rules, QueryRanker.answer
+    fit, answer = fit_rules, QueryRanker.rank
 
     def noted_fit(
         ranker: QueryRanker,
@@ -290,7 +290,7 @@ def test_each_half_is_answered_with_what_the_other_chose(
         return answer(ranker, method, rows)
 
     monkeypatch.setattr("flukeprint.evaluation.validation.fit_rules", noted_fit)
-    monkeypatch.setattr(QueryRanker, "answer", noted_answer)
+    monkeypatch.setattr(QueryRanker, "rank", noted_answer)
     result, method = validate(Features(embeddings), split, config)
     every = list(range(len(split.queries)))
     assert [m for index, m in fitted if index == every] == [method]

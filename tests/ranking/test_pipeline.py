@@ -11,8 +11,8 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.fitting import fit_rules, fits_something
-from flukeprint.ranking import pipeline as answering
 from flukeprint.ranking.features import Features, extract_features
+from flukeprint.ranking.local.fusion import KeypointFusion
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.sift import match
 from flukeprint.ranking.pipeline import FittedRules, QueryRanker
@@ -201,13 +201,13 @@ def test_what_was_fitted_on_some_has_seen_no_other(
 ) -> None:
     gallery, queries, answers = textures
     asked: Counter[int] = Counter()
-    plain = answering.LocalBoost._strength
+    plain = KeypointFusion._strength
 
-    def noted(self: answering.LocalBoost, query: int, row: int) -> float:
+    def noted(self: KeypointFusion, query: int, row: int) -> float:
         asked[query] += 1
         return plain(self, query, row)
 
-    monkeypatch.setattr(answering.LocalBoost, "_strength", noted)
+    monkeypatch.setattr(KeypointFusion, "_strength", noted)
     ranker = QueryRanker(gallery, queries, RankConfig(local=LOCAL))
     learnt = [9, 2, 17]
     before = fit_rules(ranker, [answers[i] for i in learnt], learnt)

@@ -25,9 +25,9 @@ from flukeprint.ranking.reranking import (
 )
 from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
 from flukeprint.search.bf16 import HalfProduct
-from flukeprint.search.exact import FloatProduct
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import IdentityMatches
+from flukeprint.search.products import FloatProduct
 
 OFF = RankConfig()
 RULES = {

@@ -6,7 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flukeprint.search.bf16 import HalfProduct, _halved, _widened
+from flukeprint.data.embeddings import unit_rows
+from flukeprint.search import bf16 as half_product
+from flukeprint.search.bf16 import HalfProduct, _halved, _widened, fastest_product
+from flukeprint.search.products import FloatProduct
 
 
 @given(
@@ -60,3 +63,13 @@ def test_lengths_may_be_a_thousandth_off(longer):
     scores = HalfProduct(rows)(rows)
     off = np.abs(scores(0, 50).astype(float) - rows.astype(float) @ rows.astype(float).T)
     assert (off <= scores.bound[:, None]).all()
+
+
+def test_bf16_is_taken_where_it_pays(monkeypatch):
+    vectors = unit_rows(np.random.default_rng(0).normal(size=(64, 8)))
+    monkeypatch.setattr(half_product, "WORTH_IT", 64 * 8)
+    monkeypatch.setattr(half_product, "has_bf16", lambda: True)
+    assert isinstance(fastest_product(vectors), HalfProduct)
+    assert isinstance(fastest_product(vectors[:63]), FloatProduct)
+    monkeypatch.setattr(half_product, "has_bf16", lambda: False)
+    assert isinstance(fastest_product(vectors), FloatProduct)

@@ -1,7 +1,6 @@
-"""Exact answers from rough scores, against a twin that scores all in float64."""
+"""Exact answers from approximate scores, against a twin that scores all in float64."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
@@ -9,30 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flukeprint.data.embeddings import Embeddings, unit_rows
-from flukeprint.errors import FlukeprintError
-from flukeprint.search import bf16 as half_product
+from flukeprint.search import candidates
 from flukeprint.search import exact as exact_search
-from flukeprint.search.bf16 import HalfProduct, fastest_product
-from flukeprint.search.exact import FloatProduct, exact_block, exact_scores, nearest_rows
+from flukeprint.search.bf16 import HalfProduct
+from flukeprint.search.candidates import exact_scores
+from flukeprint.search.exact import nearest_rows
 from flukeprint.search.gallery import Gallery
-from flukeprint.search.index import Matches
-
-
-def embedded(vectors, names=None):
-    n = len(vectors)
-    identities = (None,) * n if names is None else tuple(names)
-    return Embeddings(unit_rows(vectors), tuple(map(str, range(n))), identities, None, "net")
-
-
-def crowded(n, d, seed, spread):
-    """Photographs around a few others, some of them copies: near ties and exact ones."""
-    rng = np.random.default_rng(seed)
-    centers = rng.normal(size=(max(1, n // 8), d))
-    vectors = centers[rng.integers(0, len(centers), n)] + spread * rng.normal(size=(n, d))
-    copies = rng.integers(0, n, n // 4)
-    vectors[rng.integers(0, n, n // 4)] = vectors[copies]
-    return embedded(vectors, [f"w{i}" for i in rng.integers(0, max(1, n // 3), n)])
+from flukeprint.search.products import FloatProduct
+from tests.search.crowded import crowded, embedded
 
 
 def twin(queries, gallery, k, by_name):
@@ -146,30 +129,6 @@ def test_to_the_bit_where_sums_are_exact(
         assert np.isneginf(scores[query, len(order) :]).all()
 
 
-@settings(max_examples=60, deadline=None)
-@given(d=st.integers(1, 700), seed=st.integers(0, 999), spread=st.sampled_from([0.0, 1e-6, 1.0]))
-def test_a_block_is_scored_as_its_pairs_are(d, seed, spread):
-    rng = np.random.default_rng(seed)
-    center = rng.normal(size=d)
-    x, y = (unit_rows(center + spread * rng.normal(size=(m, d))) for m in (5, 40))
-    y[7] = x[2]
-    pairs = np.indices((5, 40)).reshape(2, -1)
-    np.testing.assert_array_equal(exact_block(x, y).ravel(), exact_scores(x, y, *pairs))
-    true = x.astype(float) @ y.astype(float).T
-    assert np.abs(exact_block(x, y) - true).max() < 1.01 * 2.0**-24
-
-
-def test_a_sum_between_two_floats_is_rounded_alike_in_a_block():
-    """Half-way between two float32, and so many crumbs that the order of a sum decides."""
-    x = np.full((3, 64), 2.0**-3, dtype=np.float32)
-    crumbs = np.full(64, 2.0**-54)
-    crumbs[:2] = 1, 2.0**-24
-    rng = np.random.default_rng(0)
-    y = np.stack([rng.permutation(crumbs) for _ in range(300)]).astype(np.float32)
-    pairs = np.indices((3, 300)).reshape(2, -1)
-    np.testing.assert_array_equal(exact_block(x, y).ravel(), exact_scores(x, y, *pairs))
-
-
 @pytest.mark.parametrize("kind", [FloatProduct, HalfProduct])
 def test_threads_share_a_gallery(kind):
     gallery = crowded(9000, 24, 5, 0.3)
@@ -197,23 +156,13 @@ def test_a_gallery_in_which_all_look_alike_is_no_burden(kind, spread):
         scored.append(len(rows))
         return exact_scores(asked, vectors, who, rows)
 
-    with patch.object(exact_search, "exact_scores", counted):
+    with (
+        patch.object(exact_search, "exact_scores", counted),
+        patch.object(candidates, "exact_scores", counted),
+    ):
         found = Gallery(gallery, product=kind).search_identities(queries, 3)
     assert sum(scored) < 0.05 * 64 * 20_000
     check(found, twin(queries, gallery, 3, True))
-
-
-@settings(max_examples=40, deadline=None)
-@given(d=st.integers(1, 600), seed=st.integers(0, 999), kind=st.sampled_from(
-    [FloatProduct, HalfProduct]))  # fmt: skip
-def test_rough_scores_keep_their_bound(d, seed, kind):
-    rng = np.random.default_rng(seed)
-    gallery, queries = unit_rows(rng.normal(size=(50, d))), unit_rows(rng.normal(size=(9, d)))
-    gallery[:9] = queries  # the highest scores there are
-    scores = kind(gallery)(queries)
-    rough = np.concatenate([scores(0, 30).copy(), scores(30, 50)], axis=1).astype(float)
-    true = queries.astype(float) @ gallery.astype(float).T
-    assert (np.abs(rough - true) <= scores.bound[:, None]).all()
 
 
 @pytest.mark.parametrize("kind", [FloatProduct, HalfProduct])
@@ -237,80 +186,3 @@ def test_sorted_galleries_are_no_trap(monkeypatch):
     gallery = embedded(np.stack([np.cos(angles), np.sin(angles)], axis=1), ["w"] * 3000)
     found = Gallery(gallery).search(embedded([[1.0, 0.0]]), 3)
     assert found.rows[0].tolist() == [2999, 2998, 2997]
-
-
-def test_bf16_is_taken_where_it_pays(monkeypatch):
-    vectors = unit_rows(np.random.default_rng(0).normal(size=(64, 8)))
-    monkeypatch.setattr(half_product, "WORTH_IT", 64 * 8)
-    monkeypatch.setattr(half_product, "has_bf16", lambda: True)
-    assert isinstance(fastest_product(vectors), HalfProduct)
-    assert isinstance(fastest_product(vectors[:63]), FloatProduct)
-    monkeypatch.setattr(half_product, "has_bf16", lambda: False)
-    assert isinstance(fastest_product(vectors), FloatProduct)
-
-
-class Some:
-    """An index that finds only even rows, and no more than it likes."""
-
-    name, exact, candidates = "some", False, 1
-
-    def __init__(self, vectors, most=10_000):
-        self.vectors, self.most, self.asked = vectors, most, []
-
-    def __len__(self):
-        return len(self.vectors)
-
-    def search(self, queries, k):
-        self.asked.append(k)
-        scores = queries @ self.vectors.T
-        scores[:, 1::2] = -np.inf
-        rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        best = np.take_along_axis(scores, rows, axis=1)
-        best[:, self.most :] = -np.inf
-        return Matches(best, np.where(np.isfinite(best), rows, -1))
-
-
-def test_an_index_proposes_and_the_gallery_scores():
-    gallery = crowded(200, 12, 3, 0.1)
-    queries = embedded(gallery.vectors[:20] + 0.01)
-    even = gallery.take(np.arange(0, 200, 2))
-    room = Gallery(gallery, index=Some(gallery.vectors))
-    for by_name, found, want in (
-        (False, room.search(queries, 6), Gallery(even).search(queries, 6)),
-        (True, room.search_identities(queries, 4), Gallery(even).search_identities(queries, 4)),
-    ):
-        np.testing.assert_array_equal(found.scores, want.scores, str(by_name))
-        np.testing.assert_array_equal(found.rows, want.rows * 2)
-
-
-def test_an_index_is_asked_for_more_until_there_are_enough_identities():
-    names = ["common"] * 90 + [f"rare{i}" for i in range(10)]
-    rng = np.random.default_rng(0)
-    vectors = np.concatenate(
-        [[1, 0, 0] + 0.01 * rng.normal(size=(90, 3)), rng.normal(size=(10, 3))]
-    )
-    gallery = embedded(vectors, names)
-    index = Some(gallery.vectors)
-    found = Gallery(gallery, index=index).search_identities(embedded([[1.0, 0, 0]]), 3)
-    assert index.asked == [24, 96]
-    assert len(set(found.labels[0].tolist())) == 3
-    # One that finds too few whatever it is asked gives way to looking at all.
-    few = Gallery(gallery, index=Some(gallery.vectors, most=2))
-    whole = Gallery(gallery).search_identities(embedded([[1.0, 0, 0]]), 3)
-    np.testing.assert_array_equal(
-        few.search_identities(embedded([[1.0, 0, 0]]), 3).rows, whole.rows
-    )
-
-
-def test_an_index_of_other_photographs_is_refused():
-    gallery = crowded(20, 4, 0, 0.1)
-    with pytest.raises(FlukeprintError, match="19 photographs and the gallery 20"):
-        Gallery(gallery, index=Some(gallery.vectors[:19]))
-
-
-def test_nobody_is_asked_for():
-    gallery = crowded(20, 4, 0, 0.1)
-    nothing = replace(gallery.take([]), identities=())
-    assert Gallery(gallery).search(nothing, 3).rows.shape == (0, 3)
-    with pytest.raises(ValueError, match="at least one"):
-        Gallery(gallery).search(gallery, 0)

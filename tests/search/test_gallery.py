@@ -1,7 +1,6 @@
-"""Search against a twin that compares photo by photo, and files that are whole or refused."""
+"""Search against a twin that compares photograph by photograph, and with an index that proposes."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,22 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flukeprint.search.exact as room
-from flukeprint.data.embeddings import Embeddings, unit_rows
+from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError
 from flukeprint.search.gallery import Gallery
-from flukeprint.search.index import IdentityMatches, Matches
-
-
-def embedded(vectors, identities=None, views=None, stamp="net"):
-    vectors = unit_rows(vectors)
-    n = len(vectors)
-    return Embeddings(
-        vectors=vectors,
-        images=tuple(f"{i}.jpg" for i in range(n)),
-        identities=(None,) * n if identities is None else tuple(identities),
-        views=views,
-        stamp=stamp,
-    )
+from flukeprint.search.index import Matches
+from tests.search.crowded import crowded, embedded
 
 
 def drawn(n, d=6, names=4, seed=0):
@@ -116,108 +104,68 @@ def test_a_gallery_refuses_another_network_and_nameless_photos():
         Gallery(gallery).search(gallery, 0)
 
 
-def test_embeddings_validate_themselves():
-    good = embedded([[3, 4]], ["a"])
-    assert good.vectors.tolist() == [[np.float32(0.6), np.float32(0.8)]]
-    for vectors in ([[1.0, 1.0]], [[np.nan, 0.0]], [[0.0, 0.0]]):
-        with pytest.raises(ValueError, match=r"length 1; these have not: x\.jpg"):
-            Embeddings(np.array(vectors, dtype=np.float32), ("x.jpg",), ("a",), None, "net")
-    with pytest.raises(ValueError, match="float32"):
-        Embeddings(np.eye(2), ("x", "y"), ("a", "b"), None, "net")
-    with pytest.raises(ValueError, match="identities has 1 entries for 2"):
-        Embeddings(np.eye(2, dtype=np.float32), ("x", "y"), ("a",), None, "net")
-    with pytest.raises(ValueError, match=r"rows of zeros.*1"):
-        unit_rows([[1, 0], [0, 0]])
-    with pytest.raises(ValueError, match="descend"):
-        Matches(np.array([[0.1, 0.2]], dtype=np.float32), np.array([[0, 1]]))
-    score, row = np.ones((1, 1), dtype=np.float32), np.zeros((1, 1), dtype=np.int64)
-    with pytest.raises(ValueError, match="differ"):
-        IdentityMatches(score, np.zeros((1, 2), dtype=np.int64), row, ("a",))
+class Some:
+    """An index that finds only even rows, and no more than it likes."""
+
+    name, exact, candidates = "some", False, 1
+
+    def __init__(self, vectors, most=10_000):
+        self.vectors, self.most, self.asked = vectors, most, []
+
+    def __len__(self):
+        return len(self.vectors)
+
+    def search(self, queries, k):
+        self.asked.append(k)
+        scores = queries @ self.vectors.T
+        scores[:, 1::2] = -np.inf
+        rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        best = np.take_along_axis(scores, rows, axis=1)
+        best[:, self.most :] = -np.inf
+        return Matches(best, np.where(np.isfinite(best), rows, -1))
 
 
-def test_what_follows_leaves_those_before_as_they_were():
+def test_an_index_proposes_and_the_gallery_scores():
+    gallery = crowded(200, 12, 3, 0.1)
+    queries = embedded(gallery.vectors[:20] + 0.01)
+    even = gallery.take(np.arange(0, 200, 2))
+    room = Gallery(gallery, index=Some(gallery.vectors))
+    for by_name, found, want in (
+        (False, room.search(queries, 6), Gallery(even).search(queries, 6)),
+        (True, room.search_identities(queries, 4), Gallery(even).search_identities(queries, 4)),
+    ):
+        np.testing.assert_array_equal(found.scores, want.scores, str(by_name))
+        np.testing.assert_array_equal(found.rows, want.rows * 2)
+
+
+def test_an_index_is_asked_for_more_until_there_are_enough_identities():
+    names = ["common"] * 90 + [f"rare{i}" for i in range(10)]
     rng = np.random.default_rng(0)
-
-    def some(count: int, letter: str, views: tuple[str, ...] | None = None) -> Embeddings:
-        names = tuple(f"{letter}{row}" for row in range(count))
-        return Embeddings(unit_rows(rng.normal(size=(count, 4))), names, names, views, "net")
-
-    first = some(3, "a", ("left", "right", "left"))
-    was = first.vectors.copy()
-    grown, parts = first, [first]
-    for letter in "bcdef":
-        parts.append(some(2, letter))
-        longer = grown.followed_by(parts[-1])
-        whole = Embeddings.concatenate(parts)
-        assert (longer.images, longer.identities) == (whole.images, whole.identities)
-        assert longer.views == whole.views
-        np.testing.assert_array_equal(longer.vectors, whole.vectors)
-        np.testing.assert_array_equal(grown.vectors, whole.vectors[: len(grown)])
-        grown = longer
-    np.testing.assert_array_equal(first.vectors, was)
-
-    # A second line from the same beginning does not write over the first.
-    kept = grown.vectors.copy()
-    other = parts[-1]
-    beside = first.followed_by(other)
-    np.testing.assert_array_equal(grown.vectors, kept)
-    np.testing.assert_array_equal(beside.vectors, np.concatenate([was, other.vectors]))
-    with pytest.raises(FlukeprintError, match="two networks"):
-        first.followed_by(replace(other, stamp="another"))
+    vectors = np.concatenate(
+        [[1, 0, 0] + 0.01 * rng.normal(size=(90, 3)), rng.normal(size=(10, 3))]
+    )
+    gallery = embedded(vectors, names)
+    index = Some(gallery.vectors)
+    found = Gallery(gallery, index=index).search_identities(embedded([[1.0, 0, 0]]), 3)
+    assert index.asked == [24, 96]
+    assert len(set(found.labels[0].tolist())) == 3
+    # One that finds too few whatever it is asked gives way to looking at all.
+    few = Gallery(gallery, index=Some(gallery.vectors, most=2))
+    whole = Gallery(gallery).search_identities(embedded([[1.0, 0, 0]]), 3)
+    np.testing.assert_array_equal(
+        few.search_identities(embedded([[1.0, 0, 0]]), 3).rows, whole.rows
+    )
 
 
-def test_taking_and_concatenating():
-    one = embedded(np.eye(3), ["a", None, "b"], views=("left", None, "right"))
-    assert one.take([2, 0]).images == ("2.jpg", "0.jpg")
-    assert one.take(np.array([True, False, True])).identities == ("a", "b")
-    both = Embeddings.concatenate([one, embedded(np.eye(3)[:1], ["c"])])
-    assert both.identities == ("a", None, "b", "c")
-    assert both.views == ("left", None, "right", None)
-    assert np.array_equal(both.vectors, np.eye(3, dtype=np.float32)[[0, 1, 2, 0]])
-    with pytest.raises(FlukeprintError, match="two networks"):
-        Embeddings.concatenate([one, embedded(np.eye(3), stamp="other")])
+def test_an_index_of_other_photographs_is_refused():
+    gallery = crowded(20, 4, 0, 0.1)
+    with pytest.raises(FlukeprintError, match="19 photographs and the gallery 20"):
+        Gallery(gallery, index=Some(gallery.vectors[:19]))
 
 
-@pytest.mark.parametrize("views", [None, ("left", None)])
-def test_what_is_saved_is_loaded(tmp_path: Path, views):
-    one = Embeddings(np.eye(2, dtype=np.float32), ("ñandú 1.jpg", "b"), ("ä", None), views, "s")
-    one.save(tmp_path / "new" / "gallery.npz")
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["gallery.npz"]
-    again = Embeddings.load(tmp_path / "new" / "gallery.npz")
-    assert np.array_equal(one.vectors, again.vectors)
-    for name in ("images", "identities", "views", "stamp"):
-        assert getattr(one, name) == getattr(again, name)
-
-
-def test_a_bad_file_is_one_clear_line(tmp_path: Path):
-    path = tmp_path / "gallery.npz"
-    with pytest.raises(FlukeprintError, match="no embeddings at"):
-        Embeddings.load(path)
-    drawn(500).save(path)
-    whole = path.read_bytes()
-    array = tmp_path / "array"
-    np.savez(array, vectors=np.eye(2))
-    pickled = tmp_path / "pickled"
-    np.savez(pickled, vectors=np.eye(2), facts=np.array([{}], dtype=object))
-    bad = [b"", b"text", whole[:-100], whole[: len(whole) // 2]]
-    bad += [array.with_suffix(".npz").read_bytes(), pickled.with_suffix(".npz").read_bytes()]
-    for content in bad:
-        path.write_bytes(content)
-        with pytest.raises(FlukeprintError, match="holds no whole embeddings") as error:
-            Embeddings.load(path)
-        assert "\n" not in str(error.value)
-
-
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch):
-    path = tmp_path / "gallery.npz"
-    drawn(3).save(path)
-    before = path.read_bytes()
-
-    def full(*_args, **_arrays):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(FlukeprintError, match="No space left"):
-        drawn(4).save(path)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+def test_nobody_is_asked_for():
+    gallery = crowded(20, 4, 0, 0.1)
+    nothing = replace(gallery.take([]), identities=())
+    assert Gallery(gallery).search(nothing, 3).rows.shape == (0, 3)
+    with pytest.raises(ValueError, match="at least one"):
+        Gallery(gallery).search(gallery, 0)

@@ -14,7 +14,8 @@ from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
 from flukeprint.search import gallery_store
 from flukeprint.search.gallery import Gallery
-from flukeprint.search.gallery_store import FACTS, GalleryStore
+from flukeprint.search.gallery_files import FACTS
+from flukeprint.search.gallery_store import GalleryStore
 
 D = 5
 
@@ -104,7 +105,7 @@ def test_vectors_are_looked_at_where_they_lie(tmp_path: Path) -> None:
 def test_killed_half_way_it_is_what_it_was(tmp_path: Path, monkeypatch, killed_after: int) -> None:
     store = GalleryStore.create(tmp_path / "g", drawn(4, views=("left",)))
     written = 0
-    real = gallery_store._put
+    real = gallery_store.write_at
 
     def put(path: Path, start: int, data: bytes) -> None:
         nonlocal written
@@ -114,7 +115,7 @@ def test_killed_half_way_it_is_what_it_was(tmp_path: Path, monkeypatch, killed_a
         written += 1
         real(path, start, data)
 
-    monkeypatch.setattr(gallery_store, "_put", put)
+    monkeypatch.setattr(gallery_store, "write_at", put)
     if killed_after < 5:
         with pytest.raises(KeyboardInterrupt):
             store.append(drawn(3, 50, views=("right",)))
@@ -183,13 +184,13 @@ def test_a_later_format_is_not_guessed_at(tmp_path: Path) -> None:
 def test_enrolling_costs_what_is_enrolled(tmp_path: Path, monkeypatch) -> None:
     """Bytes that are written, whatever stands there already."""
     sizes = []
-    real = gallery_store._put
+    real = gallery_store.write_at
 
     def put(path: Path, start: int, data: bytes) -> None:
         sizes[-1] += len(data)
         real(path, start, data)
 
-    monkeypatch.setattr(gallery_store, "_put", put)
+    monkeypatch.setattr(gallery_store, "write_at", put)
     for n in (10, 1000):
         store = GalleryStore.create(tmp_path / str(n), drawn(n)) if not sizes.append(0) else None
         assert store is not None

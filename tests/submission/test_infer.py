@@ -20,9 +20,10 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import CENTERS, Run
 from flukeprint.ranking.pipeline import FittedRules
 from flukeprint.submission.infer import infer
+from flukeprint.training.check import split_of
 from flukeprint.training.cross_validation import answers_of
 from flukeprint.training.pseudo_labels import pseudo_label
-from flukeprint.training.train import baselines, split_of, train
+from flukeprint.training.train import baselines, train
 from tests.training.test_train import TINY
 
 RULES = (

@@ -160,10 +160,10 @@ import socket, sys
 def refuse(*args, **kwargs):
     raise AssertionError("network")
 socket.create_connection = socket.getaddrinfo = refuse
-import flukeprint.augment
+import flukeprint.training.augmentation
 assert "albumentations" not in sys.modules and "torch" not in sys.modules
-from flukeprint.config import ImageConfig
-flukeprint.augment.build_augment(ImageConfig())
+from flukeprint.config.schema import ImageConfig
+flukeprint.training.augmentation.build_augment(ImageConfig())
 assert "albumentations" in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

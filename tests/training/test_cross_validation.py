@@ -26,6 +26,7 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
 from flukeprint.training import cross_validation as crossvalidation
 from flukeprint.training.callbacks import Stopwatch
+from flukeprint.training.check import split_of
 from flukeprint.training.cross_validation import (
     answers_of,
     compare_recipes,
@@ -34,7 +35,6 @@ from flukeprint.training.cross_validation import (
     training_digest,
 )
 from flukeprint.training.module import MetricLearningModule
-from flukeprint.training.train import split_of
 from tests.training.test_train import TINY
 
 

@@ -19,6 +19,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
 from flukeprint.submission.infer import infer
+from flukeprint.training.check import split_of
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.pseudo_labels import (
     PSEUDO_LABEL_COLUMNS,
@@ -26,7 +27,7 @@ from flukeprint.training.pseudo_labels import (
     read_pseudo,
     train_photos,
 )
-from flukeprint.training.train import split_of, train
+from flukeprint.training.train import train
 
 TINY = """
 name: tiny

@@ -30,11 +30,13 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import Run, find_run
 from flukeprint.models.network import FlukeNet, build_model
 from flukeprint.training import train as training
+from flukeprint.training.check import check, split_of
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.module import MetricLearningModule
 from flukeprint.training.optimizer import build_optimizer
 from flukeprint.training.progressive_resizing import resize_batch
-from flukeprint.training.train import baselines, split_of, train
+from flukeprint.training.train import baselines, train
+from flukeprint.training.trainer import lightning_precision
 
 TINY = """
 name: tiny
@@ -278,8 +280,8 @@ def test_a_processor_that_multiplies_bf16_trains_in_it(
     root: Path, monkeypatch: pytest.MonkeyPatch, known: dict[str, bool], precision: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
-    assert training._precision(tiny(root)) == precision
-    assert training._precision(tiny(root, 'train.precision="32"')) == "32-true"
+    assert lightning_precision(tiny(root)) == precision
+    assert lightning_precision(tiny(root, 'train.precision="32"')) == "32-true"
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])
@@ -476,7 +478,7 @@ def test_photos_are_made_smaller_as_pillow_does() -> None:
 )
 def test_what_cannot_be_is_refused(root: Path, options: list[str], words: str) -> None:
     with pytest.raises(FlukeprintError, match=words) as error:
-        learner_of(tiny(root, *options)).data.steps(1)
+        check(tiny(root, *options))
     assert "\n" not in str(error.value)
 
 

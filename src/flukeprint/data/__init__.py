@@ -1,1 +1,1 @@
-
+"""Catalogues of photographs: reading, checking, splitting, decoding, caching; and embeddings."""

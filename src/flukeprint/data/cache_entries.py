@@ -1,8 +1,8 @@
-"""What is kept of photographs.  A row of a catalogue enters, its entry's place and stamp leave.
+"""Cache keys: the path and the validity stamp of a photograph's cache entry.
 
 An entry is valid as long as its photograph's path, size, time of change (ns) and box are those
-that its stamp was made of.  Entries that are files appear by renaming, so any number of processes
-may read and write at once; those of `photo_store.py` are slots.
+that its stamp was made of.  An entry is a file that is written under another name and renamed, so
+any number of processes may read and write at once; or it is a slot of `photo_store`.
 """
 
 import contextlib
@@ -22,26 +22,26 @@ STAMP_BYTES = 16
 
 
 class Entry(NamedTuple):
-    """Where an entry stands, and the stamp (16 bytes) that it must end with."""
+    """Path of a cache entry, and the stamp (16 bytes) that a valid one ends with."""
 
     path: Path
     stamp: bytes
 
 
 def find_entry(folder: Path | None, catalog: Catalog, row: int, how: object = None) -> Entry | None:
-    """The entry of a photograph below `folder`, made or not.
+    """The cache entry of a photograph below `folder`, whether or not it exists already.
 
-    None where nothing is kept: no folder, a catalogue of pixels, or a photograph that is not
-    there (decoding it says what is wrong).
+    None where nothing is cached: no folder, a catalogue of pixels, or a photograph that is missing
+    (decoding it raises the error).
 
-    how: what else the entry depends on, by its `repr`; in `folder` there is one for each.
+    how: what else the entry depends on, by its `repr`; each value has an entry of its own.
     """
     if folder is None or catalog.paths is None:
         return None
     box = None if catalog.boxes is None else catalog.boxes[row]
     key = repr(box if how is None else (box, how))
     try:
-        # Before decoding: a photograph replaced meanwhile leaves an entry that is not valid.
+        # Taken before decoding, so that a photograph replaced meanwhile makes the entry invalid.
         photo = fingerprint(catalog.paths[row])
     except OSError:
         return None
@@ -52,7 +52,7 @@ def find_entry(folder: Path | None, catalog: Catalog, row: int, how: object = No
 
 
 def write_entry(entry: Entry, parts: Iterable[bytes | memoryview]) -> None:
-    """Write the parts and the stamp, whole or not at all.
+    """Write a cache entry, the parts and then the stamp, atomically.
 
     Raises:
         FlukeprintError: the disk is full or the folder cannot be written.
@@ -73,7 +73,7 @@ def write_entry(entry: Entry, parts: Iterable[bytes | memoryview]) -> None:
 
 
 def cannot_write(folder: Path, error: OSError) -> FlukeprintError:
-    """What to say of a cache whose `folder` refuses."""
+    """The error for a cache whose `folder` cannot be written."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     reason = "the disk is full" if full else error.strerror or str(error)
     return FlukeprintError(

@@ -1,6 +1,6 @@
-"""The catalogue: one row a photograph.  A table or a folder enters, a `Catalog` leaves.
+"""The catalogue: which photographs there are, and whom each of them shows.
 
-The readers stand in `readers.py`; this room holds the type and what can be asked of it.
+The functions that read one from files are in `readers`.
 """
 
 from collections import Counter
@@ -19,13 +19,14 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Catalog:
-    """Photographs with what is known of each.  All tuples have one entry a photo.
+    """Photographs and what is known of each.  All tuples have one entry a photo.
 
-    images: file name as tables and submissions write it, unique.
-    paths: the file that holds it; `pixels` (n, h, w[, 3]) uint8 instead where there are no files.
-    identities: the individual's name, or None where nobody knows (new_whale, test photos).
-    views, boxes, bursts: optional; None for a photo without one.  A box is x0, y0, x1, y1 in
-        pixels of the upright photograph.
+    images: file names as tables and submissions write them, unique.
+    paths: their files; where there are none, `pixels` (n, h, w[, 3]) uint8.
+    identities: names of individuals; None where unknown (new_whale, test photos).
+    views: sides or poses of the animal; None for a photo without one.
+    boxes: x0, y0, x1, y1 in pixels of the upright photograph; None for the whole photo.
+    bursts: series of photos taken at one time; None for a photo of none.
     """
 
     images: tuple[str, ...]
@@ -54,7 +55,7 @@ class Catalog:
         return len(self.images)
 
     def take(self, rows: npt.ArrayLike) -> "Catalog":
-        """The photos of `rows` (positions, or a boolean mask of length n), in that order."""
+        """Select the photos of `rows` (positions, or a boolean mask of length n), in that order."""
         index = np.asarray(rows)
         if index.dtype == bool:
             index = np.flatnonzero(index)
@@ -69,10 +70,10 @@ class Catalog:
 
     @staticmethod
     def concatenate(parts: "Sequence[Catalog]") -> "Catalog":
-        """The photos of all parts, one part after the other; what one lacks is None there.
+        """Join catalogues one after the other; a column that one lacks is None for its photos.
 
-        Raises ValueError for files beside pixels and for pixels of different shapes, and
-        FlukeprintError for a photo in two parts.
+        Raises ValueError for a mixture of files and pixels and for pixels of different shapes,
+        and FlukeprintError for a photo in two parts.
         """
         parts = [part for part in parts if len(part)]
         if len({None if part.pixels is None else part.pixels.shape[1:] for part in parts}) > 1:
@@ -114,5 +115,5 @@ class Catalog:
         return Counter(identity for identity in self.identities if identity is not None)
 
     def vocabulary(self) -> tuple[str, ...]:
-        """The identities, sorted: an identity's class number is its place here."""
+        """The identities, sorted: an identity's class number is its position here."""
         return tuple(sorted(self.counts()))

@@ -1,9 +1,9 @@
-"""Decoding: a file, bytes or a row of pixels enters, an upright 8-bit RGB array (h, w, 3) leaves.
+"""Decodes photographs of any kind to upright 8-bit RGB arrays (h, w, 3).
 
-Whatever a field photograph may be stored as: turned by EXIF, grey, CMYK, palette, 1-bit,
-16-bit, with transparency.  Large JPEGs are decoded at 1/2, 1/4 or 1/8 when the caller says
-how many pixels it needs.  Only the first frame of an animation is read; colour profiles are
-not applied.
+Field photographs come turned by EXIF, grey, CMYK, with a palette, 1-bit, 16-bit or with
+transparency.  Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size when the caller gives how
+many pixels it needs.  Only the first frame of an animation is read; colour profiles are not
+applied.
 """
 
 import math
@@ -21,13 +21,13 @@ from flukeprint.storage import read_bytes
 
 Pixels = npt.NDArray[np.uint8]
 
-# Named one by one: Pillow would hand an uploaded EPS to Ghostscript.
+# A closed list, because Pillow would pass an uploaded EPS to Ghostscript.
 PHOTO_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Pillow's names of the formats that are read; HEIF where pillow-heif is installed."""
+    """Pillow's names of the formats that can be read; HEIF where pillow-heif is installed."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -36,7 +36,7 @@ def formats() -> tuple[str, ...]:
     return (*PHOTO_FORMATS, "HEIF")
 
 
-# What transparent pixels show: mid-grey lies near the mean of photographs, so it says least.
+# Colour of transparent pixels: mid-grey is near the mean of photographs, so it tells least.
 BACKGROUND = (128, 128, 128)
 _ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4
 _TURNS = {
@@ -53,14 +53,14 @@ _TURNS = {
 def decode(
     path: Path, *, box: Box | None = None, min_size: tuple[int, int] | None = None
 ) -> Pixels:
-    """(h, w, 3) uint8 RGB, upright, of the photograph in `path`.
+    """Decode the photograph at `path` to upright RGB, (h, w, 3) uint8.
 
     box: x0, y0, x1, y1 in pixels of the upright photograph; clipped to it, rounded outwards.
-    min_size: height, width that the caller needs.  A JPEG may then come back smaller than it
-        is stored, never smaller than this (unless it was); without it, at full size.
+    min_size: height, width that the caller needs.  A JPEG may then be decoded at a reduced size,
+        though never below this; without it, at full size.
 
-    Raises FlukeprintError, naming the file, for a missing, unreadable, truncated or too
-    large photograph (Pillow's `Image.MAX_IMAGE_PIXELS`) and for a box that holds no pixel.
+    Raises FlukeprintError, naming the file, for a missing, unreadable, truncated or too large
+    photograph (above Pillow's `Image.MAX_IMAGE_PIXELS`) and for a box that holds no pixel.
     """
     try:
         data = read_bytes(path)
@@ -70,7 +70,7 @@ def decode(
         ) from error
     except OSError as error:
         raise FlukeprintError(
-            f"photograph {path}: cannot be read ({error.strerror}); check what it is and its rights"
+            f"photograph {path}: cannot be read ({error.strerror}); check path and permissions"
         ) from error
     return decode_bytes(data, str(path), box=box, min_size=min_size)
 
@@ -78,7 +78,7 @@ def decode(
 def decode_bytes(
     data: bytes, name: str, *, box: Box | None = None, min_size: tuple[int, int] | None = None
 ) -> Pixels:
-    """As `decode`, of a photograph in memory; `name` is what error messages call it."""
+    """Decode a photograph in memory, as `decode` does; `name` stands in error messages."""
     if not data:
         raise FlukeprintError(f"photograph {name}: is empty (0 bytes); replace or remove it")
     try:
@@ -101,7 +101,7 @@ def decode_bytes(
 
 
 def decode_array(pixels: Pixels, name: str, *, box: Box | None = None) -> Pixels:
-    """(h, w, 3) uint8 RGB of grey (h, w), (h, w, 1) or RGB (h, w, 3) uint8 pixels, cut to `box`."""
+    """Convert grey (h, w[, 1]) or RGB (h, w, 3) uint8 pixels to RGB (h, w, 3), cut to `box`."""
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or 0 in pixels.shape:
         raise ValueError(f"{name}: pixels are {pixels.dtype} {pixels.shape}, not uint8 (h, w[, 3])")
     if pixels.ndim == 2:
@@ -115,7 +115,7 @@ def decode_array(pixels: Pixels, name: str, *, box: Box | None = None) -> Pixels
 
 
 def decode_row(catalog: Catalog, row: int, *, min_size: tuple[int, int] | None = None) -> Pixels:
-    """(h, w, 3) uint8 RGB of the catalogue's photograph `row`, cut to its box if it has one."""
+    """Decode photograph `row` of a catalogue to (h, w, 3) uint8 RGB, cut to its box if any."""
     box = None if catalog.boxes is None else catalog.boxes[row]
     if catalog.pixels is not None:
         return decode_array(catalog.pixels[row], catalog.images[row], box=box)
@@ -146,9 +146,9 @@ def _upright(
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1..8; 1 where there is none or it cannot be parsed."""
     if image.format not in ("JPEG", "MPO"):
-        image.load()  # EXIF may stand behind the pixels, whose damage is not to be missed
+        image.load()  # EXIF may follow the pixels, whose damage must not pass unseen
     if image.format == "TIFF":
-        return 1  # Pillow has turned it upright, and gives its upright size
+        return 1  # Pillow has turned it upright already
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # cameras and editors write EXIF that no parser accepts
@@ -157,25 +157,25 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _reduce(image: Image.Image, area: Box, min_size: tuple[int, int]) -> int:
-    """Have a JPEG decoded at 1/scale so that `area` keeps `min_size`; the scale, 1 for the rest."""
-    room = min((area[2] - area[0]) / min_size[1], (area[3] - area[1]) / min_size[0])
-    scale = next((s for s in (8, 4, 2) if s <= room), 1)
+    """Set a JPEG to be decoded at 1/scale so that `area` keeps `min_size`; returns the scale."""
+    most = min((area[2] - area[0]) / min_size[1], (area[3] - area[1]) / min_size[0])
+    scale = next((s for s in (8, 4, 2) if s <= most), 1)
     if scale == 1:
         return 1
-    # Pillow takes the smallest of 1/8, 1/4, 1/2, 1 that is no smaller than what it is given.
+    # Pillow picks the smallest of 1/8, 1/4, 1/2, 1 that is no smaller than the given size.
     width, height = image.size
     drafted = image.draft("", (width // scale, height // scale))
     return 1 if drafted is None else round(width / drafted[1][2])
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode to 8-bit RGB.
+    """Convert an image of any mode to 8-bit RGB.
 
-    16-bit grey v becomes round(v / 257), so 65535 is 255.  Pillow itself reads 16-bit colour
-    by its high byte: the same within one level, and exact for 8-bit values times 257.
+    16-bit grey v becomes round(v / 257), so 65535 is 255.  Of 16-bit colour Pillow itself keeps
+    the high byte: the same within one level, and exact for 8-bit values times 257.
     """
     image.load()
-    if image.mode.startswith("I"):  # I;16, I;16B, and I, in which older files hold 16 bits
+    if image.mode.startswith("I"):  # I;16, I;16B, and I, which older files use for 16 bits
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError("32-bit grey of unknown range: save it with 8 or 16 bits")
@@ -192,7 +192,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _clip(box: Box, width: int, height: int, name: str) -> Box:
     x0, y0 = max(box[0], 0.0), max(box[1], 0.0)
     x1, y1 = min(box[2], float(width)), min(box[3], float(height))
-    if not (x0 < x1 and y0 < y1):  # so that NaN is refused too
+    if not (x0 < x1 and y0 < y1):  # written so that NaN is refused too
         raise FlukeprintError(
             f"photograph {name}: box {box[0]:g}, {box[1]:g}, {box[2]:g}, {box[3]:g} holds none of "
             f"its {width} x {height} pixels; boxes are x0, y0, x1, y1 of the upright photograph"
@@ -201,7 +201,7 @@ def _clip(box: Box, width: int, height: int, name: str) -> Box:
 
 
 def _cut(pixels: Pixels, box: Box, scale: int) -> Pixels:
-    """`box` of full-size pixels, rounded outwards, out of pixels at 1/scale."""
+    """Cut `box`, given in full-size pixels and rounded outwards, out of pixels at 1/scale."""
     x0, y0 = math.floor(box[0] / scale), math.floor(box[1] / scale)
     return pixels[y0 : math.ceil(box[3] / scale), x0 : math.ceil(box[2] / scale)]
 

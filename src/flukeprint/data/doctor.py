@@ -1,7 +1,7 @@
-"""The doctor: a `Catalog` enters, `Findings` about its photographs leave.
+"""Checks photographs for damage, copies and contradictory identities before they are used.
 
-Unreadable and truncated photographs, copies (same bytes), near copies (same difference hash),
-one photograph under two identities, and photographs that stand in two catalogues.
+It finds unreadable and truncated photographs, copies (same bytes), near copies (same difference
+hash), one photograph under two identities, and photographs that are in two catalogues.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import PHOTO_FORMATS
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.storage import read_bytes, source
 
 HASH_SIDE = 8  # the difference hash has 8 x 8 bits
@@ -31,13 +31,15 @@ Checked = TypeVar("Checked")
 
 @dataclass(frozen=True)
 class Findings:
-    """What the doctor saw; photos by their name in the catalogue, groups of two or more.
+    """What is wrong with the photographs of a catalogue.
 
-    photos: how many were looked at.
-    unreadable: (photo, why) of those that cannot be decoded to the end.
+    Photos are given by their name in the catalogue, in groups of two or more.
+
+    photos: how many were examined.
+    unreadable: (photo, reason) of those that cannot be decoded to the end.
     duplicates: same bytes.  near_duplicates: other bytes, same 64-bit difference hash.
     conflicts: same bytes under different identities (or one with, one without).
-    near_conflicts: near duplicates under different identities: worth a look, often harmless.
+    near_conflicts: near duplicates under different identities, worth a look but often harmless.
     """
 
     photos: int
@@ -59,22 +61,31 @@ class Findings:
 
     @property
     def healthy(self) -> bool:
-        """True when nothing has to be mended: all readable and no conflict."""
+        """True when nothing has to be repaired: all are readable and there is no conflict."""
         return not self.unreadable and not self.conflicts
 
     def text(self) -> str:
-        """Lines for people: every finding counted, the first ten of each named."""
-        parts = [f"{self.photos:,} photos looked at"]
+        """Format a report of several lines: every finding counted, the first ten of each named."""
+        parts = [f"{counted(self.photos, 'photo')} examined"]
         if self.unreadable:
             parts.append(f"{len(self.unreadable)} unreadable: {_reasons(self.unreadable)}")
-        for title, groups in (
-            ("groups of exact copies", self.duplicates),
-            ("groups of near copies", self.near_duplicates),
-            ("photographs under two identities", self.conflicts),
-            ("near copies under two identities (look at them)", self.near_conflicts),
+        for one, several, groups in (
+            ("group of exact copies", "groups of exact copies", self.duplicates),
+            ("group of near copies", "groups of near copies", self.near_duplicates),
+            (
+                "photograph under two identities",
+                "photographs under two identities",
+                self.conflicts,
+            ),
+            (
+                "near copy under two identities (look at it)",
+                "near copies under two identities (look at them)",
+                self.near_conflicts,
+            ),
         ):
             if groups:
-                parts.append(f"{len(groups)} {title}: {listed(' = '.join(g) for g in groups)}")
+                number = counted(len(groups), one, several)
+                parts.append(f"{number}: {listed(' = '.join(group) for group in groups)}")
         if len(parts) == 1:
             parts.append("nothing found")
         return "\n".join(parts)
@@ -87,7 +98,9 @@ def file_digest(path: Path) -> str:
 
 
 def difference_hash(image: Image.Image) -> int:
-    """64 bits: for 8 rows of 9 grey means, whether each is darker than its right neighbour.
+    """Perceptual hash of 64 bits that near copies share.
+
+    For 8 rows of 9 grey means, each bit is whether a mean is darker than its right neighbour.
 
     Source: N. Krawetz, "Kind of Like That" (dHash), 2013.
     """
@@ -98,9 +111,11 @@ def difference_hash(image: Image.Image) -> int:
 
 
 def examine(catalog: Catalog, *, progress: bool = True) -> Findings:
-    """Decode every photograph and compare all of them.
+    """Find damaged photographs and copies in a catalogue, by decoding every photograph.
 
-    progress: a bar on a terminal.  Photographs without any structure (hash 0) are no near copies.
+    progress: show a bar on a terminal.
+
+    Photographs without any structure (hash 0) are not taken for near copies.
     """
     seen = _for_each(_inspect, catalog, progress, "examining")
     readable = [(image, look) for image, look in zip(catalog.images, seen, strict=True)]
@@ -132,7 +147,7 @@ def examine(catalog: Catalog, *, progress: bool = True) -> Findings:
 
 
 def leaks(first: Catalog, second: Catalog) -> Groups:
-    """(photo of `first`, photo of `second`) for every pair with the same bytes."""
+    """Pairs (photo of `first`, photo of `second`) with the same bytes."""
     where: defaultdict[str, list[str]] = defaultdict(list)
     for image, digest in zip(first.images, _for_each(_digest, first), strict=True):
         where[digest].append(image)
@@ -147,11 +162,11 @@ def leaks(first: Catalog, second: Catalog) -> Groups:
 def check_readable(
     catalog: Catalog, skip_unreadable: bool = False, quick: bool = False, *, progress: bool = True
 ) -> Catalog:
-    """The catalogue of the photographs that can be read.
+    """Check that photographs can be read, and return the catalogue of those that can.
 
     Args:
         skip_unreadable: leave unreadable photos out, with one warning that names them.
-        quick: look at the first bytes only; a file cut off later passes.
+        quick: look at the first bytes only, which does not notice a truncated file.
 
     Raises:
         FlukeprintError: photos are unreadable and not to be skipped (all named at once), or
@@ -187,7 +202,7 @@ def _for_each(
     progress: bool = False,
     title: str = "",
 ) -> list[Checked]:
-    """`look(catalog, row)` for every row, in order; Pillow and hashlib work in parallel threads."""
+    """`look(catalog, row)` for every row, in threads, as Pillow and hashlib release the GIL."""
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda row: look(catalog, row), range(len(catalog)))
         # disable=None: a bar only on a terminal
@@ -209,7 +224,7 @@ def _inspect(catalog: Catalog, row: int) -> _Look:
     try:
         data = read_bytes(catalog.paths[row])
     except OSError as error:
-        # no bytes to compare: a digest of its own
+        # there are no bytes to compare: the digest must match no other
         return _Look(f"row {row}", 0, error.strerror or type(error).__name__)
     digest = hashlib.sha256(data).hexdigest()
     try:
@@ -227,7 +242,7 @@ def _digest(catalog: Catalog, row: int) -> str:
 
 
 def _loaded(image: Image.Image) -> Image.Image:
-    """Decode to the end.  A JPEG at 1/8: all of its bytes are read, few of its pixels made."""
+    """Decode to the end; a JPEG at 1/8, which reads all of its bytes but makes few pixels."""
     most = Image.MAX_IMAGE_PIXELS
     if most is not None and image.width * image.height > most:
         raise ValueError(f"{image.width} x {image.height}: more than {most / 1e6:.0f} megapixels")
@@ -243,7 +258,7 @@ def _wrong(catalog: Catalog, row: int) -> str:
     try:
         with Image.open(source(path), formats=PHOTO_FORMATS) as image:
             if image.format == "PNG":
-                image.verify()  # checks the sums of all chunks, after which it must be reopened
+                image.verify()  # the checksums of all chunks; afterwards it must be reopened
                 with Image.open(source(path), formats=PHOTO_FORMATS) as again:
                     _loaded(again)
             else:

@@ -1,7 +1,6 @@
-"""What a network saw: unit vectors (n, d) with names, and the nearest of them.
+"""Embeddings: one unit vector for each photograph, stamped with the network that made them.
 
-`Embeddings` are n unit vectors of d numbers with the photos' names; `Matches` (q, k) are rows of
-them by descending score.  A score is a cosine similarity: higher is nearer.
+The cosine similarity of two photographs is the dot product of their vectors: higher is nearer.
 """
 
 import json
@@ -17,17 +16,17 @@ import numpy.typing as npt
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import read_npz, written_whole
 
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
-_growing = Lock()
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-Number = TypeVar("Number", bound=np.generic)
 Values = npt.NDArray[np.float64]
+Number = TypeVar("Number", bound=np.generic)
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)  # from exact to coarse
+_appending = Lock()
 
 
 def unit_rows(vectors: npt.ArrayLike) -> Floats:
-    """(n, d) numbers as float32 rows of length 1.  Raises ValueError for a row of zeros."""
+    """Normalise (n, d) numbers to float32 rows of length 1; ValueError for a row of zeros."""
     rows = np.atleast_2d(np.asarray(vectors, dtype=np.float64))
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.all(np.isfinite(lengths) & (lengths > 0)):
@@ -38,12 +37,12 @@ def unit_rows(vectors: npt.ArrayLike) -> Floats:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Photos as the network sees them.
+    """The embeddings of n photographs, all made by one network.
 
     vectors: (n, d) float32, rows of length 1.
-    images, identities, views: one entry a photo; None where nobody knows.
+    images, identities, views: one entry a photo; None where unknown.
     stamp: digest of the network that made them; vectors of two networks do not compare.
-    precision: of the network's arithmetic; the lowest of all parts.
+    precision: of the network's arithmetic; of joined embeddings the coarsest.
     """
 
     vectors: Floats
@@ -80,7 +79,7 @@ class Embeddings:
         stamp: str,
         precision: Precision,
     ) -> "Embeddings":
-        """Without looking at every number, which for a memory map would read the whole file."""
+        """Make embeddings unchecked: checking the vectors of a memory map would read all of it."""
         if vectors.shape[:1] != (len(images),) or len(identities) != len(images):
             raise ValueError(f"vectors {vectors.shape} for {len(images)} photos")
         self = object.__new__(cls)
@@ -92,7 +91,7 @@ class Embeddings:
         return self
 
     def take(self, rows: npt.ArrayLike) -> "Embeddings":
-        """The photos of `rows` (integers, or a boolean mask of length n), in that order."""
+        """Select the photos of `rows` (integers, or a boolean mask of length n), in that order."""
         index = np.asarray(rows)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
         return Embeddings(
@@ -105,18 +104,20 @@ class Embeddings:
         )
 
     def followed_by(self, others: "Embeddings") -> "Embeddings":
-        """These and then the others, of one network.
+        """Append the embeddings of further photos, made by the same network.
 
-        These vectors are copied the first time only: then there is room behind them, and whoever
-        holds the shorter ones sees what they saw.  Views of the others count where these have any.
+        `self` is not changed.  Its vectors are copied the first time only, into an array with spare
+        capacity that the result shares.  Views of the others are kept where `self` has views.
+
+        Raises FlukeprintError when another network made the others.
         """
         check_stamp(self, others)
-        with _growing:
-            room: GrowingArray[np.float32] | None = getattr(self, "_room", None)
-            if room is None or len(room) != len(self):  # others follow these already
-                room = GrowingArray(self.vectors)
-            room.extend(others.vectors)
-            vectors = room.all
+        with _appending:
+            array: GrowingArray[np.float32] | None = getattr(self, "_array", None)
+            if array is None or len(array) != len(self):  # something else was appended already
+                array = GrowingArray(self.vectors)
+            array.extend(others.vectors)
+            vectors = array.all
         views = None
         if self.views is not None:
             views = (*self.views, *(others.views or (None,) * len(others)))
@@ -124,14 +125,14 @@ class Embeddings:
             vectors, (*self.images, *others.images), (*self.identities, *others.identities), views,
             self.stamp, max(self.precision, others.precision, key=PRECISIONS.index),
         )  # fmt: skip
-        object.__setattr__(grown, "_room", room)
+        object.__setattr__(grown, "_array", array)
         return grown
 
     @staticmethod
     def concatenate(parts: Sequence["Embeddings"]) -> "Embeddings":
-        """One after the other.  Raises FlukeprintError when two networks made them."""
+        """Join embeddings one after the other; FlukeprintError when two networks made them."""
         for part in parts[1:]:
-            check_stamp(parts[0], part)
+            check_stamp(parts[0], part, first="the first part", second="another")
         views = tuple(view for part in parts for view in (part.views or (None,) * len(part.images)))
         return Embeddings(
             vectors=np.concatenate([part.vectors for part in parts]),
@@ -143,7 +144,7 @@ class Embeddings:
         )
 
     def save(self, path: Path) -> None:
-        """Write an `.npz` without pickles: all of it or, with FlukeprintError, nothing."""
+        """Write an `.npz` without pickles, atomically; FlukeprintError where that fails."""
         facts = {
             "images": self.images,
             "identities": self.identities,
@@ -171,21 +172,32 @@ class Embeddings:
             )
 
 
-def check_stamp(one: Embeddings, other: Embeddings) -> None:
-    """Raise FlukeprintError unless one network made both, the first the gallery's."""
-    if one.stamp != other.stamp:
+def check_stamp(
+    one: Embeddings | str,
+    other: Embeddings | str,
+    *,
+    first: str = "the gallery",
+    second: str = "the other photographs",
+) -> None:
+    """Raise FlukeprintError unless one network made both embeddings.
+
+    one, other: embeddings, or the stamps of embeddings that are stored elsewhere.
+    first, second: what they are of, for the message, such as "the gallery" and "the queries".
+    """
+    mine, theirs = (each if isinstance(each, str) else each.stamp for each in (one, other))
+    if mine != theirs:
         raise FlukeprintError(
-            f"embeddings of two networks do not compare: {one.stamp} made the first (the gallery), "
-            f"{other.stamp} the second; embed both with one network"
+            f"embeddings of two networks do not compare: {mine} made those of {first}, "
+            f"{theirs} those of {second}; embed both with one network"
         )
 
 
 class GrowingArray(Generic[Number]):
-    """As a Python list of rows, but an array; adding costs what is added, on average."""
+    """An array to which rows can be appended, in amortised constant time a row."""
 
     def __init__(self, first: npt.NDArray[Number]) -> None:
-        """`first` (n, ...) is never written to: there is no room behind it."""
-        self._room = first
+        """Begin with `first` (n, ...), which is copied before anything is appended."""
+        self._rows = first
         self._count = len(first)
 
     def __len__(self) -> int:
@@ -193,25 +205,25 @@ class GrowingArray(Generic[Number]):
 
     @property
     def all(self) -> npt.NDArray[Number]:
-        """(n, ...) in the order added; not to be changed."""
-        return self._room[: self._count]
+        """(n, ...) all rows, in the order they were added; not to be changed."""
+        return self._rows[: self._count]
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it holds."""
-        return self._room.nbytes
+        """Bytes of the array, spare capacity included."""
+        return self._rows.nbytes
 
     def extend(self, more: npt.NDArray[Any]) -> None:
-        """Add rows (m, ...) to the end."""
+        """Append rows (m, ...)."""
         need = self._count + len(more)
-        if need > len(self._room):
-            room = max(need, 2 * len(self._room))
-            larger = np.empty((room, *self._room.shape[1:]), self._room.dtype)
+        if need > len(self._rows):
+            capacity = max(need, 2 * len(self._rows))
+            larger = np.empty((capacity, *self._rows.shape[1:]), self._rows.dtype)
             larger[: self._count] = self.all
-            self._room = larger
-        self._room[self._count : need] = more
+            self._rows = larger
+        self._rows[self._count : need] = more
         self._count = need
 
     def clear(self) -> None:
-        """Forget all."""
-        self._room, self._count = self._room[:0].copy(), 0
+        """Remove all rows."""
+        self._rows, self._count = self._rows[:0].copy(), 0

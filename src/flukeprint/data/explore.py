@@ -1,6 +1,6 @@
-"""The long tail: a `Catalog` (or a bare label table) enters, a `Distribution` leaves.
+"""Counts and plots how photographs are distributed over identities: the long tail.
 
-It is printed with `Distribution.text` and drawn with `plot`; no photograph is opened.
+No photograph is opened; a table of labels is enough.
 """
 
 from collections import Counter
@@ -10,20 +10,21 @@ from pathlib import Path
 from flukeprint.config.schema import DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.read import read_labelled
-from flukeprint.errors import listed
+from flukeprint.errors import counted, listed
 from flukeprint.files import written_whole
 
-MORE = 10  # sizes from here on share one line of the text
+MORE = 10  # identities with this many photos or more share one line of the text
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """How photographs are spread over identities.
+    """How many identities have how many photographs.
 
-    photos: all of them.  new_photos: those without an identity, written `new_label`.
-    sizes: (number of photos, how many identities have so many), ascending.
-    largest: (identity, photos) of the five with most.
-    views: (view, photos), the commonest first; empty where none is known.
+    photos: of the whole catalogue.
+    new_photos: those without an identity, whose label is `new_label`.
+    sizes: (number of photos, number of identities that have that many), ascending.
+    largest: (identity, number of photos) of the five identities with most.
+    views: (view, number of photos), the commonest first; empty where none is known.
     """
 
     photos: int
@@ -39,19 +40,20 @@ class Distribution:
 
     @property
     def identities(self) -> int:
-        """How many identities there are."""
+        """Number of identities."""
         return sum(count for _, count in self.sizes)
 
     @property
     def single(self) -> int:
-        """How many identities have one photo."""
+        """Number of identities with one photo."""
         return dict(self.sizes).get(1, 0)
 
     def text(self) -> str:
-        """Lines for people."""
+        """Format a table of several lines."""
         lines = [
-            f"{self.photos:,} photos, {self.identities:,} identities, "
-            f"{self.new_photos:,} {self.new_label}, {self.single:,} identities with one photo",
+            f"{counted(self.photos, 'photo')}, {_identities(self.identities)}, "
+            f"{self.new_photos:,} {self.new_label}, "
+            f"{_identities(self.single)} with one photo",
             "",
             "photos  identities",
         ]
@@ -67,10 +69,14 @@ class Distribution:
         return "\n".join(lines)
 
 
-def explore_data(config: DataConfig, picture: Path | None = None) -> Distribution:
-    """Count what `config` reads, and draw it to the PNG `picture` if one is asked for.
+def _identities(count: int) -> str:
+    return counted(count, "identity", "identities")
 
-    Photographs may be absent where a table holds the labels.
+
+def explore_data(config: DataConfig, picture: Path | None = None) -> Distribution:
+    """Count the labelled photographs that `config` names; with `picture`, plot them to that PNG.
+
+    The photographs themselves may be missing where a table holds the labels.
     """
     found = distribution(read_labelled(config, photos=False), config.new_label)
     if picture is not None:
@@ -79,7 +85,7 @@ def explore_data(config: DataConfig, picture: Path | None = None) -> Distributio
 
 
 def distribution(catalog: Catalog, new_label: str) -> Distribution:
-    """Count the catalogue; `new_label` is how photos without an identity are called."""
+    """Count the photographs of each identity; `new_label` is the label of unknown individuals."""
     counts = catalog.counts()
     views = Counter(view for view in catalog.views or () if view is not None)
     return Distribution(
@@ -93,7 +99,7 @@ def distribution(catalog: Catalog, new_label: str) -> Distribution:
 
 
 def plot(found: Distribution, path: Path) -> Path:
-    """Write a PNG: identities by number of photos (both axes logarithmic) and share of photos."""
+    """Plot identities by number of photos (log-log) and their share of all photos, to a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -109,11 +115,11 @@ def plot(found: Distribution, path: Path) -> Path:
         yscale=scale,
         xlabel="photos of an identity",
         ylabel="identities",
-        title=f"{found.identities:,} identities, {found.single:,} with one photo",
+        title=f"{_identities(found.identities)}, {found.single:,} with one photo",
     )
     tail.grid(visible=True, which="major", alpha=0.3)
 
-    # The right half: which part of all photos belongs to identities of at most so many photos.
+    # On the right: the share of all photos that belong to identities with at most x photos.
     covered = found.new_photos
     steps = [covered]
     for size, count in found.sizes:
@@ -125,9 +131,9 @@ def plot(found: Distribution, path: Path) -> Path:
         xscale="symlog",
         ylim=(0, 1.02),
         xlim=(0, None),
-        xlabel="identities with at most so many photos",
+        xlabel="identities with at most this many photos",
         ylabel="share of all photos",
-        title=f"{found.photos:,} photos, {found.new_photos:,} {found.new_label} (at 0)",
+        title=f"{counted(found.photos, 'photo')}, {found.new_photos:,} {found.new_label} (at 0)",
     )
     share.grid(visible=True, alpha=0.3)
     with written_whole(path) as partial:

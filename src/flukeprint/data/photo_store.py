@@ -1,13 +1,14 @@
-"""Resized photographs that all threads and processes share.  uint8 (h, w, 3) enters and leaves.
+"""Disk cache of resized photographs, (h, w, 3) uint8, that threads and processes share.
 
-One sparse file of slots for each size, `photos-<slots>.bin`; only slots in use take disk:
+There is one sparse file of slots for each size, `photos-<slots>.bin`; only used slots take disk:
 
     table    slots x 64 bytes: key 16, stamp 16, check 8, hour 8 (little-endian), 16 unused
     pixels   slots x (h * w * 3 bytes, rounded up to whole pages)
 
-A photograph belongs into one of eight neighbouring slots, which its key tells.  Nobody locks and
-nobody waits.  A slot is written pixels first and counts only as long as its check is that of its
-stamp and its pixels; so a writer that was killed, or two at once, leave a slot that is made anew.
+It is an eight-way set-associative cache: the key of a photograph gives the eight neighbouring slots
+that it may take.  There are no locks and no waiting.  The pixels of a slot are written before its
+header, and a slot is valid only while its check matches its stamp and its pixels; so after a killed
+writer, or two at once, a slot is invalid and the photograph is decoded again.
 """
 
 import contextlib
@@ -34,22 +35,22 @@ _TAG = 2 * STAMP_BYTES  # key and stamp
 _CHECK = slice(_TAG, _TAG + 8)
 _HOUR = slice(_TAG + 8, _TAG + 16)
 
-# A store that nobody has used for so long, in hours, gives way to one that needs its room.
+# A store that was not used for this many hours is deleted when another needs its space.
 IDLE_HOURS = 2
 
 
 class PhotoStore:
-    """At most `max_bytes` of photographs (h, w, 3) uint8 in `folder`; survives `kill -9`.
+    """Caches photographs of one size, (h, w, 3) uint8, in `folder`; survives `kill -9`.
 
-    The bound holds for all stores below `folder.parent` together.  Where there is no room, a
-    photograph takes the slot of another that was not used for the most hours; where all eight
-    were used in this hour, one in eight does: were the newest always kept, a catalogue larger
-    than the store would find next to nothing in it.
+    All stores below `folder.parent` together take at most `max_bytes`.  When they are full, a new
+    photograph replaces the one of its eight that was used least recently, to the hour.  When all
+    eight were used within this hour, only one new photograph in eight is kept: if the newest always
+    were, reading a catalogue larger than the store in turn would hardly ever hit.
 
     It may be pickled and forked; each process opens the file when it first needs it.
 
     Raises:
-        FlukeprintError: `max_bytes` holds no eight photographs.
+        FlukeprintError: `max_bytes` is too small for eight photographs.
     """
 
     def __init__(self, folder: Path, shape: tuple[int, int, int], max_bytes: int) -> None:
@@ -66,9 +67,9 @@ class PhotoStore:
         self._max_bytes = max_bytes
         self.slots = self._sets * WAYS
         self.path = folder / f"photos-{self.slots}.bin"
-        self._begin = -(-self.slots * HEADER // _PAGE) * _PAGE  # of the pixels
+        self._begin = -(-self.slots * HEADER // _PAGE) * _PAGE  # where the pixels begin
         self._size = self._begin + self.slots * self._slot
-        self._random = random.Random()  # not the one that a seed governs
+        self._random = random.Random()  # not the generator that a seed governs
         self._opened: _Opened | None = None
         self._has_made = False
 
@@ -76,19 +77,19 @@ class PhotoStore:
         return {**self.__dict__, "_opened": None}
 
     def get(self, entry: Entry) -> Pixels | None:
-        """(h, w, 3) uint8, the caller's own; None where it is not kept or its slot is damaged."""
+        """A copy of the photograph, (h, w, 3) uint8; None where it is not cached or is damaged."""
         try:
             opened = self._open()
             first, table = self._headers(entry, opened)
         except OSError:
-            return None  # `put` says what is wrong
+            return None  # `put` raises the error
         tag = _key(entry) + entry.stamp
         for way in range(WAYS):
             header = table[way * HEADER : (way + 1) * HEADER]
             if header[:_TAG] != tag:
                 continue
             slot = first + way
-            # First copied, then checked: what the check has seen cannot change any more.
+            # Copied before it is checked, so that nobody can change it after the check.
             pixels = np.frombuffer(opened.map, np.uint8, self._padded, self._place(slot)).copy()
             if _check(pixels, entry.stamp) == header[_CHECK]:
                 if header[_HOUR] != _hour():
@@ -97,7 +98,7 @@ class PhotoStore:
         return None
 
     def put(self, entry: Entry, pixels: Pixels) -> None:
-        """Keep a photograph (h, w, 3), which replaces an older state of it, or another one.
+        """Cache a photograph (h, w, 3), in place of an older version of it or of another one.
 
         Raises:
             FlukeprintError: the disk is full or the folder cannot be written.
@@ -114,12 +115,12 @@ class PhotoStore:
             way = self._way(_key(entry), table, hour)
             if way is None:
                 return
-            # Not through the map, in which a full disk kills the process.
+            # Not through the memory map, where a full disk kills the process.
             with self.path.open("r+b", buffering=0) as file:
                 _write_at(file, self._place(first + way), padded.data)
                 _write_at(file, (first + way) * HEADER, header)
         except (FileNotFoundError, _OtherLength):
-            return  # removed meanwhile, and perhaps being made by another; the next one is kept
+            return  # the file is being removed or made by another process: do without
         except OSError as error:
             raise cannot_write(self.path.parent, error) from error
 
@@ -127,12 +128,12 @@ class PhotoStore:
         return self._begin + slot * self._slot
 
     def _headers(self, entry: Entry, opened: "_Opened") -> tuple[int, bytes]:
-        """(first of the eight slots of a photograph, their headers)."""
+        """(number of the first of a photograph's eight slots, headers of all eight)."""
         first = int.from_bytes(_key(entry)[:8], "little") % self._sets * WAYS
         return first, opened.read(first * HEADER, WAYS * HEADER)
 
     def _way(self, key: bytes, table: bytes, hour: bytes) -> int | None:
-        """Which of the eight slots to write; None: the photograph is not to be kept."""
+        """Choose which of the eight slots to write; None where the photograph is not to be kept."""
         headers = [table[at : at + HEADER] for at in range(0, len(table), HEADER)]
         own = [way for way, header in enumerate(headers) if header[:STAMP_BYTES] == key]
         if own:
@@ -150,29 +151,31 @@ class PhotoStore:
         return self._random.choice([way for way in taken if hours[way] == oldest])
 
     def _may_grow(self) -> bool:
-        """Whether there is room for one more; stores that lie idle are removed for it."""
+        """Whether there is space for one more photograph; idle stores are deleted to make some."""
         stores = dict(_stores(self.path.parent.parent))
         own = _on_disk(stores.pop(self.path)) if self.path in stores else 0
-        # Not every file system has sparse files; the whole file keeps the bound anyway.
+        # Not every file system has sparse files, but the whole file is within the bound anyway.
         need = min(own + self._slot + _PAGE, self._size)
         used = sum(map(_on_disk, stores.values()))
         idle = time.time() - IDLE_HOURS * 3600
         for changed, path in sorted((status.st_mtime, path) for path, status in stores.items()):
             if used + need <= self._max_bytes or changed > idle:
                 break
-            with contextlib.suppress(OSError):  # another was faster, or Windows has it open
+            with contextlib.suppress(
+                OSError
+            ):  # another process was faster, or it is open on Windows
                 path.unlink()
                 used -= _on_disk(stores[path])
         return used + need <= self._max_bytes
 
     def _used_now(self, slot: int) -> None:
-        # Only advice to those who need room: a folder that cannot be written is read as well.
+        # It only guides replacement, so a folder that cannot be written can still be read.
         with contextlib.suppress(OSError), self.path.open("r+b", buffering=0) as file:
             _write_at(file, slot * HEADER + _HOUR.start, _hour())
 
     def _open(self, *, make: bool = False) -> "_Opened":
-        """The file, which is opened again where it was removed or is of another length."""
-        opened = self._opened  # two threads may open it at once: one of them is let go
+        """The open file; opened again where it was removed or has another length."""
+        opened = self._opened  # two threads may open it at once: one of the two is dropped
         if opened is not None and opened.whole(self._size):
             return opened
         if make:
@@ -181,13 +184,15 @@ class PhotoStore:
         return opened
 
     def _make(self) -> None:
-        """A file of the right length, whatever there was; any bytes are a valid store."""
+        """Make a file of the right length out of whatever is there: any bytes are a valid store."""
         folder = self.path.parent
         folder.mkdir(parents=True, exist_ok=True)
         if not self._has_made and not self.path.exists():
-            # Of another image.cache_gb.  Only once: two runs at a time would do it in turns.
+            # Stores of another image.cache_gb.  Only once, or two runs would delete by turns.
             for path, _ in _stores(folder.parent):
-                if path.parent == folder and path != self.path:  # another may just have made it
+                if (
+                    path.parent == folder and path != self.path
+                ):  # another process may just have made it
                     with contextlib.suppress(OSError):
                         path.unlink()
         self._has_made = True
@@ -197,7 +202,7 @@ class PhotoStore:
 
 
 class _OtherLength(OSError):
-    """A file that is damaged, or that another process has created and not yet sized."""
+    """Raised for a file that is damaged, or that another process has created but not yet sized."""
 
 
 class _Opened:
@@ -212,12 +217,12 @@ class _Opened:
         self.map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
 
     def whole(self, size: int) -> bool:
-        # Beyond the end of a file that was cut, its map kills the process.
+        # Reading the map beyond the end of a truncated file kills the process.
         status = os.fstat(self._descriptor)
         return status.st_size == size and status.st_nlink > 0
 
     def read(self, place: int, count: int) -> bytes:
-        # In a file system in memory, a map makes pages of holes, and kills where there is no room.
+        # On tmpfs reading holes through a map allocates pages, and kills when memory is full.
         if hasattr(os, "pread"):
             return os.pread(self._descriptor, count, place)
         return self.map[place : place + count]
@@ -233,7 +238,7 @@ def _stores(cache: Path) -> list[tuple[Path, os.stat_result]]:
 
 
 def _on_disk(status: os.stat_result) -> int:
-    blocks = getattr(status, "st_blocks", None)  # of 512 bytes; Windows does not tell
+    blocks = getattr(status, "st_blocks", None)  # of 512 bytes; not known on Windows
     return status.st_size if blocks is None else int(blocks) * 512
 
 
@@ -261,8 +266,8 @@ def _check(padded: Pixels, stamp: bytes) -> bytes:
     """8 bytes that change with any word of the pixels, or with the stamp.
 
     Multilinear hashing modulo 2^64 with odd random weights: other pixels pass by chance in one
-    of 2^64 cases, of 2^32 where they differ in the highest bits alone, hence the shift.  On many
-    machines several times faster than a CRC.
+    of 2^64 cases, or one of 2^32 where they differ in the highest bits alone, hence the shift.  It
+    is several times faster than a CRC on many machines.
     """
     words = padded.view("<u8")
     total = int((words ^ (words >> np.uint64(32))).dot(_weights(len(words))))

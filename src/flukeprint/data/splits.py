@@ -1,9 +1,9 @@
-"""Validation splits.  What enters is a `Catalog` of n photos, what leaves is a `Split` of its rows.
+"""Splits a catalogue into training photographs, gallery and queries for open-set validation.
 
-Photos of one burst and exact copies of one photo form a group.  Groups are dealt
-over k folds, identity by identity.  Fold f asks the gallery about the photos dealt
-to f (known queries), and about photos of individuals that its gallery does not
-have (unseen queries, whose right answer is None).
+Photos of one burst and exact copies of one photo form a group, which is never divided.  Groups
+are distributed over k folds, identity by identity.  The queries of fold f are the photos of that
+fold (known queries), and photos of individuals that are not in its gallery (unseen queries, whose
+right answer is None).
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from flukeprint.config.schema import Config, SplitConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Ints
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 
 Mask = npt.NDArray[np.bool_]
 NewPhotos = Literal["negatives", "queries_only", "ignore"]
@@ -26,9 +26,9 @@ NewPhotos = Literal["negatives", "queries_only", "ignore"]
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of a catalogue, each ascending and without repeats.
+    """One fold of a validation, as rows of a catalogue, ascending and without repeats.
 
-    train: photos to learn from, photos without an identity (negatives) among them.
+    train: photos to train on, including photos without an identity (negatives).
     gallery: the photos of `train` that have an identity.
     queries: photos to identify; none is in `train`.
     answers: for each query its identity, or None for an individual absent from the gallery.
@@ -54,7 +54,7 @@ class Split:
 
 
 def group_photos(catalog: Catalog) -> Ints:
-    """(n,) group number of each photo, counted from 0 in order of first appearance.
+    """Number the groups of photos that must not be divided: (n,), from 0 in order of appearance.
 
     Photos share a group if they have the same bytes (whatever their identities), or the
     same burst and the same identity, or are linked by a chain of such pairs.
@@ -96,7 +96,7 @@ def _contents(catalog: Catalog) -> Iterable[tuple[int, bytes]]:
         sizes = [path.stat().st_size for path in catalog.paths]
         shared = Counter(sizes)
         for row, (path, size) in enumerate(zip(catalog.paths, sizes, strict=True)):
-            if shared[size] > 1:  # a file of a size of its own has no copy: not read
+            if shared[size] > 1:  # a file whose size is unique has no copy and is not read
                 with path.open("rb") as file:
                     yield row, hashlib.file_digest(file, "sha256").digest()
 
@@ -109,30 +109,29 @@ def make_split(
     new_photos: NewPhotos,
     min_photos: int,
 ) -> Split:
-    """Fold `config.fold` of `config.folds`; the same arguments give the same rows.
+    """Make fold `config.fold` of `config.folds`; the same arguments give the same rows.
 
-    Known queries are the photos dealt to this fold whose identity keeps a photo in the
-    gallery: an identity with one group is never asked for, it stays in train and gallery.
-    Over all folds of a closed set every photo of an identity with two or more groups is
-    a query exactly once.
+    Known queries are the photos of this fold whose identity has other photos in the gallery; an
+    identity with one group is never a query, but stays in train and gallery.  Over all folds of
+    a closed set every photo of an identity with two or more groups is a query exactly once.
 
     Unless `closed_set`, unseen queries make up `config.unseen_share` of all queries, to the
-    nearest photo.  They are photos without an identity dealt to this fold; if those are too
-    few, whole identities leave train and gallery, drawn uniformly over identities (so the
-    long tail gives mostly animals with one photo), in another fold others as far as they last.
+    nearest photo.  They are photos without an identity in this fold; if those are too few, whole
+    identities are held out of train and gallery, drawn uniformly over identities (so the long
+    tail gives mostly animals with one photo), and different ones in each fold while they last.
     Identities with fewer than `min_photos` photos in the catalogue are in neither train nor
     gallery, so they are drawn first.
 
-    new_photos: what else happens to photos without an identity.  `negatives`: those that are
-        no queries are in train (never in the gallery); `queries_only`: they are never in train;
-        `ignore`: they are neither queries nor in train.
+    new_photos: use of photos without an identity.  `negatives`: those that are not queries are
+        in train (never in the gallery); `queries_only`: they are never in train; `ignore`: they
+        are neither queries nor in train.
 
-    A group of which one photo is a query has none in train, even under another name.
+    A group with a query has no photo in train, even under another name.
     Raises FlukeprintError when the identities are too few for the folds or the share.
     """
     names = catalog.vocabulary()
     number = {name: i for i, name in enumerate(names)}
-    labels = np.array(  # photos of nobody known are labelled one past the last name
+    labels = np.array(  # photos without an identity are labelled one past the last name
         [len(names) if name is None else number[name] for name in catalog.identities],
         dtype=np.int64,
     )
@@ -156,10 +155,10 @@ def make_split(
         unseen, held_out = _draw_unseen(groups, labels, known, pool, rare, mixed, config)
         known = known & ~held_out[labels]
 
-    asked = known | unseen
-    free = ~np.isin(groups, groups[asked]) & ~held_out[labels]
+    chosen = known | unseen
+    free = ~np.isin(groups, groups[chosen]) & ~held_out[labels]
     train = free & (named | new if new_photos == "negatives" else named)
-    queries = np.flatnonzero(asked)
+    queries = np.flatnonzero(chosen)
     return Split(
         train=np.flatnonzero(train),
         gallery=np.flatnonzero(train & named),
@@ -169,7 +168,7 @@ def make_split(
 
 
 def split_for(config: Config, catalog: Catalog) -> Split:
-    """`make_split` with what `config` says of the fold and of the data."""
+    """Make the split of a whole configuration: `make_split` with its settings."""
     return make_split(
         catalog,
         config.split,
@@ -180,17 +179,17 @@ def split_for(config: Config, catalog: Catalog) -> Split:
 
 
 def _deal(groups: Ints, labels: Ints, folds: int, rng: np.random.Generator) -> Ints:
-    """(n,) fold of each photo.  A group goes where its identities have fewest groups so far.
+    """(n,) fold of each photo: a group is put where its identities have fewest groups so far.
 
-    So the folds of an identity differ by at most one group.  Groups under several names are
-    dealt first, while every fold is still open; only several of those can unbalance a fold.
+    So the folds of an identity differ by at most one group.  Groups under several names come
+    first, while all folds are empty; only several of those can unbalance a fold.
     """
     count = int(groups.max(initial=-1)) + 1
     labels_of: list[set[int]] = [set() for _ in range(count)]
     for group, label in zip(groups.tolist(), labels.tolist(), strict=True):
         labels_of[group].add(label)
     load = [[0] * folds for _ in range(int(labels.max(initial=0)) + 1)]
-    ties = rng.random((count, folds)).tolist()  # where an identity starts is drawn
+    ties = rng.random((count, folds)).tolist()  # decide in which fold an identity starts
     fold_of = np.zeros(count, dtype=np.int64)
     for group in sorted(rng.permutation(count).tolist(), key=lambda g: -len(labels_of[g])):
         loads = [load[label] for label in labels_of[group]]
@@ -205,13 +204,13 @@ def _deal(groups: Ints, labels: Ints, folds: int, rng: np.random.Generator) -> I
 
 
 def _known(here: Mask, named: Mask, labels: Ints) -> Mask:
-    """(n,) photos dealt here whose identity has photos elsewhere."""
+    """(n,) True for photos of this fold whose identity has photos in other folds."""
     kept = np.bincount(labels[named & ~here], minlength=int(labels.max(initial=0)) + 1) > 0
     return named & here & kept[labels]
 
 
 def _mixed(groups: Ints, labels: Ints) -> Mask:
-    """(groups,) True where a group stands under several names, or under one and none."""
+    """(groups,) True where the photos of a group have several names, or one and none."""
     pairs = np.unique(np.stack([groups, labels]), axis=1)
     return np.bincount(pairs[0], minlength=int(groups.max(initial=-1)) + 1) > 1
 
@@ -222,15 +221,17 @@ def _check_folds(known_in: list[Mask], groups: Ints, labels: Ints) -> None:
         return
     pairs = np.unique(np.stack([groups, labels]), axis=1)
     several = int((np.bincount(pairs[1]) > 1).sum())
-    size = f"{len(set(labels.tolist()))} identities with {len(labels)} photos"
+    identities = counted(len(set(labels.tolist())), "identity", "identities")
+    size = f"{identities} with {counted(len(labels), 'photo')}"
     if several == 0:
         raise FlukeprintError(
             f"no identity has two photos to tell apart ({size}; copies and bursts count once), "
-            "so nothing can be asked of a gallery; add photos"
+            "so there is nothing to search a gallery for; add photos"
         )
     raise FlukeprintError(
-        f"{size} are too few for {len(known_in)} folds: only {several} have two photos to tell "
-        f"apart, and fold {listed(empty)} has no query; lower split.folds or add photos"
+        f"{size} are too few for {len(known_in)} folds: only {several} "
+        f"{'has' if several == 1 else 'have'} two photos to tell apart, and fold "
+        f"{listed(empty)} has no query; lower split.folds or add photos"
     )
 
 
@@ -243,7 +244,7 @@ def _draw_unseen(
     mixed: Mask,
     config: SplitConfig,
 ) -> tuple[Mask, Mask]:
-    """(n,) unseen queries, and (labels,) identities that leave train and gallery for them."""
+    """(n,) unseen queries, and (labels,) identities held out of train and gallery for them."""
     rng = np.random.default_rng([config.seed, 1, config.fold])
     rank = rng.permutation(len(mixed))
     rows = np.flatnonzero(pool)
@@ -260,7 +261,7 @@ def _draw_unseen(
     for label in _hold_out_order(groups, labels, rare, mixed, config):
         if supply >= wanted(left):
             break
-        if known_of[label] == left:  # somebody known must remain
+        if known_of[label] == left:  # one known identity must remain
             continue
         held_out[label] = True
         left -= int(known_of[label])
@@ -268,9 +269,10 @@ def _draw_unseen(
         drawn.append(rng.permutation(np.flatnonzero(labels == label)))
     if supply < wanted(left):
         raise FlukeprintError(
-            f"fold {config.fold}: {supply} photos can serve as new individuals, {wanted(left)} are "
-            f"needed for split.unseen_share={config.unseen_share:g} beside {left} queries of known "
-            "ones; lower the share or set data.closed_set"
+            f"fold {config.fold}: {counted(supply, 'photo')} can serve as new individuals, but "
+            f"split.unseen_share={config.unseen_share:g} needs {wanted(left)} with "
+            f"{counted(left, 'query', 'queries')} of known ones; lower "
+            "the share or set data.closed_set"
         )
     unseen = np.zeros(len(labels), dtype=bool)
     unseen[np.concatenate(drawn)[: wanted(left)]] = True
@@ -280,10 +282,10 @@ def _draw_unseen(
 def _hold_out_order(
     groups: Ints, labels: Ints, rare: Mask, mixed: Mask, config: SplitConfig
 ) -> list[int]:
-    """Identities in the order in which they are held out: a draw shared by all folds.
+    """Identities in the order in which they are held out, from a shuffle shared by all folds.
 
-    Each fold begins with its own k-th part of it.  An identity that shares a group with
-    another name stays: its copy would remain in the gallery.
+    Each fold begins with its own k-th part of it.  An identity that shares a group with another
+    is not held out, because its copy would remain in the gallery.
     """
     shuffled = np.random.default_rng([config.seed, 2]).permutation(len(rare) - 1)
     bound = set(labels[mixed[groups]].tolist())
@@ -293,11 +295,11 @@ def _hold_out_order(
 
 
 def halves(answers: Sequence[str | None], true_identities: Sequence[str | None], seed: int) -> Mask:
-    """(q,) True for the queries that fit the threshold, False for those that report.
+    """Halve the queries: (q,) True to fit the threshold on, False to report results on.
 
     All queries of one individual are on one side; a query without a true identity is an
-    individual by itself.  Known and new individuals are dealt apart, each to the half with
-    fewer queries, so two of a kind are enough for both halves to have it.
+    individual by itself.  Known and new individuals are assigned separately, each to the half
+    with fewer queries so far, so that two of a kind are enough for both halves to have one.
     """
     if len(answers) != len(true_identities):
         raise ValueError(f"{len(true_identities)} identities for {len(answers)} queries")

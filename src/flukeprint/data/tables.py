@@ -1,4 +1,4 @@
-"""Tables: a CSV file enters, a checked table of stripped strings leaves; nothing is guessed.
+"""Reads and checks CSV tables; every cell is a stripped string, no type is guessed.
 
 Lines are counted as an editor counts them: the header is line 1, the first row line 2.
 """
@@ -24,21 +24,21 @@ CORNERS = ("x0", "y0", "x1", "y1")
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample submission: its two column names and its photos, in order."""
+    """What a sample submission prescribes: the two column names, and the photos in order."""
 
     columns: tuple[str, str]
     images: tuple[str, ...]
 
 
 def read_header(path: Path, *, absent: str = "check the path") -> list[str]:
-    """The column names of the CSV `path`; `absent` says what to do when there is no such file."""
+    """Read the column names of the CSV `path`; `absent` is the advice when the file is missing."""
     try:
         with _text(path) as file:
             names = [name.strip() for name in next(csv.reader(file), [])]
     except (FileNotFoundError, NotADirectoryError):
         raise FlukeprintError(f"{path} is missing; {absent}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FlukeprintError(f"{path} cannot be read as a CSV table: {_said(error)}") from None
+        raise FlukeprintError(f"{path} cannot be read as a CSV table: {_reason(error)}") from None
     if not any(names):
         raise FlukeprintError(f"{path} is empty; it needs a line with column names and rows")
     twice = [name for name, count in Counter(names).items() if count > 1]
@@ -50,10 +50,10 @@ def read_header(path: Path, *, absent: str = "check the path") -> list[str]:
 def read_table(
     path: Path, wanted: Sequence[str], *, absent: str = "check the path"
 ) -> pd.DataFrame:
-    """All rows of the CSV `path` as stripped strings, an empty cell as "".
+    """Read all rows of the CSV `path` as stripped strings, an empty cell as "".
 
     Raises FlukeprintError for a missing or empty file, text that is no CSV, rows longer than
-    the header, rows without a single value, and when a column of `wanted` is not there.
+    the header, rows without any value, and when a column of `wanted` is missing.
     """
     names = read_header(path, absent=absent)
     for name in wanted:
@@ -63,7 +63,7 @@ def read_table(
             )
     try:
         with warnings.catch_warnings():
-            # pandas only warns of a first row that is too long, and would drop its end
+            # pandas only warns of a first row that is too long, and drops its end
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(
                 source(path),
@@ -76,7 +76,7 @@ def read_table(
                 header=0,
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, OSError) as error:
-        raise FlukeprintError(f"{path} cannot be read as a CSV table: {_said(error)}") from None
+        raise FlukeprintError(f"{path} cannot be read as a CSV table: {_reason(error)}") from None
     if table.empty:
         raise FlukeprintError(f"{path} has column names but no rows")
     for name in names:
@@ -94,7 +94,7 @@ def _text(path: Path) -> TextIO:
 
 
 def lines(rows: Iterable[int]) -> str:
-    """`line 3` or `lines 3, 7` of the file for rows 1 and 5 of the table."""
+    """Name the lines of the file that hold rows: row 1 is `line 3`, rows 1 and 5 `lines 3, 7`."""
     numbers = [int(row) + 2 for row in rows]
     return f"line{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
 
@@ -108,7 +108,7 @@ def check_filled(table: pd.DataFrame, columns: Sequence[str], path: Path) -> Non
 
 
 def check_once(table: pd.DataFrame, key: str, value: str | None, path: Path) -> None:
-    """Refuse a `key` in two rows, telling two different `value`s from a plain repetition."""
+    """Refuse a `key` in two rows, with a message of its own where their `value`s differ."""
     repeated = table[table[key].duplicated(keep=False)]
     if repeated.empty:
         return
@@ -126,12 +126,12 @@ def check_once(table: pd.DataFrame, key: str, value: str | None, path: Path) -> 
 
 
 def identities_of(labels: Iterable[str], *unknown: str) -> tuple[str | None, ...]:
-    """The labels, with None for those that mean an unknown individual."""
+    """The labels as identities, with None for those that mean an unknown individual."""
     return tuple(None if label in unknown else label for label in labels)
 
 
 def boxes_of(table: pd.DataFrame, path: Path) -> list[Box | None]:
-    """The boxes in the columns x0, y0, x1, y1 (pixels), None where all four are empty."""
+    """Parse the boxes in the columns x0, y0, x1, y1 (pixels), None where all four are empty."""
     boxes: list[Box | None] = []
     for row, cells in enumerate(table[list(CORNERS)].itertuples(index=False, name=None)):
         boxes.append(None if not any(cells) else _box(cells, f"{path}, {lines([row])}"))
@@ -149,7 +149,7 @@ def _box(cells: tuple[str, ...], where: str) -> Box:
 
 
 def read_column(path: Path, column: str) -> dict[str, str | None]:
-    """Photo -> value of a table `Image,<column>`; an empty cell is None."""
+    """Read a table `Image,<column>` as photo -> value; an empty cell is None."""
     table = read_table(path, ("Image", column))
     check_filled(table, ("Image",), path)
     check_once(table, "Image", column, path)
@@ -159,7 +159,7 @@ def read_column(path: Path, column: str) -> dict[str, str | None]:
 
 
 def read_boxes(path: Path) -> dict[str, Box | None]:
-    """Photo -> box of a table `Image,x0,y0,x1,y1`; four empty cells are None."""
+    """Read a table `Image,x0,y0,x1,y1` as photo -> box; four empty cells are None."""
     table = read_table(path, ("Image", *CORNERS))
     check_filled(table, ("Image",), path)
     check_once(table, "Image", None, path)
@@ -167,7 +167,7 @@ def read_boxes(path: Path) -> dict[str, Box | None]:
 
 
 def read_sample(path: Path) -> Sample:
-    """The sample submission `path`: two columns, the first names the photos, each once."""
+    """Read a sample submission: two columns, of which the first names each photo once."""
     names = read_header(path)
     if len(names) != 2:
         raise FlukeprintError(f"{path}: a sample submission has two columns, found {listed(names)}")
@@ -177,7 +177,7 @@ def read_sample(path: Path) -> Sample:
     return Sample((names[0], names[1]), tuple(table[names[0]]))
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     if isinstance(error, UnicodeDecodeError):

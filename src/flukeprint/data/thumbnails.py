@@ -1,7 +1,7 @@
-"""Thumbnails of a catalogue.  Photographs enter, small JPEGs leave, in the same order.
+"""Thumbnails of the photographs of a gallery, to show beside answers.
 
-A thumbnail shows the photograph as the network is given it: upright, 8-bit RGB, cut to its box.
-It is encoded from pixels alone, so nothing else of the file (EXIF, position, camera) goes along.
+A thumbnail shows the photograph as the network sees it: upright, 8-bit RGB, cut to its box.
+It is encoded from pixels alone, so it carries no metadata of the file (EXIF, position, camera).
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,19 @@ from tqdm import tqdm
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import Pixels, decode_array, decode_row
+from flukeprint.data.embeddings import Ints
 from flukeprint.files import read_npz, written_whole
 
 SIDE = 320  # px
 QUALITY = 82  # at 320 px a photograph takes 5 to 35 kB
-_LONGEST = 65_500  # px, what libjpeg encodes
+_LONGEST = 65_500  # px, the most that libjpeg encodes
 
 
 def thumbnail(pixels: Pixels, side: int = SIDE) -> bytes:
-    """The JPEG of a photograph whose long side is at most `side` px; never enlarged.
+    """Shrink a photograph so that its long side is at most `side` px, and encode it as a JPEG.
 
-    pixels: (h, w, 3) RGB or (h, w[, 1]) grey uint8, of any size.  Areas are averaged.
+    pixels: (h, w, 3) RGB or (h, w[, 1]) grey uint8, of any size.  Areas are averaged; a smaller
+        photograph is not enlarged.
     """
     if not 1 <= side <= _LONGEST:
         raise ValueError(f"the side of a thumbnail lies between 1 and {_LONGEST} px: {side}")
@@ -44,14 +46,14 @@ def thumbnail(pixels: Pixels, side: int = SIDE) -> bytes:
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """Small JPEGs of n photographs, one after the other; `thumbnails[row]` is a photograph's.
+    """The thumbnails of n photographs in one array; `thumbnails[row]` is the JPEG of one, or None.
 
-    data: (N,) uint8, the bytes of all files.
-    offsets: (n + 1,) int64, where each file begins; a photograph without one has no bytes.
+    data: (N,) uint8, the bytes of all files, one after the other.
+    offsets: (n + 1,) int64, where each file begins; a photograph without a thumbnail has no bytes.
     """
 
     data: npt.NDArray[np.uint8]
-    offsets: npt.NDArray[np.int64]
+    offsets: Ints
 
     def __post_init__(self) -> None:
         data, offsets = self.data, self.offsets
@@ -80,14 +82,14 @@ class Thumbnails:
         return self.data[int(self.offsets[row]) : int(self.offsets[row + 1])].tobytes() or None
 
     def take(self, rows: npt.ArrayLike) -> "Thumbnails":
-        """The photographs of `rows` (integers, or a boolean mask of length n), in that order."""
+        """Select the photographs of `rows` (integers, or a boolean mask of length n), in order."""
         index = np.asarray(rows)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
         return Thumbnails.packed([self[int(row)] for row in index])
 
     @staticmethod
     def concatenate(parts: Sequence["Thumbnails"]) -> "Thumbnails":
-        """One after the other."""
+        """Join the thumbnails of several catalogues, one after the other."""
         sizes = [np.diff(part.offsets) for part in parts]
         return Thumbnails(
             data=np.concatenate([np.empty(0, np.uint8), *(part.data for part in parts)]),
@@ -96,7 +98,7 @@ class Thumbnails:
 
     @staticmethod
     def packed(files: Sequence[bytes | None]) -> "Thumbnails":
-        """Of files that `thumbnail` made; None for a photograph without one."""
+        """Pack JPEGs that `thumbnail` made; None for a photograph without one."""
         sizes = [0 if file is None else len(file) for file in files]
         return Thumbnails(
             data=np.frombuffer(b"".join(file or b"" for file in files), dtype=np.uint8),
@@ -105,15 +107,15 @@ class Thumbnails:
 
     @staticmethod
     def none(n: int) -> "Thumbnails":
-        """n photographs without a thumbnail."""
+        """The thumbnails of n photographs that have none."""
         return Thumbnails(data=np.empty(0, np.uint8), offsets=np.zeros(n + 1, np.int64))
 
     @staticmethod
     def of(catalog: Catalog, side: int = SIDE, *, progress: str | None = None) -> "Thumbnails":
-        """The thumbnail of every photograph, in the catalogue's order.
+        """Make the thumbnail of every photograph, in the catalogue's order.
 
-        side: the longest a long side may be, px.
-        progress: title of a progress bar; none without.
+        side: upper bound of the long side, px.
+        progress: title of a progress bar; None for no bar.
 
         Raises FlukeprintError for a photograph that cannot be read.
         """
@@ -123,7 +125,7 @@ class Thumbnails:
         )
 
     def save(self, path: Path) -> None:
-        """Write an `.npz` without pickles: all of it or, with FlukeprintError, nothing."""
+        """Write an `.npz` without pickles, atomically; FlukeprintError where that fails."""
         with written_whole(path) as partial, partial.open("wb") as file:
             np.savez(file, data=self.data, offsets=self.offsets)
 

@@ -1,7 +1,7 @@
-"""What runs a network: uint8 photographs (b, 3, h, w) enter, unit embeddings (b, d) float32 leave.
+"""Inference engines: run a network on uint8 photographs (b, 3, h, w) for unit embeddings (b, d).
 
 Every engine runs the whole `FlukeNet.embed`: normalisation, all backbones, pooling, neck and the
-division by the length.  `torch` is what the others are measured against.
+division by the length; embeddings are float32.  `torch` is the reference for the others.
 """
 
 import contextlib
@@ -25,30 +25,31 @@ from flukeprint.models.network import FlukeNet
 
 Photos = npt.NDArray[np.uint8]
 Forward = Callable[[Photos], Floats]  # (b, 3, h, w) uint8 RGB, any b -> unit embeddings (b, d)
-INPUT, OUTPUT = "photos", "embeddings"  # of a network in another program's format
+INPUT, OUTPUT = "photos", "embeddings"  # names in an exported network
 _TORCH_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Engine(ABC):
-    """A network ready to run, for as long as its weights stay what they are."""
+    """A network ready to run, until its weights change."""
 
-    name: ClassVar[str]  # as `infer.engine` has it
+    name: ClassVar[str]  # as in `infer.engine`
     precision: Precision
 
     @abstractmethod
     def embed(self, photos: Photos) -> Floats:
-        """One batch on all cores: (b, 3, h, w) uint8 RGB, any b -> unit embeddings (b, d)."""
+        """Embed one batch on all cores: (b, 3, h, w) uint8 RGB, any b -> unit embeddings (b, d)."""
 
     def lanes(self) -> Sequence[Forward]:
-        """What may run at once, each on a core of its own and for one thread at a time.
+        """Functions that embed a batch on one core each, to be run at once for throughput.
 
-        More photographs pass in a second than through `embed`, where cores wait for each other
-        after every layer.  One lane, `embed` itself, where the engine has no others.
+        One thread at a time may call a lane.  They embed more photographs a second than `embed`,
+        where cores wait for each other after every layer.  An engine without lanes returns one:
+        `embed` itself.
         """
         return [self.embed]
 
     def embed_many(self, batches: Sequence[Photos]) -> list[Floats]:
-        """Several batches, one after the other in every lane; results in the order given."""
+        """Embed several batches, spread over the lanes; results in the order given."""
         lanes = self.lanes()
         found: list[Floats | None] = [None] * len(batches)
         left = iter(range(len(batches)))  # a range's iterator gives each number once, to any thread
@@ -66,25 +67,25 @@ class Engine(ABC):
 
 
 def embed_in_parts(engine: Engine, photos: Photos) -> Floats:
-    """(m, 3, h, w) -> (m, d), 16 at a time, so that memory does not grow with m."""
+    """Embed (m, 3, h, w) as (m, d), 16 at a time, so that memory does not grow with m."""
     parts = [engine.embed(photos[start : start + 16]) for start in range(0, len(photos), 16)]
     return np.concatenate(parts)
 
 
 class TorchEngine(Engine):
-    """PyTorch, channels last; on CUDA from pinned memory."""
+    """PyTorch on the device of the network; for CUDA batches are pinned."""
 
     name = "torch"
 
     def __init__(self, net: FlukeNet, size: tuple[int, int], precision: Precision) -> None:
         self.precision = precision
         self._device = next(net.parameters()).device
-        # The network remembers its engines, so they must not keep it alive.
+        # Engines are cached with their network, so they must not keep it alive.
         self._net = weakref.ref(net.eval())
 
     @staticmethod
     def offers(net: FlukeNet) -> tuple[Precision, ...]:
-        """Precisions on the network's device, of which the first is the reference."""
+        """Precisions on the network's device; the first is the reference."""
         device = next(net.parameters()).device.type
         if device == "cuda":
             return ("fp32", "bf16", "fp16") if torch.cuda.is_bf16_supported() else ("fp32", "fp16")
@@ -95,7 +96,7 @@ class TorchEngine(Engine):
         """See `Engine`."""
         net = self._net()
         if net is None:
-            raise RuntimeError("the network of this engine is gone")
+            raise RuntimeError("the network of this engine was deleted")
         batch = torch.from_numpy(photos)
         if self._device.type == "cuda":
             batch = batch.pin_memory().to(self._device, non_blocking=True)
@@ -111,7 +112,7 @@ class TorchEngine(Engine):
 
 
 class CompiledEngine(TorchEngine):
-    """The same through `torch.compile`, which needs a C++ compiler and takes its time to start."""
+    """PyTorch with `torch.compile`, which needs a C++ compiler and is slow to start."""
 
     name = "torch-compile"
 
@@ -132,7 +133,7 @@ def _compiled() -> Callable[[FlukeNet, Tensor], Tensor]:
 
 
 class _Whole(nn.Module):
-    """`embed` as the module's call, which tracing looks at."""
+    """`embed` as the module's forward method, which is what tracing records."""
 
     def __init__(self, net: FlukeNet) -> None:
         super().__init__()
@@ -144,16 +145,16 @@ class _Whole(nn.Module):
 
 @contextlib.contextmanager
 def traceable(net: FlukeNet, size: tuple[int, int]) -> Iterator[tuple[nn.Module, Tensor]]:
-    """A module that does `net.embed`, and two photographs (2, 3, *size) uint8 to trace it with.
+    """A module that computes `net.embed`, with two photographs (2, 3, *size) uint8 to trace it.
 
-    The network is in evaluation mode and on the CPU for as long.
+    In this context the network is in evaluation mode and on the CPU.
     """
     device, training = next(net.parameters()).device, net.training
     net.eval().cpu()
     photos = (torch.arange(2 * 3 * size[0] * size[1]) % 251).to(torch.uint8)
     try:
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of constants in the trace: sizes are meant to be
+            warnings.simplefilter("ignore")  # that the trace has constants: sizes are meant to be
             yield _Whole(net), photos.view(2, 3, *size)
     finally:
         net.to(device).train(training)

@@ -1,11 +1,11 @@
-"""A network for other programs: a `FlukeNet` enters, a folder leaves.
+"""Export a network to a folder for other programs, as ONNX or OpenVINO.
 
     network.onnx                     engine onnxruntime
     network.xml, network.bin         engine openvino
-    network.json                     what it takes and gives: `ExportCard`
+    network.json                     input, output and origin: `ExportCard`
 
-The graph takes uint8 RGB (b, 3, height, width), any b, and gives unit embeddings (b, d) float32;
-the mean and spread of its pixels are its own affair.
+The graph maps uint8 RGB (b, 3, height, width), any b, to unit embeddings (b, d) float32, and
+normalises the pixels itself.
 """
 
 import json
@@ -33,8 +33,8 @@ CARD = "network.json"
 
 
 @dataclass(frozen=True)
-class Format:
-    """How a network is written and read back; the file's name, and packages to name on the card."""
+class ExportFormat:
+    """How a network is written and read back, its file, and the packages to name on the card."""
 
     write: Callable[[FlukeNet, tuple[int, int], Path], None]
     read: Callable[[Path, Precision], Engine]
@@ -43,11 +43,11 @@ class Format:
     packages: tuple[str, ...]
 
 
-EXPORT_FORMATS: dict[str, Format] = {
-    "onnxruntime": Format(
+EXPORT_FORMATS: dict[str, ExportFormat] = {
+    "onnxruntime": ExportFormat(
         write_onnx, OnnxEngine.read, OnnxEngine.offers, "network.onnx", ("onnx", "onnxruntime")
     ),
-    "openvino": Format(
+    "openvino": ExportFormat(
         write_openvino, OpenVinoEngine.read, OpenVinoEngine.offers, "network.xml", ("openvino",)
     ),
 }
@@ -55,13 +55,13 @@ EXPORT_FORMATS: dict[str, Format] = {
 
 @dataclass(frozen=True)
 class ExportCard:
-    """What stands in `network.json`.
+    """The content of `network.json`: what a program needs to know to run the network.
 
     stamp: digest of the network, which its embeddings are stamped with.
-    precision: that it passed `parity` in; weights are written in fp32, and bf16 is what to ask
-        OpenVINO for (INFERENCE_PRECISION_HINT).
-    variants: pictures of one photograph that its embedding is made of, which the graph knows
-        nothing of: mirrored and middle parts.
+    precision: in which it passed `parity`; weights are written in fp32, and bf16 is to be requested
+        of OpenVINO (INFERENCE_PRECISION_HINT).
+    variants: pictures of one photograph that its embedding is made of (test-time augmentation:
+        mirrored and middle parts), which the program has to make itself.
     """
 
     stamp: str
@@ -78,12 +78,12 @@ class ExportCard:
     versions: dict[str, str]
 
     def text(self) -> str:
-        """JSON, with input and output spelt out."""
+        """The card as JSON, with the shapes of input and output."""
         tree = {
             **asdict(self),
             "input": {
                 "name": INPUT, "type": "uint8", "shape": ["batch", 3, self.height, self.width],
-                "is": "RGB photographs, 0 to 255; mean and spread are taken care of inside",
+                "is": "RGB photographs, 0 to 255; the network normalises them",
             },
             "output": {
                 "name": OUTPUT, "type": "float32", "shape": ["batch", self.dim],
@@ -109,13 +109,13 @@ def export_network(
     """Write `net` into `folder`, whole or not at all; an earlier export there is replaced.
 
     Args:
-        photos: (m, 3, height, width) uint8, of the catalogue: what was written, read back, must
-            see them as torch does in float32.
+        photos: (m, 3, height, width) uint8, of the catalogue, to check the written network against
+            torch in float32.
         stamp, resize, variants: for the card.
 
     Raises:
-        FlukeprintError: an unknown engine, a precision that it has not on this machine, parity
-            that is not reached, or a folder that holds something else or cannot be written.
+        FlukeprintError: an unknown engine, a precision that it does not have on this machine,
+            failed parity, or a folder that holds something else or cannot be written.
     """
     if engine not in EXPORT_FORMATS:
         raise FlukeprintError(f"no export for engine {engine!r}: {nearest(engine, EXPORT_FORMATS)}")
@@ -127,7 +127,7 @@ def export_network(
             "choose one of these"
         )
     if folder.exists() and not (folder / CARD).is_file():
-        raise FlukeprintError(f"{folder} is there and no export; choose another folder")
+        raise FlukeprintError(f"{folder} exists and is no export; choose another folder")
     height, width = photos.shape[2:]
     with folder_written_whole(folder) as partial:
         how.write(net, (height, width), partial / how.file)
@@ -157,10 +157,10 @@ def export_network(
 
 
 def photos_below(places: Sequence[Path], image: ImageConfig) -> Photos:
-    """(m, 3, height, width) as the network sees them, m at most 64, of files and of folders.
+    """Load at most 64 photographs of files and folders: (m, 3, height, width), network input.
 
     Raises:
-        FlukeprintError: none is there, or one that cannot be read.
+        FlukeprintError: there is none, or one cannot be read.
     """
     paths: list[Path] = []
     for place in places:

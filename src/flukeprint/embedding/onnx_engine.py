@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: a network enters, an `Engine` leaves."""
+"""Run a network with ONNX Runtime on the CPU, and write it as ONNX."""
 
 import tempfile
 import threading
@@ -18,7 +18,7 @@ OPSET = 17
 
 
 class OnnxEngine(Engine):
-    """Float32, any batch size; `embed` and the lanes are made ready when first asked for."""
+    """ONNX Runtime in float32; sessions for `embed` and the lanes are made at first use."""
 
     name = "onnxruntime"
 
@@ -30,7 +30,7 @@ class OnnxEngine(Engine):
 
     @classmethod
     def read(cls, path: Path, precision: Precision) -> "OnnxEngine":
-        """Of a file that `write_onnx` wrote."""
+        """The engine of a file that `write_onnx` wrote."""
         engine = cls.__new__(cls)
         engine._begin(path.read_bytes(), precision)
         return engine
@@ -65,7 +65,7 @@ class OnnxEngine(Engine):
         with self._lock:
             if self._narrow is None:
                 self._narrow = self._session(1)
-        session = self._narrow  # which any number of threads may share
+        session = self._narrow  # any number of threads may share it
         return [lambda photos: _run(session, photos)] * cores
 
     def _session(self, threads: int) -> Any:
@@ -86,10 +86,10 @@ def write_onnx(net: FlukeNet, size: tuple[int, int], target: Path) -> None:
     """Write the network as ONNX, float32, for photographs of `size`.
 
     Raises:
-        FlukeprintError: the package onnx is not installed, or ONNX has no counterpart of a layer.
+        FlukeprintError: the package onnx is not installed, or a layer has no counterpart in ONNX.
     """
     with needs("onnx"):
-        import onnx  # noqa: F401  torch's exporter asks for it
+        import onnx  # noqa: F401  torch's exporter needs it
     with traceable(net, size) as (module, photos):
         try:
             torch.onnx.export(
@@ -100,5 +100,5 @@ def write_onnx(net: FlukeNet, size: tuple[int, int], target: Path) -> None:
         except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
             reason = " ".join(str(error).split())[:200]
             raise FlukeprintError(
-                f"ONNX cannot take over {net.config.backbone} ({reason}); choose infer.engine=torch"
+                f"ONNX cannot represent {net.config.backbone} ({reason}); choose infer.engine=torch"
             ) from None

@@ -1,8 +1,8 @@
-"""OpenVINO on the CPU: a network enters, an `Engine` leaves.
+"""Run a network with OpenVINO on the CPU, and write it for OpenVINO.
 
-bf16 rounds every activation to 8 bits, and what the first layers lose the last ones amplify.  So
-the first layers may stay in float32: the graph is cut after `exact_layers` convolutions or
-matrix products on any way from the input, and the two halves run one after the other.
+bf16 rounds every activation to 8 bits, and the last layers amplify the errors of the first.  So the
+first layers may stay in float32: the graph is cut after `exact_layers` convolutions or matrix
+products on any path from the input, and the two parts run one after the other.
 """
 
 import tempfile
@@ -28,7 +28,7 @@ EXACT_LAYERS = (0, 2, 6, 12, 20)
 
 
 class OpenVinoEngine(Engine):
-    """Made once for all batch sizes; `embed` and the lanes are compiled when first asked for."""
+    """OpenVINO, one graph for all batch sizes; `embed` and the lanes are compiled at first use."""
 
     name = "openvino"
 
@@ -43,7 +43,7 @@ class OpenVinoEngine(Engine):
 
     @classmethod
     def read(cls, path: Path, precision: Precision) -> "OpenVinoEngine":
-        """Of a file that `write_openvino` wrote."""
+        """The engine of a file that `write_openvino` wrote."""
         engine = cls.__new__(cls)
         engine._begin(core().read_model(path), precision, 0)
         return engine
@@ -69,7 +69,7 @@ class OpenVinoEngine(Engine):
 
     def embed(self, photos: Photos) -> Floats:
         """See `Engine`."""
-        with self._lock:  # a request serves one at a time
+        with self._lock:  # an inference request serves one thread at a time
             if self._whole is None:
                 (self._whole,) = self._compiled(1)
             return self._whole(photos)
@@ -97,11 +97,11 @@ class OpenVinoEngine(Engine):
 
 
 def core() -> Any:
-    """The one `openvino.Core` of the process, which lives as long.
+    """The one `openvino.Core` of the process, which is never deleted.
 
-    Each core lays a signal stack over that of the core before, and takes its own away when it
-    goes.  Two that do not go in the reverse order leave a stack in force that is no longer there,
-    and the next signal (of a child that ends, say) kills the process without a word.
+    A core installs a signal stack, and restores the one before when it is deleted.  Two cores that
+    are not deleted in reverse order leave a signal stack installed whose memory is freed, and the
+    next signal (of a child process that ends, say) kills the process without a message.
     """
     with _making_core:
         return _the_core()
@@ -131,10 +131,11 @@ def _one_after_the_other(requests: Sequence[Any]) -> Forward:
 def openvino_model(net: FlukeNet, size: tuple[int, int]) -> Any:
     """An `openvino.Model` of the network, float32, for photographs of `size`.
 
-    The front end is called itself: `openvino.convert_model` tells its maker of every conversion.
+    The front end is called directly: `openvino.convert_model` reports every conversion to its
+    vendor.
 
     Raises:
-        FlukeprintError: OpenVINO is not installed, or has no counterpart of a layer.
+        FlukeprintError: OpenVINO is not installed, or a layer has no counterpart in it.
     """
     with needs("fast"):
         import openvino
@@ -151,13 +152,13 @@ def openvino_model(net: FlukeNet, size: tuple[int, int]) -> Any:
         except RuntimeError as error:
             reason = " ".join(str(error).split())[-200:]
             raise FlukeprintError(
-                f"OpenVINO cannot take over {net.config.backbone} ({reason}); "
+                f"OpenVINO cannot represent {net.config.backbone} ({reason}); "
                 "choose infer.engine=torch"
             ) from None
     model.reshape({0: openvino.PartialShape([-1, 3, *size])})
     model.input(0).get_tensor().set_names({INPUT})
     model.output(0).get_tensor().set_names({OUTPUT})
-    # Written and read again it holds nothing of torch's trace, which does not live as long.
+    # Written and read again it does not refer to torch's trace, which is freed before it.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.xml"
         openvino.save_model(model, path, compress_to_fp16=False)
@@ -177,12 +178,14 @@ def write_openvino(net: FlukeNet, size: tuple[int, int], target: Path) -> None:
 
 
 def cut(model: Any, exact_layers: int) -> tuple[Any, Any]:
-    """Two models that do what `model` does, the first with what lies before the cut.
+    """Split `model` into two that compute the same one after the other; it is changed by it.
 
     The first holds all operations with at most `exact_layers` convolutions or matrix products on
-    the longest way from the input; what crosses the cut are its outputs and the second's inputs.
+    the longest path from the input; values that cross the cut are its outputs, and the inputs of
+    the second.
 
-    Raises FlukeprintError where nothing lies behind the cut.
+    Raises:
+        FlukeprintError: no operation lies behind the cut.
     """
     import openvino
 
@@ -229,7 +232,7 @@ def _sources(op: Any) -> Iterable[str]:
 
 
 def _depends_on_input(ordered: Iterable[Any]) -> set[str]:
-    """Names of the operations that are no constants."""
+    """Names of the operations that depend on the input, unlike constants."""
     moving: set[str] = set()
     for op in ordered:
         if op.get_type_name() == "Parameter" or any(name in moving for name in _sources(op)):

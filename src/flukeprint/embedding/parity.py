@@ -1,10 +1,9 @@
-"""Does an engine see what PyTorch sees?  Two embeddings of the same photographs enter, a verdict
-leaves.
+"""Compare an engine's embeddings with PyTorch's, and refuse an engine whose results differ.
 
 Embeddings of n photographs by an engine are compared with those by PyTorch in float32: the least
-cosine between the two of one photograph, and whether each photograph, asked against the others,
-has the same five nearest.  A photograph may stand in the place of another only where float32
-itself hardly tells them apart: by no more than SWAP in the cosine.
+cosine between the two of one photograph, and whether each photograph as a query has the same five
+nearest among the others.  A photograph may take the place of another only where float32 itself
+hardly tells them apart: by no more than SWAP in the cosine.
 """
 
 from dataclasses import dataclass
@@ -17,19 +16,19 @@ LEAST_COSINE: dict[Precision, float] = {
     "fp32": 0.9999, "bf16": 0.999, "fp16": 0.999, "int8": 0.99,
 }  # fmt: skip
 
-# What an animal's score may differ by between two places and nobody would mind.
+# Photographs whose scores differ by no more than this may swap places in a ranking.
 SWAP: dict[Precision, float] = {"fp32": 1e-4, "bf16": 0.005, "fp16": 0.005, "int8": 0.01}
 NEIGHBOURS_COMPARED = 5
 
 
 @dataclass(frozen=True)
 class Parity:
-    """What was found on `photos` photographs.
+    """How close an engine is to PyTorch in float32, measured on `photos` photographs.
 
     least_cosine: over the photographs.
     same_lists: share of them whose five nearest others are the same in the same order.
-    worst_swap: most that a photograph in one of the five places is less similar, by float32, than
-        the one that belongs there; 0 where all lists are the same.
+    worst_swap: the most by which a photograph in one of the five places is less similar, in
+        float32, than the one that belongs there; 0 where all lists are the same.
     """
 
     photos: int
@@ -38,7 +37,7 @@ class Parity:
     worst_swap: float
 
     def refusal(self, precision: Precision) -> str | None:
-        """Why an engine of this precision is not to be used; None where it may be."""
+        """Why an engine of this precision must not be used; None where it may be."""
         if not self.least_cosine >= LEAST_COSINE[precision]:
             return (
                 f"the cosine to float32 falls to {self.least_cosine:.5f} on {self.photos} "
@@ -53,7 +52,7 @@ class Parity:
 
 
 def measure_parity(reference: Floats, other: Floats) -> Parity:
-    """Embeddings (n, d) by PyTorch in float32 and by an engine, of the same photographs."""
+    """Compare embeddings (n, d) of the same photographs: PyTorch's in float32, an engine's."""
     if reference.shape != other.shape or not len(reference):
         raise ValueError(f"embeddings {reference.shape} and {other.shape} do not compare")
     exact, near = reference.astype(np.float64), other.astype(np.float64)

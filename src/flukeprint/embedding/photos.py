@@ -1,7 +1,7 @@
-"""Images: a catalogue enters, `Photo`s leave: image uint8 (3, height, width) RGB, label, row.
+"""Resize photographs to the network's input, and cache them on disk.
 
-Photographs are decoded (`decoding.py`) and resized once, kept in a cache on disk, mirrored and
-augmented (`augment.py`) as a `Draw` says.  They stay uint8: the network owns its normalisation.
+Photographs are decoded (`decoding.py`), resized once and cached; zooms and mirrored variants are
+made of cached pixels.  Pixels stay uint8 RGB: the network normalises them.
 """
 
 from pathlib import Path
@@ -16,20 +16,20 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import Pixels, decode_row
 from flukeprint.data.photo_store import PhotoStore
 
-# Raise it when `fit` or decoding gives other pixels than before: older entries are then left.
+# Raise it when `fit` or decoding gives other pixels than before: older entries are then unused.
 CACHE_VERSION = 3
 
 
 def kept_size(config: ImageConfig) -> tuple[int, int]:
-    """(height, width) at which photographs are kept: the network's size times `reserve`."""
+    """(height, width) of cached photographs: the network's input size times `reserve`."""
     return round(config.height * config.reserve), round(config.width * config.reserve)
 
 
 def fit(pixels: Pixels, config: ImageConfig) -> Pixels:
-    """(height, width, 3) as `kept_size` says, of RGB pixels (h, w, 3).
+    """Resize RGB pixels (h, w, 3) to `kept_size`, by `config.resize`.
 
     `stretch` changes the aspect ratio; `pad` keeps it and fills the rest, evenly on both sides,
-    with the photograph's mean colour; `crop` keeps it and leaves out what sticks out on both
+    with the photograph's mean colour; `crop` keeps it and cuts off the excess, evenly on both
     sides.
     """
     height, width = kept_size(config)
@@ -49,7 +49,7 @@ def fit(pixels: Pixels, config: ImageConfig) -> Pixels:
 
 
 def _middle(pixels: Pixels, height: int, width: int) -> Pixels:
-    """The largest middle part with the aspect ratio of height x width."""
+    """The largest centre crop with the aspect ratio of height x width."""
     scale = min(pixels.shape[0] / height, pixels.shape[1] / width)
     return _part(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
 
@@ -60,11 +60,11 @@ def _part(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Bilinear; where a side shrinks, over as many pixels as become one.
+    """Bilinear with antialiasing: where a side shrinks, over all pixels that become one.
 
-    As Pillow's, whose photographs pretrained networks have seen, in a fifth of the time.
+    As Pillow does, which pretrained networks were trained with, in a fifth of the time.
     """
-    if not pixels.flags.writeable:  # torch takes no others
+    if not pixels.flags.writeable:  # torch accepts no others
         pixels = pixels.copy()
     seen = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     smaller = F.interpolate(seen, (height, width), mode="bilinear", antialias=True)
@@ -72,7 +72,7 @@ def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def varied(pixels: Pixels, size: tuple[int, int], *, mirrored: bool, zoom: float) -> Pixels:
-    """(height, width, 3) as `size` says: the middle of kept pixels, by `zoom` of both sides."""
+    """One variant of cached pixels at `size`: the middle `zoom` of both sides, maybe mirrored."""
     if zoom != 1:
         height, width = (max(1, round(side * zoom)) for side in pixels.shape[:2])
         pixels = _part(pixels, height, width)
@@ -82,14 +82,14 @@ def varied(pixels: Pixels, size: tuple[int, int], *, mirrored: bool, zoom: float
 
 
 class PhotoCache:
-    """The photographs of a catalogue at the network's size, decoded once and kept on disk.
+    """The photographs of a catalogue at `kept_size`, decoded once and cached on disk.
 
-    `cache[row]` is (height, width, 3) uint8 RGB, the caller's own.  Threads and processes share
-    what is kept (`photo_store.py`), at most `config.cache_gb`, in GB of 10^9 bytes.  With
-    `config.cache` none, or a catalogue of pixels, nothing is written.
+    `cache[row]` is (height, width, 3) uint8 RGB, a copy for the caller.  Threads and processes
+    share the cache (`photo_store.py`), which takes at most `config.cache_gb`, in GB of 10^9 bytes.
+    With `config.cache` none, or a catalogue of pixels, nothing is written.
 
-    Raises FlukeprintError where `decode` does, where nothing can be written, and where
-    `cache_gb` is too little for a handful of photographs.
+    Raises FlukeprintError for a photograph that cannot be decoded, a cache that cannot be written,
+    and a `cache_gb` that is too small for a handful of photographs.
     """
 
     def __init__(self, catalog: Catalog, config: ImageConfig) -> None:

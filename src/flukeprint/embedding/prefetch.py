@@ -1,9 +1,9 @@
-"""Photographs to the network without waiting: rows enter, their embeddings leave.
+"""Load photographs in threads while the network runs, so that neither waits for the other.
 
-Two ways.  Where the network runs in lanes (`engines.Engine.lanes`), each core decodes some
-photographs and has the network look at them, by itself, so that none waits for another.  Where
-only one batch runs at a time, threads fill the next ones meanwhile.  Decoding, resizing and the
-network all let go of the interpreter.
+There are two ways.  Where the engine has lanes (`Engine.lanes`), each core decodes some photographs
+and embeds them by itself, so that no core waits for another.  Where only one batch runs at a time,
+threads prepare the next ones meanwhile.  Decoding, resizing and the network all release the
+interpreter lock.
 """
 
 import threading
@@ -17,12 +17,12 @@ import numpy as np
 from flukeprint.data.embeddings import Floats
 from flukeprint.embedding.engine import Forward, Photos
 
-# Batches under way or ready beside the one that the network looks at.
+# Batches in preparation or ready, besides the one in the network.
 AHEAD = 2
 
-# Passes of the network in a lane: its layers' outputs stay in the core's own cache.
+# Photographs of a batch in a lane: the layers' outputs stay in the core's own cache.
 LANE_BATCH = 8
-Fill = Callable[[int, Photos], None]  # writes what belongs to a row; called by several threads
+Fill = Callable[[int, Photos], None]  # writes the pictures of a row; called by several threads
 
 
 def in_lanes(
@@ -34,16 +34,19 @@ def in_lanes(
     size: int,
     workers: int,
 ) -> Iterator[tuple[range, Floats]]:
-    """(rows, what a lane gave for their pictures), every row once, parts as they are done.
+    """Load and embed all rows with several lanes at once; parts come as they are finished.
 
     Args:
-        fill: as `batches` has it; `shape` is (pictures, 3, h, w), and a lane is given those of
-            all rows of a part, one after the other.
+        fill: writes the pictures of a row into an array of `shape`, which is (pictures, 3, h, w);
+            called by several threads.  A lane embeds those of all rows of a part together.
         size: rows of a part.
-        workers: threads, if more than lanes: while some wait for the disk, others fill lanes.
+        workers: threads, if more than lanes: while some wait for the disk, others use the lanes.
 
-    Which rows make a part depends on nothing else.  What `fill` or a lane raises is raised here;
-    then, or when the caller stops, threads finish the photograph that they are at and end.
+    Yields:
+        (rows, their embeddings), every row once.  The parts depend on `rows` and `size` only.
+
+    An exception of `fill` or a lane is raised here; then, or when the caller stops, threads finish
+    their present photograph and end.
     """
     starts = iter(range(0, rows, size))  # gives each number once, to any thread
     free: SimpleQueue[Forward] = SimpleQueue()
@@ -53,17 +56,17 @@ def in_lanes(
     stopped = threading.Event()
 
     def work() -> None:
-        room = np.empty((min(size, rows), *shape), np.uint8)
+        buffer = np.empty((min(size, rows), *shape), np.uint8)
         try:
             for start in starts:
                 part = range(start, min(start + size, rows))
                 for row in part:
                     if stopped.is_set():
                         return
-                    fill(row, room[row - start])
+                    fill(row, buffer[row - start])
                 lane = free.get()
                 try:
-                    found = lane(room[: len(part)].reshape(-1, *shape[1:]))
+                    found = lane(buffer[: len(part)].reshape(-1, *shape[1:]))
                 finally:
                     free.put(lane)
                 done.put((part, found))
@@ -93,23 +96,26 @@ def in_lanes(
 def batches(
     fill: Fill, rows: int, shape: tuple[int, ...], *, size: int, workers: int
 ) -> Iterator[tuple[range, Photos]]:
-    """(rows, their photographs (len(rows), *shape)) for all rows, `size` at a time, in order.
+    """Load all rows in batches of `size`, in order, ahead of the caller.
 
     Args:
-        fill: writes what belongs to a row into an array of `shape`; called by several threads.
-        workers: threads; 0: the caller's own, without looking ahead.
+        fill: writes the pictures of a row into an array of `shape`; called by several threads.
+        workers: threads; 0: the caller's own, without prefetching.
 
-    A batch is valid until the next one is asked for: its memory is used again.  What `fill` raises
-    is raised here, and the rest is given up.
+    Yields:
+        (rows, their pictures (len(rows), *shape)).  A batch is valid until the next one is
+        requested: its memory is used again.
+
+    An exception of `fill` is raised here, and the remaining rows are not loaded.
     """
     starts = range(0, rows, size)
     if workers == 0:
-        room = np.empty((min(size, rows), *shape), np.uint8)
+        buffer = np.empty((min(size, rows), *shape), np.uint8)
         for start in starts:
             part = range(start, min(start + size, rows))
             for row in part:
-                fill(row, room[row - start])
-            yield part, room[: len(part)]
+                fill(row, buffer[row - start])
+            yield part, buffer[: len(part)]
         return
     free = deque(
         np.empty((min(size, rows), *shape), np.uint8) for _ in range(min(AHEAD, len(starts)) + 1)
@@ -121,19 +127,19 @@ def batches(
     def begin() -> None:
         start = next(left, None)
         if start is not None:
-            room, part = free.popleft(), range(start, min(start + size, rows))
-            tasks = [pool.submit(fill, row, room[row - start]) for row in part]
-            waiting.append((part, room, tasks))
+            buffer, part = free.popleft(), range(start, min(start + size, rows))
+            tasks = [pool.submit(fill, row, buffer[row - start]) for row in part]
+            waiting.append((part, buffer, tasks))
 
     try:
         for _ in range(len(free) - 1):
             begin()
         while waiting:
-            part, room, tasks = waiting.popleft()
+            part, buffer, tasks = waiting.popleft()
             begin()
             for task in tasks:
                 task.result()
-            yield part, room[: len(part)]
-            free.append(room)
+            yield part, buffer[: len(part)]
+            free.append(buffer)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

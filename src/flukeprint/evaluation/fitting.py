@@ -14,14 +14,14 @@ import numpy.typing as npt
 from flukeprint.config.schema import RankConfig
 from flukeprint.data.embeddings import Embeddings, Floats, Ints, Values
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.metrics import map_at_5
+from flukeprint.evaluation.metrics import ap_at_5, map_at_5
 from flukeprint.ranking.calibration import Calibration, Rising, features
 from flukeprint.ranking.local.fusion import KeypointGain
 from flukeprint.ranking.pipeline import FittedRules, QueryRanker
-from flukeprint.ranking.ranking import Ranking, _refuse_new, rank
+from flukeprint.ranking.ranking import Ranking, rank, refuse_new_individuals
 from flukeprint.ranking.reranking import largest
 from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
-from flukeprint.ranking.threshold import _edges, threshold_for_share
+from flukeprint.ranking.threshold import interval_edges, threshold_for_share
 
 # Tried by `fit_gain`: cosines that a strength of e - 1 above the floor adds, smallest first; and
 # shares of other animals' photographs that stay below the floor, highest first.
@@ -133,21 +133,23 @@ def fit_gain(seen: Contenders, strengths: Floats, truth: Ints) -> KeypointGain:
         seen.other_labels[asked], seen.other_scores[asked],
     )  # fmt: skip
     cosines = seen.scores.astype(np.float64)
-    best, chosen = _map_at_5(seen, cosines, truth), KeypointGain()
+    best, chosen = ap_at_5(_places(seen, cosines, truth)).mean(), KeypointGain()
     for scale in GAIN_SCALES:
         for share in FLOOR_SHARES:
             gain = KeypointGain(scale, float(np.quantile(others, share)))
-            quality = _map_at_5(seen, cosines + gain(strengths), truth)
+            quality = ap_at_5(_places(seen, cosines + gain(strengths), truth)).mean()
             if quality > best + 1e-9:
                 best, chosen = quality, gain
     return chosen
 
 
-def _map_at_5(seen: Contenders, fused: Values, truth: Ints) -> float:
-    """MAP@5 with (q, c) scores of the candidates; of equal ones the right one counts as last.
+def _places(seen: Contenders, fused: Values, truth: Ints) -> Ints:
+    """(q,) places of the right identities by (q, c) scores of the candidates, 0 where missing.
+
+    Of equal scores the right one counts as last.
 
     An identity without a candidate has no photo above any candidate's own score, and gains are not
-    negative: it stands behind all that have one.
+    negative: it ranks behind all that have one.
     """
     q, c = fused.shape
     # Identities of the candidates, numbered from 0 for each query.
@@ -162,7 +164,7 @@ def _map_at_5(seen: Contenders, fused: Values, truth: Ints) -> float:
     scores[:, c:], labels[:, c:] = seen.other_scores, seen.other_labels
     own = np.where(labels == truth[:, None], scores, -np.inf).max(axis=1)
     places = (scores >= own[:, None]).sum(axis=1)  # itself included
-    return float(np.where((places <= 5) & np.isfinite(own), 1 / np.maximum(places, 1), 0.0).mean())
+    return np.where(np.isfinite(own), places, 0)
 
 
 def fit_calibration(ranking: Ranking, answers: Sequence[str | None]) -> Calibration | None:
@@ -224,7 +226,7 @@ def fit_threshold(ranking: Ranking, answers: Sequence[str | None]) -> float:
     the scores leaves right).  Beyond the outermost scores intervals end at -1 and 1.
     Raises FlukeprintError unless there are both known and new individuals to weigh.
     """
-    _refuse_new(ranking)
+    refuse_new_individuals(ranking)
     if len(answers) != len(ranking):
         raise ValueError(f"{len(answers)} answers for {len(ranking)} queries")
     is_new = np.array([answer is None for answer in answers], dtype=bool)
@@ -248,7 +250,7 @@ def fit_threshold(ranking: Ranking, answers: Sequence[str | None]) -> float:
     change = np.zeros(len(values), dtype=np.int64)
     np.add.at(change, which, (sign * step)[moves])
     quality = np.concatenate([[0], np.cumsum(change)])  # of the interval that ends at values[i]
-    edges = _edges(values)
+    edges = interval_edges(values)
     best = np.flatnonzero(quality == quality.max())
     i = best[np.argmax(np.diff(edges)[best])]
     return float((edges[i] + edges[i + 1]) / 2)

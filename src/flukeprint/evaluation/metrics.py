@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.data.embeddings import Values
+from flukeprint.data.embeddings import Ints, Values
 from flukeprint.ranking.ranking import Ranking
 
 Prediction = Sequence[str | None]
@@ -80,7 +80,11 @@ def per_query_ap(predictions: Sequence[Prediction], answers: Prediction) -> Valu
 
     With one right answer this is Kaggle's AP@5 (humpback-whale-identification, evaluation).
     """
-    places = _places(predictions, answers)
+    return ap_at_5(_places(predictions, answers))
+
+
+def ap_at_5(places: Ints) -> Values:
+    """(q,) average precision at 5 from the places of the right answers, 0 where one is missing."""
     hit = (places >= 1) & (places <= 5)
     return np.where(hit, 1.0 / np.maximum(places, 1), 0.0)
 

@@ -13,9 +13,9 @@ from PIL import Image
 from flukeprint.config.schema import LocalConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import decode, decode_row
-from flukeprint.data.embeddings import Values
 from flukeprint.evaluation.reliability import Reliability
 from flukeprint.files import written_whole
+from flukeprint.intervals import wilson
 from flukeprint.ranking.local.lightglue import keypoint_backend
 from flukeprint.ranking.local.sift import PairMatch, draw_matches
 from flukeprint.ranking.ranking import Ranking
@@ -122,7 +122,7 @@ def draw_reliability(reliability: Reliability, target: Path) -> None:
     figure = Figure(figsize=(4.2, 4.2), dpi=100)
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color=WRONG, linestyle="--", linewidth=1)
-    axis.vlines(foretold, *_wilson(happened, queries), color=WRONG, linewidth=1)
+    axis.vlines(foretold, *wilson(happened, queries), color=WRONG, linewidth=1)
     axis.scatter(
         foretold, happened, s=20 + 200 * queries / queries.sum(), color="#4575b4", zorder=3
     )
@@ -137,14 +137,6 @@ def draw_reliability(reliability: Reliability, target: Path) -> None:
     )  # fmt: skip
     figure.tight_layout()
     _save(figure, target)
-
-
-def _wilson(share: Values, n: Values) -> tuple[Values, Values]:
-    """Ends of the 95 % interval of a share among n (Wilson, JASA 22:209, 1927)."""
-    z = 1.96
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    reach = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return middle - reach, middle + reach
 
 
 def _line(series: dict[int, float]) -> tuple[list[int], list[float]]:

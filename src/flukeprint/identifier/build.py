@@ -1,27 +1,23 @@
-"""The only path from a photograph to an answer: `Identifier` = network + gallery + threshold.
+"""Build an identifier from a trained network, a gallery and what was fitted on the fold."""
 
-One folder, no pickles:
+from collections.abc import Callable
+from dataclasses import replace
 
-    identifier.json       configuration of network and photographs, threshold, calibration, digest
-    network.safetensors   the network's tensors
-    gallery/              the gallery's embeddings, stamped with the network's digest
-    index/                the gallery's index, where it is large enough for one
-    keypoints.npz         the gallery's keypoints, where the ranking rules match them
-    centers.npz           the classes of the network's head, where the ranking rules look at them
-    thumbnails.npz ...    what people are shown besides, see `showcase.py`
-"""
-
-from flukeprint.config.schema import Config
+from flukeprint.config.schema import Config, GalleryConfig
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.evaluation.fold_calibration import FoldCalibration
 from flukeprint.identifier.card import CARD_FORMAT, IdentifierCard
-from flukeprint.identifier.identifier import WORTH_TELLING, Identifier
+from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.showcase import Showcase
 from flukeprint.models.network import FlukeNet
 from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.pipeline import FittedRules
+from flukeprint.ranking.scoring import looks_at_all
+from flukeprint.search.backends import BACKENDS, choose
+
+WORTH_TELLING = 50_000  # photographs from which it matters how a gallery is searched
 
 
 def build_identifier(
@@ -36,7 +32,7 @@ def build_identifier(
     facts: FoldCalibration | None = None,
     showcase: Showcase | None = None,
 ) -> Identifier:
-    """An identifier of a trained network; `gallery` and `centers` must be of it."""
+    """The identifier of a trained network, which must have made `gallery` and `centers`."""
     plain = Identifier(
         IdentifierCard(
             format=CARD_FORMAT,
@@ -62,6 +58,30 @@ def build_identifier(
         showcase,
     )
     backend = config.gallery.backend
-    # Of a small gallery there is nothing to tell.
+    # How a small gallery is searched is not worth a line.
     report = print if backend != "auto" or len(gallery) >= WORTH_TELLING else None
-    return plain.with_index(config.gallery, report)
+    return with_index(plain, config.gallery, report)
+
+
+def with_index(
+    known: Identifier,
+    settings: GalleryConfig,
+    report: Callable[[str], None] | None = None,
+) -> Identifier:
+    """The same identifier with an index of its gallery, built as `settings` ask.
+
+    report: called with a line on what was chosen and why, and on an approximate index's recall.
+
+    Raises:
+        FlukeprintError: an approximate one was asked for, and the ranking rules look at all.
+    """
+    vectors = known.gallery.vectors
+    choice = choose(
+        len(vectors), vectors.shape[1], settings,
+        looks_at_all=looks_at_all(known.card.method.rules),
+    )  # fmt: skip
+    if report is not None:
+        report(f"gallery: {choice.backend}, for {choice.reason}")
+    index = BACKENDS[choice.backend].build(known.gallery, settings, report)
+    card = known.card.model_copy(update={"backend": choice.backend, "gallery": settings})
+    return replace(known, card=card, index=index, index_saved=0)

@@ -19,7 +19,7 @@ from flukeprint.embedding.recipe import network_digest
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.identifier.card import FILE, IdentifierCard, read_card
 from flukeprint.models.network import FlukeNet, empty_model
-from flukeprint.search.backends import load_index
+from flukeprint.search.backends import find_backend
 from flukeprint.search.gallery_store import GalleryStore
 from flukeprint.search.index import Index
 
@@ -106,17 +106,15 @@ def read_index(folder: Path, backend: str, gallery: Embeddings) -> tuple[Index, 
     Raises:
         FlukeprintError: there is none, or it is of another gallery.
     """
-    index = load_index(folder / INDEX, backend)
+    known = find_backend(backend)
+    index = known.load(folder / INDEX)
     saved = len(index)
-    if saved > len(gallery) and backend == "qdrant":
-        # Enrolled on the server by a process that was killed before it kept them here.
-        index.remove(np.arange(len(gallery), saved))
-        saved = len(gallery)
-    if saved > len(gallery):
+    if saved > len(gallery) and not known.repair(index, len(gallery)):
         raise FlukeprintError(
             f"{folder / INDEX} holds {saved} photographs and the gallery {len(gallery)}; build it "
             "again with flukeprint index"
         )
+    saved = min(saved, len(gallery))
     if saved < len(gallery):
         rows = np.arange(saved, len(gallery))
         index.add(gallery.take(rows), rows)

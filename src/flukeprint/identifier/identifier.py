@@ -1,6 +1,6 @@
-"""The only path from a photograph to an answer: `Identifier` = network + gallery + threshold.
+"""Identify photographs: `Identifier` is a network, a gallery and a threshold.
 
-One folder, no pickles:
+It is kept in one folder, without pickles:
 
     identifier.json       configuration of network and photographs, threshold, calibration, digest
     network.safetensors   the network's tensors
@@ -20,16 +20,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from flukeprint.config.schema import GalleryConfig, ImageConfig
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.decoding import decode_bytes
-from flukeprint.data.embeddings import PRECISIONS, Embeddings, Values
-from flukeprint.data.synthetic.shapes import SHAPE_IDENTITIES, draw_shape
+from flukeprint.data.embeddings import Embeddings, Values
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.embedding.embed import embed
-from flukeprint.embedding.engine import Photos
 from flukeprint.embedding.engine_choice import PHOTOGRAPHS, WORTH_MEASURING, pick_engine
-from flukeprint.embedding.photos import fit, varied
 from flukeprint.embedding.recipe import Compute
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.verification import VerificationThreshold
@@ -46,29 +41,24 @@ from flukeprint.identifier.files import (
 from flukeprint.identifier.photo_input import (
     Photograph,
     Prepared,
+    check_unseen,
     decoded,
     free_name,
     names_of,
     prepare,
 )
 from flukeprint.identifier.runs import CENTERS
-from flukeprint.identifier.showcase import Showcase
+from flukeprint.identifier.showcase import Showcase, sample_photos
 from flukeprint.identifier.verdict import Verdict, verdict_of
 from flukeprint.models.network import FlukeNet
 from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
 from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_encounter
-from flukeprint.ranking.scoring import looks_at_all
-from flukeprint.search.backends import build_index, choose
 from flukeprint.search.index import Index
 
 KEYPOINTS = "keypoints.npz"
-WORTH_TELLING = 50_000  # photographs from which it matters how a gallery is searched
 FEW_IDENTITIES = 200  # that an index is asked for, of the many that there are
-
-# How far from 1 the cosine of a photograph to itself may be, when arithmetic rounds.
-SAME_PHOTO: dict[str, float] = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-3, "int8": 1e-2}
 
 
 @dataclass(frozen=True)
@@ -235,7 +225,8 @@ class Identifier:
         size = (self.card.image.height, self.card.image.width)
         pick_engine(
             self.net, size, "auto", "fp32", stamp=self.card.stamp, passes=WORTH_MEASURING,
-            sample=partial(_known_photos, self.showcase, self.card.image), report=report,
+            sample=partial(sample_photos, self.showcase, self.card.image, PHOTOGRAPHS),
+            report=report,
         )  # fmt: skip
 
     def rank(self, queries: Features, *, top: int = 5, progress: bool = False) -> Ranking:
@@ -264,7 +255,10 @@ class Identifier:
     def enroll(
         self, identity: str, photos: Sequence[Photograph], *, thumbnails: bool = True
     ) -> "Identifier":
-        """An identifier that knows `identity` by these photographs too; nothing is trained.
+        """Add photographs of `identity`, new or known, without training.
+
+        The identifier returned knows them; this one does not, but an index is shared by both, so
+        go on with the returned one alone.
 
         thumbnails: keep small pictures of them; without, only their embeddings and keypoints.
 
@@ -281,18 +275,7 @@ class Identifier:
         fresh = examined.embeddings
         taken = set(self.gallery.images)
         images = [free_name(image, taken) for image in fresh.images]
-        alike = 1 - SAME_PHOTO[max(fresh.precision, self.gallery.precision, key=PRECISIONS.index)]
-        nearest = self.prepared.gallery.search(fresh, 1)
-        for place, (image, vector) in enumerate(zip(images, fresh.vectors, strict=True)):
-            twin = np.flatnonzero(fresh.vectors[:place] @ vector > 1 - SAME_PHOTO["fp32"])
-            if len(twin):
-                raise FlukeprintError(f"{image} is the same photo as {images[int(twin[0])]}")
-            if nearest.scores[place, 0] > alike:
-                row = int(nearest.rows[place, 0])
-                raise FlukeprintError(
-                    f"{image} is in the gallery already, as {self.gallery.images[row]} "
-                    f"of {self.gallery.identities[row]}"
-                )
+        check_unseen(self.prepared.gallery, fresh, images)
         named = replace(fresh, images=tuple(images), identities=(name,) * len(images), views=None)
         grown = self.gallery.followed_by(named)
         keypoints = self.keypoints
@@ -308,29 +291,8 @@ class Identifier:
             showcase = showcase.grown(self.gallery, named, small)
         if self.index is not None:
             rows = np.arange(len(self.gallery), len(grown))
-            self.index.add(named, rows)  # who looked before does not see them
+            self.index.add(named, rows)  # the old gallery leaves out rows beyond its own
         return replace(self, gallery=grown, keypoints=keypoints, showcase=showcase)
-
-    def with_index(
-        self, settings: GalleryConfig, report: Callable[[str], None] | None = None
-    ) -> "Identifier":
-        """The same, whose gallery is searched as `settings` wish; an index is built for it.
-
-        report: told what was chosen and why, and the recall of an approximate index.
-
-        Raises:
-            FlukeprintError: an approximate one was asked for, and the ranking rules look at all.
-        """
-        vectors = self.gallery.vectors
-        choice = choose(
-            len(vectors), vectors.shape[1], settings,
-            looks_at_all=looks_at_all(self.card.method.rules),
-        )  # fmt: skip
-        if report is not None:
-            report(f"gallery: {choice.backend}, for {choice.reason}")
-        index = build_index(choice.backend, self.gallery, settings, report=report)
-        card = self.card.model_copy(update={"backend": choice.backend, "gallery": settings})
-        return replace(self, card=card, index=index, index_saved=0)
 
     def with_threshold(self, threshold: float | None) -> "Identifier":
         """The same, deciding at another similarity."""
@@ -385,17 +347,3 @@ class Identifier:
             index,
             saved,
         )
-
-
-def _known_photos(showcase: Showcase | None, image: ImageConfig) -> Photos:
-    """(m, 3, height, width) small pictures of the gallery, or drawn ones where none are kept."""
-    size = (image.height, image.width)
-    shown = [] if showcase is None else [showcase.thumbnails[row] for row in range(len(showcase))]
-    held = [file for file in shown if file is not None]
-    if held:
-        some = held[:: -(-len(held) // PHOTOGRAPHS)]
-        pixels = [fit(decode_bytes(file, "thumbnail"), image) for file in some]
-    else:
-        pixels = [draw_shape(seed % SHAPE_IDENTITIES, seed, min(size)) for seed in range(16)]
-    seen = [varied(photo, size, mirrored=False, zoom=1.0) for photo in pixels]
-    return np.ascontiguousarray(np.stack(seen).transpose(0, 3, 1, 2))

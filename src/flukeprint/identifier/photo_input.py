@@ -1,4 +1,4 @@
-"""What may be asked about: a photograph in any form enters, what network and matcher see leaves."""
+"""Load and preprocess query photographs given as paths, bytes or arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,12 @@ import numpy as np
 
 from flukeprint.config.schema import ImageConfig, LocalConfig
 from flukeprint.data.decoding import Pixels, decode, decode_array, decode_bytes
+from flukeprint.data.embeddings import PRECISIONS, Embeddings
 from flukeprint.embedding.photos import fit, kept_size
+from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.local.keypoints import Keypoints
 from flukeprint.ranking.local.sift import KeypointBackend
+from flukeprint.search.gallery import Gallery
 
 # A file, an encoded photograph in memory, or RGB or grey pixels (h, w[, 3]) uint8.
 Photograph = Path | str | bytes | Pixels
@@ -18,7 +21,7 @@ Photograph = Path | str | bytes | Pixels
 
 @dataclass(frozen=True)
 class Prepared:
-    """A photograph as the network and the matcher take it in.
+    """A photograph ready for the network and for keypoint matching.
 
     pixels: uint8 RGB of `images.kept_size`.  keypoints: where the ranking rules match them.
     """
@@ -35,7 +38,7 @@ def prepare(
     local: LocalConfig,
     backend: KeypointBackend | None,
 ) -> Prepared:
-    """Decoded and shrunk as photographs of a catalogue are.
+    """Decode and shrink a query photograph as photographs of a catalogue are.
 
     backend: finds the keypoints; None where no rule matches them.
 
@@ -76,3 +79,29 @@ def free_name(name: str, taken: set[str]) -> str:
         free = f"{Path(name).stem}~{count}{Path(name).suffix}"
     taken.add(free)
     return free
+
+
+# How far from 1 the cosine of a photograph to itself may be, when arithmetic rounds.
+SAME_PHOTO: dict[str, float] = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-3, "int8": 1e-2}
+
+
+def check_unseen(gallery: Gallery, fresh: Embeddings, images: Sequence[str]) -> None:
+    """Refuse photographs that the gallery holds already, or that were given twice.
+
+    fresh: their embeddings; images: their names.
+
+    Raises FlukeprintError for the first of them.
+    """
+    held = gallery.embeddings
+    alike = 1 - SAME_PHOTO[max(fresh.precision, held.precision, key=PRECISIONS.index)]
+    nearest = gallery.search(fresh, 1)
+    for place, (image, vector) in enumerate(zip(images, fresh.vectors, strict=True)):
+        twin = np.flatnonzero(fresh.vectors[:place] @ vector > 1 - SAME_PHOTO["fp32"])
+        if len(twin):
+            raise FlukeprintError(f"{image} is the same photo as {images[int(twin[0])]}")
+        if nearest.scores[place, 0] > alike:
+            row = int(nearest.rows[place, 0])
+            raise FlukeprintError(
+                f"{image} is in the gallery already, as {held.images[row]} "
+                f"of {held.identities[row]}"
+            )

@@ -15,10 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from flukeprint.config.schema import Config
+from flukeprint.config.schema import Config, ImageConfig
 from flukeprint.data.catalog import Catalog
+from flukeprint.data.decoding import decode_bytes
 from flukeprint.data.embeddings import Embeddings, Floats
 from flukeprint.data.thumbnails import Thumbnails
+from flukeprint.embedding.engine import Photos
+from flukeprint.embedding.photos import fit, varied
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import read_npz, written_whole
 from flukeprint.identifier.class_cards import ClassDescription, check_cards, read_cards, save_cards
@@ -148,3 +151,22 @@ def build_showcase(
         taxonomy=taxonomy,
         cards=cards,
     )
+
+
+def sample_photos(showcase: Showcase | None, image: ImageConfig, most: int) -> Photos:
+    """Photographs to measure engines with: (m, 3, height, width) uint8, m about `most`.
+
+    The gallery's thumbnails where they are kept, else random pixels, the same each time.
+    """
+    size = (image.height, image.width)
+    kept = [] if showcase is None else [showcase.thumbnails[row] for row in range(len(showcase))]
+    files = [file for file in kept if file is not None]
+    if files:
+        pixels = [
+            fit(decode_bytes(file, "thumbnail"), image) for file in files[:: -(-len(files) // most)]
+        ]
+    else:
+        rng = np.random.default_rng(0)
+        pixels = list(rng.integers(0, 256, (16, *size, 3), dtype=np.uint8))
+    seen = [varied(photo, size, mirrored=False, zoom=1.0) for photo in pixels]
+    return np.ascontiguousarray(np.stack(seen).transpose(0, 3, 1, 2))

@@ -1,7 +1,7 @@
-"""All that is said of a photograph: its ranking of all identities enters, a `Verdict` leaves."""
+"""The verdict on a photograph: its answers with probabilities, nearest photographs and taxonomy."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -92,6 +92,42 @@ def verdict_of(
         if taxonomy is None or likely is None or outside or card.confidence is None
         else place(taxonomy, likely.identities, names, card.confidence)[0],
     )
+
+
+def verdict_row(photo: str, verdict: Verdict, new_label: str) -> dict[str, Any]:
+    """A verdict as plain data for JSON: what `flukeprint identify --json` prints for `photo`."""
+    identities, scores = verdict.ranking.identities[0], verdict.ranking.scores[0]
+    likely = verdict.probabilities or (None,) * len(identities)
+    placed = verdict.placement
+    return {
+        "photo": photo,
+        "verdict": verdict.kind,
+        "probability": likely[0],
+        "placement": None if placed is None else asdict(placed),
+        "answers": [
+            {
+                "identity": new_label if name is None else name,
+                "score": float(score),
+                "probability": probability,
+            }
+            for name, score, probability in zip(identities, scores, likely, strict=False)
+        ],
+    }
+
+
+def row_text(row: dict[str, Any]) -> str:
+    """Lines for people from a `verdict_row`: the photograph, and an answer a line."""
+    lines = [row["photo"]]
+    if row["verdict"] == "outside":
+        lines.append("  this does not look like a photograph of this collection")
+    placed = row["placement"]
+    if placed is not None and placed["rank"] not in (None, "class"):
+        lines.append(f"  {placed['rank']} {placed['name']}, narrower is unsure")
+    for number, answer in enumerate(row["answers"], 1):
+        chance = answer["probability"]
+        sure = "" if chance is None else f"{chance:6.1%}"
+        lines.append(f"  {number}  {answer['score']:6.3f} {sure}  {answer['identity']}")
+    return "\n".join(lines)
 
 
 def _closed(card: IdentifierCard) -> bool:

@@ -1,1 +1,1 @@
-
+"""The embedding network, its backbones, and the losses it is trained with."""

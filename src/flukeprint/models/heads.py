@@ -1,9 +1,10 @@
-"""Losses with a vector for each class: embeddings (b, dim) and labels (b,) enter, a scalar leaves.
+"""Classification heads: losses with a learned vector for each class.
 
-A new individual (-1) is no class: its photos are left out of the mean.  With mirrored
-identities class c + individuals is the mirror image of c, and the two are never each other's
-negative: the twin's logit is taken out of the softmax.  The heads of pytorch-metric-learning
-are used for weights, cosines and margins; the sum over classes is here, because of the twins.
+They take embeddings (b, dim) and labels (b,), and return a scalar.  A new individual (-1) is no
+class: its photos are left out of the mean.  With mirrored identities class c + individuals is the
+mirror image of c, and the two are never each other's negative: the twin's logit is taken out of
+the softmax.  Weights, cosines and margins are those of pytorch-metric-learning's heads; the sum
+over classes is computed here, because of the twins.
 
 Weights are drawn from torch's global generator when a loss is built: seed it before.
 """
@@ -16,14 +17,17 @@ from pytorch_metric_learning import losses as pml
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flukeprint.models.miners import twins
+from flukeprint.models.task import twins
 
 # acos and sqrt(1 - cos^2) have infinite slope at +-1; closer than this the gradient is 0.
 _EDGE = 1e-7
 
 
 class ClassLoss(nn.Module):
-    """Leaves new individuals out; `individuals` is None without mirror classes."""
+    """Base of losses on classes, which leave new individuals out.
+
+    individuals: number of classes that are not mirror images; None without mirrored identities.
+    """
 
     def __init__(self, individuals: int | None) -> None:
         super().__init__()
@@ -33,7 +37,7 @@ class ClassLoss(nn.Module):
         """Embeddings (b, dim), labels (b,) -> scalar; 0 in a batch of new individuals only."""
         known = labels >= 0
         if not bool(known.any()):
-            # Parameters stay in the graph, or other processes wait for their gradients.
+            # Parameters must stay in the graph: other processes wait for their gradients.
             zero = sum((0 * parameter.sum() for parameter in self.parameters()), embeddings.sum())
             return 0 * zero
         return self.known_loss(embeddings[known], labels[known])
@@ -50,7 +54,7 @@ class ClassLoss(nn.Module):
 
 
 class CosineHead(ClassLoss):
-    """A class loss whose logits are cosines, so that it can rank identities as well."""
+    """A class loss whose logits are cosines, so that it can rank identities, too."""
 
     @abstractmethod
     def cosine(self, embeddings: Tensor) -> Tensor:
@@ -58,11 +62,11 @@ class CosineHead(ClassLoss):
 
     @abstractmethod
     def centers(self) -> Tensor:
-        """(classes, centers of a class, dim), of any length: `cosine` is that with the nearest."""
+        """(classes, centers of a class, dim), not normalised; `cosine` is that with the nearest."""
 
 
 class MarginHead(CosineHead):
-    """Softmax over cosines, the target's changed by a margin; with label smoothing, if any."""
+    """Softmax over cosines with a margin on the target's, and optional label smoothing."""
 
     def __init__(self, individuals: int | None, label_smoothing: float) -> None:
         super().__init__(individuals)
@@ -82,7 +86,7 @@ class MarginHead(CosineHead):
 
     @abstractmethod
     def with_margin(self, target: Tensor, labels: Tensor) -> Tensor:
-        """(b,) cosines with the right class -> (b,) made smaller by the margin."""
+        """(b,) cosines with the right class -> (b,), reduced by the margin."""
 
     @abstractmethod
     def scaled(self, logits: Tensor, embeddings: Tensor) -> Tensor:
@@ -196,7 +200,7 @@ class ProxyAnchor(CosineHead):
 
 
 class _MaskedProxyAnchor(pml.ProxyAnchorLoss):  # type: ignore[misc]
-    """Proxies that are `blocked` (b, classes) for a photo are infinitely far from it."""
+    """Proxy-anchor loss without the pairs of photo and class that are `blocked` (b, classes)."""
 
     blocked: Tensor | None = None
 
@@ -206,7 +210,7 @@ class _MaskedProxyAnchor(pml.ProxyAnchorLoss):  # type: ignore[misc]
 
 
 class Softmax(ClassLoss):
-    """Cross-entropy over a linear layer on the embedding as it is, with label smoothing."""
+    """Cross-entropy of a linear layer on the embedding, not normalised, with label smoothing."""
 
     def __init__(
         self, classes: int, dim: int, *, label_smoothing: float, individuals: int | None
@@ -224,7 +228,7 @@ class Softmax(ClassLoss):
 class Center(ClassLoss):
     """Half the squared distance to the centre of the class (Wen et al. 2016, eq. 2), mean over b.
 
-    On the embedding as it is.  The centres are learned by the optimiser with all else.
+    The embedding is not normalised.  The centres are parameters, learned by the optimiser.
     """
 
     def __init__(self, classes: int, dim: int) -> None:
@@ -240,8 +244,8 @@ def cross_entropy(
 ) -> Tensor:
     """Mean cross-entropy over the classes that are not `blocked` (b, classes).
 
-    The target has 1 - label_smoothing, and all of them, itself too, share the rest (Szegedy et
-    al. 2016, section 7).
+    The target has the weight 1 - label_smoothing; the rest is spread evenly over all of them, the
+    target too (Szegedy et al. 2016, section 7).
     """
     log_p = logits.masked_fill(blocked, -math.inf).log_softmax(1)
     target = log_p.gather(1, labels[:, None]).mean()
@@ -252,8 +256,8 @@ def cross_entropy(
 
 
 def unit_vectors(weight: Tensor, dim: int) -> None:
-    """Fills class vectors of `dim` numbers with random directions of length near 1.
+    """Initialise class vectors of `dim` numbers with random directions and lengths near 1.
 
-    Only the direction matters; but the shorter a vector, the further a step turns it.
+    Only the direction matters, but a step of the optimiser turns a shorter vector further.
     """
     nn.init.normal_(weight, std=dim**-0.5)

@@ -1,40 +1,39 @@
-"""The loss by name: embeddings (b, dim) and labels (b,) enter, a weighted sum of terms leaves.
+"""Builds the training loss from the configuration: a weighted sum of losses chosen by name.
 
-Embeddings come from the neck, not normalised; each term normalises where its paper does.
+`LOSSES` lists every loss; the function of a loss has its parameters and their defaults.  Losses
+on pairs and triplets are in `pair_losses`, losses on classes in `class_losses`.
+
+Embeddings (b, dim) come from the neck, not normalised; each loss normalises where its paper does.
 Label -1 is a new individual: never a positive, never a class, but a negative of all others in
 the pair losses.  With mirrored identities there are twice the classes, class c + classes is
 the mirror image of c, and neither of the two is ever the other's negative.
-
-`LOSSES` shows every loss; its function shows its parameters and their defaults.  Pairs and
-triplets stand in `mining.py`, the classes of the heads in `margins.py`.
 """
 
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
-from pytorch_metric_learning import losses as pml
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from flukeprint.config.schema import LossConfig
 from flukeprint.errors import FlukeprintError, nearest
-from flukeprint.models.heads import (
-    Center,
-    CosineHead,
-    DynamicMargin,
-    FixedMargin,
-    ProxyAnchor,
-    Softmax,
-    unit_vectors,
+from flukeprint.models.class_losses import (
+    arcface,
+    center,
+    cosface,
+    dynamic_arcface,
+    proxy_anchor,
+    softmax,
+    sphereface,
+    subcenter_arcface,
 )
-from flukeprint.models.miners import CrossBatchMemory, NotNegative, Positive, Task
+from flukeprint.models.heads import CosineHead
+from flukeprint.models.miners import CrossBatchMemory
 from flukeprint.models.pair_losses import (
     PairLoss,
     circle,
@@ -44,124 +43,7 @@ from flukeprint.models.pair_losses import (
     supcon,
     triplet,
 )
-
-Angle = Annotated[float, Field(ge=0, lt=math.pi / 2)]  # radians
-Count = Annotated[int, Field(ge=1)]
-Smoothing = Annotated[float, Field(ge=0, lt=1)]  # share of the target spread over all classes
-
-
-def proxy_anchor(task: Task, *, margin: NotNegative = 0.1, alpha: Positive = 32.0) -> nn.Module:
-    """Proxy-anchor loss (Kim et al. 2020, eq. 4)."""
-    return ProxyAnchor(
-        task.classes, task.dim, margin=margin, alpha=alpha, individuals=task.individuals
-    )
-
-
-def center(task: Task) -> nn.Module:
-    """Center loss, to be added to softmax with a small weight (Wen et al. 2016: 0.003)."""
-    return Center(task.classes, task.dim)
-
-
-def softmax(task: Task, *, label_smoothing: Smoothing = 0.0) -> nn.Module:
-    """Cross-entropy of a linear layer with bias."""
-    return Softmax(
-        task.classes, task.dim, label_smoothing=label_smoothing, individuals=task.individuals
-    )
-
-
-def _fixed_margin(
-    head: Any, task: Task, margin: float, scale: float, label_smoothing: float = 0.0
-) -> nn.Module:
-    """One of the package's heads with a margin in the head's own unit."""
-    start = partial(unit_vectors, dim=task.dim)
-    return FixedMargin(
-        head(task.classes, task.dim, margin=margin, scale=scale, weight_init_func=start),
-        task.individuals,
-        label_smoothing,
-    )
-
-
-def arcface(
-    task: Task,
-    *,
-    margin: Angle = 0.5,
-    scale: Positive = 30.0,
-    label_smoothing: Smoothing = 0.0,
-) -> nn.Module:
-    """cos(theta + margin), margin in radians (Deng et al. 2019, eq. 3).
-
-    Their scale of 64 is for millions of faces; catalogues of animals are small.
-    """
-    return _fixed_margin(pml.ArcFaceLoss, task, math.degrees(margin), scale, label_smoothing)
-
-
-def cosface(
-    task: Task,
-    *,
-    margin: NotNegative = 0.35,
-    scale: Positive = 30.0,
-    label_smoothing: Smoothing = 0.0,
-) -> nn.Module:
-    """cos(theta) - margin (Wang et al. 2018, eq. 4)."""
-    return _fixed_margin(pml.CosFaceLoss, task, margin, scale, label_smoothing)
-
-
-def sphereface(task: Task, *, margin: Count = 4, scale: Positive = 1.0) -> nn.Module:
-    """norm * ((-1)^k cos(margin * theta) - 2 k), a whole number (Liu et al. 2017, eq. 7)."""
-    return _fixed_margin(pml.SphereFaceLoss, task, margin, scale)
-
-
-def subcenter_arcface(
-    task: Task,
-    *,
-    margin: Angle = 0.5,
-    scale: Positive = 30.0,
-    sub_centers: Count = 3,
-    label_smoothing: Smoothing = 0.0,
-) -> nn.Module:
-    """ArcFace with the nearest of some centers for each class (Deng et al. 2020); radians."""
-    head = pml.SubCenterArcFaceLoss(
-        num_classes=task.classes,
-        embedding_size=task.dim,
-        margin=math.degrees(margin),
-        scale=scale,
-        sub_centers=sub_centers,
-        weight_init_func=partial(unit_vectors, dim=task.dim),
-    )
-    return FixedMargin(head, task.individuals, label_smoothing)
-
-
-def dynamic_arcface(
-    task: Task,
-    *,
-    a: NotNegative = 0.27126,
-    b: NotNegative = 0.364399,
-    c: NotNegative = 0.05,
-    scale: Positive = 20.96,
-    sub_centers: Count = 2,
-    label_smoothing: Smoothing = 0.0,
-) -> nn.Module:
-    """Sub-center ArcFace with margin a * n**-b + c radians for a class of n photos.
-
-    Constants of knshnb, winner of Happywhale 2022.
-    """
-    if a + c >= math.pi / 2:
-        raise FlukeprintError(
-            f"losses: dynamic_arcface: a + c is {a + c:g} rad, the margin of one photo; it must "
-            "be less than 1.5708"
-        )
-    return DynamicMargin(
-        task.counts,
-        task.dim,
-        a=a,
-        b=b,
-        c=c,
-        scale=scale,
-        sub_centers=sub_centers,
-        individuals=task.individuals,
-        label_smoothing=label_smoothing,
-    )
-
+from flukeprint.models.task import Task
 
 LOSSES: dict[str, Callable[..., nn.Module]] = {
     "triplet": triplet,
@@ -183,14 +65,14 @@ LOSSES: dict[str, Callable[..., nn.Module]] = {
 
 @dataclass(frozen=True)
 class LossOutput:
-    """`total` to descend on, and what each term was before its weight (detached scalars)."""
+    """`total` to minimise, and each term before it is weighted (`parts`, detached scalars)."""
 
     total: Tensor
     parts: dict[str, Tensor]
 
 
 class SummedLoss(nn.Module):
-    """Weighted sum of losses, in float32 also under autocast.
+    """Weighted sum of losses, computed in float32 even under autocast.
 
     Class weights, proxies and centers are its parameters.
     """
@@ -214,7 +96,7 @@ class SummedLoss(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor) -> LossOutput:
         """Embeddings (b, dim), labels (b,) int64 from -1 to classes - 1.
 
-        A number that is not finite in the embeddings makes the total NaN.
+        A number in the embeddings that is not finite makes the total NaN.
         """
         if embeddings.shape != (len(labels), self.dim):
             raise ValueError(f"embeddings {tuple(embeddings.shape)} are not (b, {self.dim})")
@@ -222,7 +104,7 @@ class SummedLoss(nn.Module):
             raise ValueError(f"labels must be from -1 to {self.classes - 1}")
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.float()
-            # Means over what costs anything would drop a NaN; this keeps it, and the graph.
+            # Means over non-zero costs would drop a NaN; this keeps it, and the graph.
             total = 0 * embeddings.sum()
             parts = {}
             past = None if self.memory is None else self.memory.past()
@@ -236,17 +118,20 @@ class SummedLoss(nn.Module):
         return LossOutput(total, parts)
 
     def centers(self) -> Tensor | None:
-        """(classes, centers of a class, dim) unit vectors of the first head that has cosines."""
+        """Class centres as unit vectors (classes, centers of a class, dim), or None.
+
+        They are the weights of the first loss with a cosine head.
+        """
         for term in self.terms:
             if isinstance(term, CosineHead):
                 return torch.nn.functional.normalize(term.centers().detach().float(), dim=2)
         return None
 
     def similarities(self, embeddings: Tensor) -> Tensor | None:
-        """(b, dim) -> (b, classes) cosine with each class of the first head that has cosines.
+        """Cosines (b, classes) of embeddings (b, dim) with the classes, by the first cosine head.
 
         With mirrored identities the second half of the columns are the mirror images.  None
-        where no loss has such a head.
+        where no loss has a cosine head.
         """
         for term in self.terms:
             if isinstance(term, CosineHead):
@@ -264,12 +149,12 @@ def build_losses(
     mirrored_classes: bool,
     memory: int = 0,
 ) -> SummedLoss:
-    """The sum that `configs` means.
+    """Build the weighted sum of the configured losses.
 
-    classes: known individuals.  With `mirrored_classes` heads have twice as many.
+    classes: number of known individuals; with `mirrored_classes` heads have twice as many.
     dim: of the embeddings.
     class_counts: (classes,) training photos of each individual.
-    memory: past embeddings that pair losses look at as well.
+    memory: number of past embeddings that pair losses compare with as well.
 
     Weights of the heads are drawn from torch's global generator: seed it before.  Raises
     FlukeprintError for unknown names of losses and parameters and for values out of range.
@@ -301,7 +186,7 @@ def build_losses(
 
 
 def _checked(config: LossConfig) -> dict[str, Any]:
-    """The parameters of one loss, held against the signature of its function."""
+    """The parameters of one loss, checked against the signature of its function."""
     builder = LOSSES[config.name]
     known = [name for name in inspect.signature(builder).parameters if name != "task"]
     hints = get_type_hints(builder, include_extras=True)

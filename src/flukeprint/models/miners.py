@@ -1,51 +1,33 @@
-"""Which pairs and triplets of a batch a loss looks at: positives, negatives and miners.
+"""Selects the pairs and triplets of a batch that a loss is computed on.
 
-`far` (b, b) is how far apart two photographs are, larger is further, in any unit; masks are (b, b)
-bool, a row for each anchor.  A pair is positive when both show the same known individual, and
-negative otherwise, but for two exceptions that are neither: a photograph with itself, and an
-individual with its own mirror image (twin masking).  A new individual (-1) is a negative of
-everybody, of other new individuals too.
+Miners take `far` (b, b), the distance of two photographs in any unit (larger is further), and the
+masks of positive and negative pairs, (b, b) bool, a row for each anchor.  A pair is positive when
+both show the same known individual, and negative otherwise, but for two exceptions that are
+neither: a photograph with itself, and an individual with its own mirror image (twin masking).  A
+new individual (-1) is a negative of everybody, including other new individuals.
 
-With a `CrossBatchMemory` there are m more columns for embeddings of past batches; anchors are only
-of the batch.  A new individual and one of the past are neither: they may be the same photograph.
+With a `CrossBatchMemory` there are m more columns for embeddings of past batches; anchors are
+those of the batch alone.  Two new individuals, one of the batch and one of a past batch, are
+neither: they may be the same photograph.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
+
+from flukeprint.models.task import twins
 
 Indices = tuple[Tensor, ...]  # (anchors, positives, negatives) or (a1, positives, a2, negatives)
 Miner = Callable[[Tensor, Tensor, Tensor], Indices]  # (far, positive, negative) -> Indices
-_EMPTY = -2  # label of a place in a memory that holds nothing yet
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a loss must know of the training set."""
-
-    classes: int  # with mirror images
-    dim: int
-    counts: Tensor  # (classes,) photos of each class
-    individuals: int | None  # classes / 2 where there are mirror images, else None
-
-
-def twins(labels: Tensor, individuals: int) -> Tensor:
-    """(b,) class of each photo's mirror image, of 2 * individuals classes; -1 stays -1."""
-    mirrored = (labels + individuals) % (2 * individuals)
-    return torch.where(labels < 0, labels, mirrored)
+_EMPTY = -2  # label of an unused row of the memory
 
 
 class CrossBatchMemory(nn.Module):
-    """The last `size` embeddings that training saw, oldest first, with their labels.
+    """Cross-batch memory (Wang et al. 2020, section 3.3) of past embeddings and their labels.
 
-    Cross-batch memory (Wang et al. 2020, section 3.3).  They count once there are `size` of
-    them, or as soon as `open` is set.
+    It holds the last `size` embeddings of training, oldest first, and is used once it is full, or
+    as soon as `open` is set.
     """
 
     vectors: Tensor
@@ -54,7 +36,7 @@ class CrossBatchMemory(nn.Module):
     def __init__(self, size: int, dim: int) -> None:
         super().__init__()
         self.open = False
-        # In the checkpoint, so that a resumed run remembers the same.
+        # Buffers are in the checkpoint, so that a resumed run has the same memory.
         self.register_buffer("vectors", torch.zeros(size, dim))
         self.register_buffer("labels", torch.full((size,), _EMPTY))
 
@@ -67,7 +49,7 @@ class CrossBatchMemory(nn.Module):
 
     @torch.no_grad()
     def add(self, embeddings: Tensor, labels: Tensor) -> None:
-        """Remember a batch, and forget as many of the oldest."""
+        """Store a batch in place of the oldest embeddings."""
         size = len(self.labels)
         self.vectors.copy_(torch.cat([self.vectors, embeddings.detach()])[-size:])
         self.labels.copy_(torch.cat([self.labels, labels])[-size:])
@@ -76,8 +58,9 @@ class CrossBatchMemory(nn.Module):
 def pair_masks(
     labels: Tensor, individuals: int | None, past: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Positive and negative pairs, (b, b + m) bool each; `individuals` as in `Task`.
+    """Masks of the positive and of the negative pairs, (b, b + m) bool each.
 
+    individuals: as in `Task`.
     past: (m,) labels of past batches.
     """
     every = labels if past is None else torch.cat([labels, past])

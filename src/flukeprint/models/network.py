@@ -1,9 +1,9 @@
-"""The network: photographs (b, 3, h, w) uint8 RGB enter, embeddings (b, d) leave.
+"""The embedding network: maps photographs (b, 3, h, w) uint8 RGB to embeddings (b, d).
 
 backbone (any timm CNN or transformer) -> pooling (GeM, average or maximum)
--> neck (dropout, linear, batch norm) -> embedding.  Further backbones that do not learn may stand
-beside the first: then the pooled features of each have length 1, and are joined.  The network owns
-its normalisation, so nobody can feed it pixels of the wrong scale.
+-> neck (dropout, linear, batch norm) -> embedding.  Frozen auxiliary backbones may be added: then
+the pooled features of each backbone are normalised to length 1 and concatenated.  The network
+normalises the pixels itself, so they cannot be passed at a wrong scale.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,11 +20,11 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.models.backbones import Backbone, empty_backbone, load_backbone
 
 Pooling = Literal["gem", "avg", "max"]
-Grid = tuple[int, int]  # rows and columns of cells that are pooled apart
+Grid = tuple[int, int]  # rows and columns of cells that are pooled separately
 
 
 class GeM(nn.Module):
-    """Generalised mean over places, (mean of x**p)**(1/p), p learnt (Radenovic et al. 2018, eq. 3).
+    """Generalised-mean pooling, (mean x**p)**(1/p), p learned (Radenovic et al. 2018, eq. 3).
 
     p = 1 is the average, p towards infinity the maximum.  (b, c, h, w) -> (b, c, *grid).
     """
@@ -36,13 +36,13 @@ class GeM(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        p = self.p.clamp(min=1.0)  # below 1 the gradient at 0 has no bound
+        p = self.p.clamp(min=1.0)  # below 1 the gradient at 0 is unbounded
         powers = x.float().clamp(min=self.eps).pow(p)
         return F.adaptive_avg_pool2d(powers, self.grid).pow(1.0 / p)
 
 
 class Average(nn.Module):
-    """(b, c, h, w) -> (b, c, *grid), mean over the places of each cell."""
+    """Average pooling: (b, c, h, w) -> (b, c, *grid), mean over the positions of each cell."""
 
     def __init__(self, grid: Grid) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Average(nn.Module):
 
 
 class Maximum(nn.Module):
-    """(b, c, h, w) -> (b, c, *grid), maximum over the places of each cell."""
+    """Maximum pooling: (b, c, h, w) -> (b, c, *grid), maximum over the positions of each cell."""
 
     def __init__(self, grid: Grid) -> None:
         super().__init__()
@@ -68,17 +68,17 @@ POOLING: dict[str, Callable[[Grid], nn.Module]] = {"gem": GeM, "avg": Average, "
 
 @dataclass(frozen=True)
 class Layout:
-    """How a backbone lays out its features."""
+    """Axes of the features that a backbone returns."""
 
     kind: Literal["map", "map_last", "tokens"]  # (b, c, h, w), (b, h, w, c), (b, n, c)
     channels: int
-    prefix: int  # class and register tokens, which are no places
+    prefix: int  # number of class and register tokens, which have no position
 
 
 def _features(
     backbone: nn.Module, layout: Layout, photos: Tensor, mean: Tensor, std: Tensor
 ) -> Tensor:
-    """(b, 3, h, w) uint8 -> places (b, c, h', w'); mean and std (1, 3, 1, 1) in 0..255."""
+    """Feature map (b, c, h', w') of photos (b, 3, h, w) uint8; mean, std (1, 3, 1, 1) in 0..255."""
     # Convolutions on CPU are a third faster with channels last.
     x = (photos.to(mean.dtype, memory_format=torch.channels_last) - mean) / std
     out: Tensor = backbone.forward_features(x)  # type: ignore[operator]
@@ -90,7 +90,7 @@ def _features(
 
 
 class FrozenNet(nn.Module):
-    """Photographs (b, 3, h, w) uint8 RGB to pooled features (b, c) of length 1; never learns."""
+    """A frozen auxiliary backbone: (b, 3, h, w) uint8 RGB -> pooled unit features (b, c)."""
 
     mean: Tensor
     std: Tensor
@@ -108,7 +108,7 @@ class FrozenNet(nn.Module):
         super().train(False)
 
     def train(self, mode: bool = True) -> "FrozenNet":
-        """Stays as it is, its norms and dropout too."""
+        """Stay in evaluation mode, norms and dropout included."""
         return self
 
     @torch.no_grad()
@@ -123,10 +123,10 @@ def _of_channels(numbers: tuple[float, float, float]) -> Tensor:
 
 
 class FlukeNet(nn.Module):
-    """Photographs to embeddings.
+    """The network that embeds photographs: backbones, pooling and neck.
 
-    `forward` returns the neck's output, not yet of unit length: each loss normalises where its
-    paper does.  `embed` returns unit vectors.
+    `forward` returns the neck's output, not normalised, for the losses, which normalise where
+    their paper does.  `embed` returns unit vectors.
     """
 
     mean: Tensor
@@ -139,17 +139,17 @@ class FlukeNet(nn.Module):
         size: tuple[int, int],
         beside: Sequence[Backbone] = (),
     ) -> None:
-        """`beside`: the loaded backbones that `config.beside` names, in that order."""
+        """`beside`: the loaded auxiliary backbones that `config.beside` names, in that order."""
         super().__init__()
         backbone = loaded.net
         self.backbone = backbone
         self.size = size
         self.config = config
-        self.hold_backbone = False  # set while only neck and loss learn
+        self.hold_backbone = False  # set while only neck and loss are trained
         self.layout = _probe(backbone, size, config.backbone)
         if self.layout.kind == "tokens" and config.grid != (1, 1):
             raise FlukeprintError(
-                f"model.grid: backbone {config.backbone} has no map of places; set it to [1, 1]"
+                f"model.grid: backbone {config.backbone} has no feature map; set it to [1, 1]"
             )
         self.pooling = POOLING[config.pooling](config.grid)
         frozen = [
@@ -161,7 +161,7 @@ class FlukeNet(nn.Module):
         pooled += sum(net.layout.channels for net in frozen)
         self.neck: nn.Module = nn.Identity()
         if config.neck:
-            # Batch norm's own shift takes the place of the linear layer's bias.
+            # Batch norm has a shift, so the linear layer needs no bias.
             self.neck = nn.Sequential(
                 nn.Dropout(config.dropout),
                 nn.Linear(pooled, config.embedding_dim, bias=False),
@@ -171,11 +171,11 @@ class FlukeNet(nn.Module):
         self.register_buffer("mean", _of_channels(loaded.mean))
         self.register_buffer("std", _of_channels(loaded.std))
         _freeze_stages(self.backbone, config.freeze_stages, config.backbone)
-        # As the photographs are laid out: else every step turns every kernel round.
+        # The layout of the photographs; otherwise every step would convert every kernel.
         self.to(memory_format=torch.channels_last)
 
     def pool(self, photos: Tensor) -> Tensor:
-        """(b, 3, h, w) uint8 -> pooled features (b, c) float32, of all cells and backbones."""
+        """(b, 3, h, w) uint8 RGB -> pooled features (b, c) float32, of all cells and backbones."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.hold_backbone):
             x = _features(self.backbone, self.layout, photos, self.mean, self.std)
         pooled: Tensor = self.pooling(x).flatten(1)
@@ -184,7 +184,7 @@ class FlukeNet(nn.Module):
         return torch.cat([F.normalize(pooled, dim=1), *(net(photos) for net in self.beside)], dim=1)
 
     def forward(self, photos: Tensor) -> Tensor:
-        """(b, 3, h, w) uint8 RGB -> (b, d) float32."""
+        """(b, 3, h, w) uint8 RGB -> embeddings (b, d) float32, not normalised."""
         out: Tensor = self.neck(self.pool(photos))
         return out.float()
 
@@ -193,7 +193,7 @@ class FlukeNet(nn.Module):
         return F.normalize(self(photos), dim=-1)
 
     def train(self, mode: bool = True) -> "FlukeNet":
-        """As torch's, but norms that are frozen keep their statistics."""
+        """Set training or evaluation mode; frozen norms keep their statistics in either."""
         super().train(mode)
         if mode and self.hold_backbone:
             self.backbone.eval()
@@ -207,10 +207,10 @@ class FlukeNet(nn.Module):
 
 
 def build_model(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
-    """The network of `config`, for photographs of `size` (height, width), with its weights.
+    """Build the network of `config` with its weights, for photographs of `size` (height, width).
 
     Raises:
-        FlukeprintError: see `weights.load_backbone`; or a backbone without a feature map.
+        FlukeprintError: see `backbones.load_backbone`; or a backbone without a feature map.
     """
     first = load_backbone(config.backbone, config.weights, size)
     beside = [load_backbone(named.backbone, named.weights, size) for named in config.beside]
@@ -218,14 +218,14 @@ def build_model(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
 
 
 def empty_model(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
-    """The same architecture, to load a saved state into; normalisation comes with the state."""
+    """Build the architecture alone, to load a saved state into; that has the normalisation, too."""
     names = [config.backbone, *(named.backbone for named in config.beside)]
     first, *beside = [Backbone(empty_backbone(name, size), (0, 0, 0), (1, 1, 1)) for name in names]
     return FlukeNet(first, config, size, beside)
 
 
 def untrained_embedder(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
-    """The baseline: the backbone as its weights come, average-pooled, without a neck."""
+    """Build the baseline: the backbone with its pretrained weights, average-pooled, no neck."""
     plain = config.model_copy(
         update={
             "beside": (),
@@ -241,7 +241,7 @@ def untrained_embedder(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
 
 @torch.no_grad()
 def _probe(backbone: nn.Module, size: tuple[int, int], name: str) -> Layout:
-    """Run one grey photograph to see what the backbone gives."""
+    """Find the layout of a backbone's features by passing one grey photograph."""
     was_training = backbone.training
     features = backbone.eval().forward_features(torch.zeros(1, 3, *size))  # type: ignore[operator]
     backbone.train(was_training)
@@ -258,7 +258,7 @@ def _probe(backbone: nn.Module, size: tuple[int, int], name: str) -> Layout:
 
 
 def _freeze_stages(backbone: nn.Module, stages: int, name: str) -> None:
-    """Take the first `stages` groups of layers, counted from the stem, out of training."""
+    """Freeze the first `stages` groups of layers, counted from the stem."""
     if not stages:
         return
     if not hasattr(backbone, "group_matcher"):

@@ -1,6 +1,7 @@
 """Losses on the pairs and triplets of a batch: triplet, contrastive, margin, circle and kin.
 
-The losses are pytorch-metric-learning's, computed on the pairs that `miners` selects.
+Each function makes one loss: pytorch-metric-learning's, on the pairs that `miners` selects.  Its
+parameters are those of the configuration.
 """
 
 from collections.abc import Callable
@@ -15,9 +16,6 @@ from torch import Tensor, nn
 
 from flukeprint.models.miners import (
     Miner,
-    NotNegative,
-    Positive,
-    Task,
     all_pairs,
     batch_all,
     batch_hard,
@@ -25,6 +23,7 @@ from flukeprint.models.miners import (
     pair_masks,
     semi_hard,
 )
+from flukeprint.models.task import NotNegative, Positive, Task
 
 
 class PairLoss(nn.Module):
@@ -46,7 +45,8 @@ class PairLoss(nn.Module):
     ) -> Tensor:
         """Embeddings (b, dim), labels (b,) -> scalar; 0 where the batch has no such pair.
 
-        past: of a `CrossBatchMemory`; further photos for the batch's anchors to be compared with.
+        past: embeddings (m, dim) and labels (m,) of a `CrossBatchMemory`, which the batch's
+            anchors are compared with as well.
         """
         every = (embeddings, labels)
         if past is not None:
@@ -58,7 +58,7 @@ class PairLoss(nn.Module):
                 far = -far
             indices = self.miner(far, positive, negative)
         value: Tensor = self.loss(embeddings, labels, indices, *every)
-        # A learned boundary must stay in the graph, or other processes wait for its gradient.
+        # A learned boundary must stay in the graph: other processes wait for its gradient.
         for parameter in self.loss.parameters():
             value = value + 0 * parameter.sum()
         return value

@@ -151,7 +151,7 @@ def insert_new_individual(ranking: Ranking, threshold: float) -> Ranking:
     """
     if math.isnan(threshold):
         raise ValueError("the threshold is not a number")
-    _refuse_new(ranking)
+    refuse_new_individuals(ranking)
     top = ranking.scores.shape[1]
     place = _reached(ranking.scores, threshold).sum(axis=1)
     column = np.arange(top)
@@ -178,6 +178,6 @@ def _reached(scores: Floats, threshold: float) -> npt.NDArray[np.bool_]:
     return scores.astype(np.float64) >= np.float64(threshold)
 
 
-def _refuse_new(ranking: Ranking) -> None:
+def refuse_new_individuals(ranking: Ranking) -> None:
     if any(None in answers for answers in ranking.identities):
         raise ValueError("the ranking already has new individuals; rank without a threshold")

@@ -16,8 +16,9 @@ import numpy as np
 
 from flukeprint.data.embeddings import Embeddings, Floats, Ints, Values
 from flukeprint.errors import FlukeprintError
-from flukeprint.search.exact import FloatProduct, Product, nearest_rows
+from flukeprint.search.exact import nearest_rows
 from flukeprint.search.index import Matches
+from flukeprint.search.products import FloatProduct, Product
 
 # Most scores held at once, and gallery rows widened to float64 at once.
 _SCORES_AT_ONCE = 1 << 21

@@ -43,9 +43,10 @@ from flukeprint.ranking.reranking import (
     sortable,
     trimmed,
 )
-from flukeprint.search.exact import FloatProduct, Product, nearest_rows
+from flukeprint.search.exact import nearest_rows
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import IdentityMatches, Matches
+from flukeprint.search.products import FloatProduct, Product
 
 _MOST_COPIED = 1 << 28  # bytes of whitened vectors that may be copied, to be searched faster
 

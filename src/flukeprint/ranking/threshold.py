@@ -59,12 +59,12 @@ def threshold_for_share(best_known: npt.ArrayLike, share: float) -> float:
         raise ValueError("no queries to choose a threshold on")
     below = math.floor(share * len(scores) + 1e-9)  # 0.3 * 10 is 3
     values = np.unique(scores)
-    edges = _edges(values)
+    edges = interval_edges(values)
     i = len(values) if below == len(scores) else int(np.searchsorted(values, scores[below]))
     return float((edges[i] + edges[i + 1]) / 2)
 
 
-def _edges(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def interval_edges(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(v + 2,) ends of the intervals below, between and above v ascending scores."""
     if values.size == 0:
         return np.array([-1.0, 1.0])

@@ -1,10 +1,13 @@
-"""Which back end searches a gallery: its size and the settings enter, an index leaves, or none.
+"""The back ends that search a gallery, and the choice among them by size and settings.
 
-exact        no index: all photographs are looked at, which nothing beats up to some 100,000
+exact        no index: every photograph is compared; the best choice up to some 100,000
 hnsw         a graph in memory; the fastest beyond that
 ivf_pq       a twentieth of the vectors' size, where memory is short
-faiss_flat   FAISS's own search of all; for comparison
+faiss_flat   FAISS's own exhaustive search; for comparison
 qdrant       a server or cluster, for what no single machine holds
+
+A new back end is a file with its index, a row of `BACKENDS` and a word of `BackendName` in
+`config/schema.py`.
 """
 
 import os
@@ -15,28 +18,106 @@ from pathlib import Path
 import numpy as np
 
 from flukeprint.config.schema import GalleryConfig
-from flukeprint.data.embeddings import Embeddings, Floats
+from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError, nearest
-from flukeprint.search.exact import FloatProduct, Product
 from flukeprint.search.faiss_index import FaissIndex
 from flukeprint.search.faiss_kinds import FaissFlat, Hnsw, IvfPq
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Index
 from flukeprint.search.qdrant_index import QdrantIndex
-from flukeprint.search.recall import Recall, tune
+from flukeprint.search.recall import tune
 
-FAISS: dict[str, type[FaissIndex]] = {kind.name: kind for kind in (FaissFlat, Hnsw, IvfPq)}
-BACKENDS = ("exact", *FAISS, "qdrant")
-
-# A query that looks at all reads the vectors once, at about this many bytes a second and core.
+# Exact search reads the vectors once a query, at about this many bytes a second and core.
 BYTES_A_SECOND = 8e9
-QUICK = 0.025  # seconds that a query may take before an index is worth its misses
-_GRAPH_BYTES = 270  # links and row, beside a byte at most for each number of a vector
+QUICK = 0.025  # seconds a query may take before an index is worth its misses
+_GRAPH_BYTES = 270  # of links and row; a vector adds at most a byte for each of its numbers
+
+
+Report = Callable[[str], None]
+
+
+def _not_repaired(index: Index, photographs: int) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A back end, and in one sentence why."""
+class Backend:
+    """How the index of one back end is built, loaded and repaired.
+
+    build: index all photographs of a gallery under their positions; None where exact search needs
+        no index.  An approximate index is tuned to gallery.recall_at_5, and the recall on these
+        photographs is reported in one line.  Raises FlukeprintError where a package is not
+        installed or a server does not answer.
+    load: read the index that was saved in a folder.  Raises FlukeprintError where there is none,
+        or a damaged one, or one of another back end.
+    repair: remove rows of an index that holds more than the `photographs` of its gallery, if they
+        may be left over from a process that was killed.  Returns whether that was done.
+    """
+
+    build: Callable[[Embeddings, GalleryConfig, Report | None], Index | None]
+    load: Callable[[Path], Index]
+    repair: Callable[[Index, int], bool] = _not_repaired
+
+
+def _no_index(embeddings: Embeddings, config: GalleryConfig, report: Report | None) -> None:
+    return None
+
+
+def _nothing_saved(folder: Path) -> Index:
+    raise FlukeprintError(f"{folder}: exact search has no index to load; load without one")
+
+
+def _faiss(kind: type[FaissIndex]) -> Backend:
+    def build(embeddings: Embeddings, config: GalleryConfig, report: Report | None) -> Index:
+        index = kind(embeddings.vectors)
+        # In parts, so that a memory map need not be in memory as a whole.
+        for start in range(0, len(embeddings), 1 << 16):
+            rows = np.arange(start, min(start + (1 << 16), len(embeddings)))
+            index.add(embeddings.take(rows), rows)
+        if not index.exact:
+            found = tune(Gallery(embeddings, index=index), config.recall_at_5)
+            if report is not None:
+                report(found.text())
+        return index
+
+    return Backend(build, kind.load)
+
+
+def _build_qdrant(
+    embeddings: Embeddings, config: GalleryConfig, report: Report | None
+) -> QdrantIndex:
+    return QdrantIndex.build(embeddings, config)
+
+
+def _repair_qdrant(index: Index, photographs: int) -> bool:
+    """Photographs enrolled on the server by a process that was killed before it saved them."""
+    index.remove(np.arange(photographs, len(index)))
+    return True
+
+
+BACKENDS: dict[str, Backend] = {
+    "exact": Backend(_no_index, _nothing_saved),
+    "faiss_flat": _faiss(FaissFlat),
+    "hnsw": _faiss(Hnsw),
+    "ivf_pq": _faiss(IvfPq),
+    "qdrant": Backend(_build_qdrant, QdrantIndex.load, _repair_qdrant),
+}
+
+
+def find_backend(name: str) -> Backend:
+    """The row of `BACKENDS` with this name.
+
+    Raises:
+        FlukeprintError: an unknown name; the message has the nearest known one.
+    """
+    if name not in BACKENDS:
+        raise FlukeprintError(f"gallery.backend: no {name!r}: {nearest(name, BACKENDS)}")
+    return BACKENDS[name]
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """The name of a back end, and why it was chosen in one phrase."""
 
     backend: str
     reason: str
@@ -44,47 +125,47 @@ class Choice:
 
 def choose(
     n: int, d: int, config: GalleryConfig, *, looks_at_all: bool = False, memory: int | None = None
-) -> Choice:
-    """The back end for n photographs of d numbers.
+) -> BackendChoice:
+    """Choose the back end for a gallery of n photographs with d-dimensional embeddings.
 
     looks_at_all: the ranking rules need the scores of all photographs.
-    memory: bytes that index and vectors may take; by gallery.memory_gb, or half of the machine's.
+    memory: bytes that index and vectors may take; by default gallery.memory_gb, or half of the
+        machine's.
 
     Raises:
-        FlukeprintError: an approximate one was asked for, and the rules look at all.
+        FlukeprintError: an approximate one is configured, and the rules need all scores.
     """
-    asked = config.backend
+    name = config.backend
     if looks_at_all:
-        if asked in ("auto", "exact"):
-            return Choice("exact", "the ranking rules look at all photographs")
+        if name in ("auto", "exact"):
+            return BackendChoice("exact", "the ranking rules need the scores of all photographs")
         raise FlukeprintError(
-            f"gallery.backend={asked} finds only some photographs, and the section rank looks at "
+            f"gallery.backend={name} finds only some photographs, and the section rank needs "
             "all; set gallery.backend=exact or leave the rules of rank at their defaults"
         )
-    if asked != "auto":
-        if asked not in BACKENDS:
-            raise FlukeprintError(f"gallery.backend: no {asked!r}: {nearest(asked, BACKENDS)}")
-        return Choice(asked, "it was asked for")
+    if name != "auto":
+        find_backend(name)
+        return BackendChoice(name, "the configuration names it")
     size = 4 * n * d
     seconds = size / BYTES_A_SECOND / _cores()
     if seconds <= QUICK:
-        return Choice(
+        return BackendChoice(
             "exact",
-            f"{n:,} photographs are {size / 1e6:,.0f} MB, all looked at in about "
-            f"{1000 * seconds:.0f} ms, and none is missed",
+            f"{n:,} photographs are {size / 1e6:,.0f} MB, searched exactly in about "
+            f"{1000 * seconds:.0f} ms",
         )
-    room = memory if memory is not None else _memory(config)
+    budget = memory if memory is not None else _memory(config)
     graph = n * (d + _GRAPH_BYTES)
-    if graph <= room:
-        return Choice(
+    if graph <= budget:
+        return BackendChoice(
             "hnsw",
-            f"looking at all {n:,} would take about {1000 * seconds:.0f} ms a query; a graph over "
-            f"them takes up to {graph / 1e9:.1f} GB of the {room / 1e9:.1f} that it may",
+            f"exact search of {n:,} would take about {1000 * seconds:.0f} ms a query; a graph over "
+            f"them takes up to {graph / 1e9:.1f} GB of the {budget / 1e9:.1f} GB allowed",
         )
-    return Choice(
+    return BackendChoice(
         "ivf_pq",
-        f"a graph over {n:,} photographs would take up to {graph / 1e9:.1f} GB and may take "
-        f"{room / 1e9:.1f}; product codes take {n * (d / 8 + 8) / 1e9:.1f}",
+        f"a graph over {n:,} photographs would take up to {graph / 1e9:.1f} GB of the "
+        f"{budget / 1e9:.1f} GB allowed; product codes take {n * (d / 8 + 8) / 1e9:.1f} GB",
     )
 
 
@@ -99,49 +180,3 @@ def _memory(config: GalleryConfig) -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     except (AttributeError, ValueError, OSError):  # not on every system
         return 4_000_000_000
-
-
-def build_index(
-    backend: str,
-    embeddings: Embeddings,
-    config: GalleryConfig,
-    *,
-    product: Callable[[Floats], Product] = FloatProduct,
-    report: Callable[[str], None] | None = None,
-) -> Index | None:
-    """An index of a gallery's photographs under their places; None for `exact`.
-
-    An approximate one is tuned to gallery.recall_at_5 on these photographs.
-
-    report: told the recall in one line.
-
-    Raises:
-        FlukeprintError: a back end that is not installed, or a server that does not answer.
-    """
-    if backend == "exact":
-        return None
-    if backend == "qdrant":
-        return QdrantIndex.build(embeddings, config)
-    index = FAISS[backend](embeddings.vectors)
-    # In parts, so that a memory map need not be in memory as a whole.
-    for start in range(0, len(embeddings), 1 << 16):
-        rows = np.arange(start, min(start + (1 << 16), len(embeddings)))
-        index.add(embeddings.take(rows), rows)
-    if not index.exact:
-        found: Recall = tune(Gallery(embeddings, index=index, product=product), config.recall_at_5)
-        if report is not None:
-            report(found.text())
-    return index
-
-
-def load_index(folder: Path, backend: str) -> Index:
-    """The index that was saved in `folder`.
-
-    Raises:
-        FlukeprintError: there is none, it is damaged or of another back end.
-    """
-    if backend == "qdrant":
-        return QdrantIndex.load(folder)
-    if backend not in FAISS:
-        raise FlukeprintError(f"gallery.backend: no {backend!r}: {nearest(backend, BACKENDS)}")
-    return FAISS[backend].load(folder)

@@ -1,6 +1,6 @@
-"""Rough scores in bfloat16, for processors that multiply it fast; `exact_search` makes them exact.
+"""Approximate scores of a gallery in bfloat16, for processors that multiply it fast.
 
-A gallery (n, d) enters once, scores (b, m) of its stretches leave, with the bound on their error.
+They come with a bound on their error, as those of `products.py` do; `exact.py` needs no more.
 """
 
 from typing import TYPE_CHECKING
@@ -10,21 +10,20 @@ import numpy.typing as npt
 
 from flukeprint.cpu import has_bf16
 from flukeprint.data.embeddings import Floats
-from flukeprint.search.exact import LENGTHS, FloatProduct, Product, Rough
+from flukeprint.search.products import EPSILON, LENGTHS, FloatProduct, Product, Rough
 
 if TYPE_CHECKING:
     import torch
 
-# Below so many numbers in the gallery there is nothing to gain.
+# A gallery of fewer numbers gains nothing.
 WORTH_IT = 1 << 22
-_AT_ONCE = 1 << 11
-_EPSILON = float(np.finfo(np.float32).eps)
+_AT_ONCE = 1 << 11  # vectors converted at once
 _HALF = 2.0**-8  # unit roundoff of bfloat16
 Shorts = npt.NDArray[np.int16]
 
 
 class HalfProduct:
-    """x . y from x' = bf16(x), y' = bf16(y), products summed in float32.
+    """Approximate scores x . y from x' = bf16(x), y' = bf16(y), products summed in float32.
 
     x.y - x'.y' = (x - x').y + x'.(y - y'), so by Cauchy-Schwarz the error is at most
     |x - x'| |y| + |x'| |y - y'|.  The lengths are those of these very vectors: |x - x'| of each
@@ -47,7 +46,7 @@ class HalfProduct:
             longest = max(longest, float(_lengths(rounded).max()))
         self._gallery = torch.from_numpy(kept).view(torch.bfloat16)
         self._lost, self._longest = worst, longest
-        self._sums = d * _EPSILON / (1 - d * _EPSILON)
+        self._sums = d * EPSILON / (1 - d * EPSILON)
 
     def __call__(self, queries: Floats) -> Rough:
         """See `Product`."""
@@ -58,7 +57,7 @@ class HalfProduct:
         lost, length = _lengths(queries - rounded), _lengths(rounded)
         # |y| is 1 but for a thousandth; the rest of the factor covers the lengths' own errors.
         error = lost + length * self._lost + (self._sums + _HALF) * length * self._longest
-        bound = np.asarray(LENGTHS * error + _EPSILON, dtype=np.float32)
+        bound = np.asarray(LENGTHS * error + EPSILON, dtype=np.float32)
         return _HalfScores(torch.from_numpy(halved).view(torch.bfloat16), self._gallery, bound)
 
 
@@ -76,16 +75,16 @@ class _HalfScores:
             return _widened(scores.view(torch.int16).numpy())
 
 
-# By numpy, in one thread: two threads of torch would wait for each other longer than this takes.
+# In numpy and one thread: the threads of torch would wait for each other longer than this takes.
 def _halved(numbers: Floats) -> Shorts:
-    """The nearest bfloat16 of each, even ones where two are as near, as their 16 bits."""
+    """Round each number to the nearest bfloat16, ties to even; as 16 bits."""
     bits = np.ascontiguousarray(numbers).view(np.uint32)
     halved: Shorts = ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16).view(np.int16)
     return halved
 
 
 def _widened(bits: Shorts) -> Floats:
-    """What `_halved` stands for, exactly."""
+    """The bfloat16 numbers of `_halved` in float32, exactly."""
     wide = bits.view(np.uint16).astype(np.uint32)
     wide <<= 16
     numbers: Floats = wide.view(np.float32)
@@ -97,7 +96,7 @@ def _lengths(rows: Floats) -> Floats:
 
 
 def fastest_product(vectors: Floats) -> Product:
-    """What gives rough scores of a gallery (n, d) fastest on this machine."""
+    """The fastest approximate scoring of a gallery (n, d) on this machine."""
     if has_bf16() and vectors.size >= WORTH_IT:
         return HalfProduct(vectors)
     return FloatProduct(vectors)

@@ -1,8 +1,8 @@
-"""FAISS behind `Index`: photographs enter under rows, the nearest rows leave.
+"""What all FAISS indexes of a gallery have in common: adding, removing, searching, saving.
 
 The kinds are in `faiss_kinds.py`.  FAISS cannot take a vector out of a graph, so removed ones are
-passed over while searching.  An index that is mapped from its file cannot grow: what comes later
-waits beside it, is all looked at, and is taken in when it has become much.
+skipped while searching.  An index that is mapped from its file cannot grow: vectors added later are
+kept in a list beside it, which is searched exhaustively and merged when it has become long.
 """
 
 import json
@@ -18,88 +18,88 @@ from flukeprint.errors import FlukeprintError, needs
 from flukeprint.search.index import NOTHING, Matches
 
 _INDEX, _ROWS, _FACTS, _AXES = "index.faiss", "rows.npy", "index.json", "axes.npy"
-_MOST_GONE = 0.3  # share of removed vectors from which an index is built again without them
-_MOST_LATE = 10_000  # vectors that wait beside a mapped index; all are looked at
+_MOST_GONE = 0.3  # share of removed vectors above which an index is built again without them
+_MOST_LATE = 10_000  # vectors that are kept beside a mapped index
 
 
 class FaissIndex(ABC):
-    """What the three have in common; `effort` is how thoroughly is searched, with its own unit."""
+    """An `Index` in FAISS; `effort` is how thorough a search is, in a unit of each kind."""
 
     name: str
     exact = False
-    mapped = False  # whether `load` leaves the vectors in the file until they are looked at
-    # (effort, candidates that the gallery scores), from quick to thorough; of `index_recall`.
+    mapped = False  # whether `load` leaves the vectors in the file until a search needs them
+    # (effort, candidates that the gallery scores), from quick to thorough; see `recall.tune`.
     EFFORTS: tuple[tuple[int, int], ...] = ((0, 0),)
 
     def __init__(self, vectors: Floats) -> None:
-        """An empty index; `vectors` (n, d) are like those to come, and are learnt from."""
+        """An empty index, trained on `vectors` (n, d), which are like those to be added."""
         with needs("search"):
             import faiss
         self._faiss = faiss
         self._scale, self._axes = 1.0, np.empty((0, 0), np.float32)
-        self._index: Any = self._made(np.ascontiguousarray(vectors))
+        self._index: Any = self._empty(np.ascontiguousarray(vectors))
         self._rows = GrowingArray(np.empty(0, np.int64))
         self._gone = GrowingArray(np.empty(0, np.int64))  # positions, not rows
-        self._turn = Lock()  # FAISS does not search while it takes in
+        self._turn = Lock()  # FAISS does not search while it adds
         self._selector: Any = None
-        self._viewed = False
+        self._is_mapped = False
         self._late = GrowingArray(np.empty((0, self._index.d), np.float32))
         self.effort, self.candidates = self.EFFORTS[len(self.EFFORTS) // 2]
 
     @abstractmethod
-    def _made(self, vectors: Floats) -> Any:
-        """FAISS's index, empty, for vectors like these (n, d)."""
+    def _empty(self, vectors: Floats) -> Any:
+        """An empty index of FAISS for vectors like these (n, d)."""
 
     @abstractmethod
     def _params(self, selector: Any) -> Any:
-        """Of a search among what `selector` lets through, at the index's effort."""
+        """Parameters of a search with the index's effort among the vectors of `selector`."""
 
-    def _taken_in(self, vectors: Floats) -> Floats:
-        """(n, d) unit vectors as they are put into FAISS's index."""
-        return self._asked(vectors)
+    def _stored(self, vectors: Floats) -> Floats:
+        """Transform (n, d) unit vectors for adding them to FAISS's index."""
+        return self._projected(vectors)
 
-    def _asked(self, queries: Floats) -> Floats:
-        """(q, d) unit vectors as FAISS is asked with them; scores are `_scale` times as large."""
+    def _projected(self, queries: Floats) -> Floats:
+        """Transform (q, d) queries for FAISS's index; its scores are `_scale` times the cosines."""
         return np.ascontiguousarray(queries)
 
     def __len__(self) -> int:
-        """Vectors that can be found."""
+        """Number of vectors that can be found."""
         return len(self._rows) - len(self._gone)
 
     @property
     def last_row(self) -> int:
-        """The highest row that was ever added; -1 without any."""
+        """The highest row that was ever added; -1 for none."""
         return int(self._rows.all[-1]) if len(self._rows) else -1
 
     def add(self, photos: Embeddings, rows: Ints) -> None:
-        """Take in photographs under `rows` (n,), ascending and above all that were there."""
+        """Add photographs under `rows` (n,), ascending and above all earlier ones."""
         if len(rows) != len(photos):
             raise ValueError(f"{len(rows)} rows for {len(photos)} photos")
         if len(rows) and (np.any(np.diff(rows) <= 0) or rows[0] <= self.last_row):
-            raise ValueError("rows of an index ascend, and none comes twice")
+            raise ValueError("rows of an index must ascend, and none may come twice")
         with self._turn:
-            taken = self._taken_in(photos.vectors)
-            if self._viewed:
-                self._late.extend(taken)
+            vectors = self._stored(photos.vectors)
+            if self._is_mapped:
+                self._late.extend(vectors)
             else:
-                self._index.add(taken)
+                self._index.add(vectors)
             self._rows.extend(rows)
             self._selector = None
             if len(self._late) > _MOST_LATE:
-                self._take_in_late()
+                self._merge_late()
 
-    def _take_in_late(self) -> None:
-        """Put what waits into FAISS's index, which is copied into memory for it."""
+    def _merge_late(self) -> None:
+        """Merge the late vectors into FAISS's index, which is copied into memory for that."""
         if not len(self._late):
             return
-        # FAISS ends the process if a mapped index is added to, and beside no other anything waits.
+        # Only a mapped index has late vectors, and FAISS ends the process if one is added to it.
         self._index = self._faiss.deserialize_index(self._faiss.serialize_index(self._index))
-        self._viewed = False
+        self._is_mapped = False
         self._index.add(self._late.all)
         self._late.clear()
 
     def remove(self, rows: Ints) -> None:
-        """Never find the photographs of `rows` again; KeyError for one that is not there."""
+        """Remove the photographs of `rows`; KeyError for a row that is not there."""
         wanted = np.unique(np.asarray(rows, dtype=np.int64))
         places = np.searchsorted(self._rows.all, wanted)
         there = places < len(self._rows)
@@ -111,47 +111,48 @@ class FaissIndex(ABC):
             self._gone.extend(places)
             self._selector = None
             if len(self._gone) > _MOST_GONE * len(self._rows):
-                self._take_in_late()
+                self._merge_late()
                 self._compact()
 
-    def _compact(self) -> None:  # noqa: B027  where nothing is gained it is left as it is
-        """Build again without what is gone, where the vectors can be had back."""
+    def _compact(self) -> None:  # noqa: B027  kinds that gain nothing by it inherit this
+        """Build the index again without the removed vectors, where it can give the others back."""
 
     def _present(self) -> Any:
-        """FAISS's selector of the vectors that are there, kept until that changes; None: all."""
+        """FAISS's selector of the vectors that are not removed, cached; None: all."""
         if self._selector is None and len(self._gone):
-            faiss: Any = self._faiss  # its stubs do not know that arrays are taken
+            faiss: Any = self._faiss  # its stubs do not know that it accepts arrays
             there = self._flags()[: self._index.ntotal] == 0
             bits = np.packbits(there, bitorder="little")
             self._selector = faiss.IDSelectorBitmap(bits)
         return self._selector
 
     def search(self, queries: Floats, k: int) -> Matches:
-        """(q, d) unit vectors -> (q, min(k, len)) the nearest, NOTHING where fewer were found."""
+        """The nearest of (q, d) unit vectors: (q, min(k, len)), NOTHING where fewer were found."""
         k = min(k, len(self))
         if k == 0 or not len(queries):
             empty = (len(queries), k)
             return Matches(np.empty(empty, np.float32), np.empty(empty, np.int64))
-        asked = self._asked(queries)
+        projected = self._projected(queries)
         with self._turn:
-            scores, places = self._index.search(asked, k, params=self._params(self._present()))
-            # Product codes of copies alone have no spread, and FAISS no scores for them.
+            scores, places = self._index.search(projected, k, params=self._params(self._present()))
+            # FAISS scores product codes of identical vectors as not finite: they have no spread.
             there = (places >= 0) & np.isfinite(scores)
             rows = np.where(there, self._rows.all[np.where(there, places, 0)], NOTHING)
             scores = np.where(there, scores, -np.inf)
             if len(self._late):
-                late = self._late_ones(asked)
+                late = self._search_late(projected)
                 scores, rows = np.hstack([scores, late[0]]), np.hstack([rows, late[1]])
         scores = (scores / self._scale).astype(np.float32)
-        order = np.lexsort((rows, -scores))[:, :k]  # equal ones by row, whatever FAISS did
+        # Equal scores come by row; FAISS gives them in any order.
+        order = np.lexsort((rows, -scores))[:, :k]
         return Matches(np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1))
 
-    def _late_ones(self, asked: Floats) -> tuple[Floats, Ints]:
-        """(q, m) scores, as FAISS would give them, and rows of all that wait."""
+    def _search_late(self, projected: Floats) -> tuple[Floats, Ints]:
+        """(q, m) scores, scaled as FAISS's, and rows of the m late vectors."""
         first = len(self._rows) - len(self._late)
         gone = np.zeros(len(self._late), dtype=np.bool_)
         gone[self._gone.all[self._gone.all >= first] - first] = True
-        scores = np.where(gone, -np.inf, asked @ self._late.all.T)
+        scores = np.where(gone, -np.inf, projected @ self._late.all.T)
         rows = np.where(gone, NOTHING, self._rows.all[first:])
         return scores, np.broadcast_to(rows, scores.shape)
 
@@ -163,12 +164,12 @@ class FaissIndex(ABC):
 
     @abstractmethod
     def _bytes_each(self) -> int:
-        """Of a vector, its row and its links."""
+        """Of a vector with its row and links."""
 
     def save(self, folder: Path) -> None:
-        """Write to an empty folder what `load` reads."""
+        """Write into an empty folder the files that `load` reads."""
         with self._turn:
-            self._take_in_late()
+            self._merge_late()
         try:
             self._faiss.write_index(self._index, str(folder / _INDEX))
         except RuntimeError as error:  # how FAISS reports a full disk
@@ -188,7 +189,7 @@ class FaissIndex(ABC):
 
     @classmethod
     def load(cls, folder: Path) -> "FaissIndex":
-        """Read what `save` wrote.
+        """Read the index that `save` wrote.
 
         Raises:
             FlukeprintError: there is none, it is damaged or of another kind.
@@ -206,7 +207,7 @@ class FaissIndex(ABC):
             self._axes = np.load(folder / _AXES, allow_pickle=False)
             how = faiss.IO_FLAG_MMAP_IFC if cls.mapped else 0
             self._index = faiss.read_index(str(folder / _INDEX), how)
-            self._viewed, self._selector = cls.mapped, None
+            self._is_mapped, self._selector = cls.mapped, None
             self._late = GrowingArray(np.empty((0, self._index.d), np.float32))
             rows, gone = np.load(folder / _ROWS, allow_pickle=False)
             if self._index.ntotal != len(rows):

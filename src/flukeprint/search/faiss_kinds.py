@@ -1,10 +1,10 @@
-"""The kinds of FAISS index that a gallery may have.
+"""The kinds of FAISS index for a gallery.
 
     faiss_flat   all vectors as they are; nothing is missed
     hnsw         a graph of neighbours over vectors of 8 bits a number (Malkov and Yashunin 2018)
     ivf_pq       lists around k-means centers, vectors as 4-bit product codes (Jegou et al. 2011)
 
-The two that round or skip propose candidates; the gallery scores these exactly.
+The last two are approximate: they propose candidates, which the gallery scores exactly.
 """
 
 import math
@@ -18,23 +18,21 @@ from flukeprint.search.faiss_index import FaissIndex
 
 _SEED = 1234
 GRAPH_NEIGHBOURS = 32
-GRAPH_EFFORT = 80  # neighbours weighed while a vector is put into the graph
+GRAPH_EFFORT = 80  # neighbours considered while a vector is added to the graph
 _HELD = 0.8  # share of the squared lengths that a graph's vectors keep
-_STEP = 16  # their numbers are a multiple of this, as many as a register compares
-_TRAINED_EACH = 40  # vectors that each k-means center is learnt from, at most
+_STEP = 16  # their dimension is a multiple of this, as many numbers as a register compares
+_TRAINED_EACH = 40  # training vectors per k-means center, at most
 _ITERATIONS = 10
-FEWEST_TRAINED = (
-    16  # photographs that product codes can be learnt from: as many as 4 bits tell apart
-)
+FEWEST_TRAINED = 16  # photographs to train product codes: as many as 4 bits tell apart
 
 
 class FaissFlat(FaissIndex):
-    """All vectors, one after the other."""
+    """Exhaustive search of all vectors."""
 
     name = "faiss_flat"
     exact = True
 
-    def _made(self, vectors: Floats) -> Any:
+    def _empty(self, vectors: Floats) -> Any:
         return self._faiss.IndexFlatIP(vectors.shape[1])
 
     def _params(self, selector: Any) -> Any:
@@ -45,12 +43,12 @@ class FaissFlat(FaissIndex):
 
 
 class Hnsw(FaissIndex):
-    """effort: neighbours weighed at once on the way to the nearest (efSearch).
+    """A graph of neighbours; effort is the number of neighbours considered at once (efSearch).
 
-    Vectors are turned to those principal axes that hold most of their lengths, and these at random;
-    each number is then a whole one of -127..127, which FAISS compares three times as fast as its
-    learnt 8 bits.  In few numbers a graph is quick to build, so that it can be built with care, and
-    the gallery scores what it finds again.
+    Vectors are projected on those principal axes that hold most of their squared lengths, and
+    rotated at random; each number is then rounded to a whole one of -127..127, which FAISS compares
+    three times as fast as its trained 8 bits.  In few dimensions a graph is quick to build, so that
+    it can be built with care, and the gallery scores its candidates again.
     """
 
     name = "hnsw"
@@ -60,7 +58,7 @@ class Hnsw(FaissIndex):
         (512, 128), (1024, 128), (2048, 192),
     )  # fmt: skip
 
-    def _made(self, vectors: Floats) -> Any:
+    def _empty(self, vectors: Floats) -> Any:
         sample = _sample(vectors, 20_000)
         self._axes = _axes(sample, _HELD)
         greatest = float(np.abs(sample @ self._axes).max(initial=0.0)) or 1.0
@@ -74,19 +72,19 @@ class Hnsw(FaissIndex):
             faiss.METRIC_INNER_PRODUCT,
         )  # fmt: skip
         index.hnsw.efConstruction = GRAPH_EFFORT
-        # Else photographs of one animal, which are near each other, have few links.
+        # Otherwise photographs of one animal, which are near each other, have few links.
         index.keep_max_size_level0 = True
         index.is_trained = True
         return index
 
-    def _taken_in(self, vectors: Floats) -> Floats:
-        return np.clip(np.rint(self._asked(vectors)), -127, 127)
+    def _stored(self, vectors: Floats) -> Floats:
+        return np.clip(np.rint(self._projected(vectors)), -127, 127)
 
-    def _asked(self, queries: Floats) -> Floats:
+    def _projected(self, queries: Floats) -> Floats:
         return (queries @ self._axes) * np.float32(math.sqrt(self._scale))
 
     def _params(self, selector: Any) -> Any:
-        # What is gone takes its place among those that are weighed.
+        # Removed vectors are among the neighbours that are considered.
         effort = math.ceil(self.effort * len(self._rows) / max(1, len(self)))
         return self._faiss.SearchParametersHNSW(sel=selector, efSearch=effort)
 
@@ -97,18 +95,18 @@ class Hnsw(FaissIndex):
             index.add(codes.reconstruct_batch(there[start : start + (1 << 16)]))
         self._index, self._rows = index, GrowingArray(self._rows.all[there])
         self._gone.clear()
-        self._viewed = False
+        self._is_mapped = False
 
     def _bytes_each(self) -> int:
         return int(self._index.d) + 2 * 4 * GRAPH_NEIGHBOURS + 4 + 8
 
 
 class IvfPq(FaissIndex):
-    """effort: lists looked into (nprobe).
+    """Inverted lists of product codes; effort is the number of lists searched (nprobe).
 
-    Vectors are turned to the first half of their principal axes, and these at random, so that
-    every code has as much to say.  What is coded is what lies between a vector and the center of
-    its list, two numbers in 4 bits: an eighth of a byte for each number of the vector.
+    Vectors are projected on the first half of their principal axes, and rotated at random, so that
+    all codes carry as much information.  The difference between a vector and the center of its list
+    is coded, two numbers in 4 bits: an eighth of a byte for each number of the vector.
     """
 
     name = "ivf_pq"
@@ -117,13 +115,13 @@ class IvfPq(FaissIndex):
         (512, 384),
     )  # fmt: skip
 
-    def _made(self, vectors: Floats) -> Any:
+    def _empty(self, vectors: Floats) -> Any:
         faiss = self._faiss
         n = len(vectors)
         if n < FEWEST_TRAINED:
             raise FlukeprintError(
-                f"gallery.backend=ivf_pq learns from at least {FEWEST_TRAINED} photographs, the "
-                f"gallery has {n}; set gallery.backend=exact"
+                f"gallery.backend=ivf_pq is trained on at least {FEWEST_TRAINED} photographs, and "
+                f"the gallery has {n}; set gallery.backend=exact"
             )
         # The usual 4 to 8 times the root, lists of about as many entries as there are lists.
         lists = int(min(max(1, n // 8), 2 ** round(math.log2(4 * math.sqrt(n)))))
@@ -136,18 +134,18 @@ class IvfPq(FaissIndex):
         index.cp.niter, index.cp.seed, index.cp.spherical = _ITERATIONS, _SEED, True
         index.pq.cp.niter, index.pq.cp.seed = _ITERATIONS, _SEED
         for training in (index.cp, index.pq.cp):
-            training.min_points_per_centroid = 1  # FAISS would warn, and train all the same
+            training.min_points_per_centroid = 1  # otherwise FAISS warns, and trains all the same
         index.cp.max_points_per_centroid = _TRAINED_EACH
         index.own_fields = True
         center.this.disown()
-        index.train(self._taken_in(sample))
+        index.train(self._stored(sample))
         return index
 
-    def _asked(self, queries: Floats) -> Floats:
+    def _projected(self, queries: Floats) -> Floats:
         return np.ascontiguousarray(queries @ self._axes)
 
     def _params(self, selector: Any) -> Any:
-        # Asked for more lists than there are, FAISS gives scores of none.
+        # With more lists than there are, FAISS gives scores of vectors that do not exist.
         lists = min(self.effort, int(self._index.nlist))
         return self._faiss.SearchParametersIVF(sel=selector, nprobe=lists)
 
@@ -161,13 +159,13 @@ class IvfPq(FaissIndex):
 
 
 def _axes(vectors: Floats, held: float | None = None) -> Floats:
-    """(d, m) columns at right angles: the first m principal axes of (n, d), turned at random.
+    """(d, m) orthonormal columns: the first m principal axes of (n, d), rotated at random.
 
-    The vectors are not centered.  m is half of d; or so many that they hold the share `held` of
-    the squared lengths.
+    The vectors are not centered.  m is half of d; or the least that holds the share `held` of the
+    squared lengths.
     """
     d = vectors.shape[1]
-    if d < 128:  # so few numbers are all needed; zeros fill the last code
+    if d < 128:  # all of so few dimensions are needed; zeros fill the last code
         return np.eye(d, 4 * math.ceil(d / 4), dtype=np.float32)
     spread, axes = np.linalg.eigh(vectors.T @ vectors)
     m = 4 * math.ceil(d / 8)
@@ -179,7 +177,7 @@ def _axes(vectors: Floats, held: float | None = None) -> Floats:
 
 
 def _sample(vectors: Floats, most: int) -> Floats:
-    """So many of the vectors, drawn without order, always the same."""
+    """A random sample of at most `most` vectors, always the same."""
     if len(vectors) <= most:
         return vectors
     rows = np.random.default_rng(_SEED).choice(len(vectors), most, replace=False)

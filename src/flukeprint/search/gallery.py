@@ -1,6 +1,6 @@
-"""The gallery.  `Embeddings` enter, the nearest photos or identities of each query leave.
+"""Search a gallery of labelled embeddings for the photographs or identities nearest to queries.
 
-`Gallery.search` gives `Matches` (q, k) by photo, `Gallery.search_identities` gives
+`Gallery.search` gives `Matches` (q, k) by photograph, `Gallery.search_identities` gives
 `IdentityMatches` (q, t) by identity.  A score is a cosine similarity: higher is nearer.
 """
 
@@ -13,24 +13,19 @@ import numpy as np
 from flukeprint.data.embeddings import Embeddings, Floats, Ints, check_stamp
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.search.bf16 import fastest_product
-from flukeprint.search.exact import (
-    QUERIES_AT_ONCE,
-    Candidates,
-    Product,
-    candidates,
-    exact_scores,
-    leading,
-    nearest_rows,
-)
+from flukeprint.search.candidates import Candidates, exact_scores, leading
+from flukeprint.search.exact import QUERIES_AT_ONCE, find_candidates, nearest_rows
 from flukeprint.search.index import NOTHING, IdentityMatches, Index, Matches
+from flukeprint.search.products import Product
 
 
 class Gallery:
-    """Exact cosine search in labelled photos, in blocks: memory does not grow with the queries.
+    """Cosine search among labelled photographs, exact or with an index that proposes candidates.
 
-    Scores are summed in float64 and rounded to float32.  So copies of a photo tie exactly (the
-    lower row comes first), and a query's answer does not depend on its companions.  An index that
-    may miss some takes the place of looking at all; what it finds is scored in the same way.
+    Scores are summed in float64 and rounded to float32.  So copies of a photograph tie exactly (the
+    lower row comes first), and a query's answer does not depend on its companions.  Candidates of
+    an index are scored in the same way.  Queries are searched in blocks: memory does not grow with
+    their number.
     """
 
     def __init__(
@@ -42,13 +37,15 @@ class Gallery:
     ) -> None:
         """
         Args:
-            index: of the same photographs, whose row numbers are their places; later ones that it
-                holds as well are left out.
-            product: makes of vectors what gives rough scores of them; changes no answer.  The
-                fastest of this machine without.
+            embeddings: of the gallery's photographs, all with an identity.
+            index: of the same photographs, whose row numbers are their positions; further ones that
+                it holds are ignored.  None: exact search.
+            product: prepares vectors for approximate scoring; changes speed, not results.  None:
+                the fastest on this machine.
 
         Raises:
-            FlukeprintError: an empty gallery or photos without an identity.
+            FlukeprintError: an empty gallery, photographs without an identity, or an index of
+                fewer photographs.
         """
         if len(embeddings) == 0:
             raise FlukeprintError("the gallery is empty; give it photos with identities")
@@ -75,21 +72,22 @@ class Gallery:
 
     @cached_property
     def _product(self) -> Product:
-        """Made when it is needed: where an index or whitened vectors answer, it is not."""
+        """Made when it is first needed: searches with an index or whitened vectors do without."""
         return self.product(self.embeddings.vectors)
 
     def __len__(self) -> int:
         return len(self.embeddings)
 
     def rows_of(self, identity: str) -> list[int]:
-        """The rows of an identity's photos, ascending; empty for one that is not there."""
+        """The rows of an identity's photographs, ascending; empty for an unknown identity."""
         rows: list[int] = np.flatnonzero(self.labels == self.number.get(identity, -1)).tolist()
         return rows
 
     def search(self, queries: Embeddings, k: int) -> Matches:
-        """The min(k, n) nearest photos of every query.
+        """The min(k, n) nearest photographs of every query.
 
-        Raises FlukeprintError when another network embedded the queries.
+        Raises:
+            FlukeprintError: another network embedded the queries.
         """
         scores, rows = self._first(queries, k, len(self), None)
         return Matches(scores, rows)
@@ -97,21 +95,24 @@ class Gallery:
     def search_identities(self, queries: Embeddings, top: int) -> IdentityMatches:
         """The `top` nearest identities of every query (or all, if fewer).
 
-        Without an index that misses some all photos are searched, so an identity that fills the
-        first hundred places of a search by photo does not hide the others.  Raises
-        FlukeprintError as `search` does.
+        An identity that fills the first hundred places of a search by photograph does not hide the
+        others: without an index all photographs are searched, and an index is searched deeper
+        until there are enough identities.
+
+        Raises:
+            FlukeprintError: another network embedded the queries.
         """
         scores, rows = self._first(queries, top, len(self.vocabulary), self.labels)
         return IdentityMatches(scores, self.labels[rows], rows, self.vocabulary)
 
     def _first(
-        self, queries: Embeddings, asked: int, most: int, groups: Ints | None
+        self, queries: Embeddings, wanted: int, most: int, groups: Ints | None
     ) -> tuple[Floats, Ints]:
-        """(q, min(asked, most)) scores and rows of the nearest, or of the nearest of each group."""
-        if asked < 1:
-            raise ValueError(f"at least one match must be asked for, not {asked}")
+        """(q, min(wanted, most)) scores and rows of the nearest, or of the best of each group."""
+        if wanted < 1:
+            raise ValueError(f"at least one match must be asked for, not {wanted}")
         check_stamp(self.embeddings, queries)
-        k = min(asked, most)
+        k = min(wanted, most)
         if self.index is None:
             vectors = self.embeddings.vectors
             return nearest_rows(queries.vectors, vectors, k, self._product, groups)
@@ -124,17 +125,19 @@ class Gallery:
         return scores, rows
 
     def _from_index(self, index: Index, queries: Floats, k: int, groups: Ints | None) -> Candidates:
-        """What the index finds, as much as it takes for k photographs or groups of each query."""
+        """Candidates from the index, ever more until each query has k photographs or groups."""
         vectors, n = self.embeddings.vectors, len(self)
-        ask = max(index.candidates, 2 * k if groups is None else 8 * k)
+        depth = max(index.candidates, 2 * k if groups is None else 8 * k)
         left = np.arange(len(queries))  # queries that have not enough yet
         parts: list[Candidates] = []
         while len(left):
-            if ask >= n:  # the index may still keep some back: look at all
-                for block, found in candidates(queries[left], vectors, k, self._product, groups):
+            if depth >= n:  # the index may still miss some: search exactly
+                for block, found in find_candidates(
+                    queries[left], vectors, k, self._product, groups
+                ):
                     parts.append(Candidates(left[block][found.queries], found.rows, found.scores))
                 break
-            rows = index.search(queries[left], ask).rows
+            rows = index.search(queries[left], depth).rows
             there = (rows != NOTHING) & (rows < n)  # it may have grown since
             place, found_rows = np.nonzero(there)[0], rows[there]
             kinds = found_rows if groups is None else groups[found_rows]
@@ -144,5 +147,5 @@ class Gallery:
             who, found_rows = left[place[done]], found_rows[done]
             scores = exact_scores(queries, vectors, who, found_rows)
             parts.append(Candidates(who, found_rows, scores))
-            left, ask = left[~enough], 4 * ask
+            left, depth = left[~enough], 4 * depth
         return Candidates.joined(parts)

@@ -1,7 +1,7 @@
-"""What every gallery index can do: unit vectors (n, d) under row numbers enter, the nearest leave.
+"""The interface of a nearest-neighbour index of a gallery, and the results of a search.
 
-An index knows rows, not names: `Gallery` turns its answers into identities and, where the index
-is approximate, scores what it found again, exactly.
+An index holds unit vectors (n, d) under row numbers and knows no names: `Gallery` turns rows into
+identities, and scores the candidates of an approximate index again, exactly.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ import numpy as np
 
 from flukeprint.data.embeddings import Embeddings, Floats, Ints
 
-NOTHING = -1  # the row where an index found fewer than it was asked for; its score is -inf
+NOTHING = -1  # the row where an index found fewer than k; its score is -inf
 
 
 @dataclass(frozen=True)
 class Matches:
-    """The k nearest gallery photos of q queries, k at most the size of the gallery.
+    """The k nearest gallery photographs of q queries, k at most the size of the gallery.
 
     scores: (q, k) float32, descending; equal ones by ascending row.
     rows: (q, k) int64, positions in the gallery's embeddings.
@@ -40,11 +40,11 @@ def check_descending(scores: Floats, rows: Ints) -> None:
 
 @dataclass(frozen=True)
 class IdentityMatches:
-    """The t nearest identities of q queries, each once, scored by its nearest photo.
+    """The t nearest identities of q queries, each once, scored by its nearest photograph.
 
-    scores: (q, t) float32, descending; t = min(asked for, identities in the gallery).
+    scores: (q, t) float32, descending; t = min(top, identities in the gallery).
     labels: (q, t) int64, positions in `vocabulary`.
-    rows: (q, t) int64, the identity's nearest photo, a position in the gallery's embeddings.
+    rows: (q, t) int64, the identity's nearest photograph, a position in the gallery's embeddings.
     vocabulary: the gallery's identities, sorted.
     """
 
@@ -60,26 +60,26 @@ class IdentityMatches:
 
 
 class Index(Protocol):
-    """Nearest neighbours by cosine among vectors that may be added and removed at any time."""
+    """Nearest-neighbour search by cosine; vectors may be added and removed at any time."""
 
-    name: str  # as `gallery.backend` has it
-    exact: bool  # whether nothing that is near can be missed
-    candidates: int  # photographs that a gallery should ask for at least, and score exactly
+    name: str  # as in `gallery.backend`
+    exact: bool  # whether it never misses a neighbour
+    candidates: int  # a gallery asks for at least this many, and scores them exactly
 
     def __len__(self) -> int:
-        """Vectors that can be found."""
+        """Number of vectors that can be found."""
 
     def add(self, photos: Embeddings, rows: Ints) -> None:
-        """Take in photographs under `rows` (n,), none of which is there yet."""
+        """Add photographs under `rows` (n,), none of which is in use yet."""
 
     def remove(self, rows: Ints) -> None:
-        """Never find the photographs of `rows` again; KeyError for one that is not there."""
+        """Remove the photographs of `rows`; KeyError for a row that is not there."""
 
     def search(self, queries: Floats, k: int) -> Matches:
-        """(q, d) unit vectors -> (q, min(k, len)) the nearest, NOTHING where fewer were found."""
+        """The nearest of (q, d) unit vectors: (q, min(k, len)), NOTHING where fewer were found."""
 
     def memory(self) -> int:
         """Bytes of main memory that the index needs."""
 
     def save(self, folder: Path) -> None:
-        """Write to an empty folder what its class's `load(folder)` reads."""
+        """Write into an empty folder the files that the class's `load(folder)` reads."""

@@ -1,6 +1,6 @@
-"""Where a gallery in Qdrant lies: an address, a collection and a stamp enter, a client leaves.
+"""Connect to Qdrant: location of a gallery, search filters, and errors in one line.
 
-The key of a server is read from the environment alone, and is never written or said.
+The API key of a server is read from the environment only, and is never written or printed.
 """
 
 import contextlib
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 KEY = "QDRANT_API_KEY"
-TIMEOUT = 30  # s, that a server may take for one answer
+TIMEOUT = 30  # s, for one response
 _FORBIDDEN = set('<>:"/\\|?*@') | {chr(code) for code in range(32)}
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a gallery lies and which it is; all that is saved of one in a server.
+class QdrantLocation:
+    """Server, collection and network of a gallery; all that is saved of one in a server.
 
-    url: of the server; None: in this process.
-    collection: alias of the gallery of today.
+    url: of the server; None: embedded in this process.
+    collection: alias of the current gallery.
     stamp: of the network that embedded it.  dimension: of its vectors.
     quantize: int8 vectors in memory, re-scored exactly.
-    thorough: the server compares with every vector.
+    thorough: the server compares a query with every vector.
     """
 
     url: str | None
@@ -58,61 +58,61 @@ class Place:
                 )
 
     @staticmethod
-    def of(config: GalleryConfig, stamp: str, dimension: int) -> "Place":
-        """As the configuration has it; a recall of 1 asks the server to compare with all."""
-        return Place(
+    def of(config: GalleryConfig, stamp: str, dimension: int) -> "QdrantLocation":
+        """The location in a configuration; gallery.recall_at_5=1 asks for exhaustive search."""
+        return QdrantLocation(
             config.url, config.collection, stamp, dimension, config.quantize,
             thorough=config.recall_at_5 >= 1,
         )  # fmt: skip
 
     @property
     def alias(self) -> str:
-        """Under which a whole gallery of this stamp is found, whichever is that of today."""
+        """Alias of the complete gallery of this stamp, whether it is the current one or not."""
         return f"{self.collection}@{self.stamp}"
 
     @property
-    def said(self) -> str:
-        """How messages call it."""
+    def label(self) -> str:
+        """The name of the server in messages."""
         return "the embedded Qdrant" if self.url is None else f"Qdrant at {self.url}"
 
 
 @dataclass(frozen=True)
-class Among:
-    """Which photographs may be found: those of these views and identities, but not of `without`."""
+class SearchFilter:
+    """Restricts a search to views and identities, or excludes identities (`without`)."""
 
     views: tuple[str, ...] | None = None
     identities: tuple[str, ...] | None = None
     without: tuple[str, ...] = ()
 
 
-def filter_of(among: Among) -> Any:
-    """Qdrant's own word for it."""
+def qdrant_filter(where: SearchFilter) -> Any:
+    """The filter as Qdrant's `Filter`."""
     from qdrant_client import models
 
     def one_of(field: str, names: Sequence[str]) -> Any:
         return models.FieldCondition(key=field, match=models.MatchAny(any=list(names)))
 
-    wanted = [("view", among.views), ("identity", among.identities)]
+    wanted = [("view", where.views), ("identity", where.identities)]
     return models.Filter(
         must=[one_of(field, names) for field, names in wanted if names is not None],
-        must_not=[one_of("identity", among.without)] if among.without else None,
+        must_not=[one_of("identity", where.without)] if where.without else None,
     )
 
 
 def connected(url: str | None) -> "QdrantClient":
-    """A client of the server at `url`, asked for nothing yet; None: of a Qdrant in this process."""
+    """A client of the server at `url`, without a request yet; None: of an embedded Qdrant."""
     with needs("qdrant"):
         from qdrant_client import QdrantClient
     if url is None:
         return QdrantClient(":memory:")
-    # Unless told otherwise the client asks for the server's version and warns where none answers.
+    # By default the client requests the server's version, and warns if there is no response.
     key = os.environ.get(KEY) or None
     return QdrantClient(url=url, api_key=key, timeout=TIMEOUT, check_compatibility=False)
 
 
 @contextlib.contextmanager
-def answering(place: Place) -> Iterator[None]:
-    """What a server or the network refuses, in one line that never holds the key."""
+def answering(location: QdrantLocation) -> Iterator[None]:
+    """Turn errors of the server or the connection into one line that never holds the key."""
     from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
     from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
@@ -122,17 +122,20 @@ def answering(place: Place) -> Iterator[None]:
         reason = f"{error.status_code} {error.reason_phrase}"
         if error.status_code in (401, 403):
             known = "the key in" if os.environ.get(KEY) else "a request without a key; set"
-            raise FlukeprintError(f"{place.said} refuses {known} {KEY} ({reason})") from None
+            raise FlukeprintError(f"{location.label} refuses {known} {KEY} ({reason})") from None
         if error.status_code == 404:
             raise FlukeprintError(
-                f"{place.said} has no gallery {place.collection} of network {place.stamp} any "
-                "more; build it again"
+                f"{location.label} has no gallery {location.collection} of network "
+                f"{location.stamp} any more; build it again"
             ) from None
-        raise FlukeprintError(f"{place.said} answers {reason}; its log says why") from None
+        raise FlukeprintError(
+            f"{location.label} answers {reason}; see its log for the cause"
+        ) from None
     except ResponseHandlingException as error:
         kind = type(error.source).__name__
         raise FlukeprintError(
-            f"{place.said} does not answer within {TIMEOUT} s ({kind}); start it or set gallery.url"
+            f"{location.label} does not answer within {TIMEOUT} s ({kind}); start it or "
+            "set gallery.url"
         ) from None
     except ResourceExhaustedResponse:
-        raise FlukeprintError(f"{place.said} is overloaded; try again later") from None
+        raise FlukeprintError(f"{location.label} is overloaded; try again later") from None

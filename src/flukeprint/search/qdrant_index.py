@@ -1,17 +1,16 @@
-"""A gallery in Qdrant: unit vectors (n, d) under row numbers enter, the nearest leave.
+"""Search a gallery in Qdrant, and replace it by that of a new network without an interruption.
 
-With a URL they lie in a server or a cluster, else in this process: Qdrant's embedded mode, which
-compares with every vector.  There a collection is one gallery, written once and found by aliases:
-`whales@STAMP` is the gallery of the network with that stamp, `whales` the one of today.  So a new
-network's gallery is filled beside the old one, and `switch` puts it in its place in one step.
+With a URL the gallery is in a server or a cluster, else in this process: Qdrant's embedded mode,
+which compares a query with every vector.  A collection is one gallery, written once and found by
+aliases: `whales@STAMP` is the gallery of the network with that stamp, `whales` the current one.  So
+a new network's gallery is filled beside the old one, and `switch` makes it the current one in one
+step.
 """
 
 import json
 import uuid
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,117 +19,111 @@ from flukeprint.data.embeddings import Embeddings, Floats, Ints
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import read_npz, written_whole
 from flukeprint.search.index import NOTHING, Matches
-from flukeprint.search.qdrant_client import Among, Place, answering, connected, filter_of
-
-if TYPE_CHECKING:
-    from qdrant_client import QdrantClient
-
-
-UPSERT = 256  # points of a request: some 3 MB of JSON with 512 numbers each; 32 MB are allowed
-QUERIES_PER_REQUEST = 64  # queries of a request
-LINKS = 16  # m of HNSW: neighbours that a vector is linked with; twice as many on the ground level
-EFFORT = 200  # candidates kept while the graph is built
-EF = 128  # and while it is searched
-OVERSAMPLING = 2.0  # int8 candidates for each answer, re-scored with the float32 vectors
+from flukeprint.search.qdrant_client import QdrantLocation, SearchFilter, answering, connected
+from flukeprint.search.qdrant_collection import LINKS, QdrantCollection
 
 
 class QdrantIndex:
-    """An `Index`.  Raises FlukeprintError, in one line, for whatever a server may refuse."""
+    """An `Index` in Qdrant.  Raises FlukeprintError, in one line, for all errors of a server."""
 
     name = "qdrant"
     candidates = 0
 
-    def __init__(self, place: Place, client: "QdrantClient", points: str) -> None:
-        """Of the collection or alias `points`; use `build`, `connect` or `load`."""
-        self.place = place
-        self.exact: bool = place.url is None or place.thorough
-        self._client = client
-        self._points = points
+    def __init__(self, collection: QdrantCollection) -> None:
+        """Use `build`, `connect` or `load`."""
+        self.location, self.collection = collection.location, collection
+        self.exact = collection.exact
 
     @classmethod
     def build(
         cls, embeddings: Embeddings, config: GalleryConfig, rows: Ints | None = None
     ) -> "QdrantIndex":
-        """A collection of its own for photographs under `rows` (n,), or 0..n-1.
+        """Make a new collection of photographs under `rows` (n,), or 0..n-1.
 
-        It replaces an earlier one of the same network.  It becomes the gallery of today only where
-        there is none yet: see `switch`.  What a killed build left is never found.
+        It replaces an earlier one of the same network.  It becomes the current gallery only where
+        there is none yet: see `switch`.  Remains of a build that was killed are never found.
         """
-        place = Place.of(config, embeddings.stamp, embeddings.vectors.shape[1])
-        index = cls(place, connected(place.url), f"{place.alias}.{uuid.uuid4().hex[:8]}")
-        with answering(place):
-            index._create()
-            index._put(embeddings, np.arange(len(embeddings)) if rows is None else rows)
-            aliases = index._aliases()
-            old = aliases.get(place.alias)
-            first = aliases.get(place.collection) in (None, old)
-            index._name(place.alias, *([place.collection] if first else []))
+        location = QdrantLocation.of(config, embeddings.stamp, embeddings.vectors.shape[1])
+        name = f"{location.alias}.{uuid.uuid4().hex[:8]}"
+        made = QdrantCollection(location, connected(location.url), name)
+        with answering(location):
+            made.create()
+            made.put(embeddings, np.arange(len(embeddings)) if rows is None else rows)
+            aliases = made.aliases()
+            old = aliases.get(location.alias)
+            first = aliases.get(location.collection) in (None, old)
+            made.give_aliases(location.alias, *([location.collection] if first else []))
             if old is not None:
-                index._client.delete_collection(old)
-        index._points = place.alias
-        return index
+                made.client.delete_collection(old)
+        made.name = location.alias
+        return cls(made)
 
     @classmethod
     def connect(cls, config: GalleryConfig, stamp: str, dimension: int) -> "QdrantIndex":
-        """The gallery of today in a server, which must be of the network `stamp`."""
-        place = Place.of(config, stamp, dimension)
-        if place.url is None:
+        """Open the current gallery in a server, which must be of the network `stamp`."""
+        location = QdrantLocation.of(config, stamp, dimension)
+        if location.url is None:
             raise FlukeprintError("gallery.url is not set; name the server of the gallery")
-        index = cls(place, connected(place.url), place.alias)
-        today = index.today()
-        if today != stamp:
+        index = cls(QdrantCollection(location, connected(location.url), location.alias))
+        current = index.current_stamp()
+        if current != stamp:
             raise FlukeprintError(
-                f"{place.said} has no gallery {place.collection}; build it first"
-                if today is None
-                else f"the gallery {place.collection} of {place.said} is of network {today}, not "
-                f"{stamp}; embed it with this network and switch, or load the network {today}"
+                f"{location.label} has no gallery {location.collection}; build it first"
+                if current is None
+                else f"the gallery {location.collection} of {location.label} is of network "
+                f"{current}, not {stamp}; embed it with this network and switch, or load the "
+                f"network {current}"
             )
-        index._check()
+        index.collection.check()
         return index
 
-    # An Index.
+    # The interface `Index`.
 
     def __len__(self) -> int:
-        """Vectors that can be found; the server counts them."""
-        with answering(self.place):
-            return int(self._client.count(self._points, exact=True).count)
+        """Number of vectors that can be found, as the server counts them."""
+        with answering(self.location):
+            return int(self.collection.client.count(self.collection.name, exact=True).count)
 
     def add(self, photos: Embeddings, rows: Ints) -> None:
-        """Take in photographs under `rows` (n,), none of which is there yet.
+        """Add photographs under `rows` (n,), none of which is in use yet.
 
-        Raises FlukeprintError when another network embedded them, ValueError for a row in use.
+        Raises:
+            FlukeprintError: another network embedded them.
+            ValueError: a row in use.
         """
-        if photos.stamp != self.place.stamp:
+        if photos.stamp != self.location.stamp:
             raise FlukeprintError(
-                f"embeddings of two networks do not compare: {self.place.stamp} made the gallery, "
-                f"{photos.stamp} these; embed both with one network"
+                f"embeddings of two networks do not compare: {self.location.stamp} made the "
+                f"gallery, {photos.stamp} these; embed both with one network"
             )
-        with answering(self.place):
-            there = self._there(rows)
+        with answering(self.location):
+            there = self.collection.existing(rows)
             if there or len(np.unique(rows)) != len(rows):
                 raise ValueError(f"rows in use or given twice: {listed(sorted(there))}")
-            self._put(photos, rows)
+            self.collection.put(photos, rows)
 
     def remove(self, rows: Ints) -> None:
-        """Never find the photographs of `rows` again.  Raises KeyError where one is not there."""
-        with answering(self.place):
-            missing = set(np.asarray(rows).tolist()) - self._there(rows)
+        """Remove the photographs of `rows`; KeyError for a row that is not there."""
+        with answering(self.location):
+            missing = set(np.asarray(rows).tolist()) - self.collection.existing(rows)
             if missing:
                 raise KeyError(f"no photographs under rows {listed(sorted(missing))}")
             if len(rows):
-                self._client.delete(self._points, np.asarray(rows).tolist(), wait=True)
+                self.collection.client.delete(
+                    self.collection.name, np.asarray(rows).tolist(), wait=True
+                )
 
-    def search(self, queries: Floats, k: int, among: Among | None = None) -> Matches:
-        """(q, d) unit vectors -> (q, min(k, len)) the nearest, NOTHING where fewer were found.
+    def search(self, queries: Floats, k: int, where: SearchFilter | None = None) -> Matches:
+        """The nearest of (q, d) unit vectors: (q, min(k, len)), NOTHING where fewer were found.
 
-        among: photographs that may be found; all without it.
+        where: restricts the photographs that may be found.
         """
         if k < 1:
             raise ValueError(f"at least one match must be asked for, not {k}")
-        if queries.ndim != 2 or queries.shape[1] != self.place.dimension:
-            raise ValueError(f"queries are {queries.shape}, not (q, {self.place.dimension})")
-        with answering(self.place):
-            found = self._found(queries, k, among)
+        if queries.ndim != 2 or queries.shape[1] != self.location.dimension:
+            raise ValueError(f"queries are {queries.shape}, not (q, {self.location.dimension})")
+        with answering(self.location):
+            found = self.collection.nearest(queries, k, where)
         width = k if any(len(rows) >= k for _, rows in found) else min(k, len(self))
         scores = np.full((len(found), width), -np.inf, dtype=np.float32)
         rows = np.full((len(found), width), NOTHING, dtype=np.int64)
@@ -140,253 +133,93 @@ class QdrantIndex:
         return Matches(scores, rows)
 
     def memory(self) -> int:
-        """Bytes of main memory, of the server where there is one: at most, as it is laid out.
+        """Upper estimate of main memory in bytes, of the server where there is one.
 
         A server keeps vectors (int8 where quantised), links and row numbers in memory, names on
-        the disk.  The embedded mode's arrays double when they are full, and names are objects.
+        disk.  The embedded mode's arrays double when they are full, and names are objects.
         """
-        n, d = len(self), self.place.dimension
-        if self.place.url is None:
+        n, d = len(self), self.location.dimension
+        if self.location.url is None:
             return n * (2 * 4 * d + 800)
-        return n * ((d if self.place.quantize else 4 * d) + 9 * LINKS + 24)
+        return n * ((d if self.location.quantize else 4 * d) + 9 * LINKS + 24)
 
     def save(self, folder: Path) -> None:
-        """Write to an empty folder what `load` reads: for a server only where the gallery lies."""
+        """Write into an empty folder the files that `load` reads: the location, or all points."""
         folder.mkdir(parents=True, exist_ok=True)
-        if self.place.url is None:
+        if self.location.url is None:
             # Qdrant's own files hold pickles, which can run code when they are read.
-            vectors, rows, facts = self._all()
+            vectors, rows, facts = self.collection.read_all()
             text = np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8)
             with written_whole(folder / "points.npz") as path, path.open("wb") as file:
                 np.savez(file, vectors=vectors, rows=rows, facts=text)
         with written_whole(folder / "qdrant.json") as path:
-            path.write_text(json.dumps(asdict(self.place), indent=2) + "\n")
+            path.write_text(json.dumps(asdict(self.location), indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "QdrantIndex":
-        """What `save` wrote; a server's gallery is asked for by its network's stamp.
+        """Open the gallery that `save` wrote; in a server, that of the same network.
 
-        So an identifier finds its own gallery, whichever is the one of today.
+        So an identifier finds its own gallery, also when it is not the current one.
         """
         file = folder / "qdrant.json"
         try:
-            place = Place(**json.loads(file.read_text()))
+            location = QdrantLocation(**json.loads(file.read_text()))
         except (OSError, ValueError, TypeError) as error:
-            raise FlukeprintError(f"{file} says of no gallery in Qdrant ({error})") from None
-        index = cls(place, connected(place.url), place.alias)
-        if place.url is not None:
-            index._check()
-            return index
+            raise FlukeprintError(f"{file} describes no gallery in Qdrant ({error})") from None
+        found = QdrantCollection(location, connected(location.url), location.alias)
+        if location.url is not None:
+            found.check()
+            return cls(found)
         with read_npz(folder / "points.npz", "points") as arrays:
             facts = json.loads(arrays["facts"].tobytes())
-            index._points = f"{place.alias}.saved"
-            index._create()
-            index._name(place.alias, place.collection)
-            index._upload(arrays["vectors"], arrays["rows"], facts)
-        return index
+            found.name = f"{location.alias}.saved"
+            found.create()
+            found.give_aliases(location.alias, location.collection)
+            found.upload(arrays["vectors"], arrays["rows"], facts)
+        return cls(found)
 
     # Galleries of one collection.
 
-    def today(self) -> str | None:
-        """The stamp of the gallery that stands under `gallery.collection`, if any does."""
-        with answering(self.place):
-            name = self._aliases().get(self.place.collection)
+    def current_stamp(self) -> str | None:
+        """The network's stamp of the current gallery; None where there is none."""
+        with answering(self.location):
+            name = self.collection.aliases().get(self.location.collection)
         return None if name is None else name.rpartition("@")[2].rpartition(".")[0]
 
     def switch(self) -> None:
-        """Make this the gallery of today, in one step: no query falls between the two."""
-        with answering(self.place):
-            self._name(self.place.collection)
+        """Make this the current gallery, in one step: every query finds one of the two."""
+        with answering(self.location):
+            self.collection.give_aliases(self.location.collection)
 
     def stamps(self) -> tuple[str, ...]:
-        """The networks that have a whole gallery here, sorted."""
-        with answering(self.place):
-            before = self.place.collection + "@"
+        """Stamps of the networks that have a complete gallery here, sorted."""
+        with answering(self.location):
+            before = self.location.collection + "@"
             return tuple(
                 sorted(
                     alias.removeprefix(before)
-                    for alias in self._aliases()
+                    for alias in self.collection.aliases()
                     if alias.startswith(before)
                 )
             )
 
     def drop(self, stamp: str) -> None:
-        """Delete the gallery of a network, and what killed builds of it left.
+        """Delete the gallery of a network, and the remains of builds of it that were killed.
 
-        Raises FlukeprintError for the gallery of today.
+        Raises:
+            FlukeprintError: it is the current gallery.
         """
-        if stamp == self.today():
+        if stamp == self.current_stamp():
             raise FlukeprintError(
-                f"network {stamp} has the gallery of today, {self.place.collection}; switch to "
+                f"network {stamp} has the current gallery, {self.location.collection}; switch to "
                 "another before it is dropped"
             )
-        with answering(self.place):
-            before = f"{self.place.collection}@{stamp}."
-            for found in self._client.get_collections().collections:
+        with answering(self.location):
+            before = f"{self.location.collection}@{stamp}."
+            for found in self.collection.client.get_collections().collections:
                 if found.name.startswith(before):
-                    self._client.delete_collection(found.name)
+                    self.collection.client.delete_collection(found.name)
 
     def close(self) -> None:
-        """Let go of the connection."""
-        self._client.close()
-
-    # What the above are made of.
-
-    def _create(self) -> None:
-        from qdrant_client import models
-
-        place = self.place
-        int8 = models.ScalarQuantizationConfig(
-            type=models.ScalarType.INT8, quantile=0.99, always_ram=True
-        )
-        # The embedded mode takes the size and the distance, and needs no more.
-        self._client.create_collection(
-            self._points,
-            models.VectorParams(
-                size=place.dimension, distance=models.Distance.DOT, on_disk=place.quantize
-            ),
-            hnsw_config=models.HnswConfigDiff(m=LINKS, ef_construct=EFFORT),
-            quantization_config=models.ScalarQuantization(scalar=int8) if place.quantize else None,
-            on_disk_payload=True,
-            metadata={"stamp": place.stamp},
-        )
-        for field in ("identity", "view") if place.url is not None else ():
-            self._client.create_payload_index(  # else a filter looks at every point
-                self._points, field, models.PayloadSchemaType.KEYWORD, wait=True
-            )
-
-    def _put(self, photos: Embeddings, rows: Ints) -> None:
-        views = photos.views or (None,) * len(photos)
-        self._upload(
-            photos.vectors,
-            rows,
-            [
-                {"image": image, "identity": identity, "view": view}
-                for image, identity, view in zip(
-                    photos.images, photos.identities, views, strict=True
-                )
-            ],
-        )
-
-    def _upload(
-        self, vectors: Floats, rows: Ints, payload: Sequence[dict[str, str | None]]
-    ) -> None:
-        self._client.upload_collection(
-            self._points, vectors, payload, rows.tolist(), batch_size=UPSERT, wait=True
-        )
-
-    def _check(self) -> None:
-        """Refuse a gallery that is not there or has vectors of another dimension."""
-        place = self.place
-        with answering(place):
-            if place.alias not in self._aliases():
-                raise FlukeprintError(
-                    f"{place.said} has no gallery {place.collection} of network {place.stamp}; "
-                    "build it with this network's embeddings"
-                )
-            params: Any = self._client.get_collection(self._points).config.params.vectors
-        size = getattr(params, "size", None)
-        if size != place.dimension:
-            raise FlukeprintError(
-                f"the gallery {place.alias} of {place.said} has vectors of {size} numbers, the "
-                f"network has {place.dimension}; build it anew"
-            )
-
-    def _aliases(self) -> dict[str, str]:
-        return {
-            alias.alias_name: alias.collection_name for alias in self._client.get_aliases().aliases
-        }
-
-    def _name(self, *names: str) -> None:
-        """Give this collection further names, which others may have had, all in one step."""
-        from qdrant_client import models
-
-        target = self._aliases().get(self._points, self._points)
-        steps: list[Any] = []
-        for name in names:
-            free = models.DeleteAlias(alias_name=name)
-            take = models.CreateAlias(alias_name=name, collection_name=target)
-            steps.append(models.DeleteAliasOperation(delete_alias=free))
-            steps.append(models.CreateAliasOperation(create_alias=take))
-        self._client.update_collection_aliases(steps)
-
-    def _there(self, rows: Ints) -> set[int]:
-        ids = np.asarray(rows).tolist()
-        there: set[int] = set()
-        for start in range(0, len(ids), 4 * UPSERT):
-            part = ids[start : start + 4 * UPSERT]
-            found = self._client.retrieve(self._points, part, with_payload=False)
-            there |= {int(point.id) for point in found}
-        return there
-
-    def _found(self, queries: Floats, k: int, among: Among | None) -> list[tuple[Floats, Ints]]:
-        """(scores, rows) of at least k photographs, or all, for each query, in any order.
-
-        Equal scores come from Qdrant as it likes: where the k-th place is shared, more are asked
-        for until it is not, so that the lower rows win.
-        """
-        found: list[tuple[Floats, Ints]] = [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(
-            queries
-        )
-        left, limit = list(range(len(queries))), k + 1 if self.exact else k
-        while left:
-            shared = []
-            for start in range(0, len(left), QUERIES_PER_REQUEST):
-                part = left[start : start + QUERIES_PER_REQUEST]
-                for query, hit in zip(
-                    part, self._nearest(queries[part], limit, among), strict=True
-                ):
-                    found[query] = hit
-                    scores = np.sort(hit[0])[::-1]
-                    if len(scores) == limit > k and scores[k - 1] == scores[-1]:
-                        shared.append(query)
-            left, limit = shared, 4 * limit
-        return found
-
-    def _nearest(
-        self, queries: Floats, limit: int, among: Among | None
-    ) -> list[tuple[Floats, Ints]]:
-        from qdrant_client import models
-
-        rescored = models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
-        params = None
-        if self.place.url is not None:  # the embedded mode has nothing to set
-            params = models.SearchParams(
-                hnsw_ef=max(EF, 2 * limit),
-                exact=self.exact,
-                quantization=rescored if self.place.quantize else None,
-            )
-        rules = None if among is None else filter_of(among)
-        answers = self._client.query_batch_points(
-            self._points,
-            [
-                models.QueryRequest(query=query.tolist(), limit=limit, params=params, filter=rules)
-                for query in queries
-            ],
-        )
-        return [
-            (
-                np.array([point.score for point in answer.points], dtype=np.float32),
-                np.array([point.id for point in answer.points], dtype=np.int64),
-            )
-            for answer in answers
-        ]
-
-    def _all(self) -> tuple[Floats, Ints, list[dict[str, Any]]]:
-        """Vectors, rows and what is known of every photograph, by row."""
-        points: list[Any] = []
-        place: Any = None
-        while True:
-            found, place = self._client.scroll(
-                self._points, limit=4 * UPSERT, offset=place, with_vectors=True
-            )
-            points += found
-            if place is None:
-                break
-        vectors = np.array([point.vector for point in points], dtype=np.float32)
-        rows = np.array([point.id for point in points], dtype=np.int64)
-        return (
-            vectors.reshape(len(points), self.place.dimension),
-            rows,
-            [dict(point.payload or {}) for point in points],
-        )
+        """Close the connection."""
+        self.collection.client.close()

@@ -1,34 +1,35 @@
-"""What an approximate index misses: a gallery and its index enter, recall on it leaves.
+"""Measure the recall of an approximate index, and tune its effort to a target recall.
 
-Recall is measured on the user's own photographs, each asked against the others, and includes what
-the gallery does with the candidates: it scores them exactly.
+Queries are photographs of the gallery itself, each searched among the others.  The gallery scores
+the candidates of its index exactly, and recall is measured after that.
 """
 
-import math
 import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from flukeprint.data.embeddings import Embeddings, Ints
+from flukeprint.intervals import wilson
 from flukeprint.search.faiss_index import FaissIndex
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Matches
 
 K = 5
 _SEED = 0
-SAMPLE = 1000  # photographs that ask: half choose the effort, half report
-_TIMED = 100
+SAMPLE = 1000  # query photographs: half to choose the effort, half to report the recall
+_TIMED = 100  # queries whose latency is measured
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Share of the true K nearest that are found, over `queries` photographs.
+    """Recall of an index: the share of the true K nearest that are found, over all queries.
 
     low, high: its 95 % interval (Wilson's, as if the K places of a photograph were one draw).
-    milliseconds: of one query asked alone, median.
-    effort, candidates: of the index when it was measured.
-    target: what was wished for; None where nothing was.
+    queries: their number.
+    milliseconds: median latency of a single query.
+    effort, candidates: the index's settings when it was measured.
+    target: the recall that was wanted; None: none.
     """
 
     name: str
@@ -43,26 +44,26 @@ class Recall:
 
     @property
     def reached(self) -> bool:
-        """Whether it is what was wished for."""
+        """Whether the target is reached, if there is one."""
         return self.target is None or self.value >= self.target
 
     def text(self) -> str:
-        """One line for people."""
-        said = (
+        """The result in one line for people."""
+        line = (
             f"{self.name}: recall@{K} {self.value:.4f} ({self.low:.4f} to {self.high:.4f}) on "
             f"{self.queries} of your photographs, {self.milliseconds:.2f} ms a query, "
             f"effort {self.effort}"
         )
         if not self.reached:
-            said += (
-                f"; {self.target:g} was wished for and is out of reach, "
-                "take gallery.backend=exact for it"
+            line += (
+                f"; the target {self.target:g} is out of reach, "
+                "set gallery.backend=exact to reach it"
             )
-        return said
+        return line
 
 
 def sampled(gallery: Embeddings, most: int = SAMPLE) -> Ints:
-    """Rows (m,) ascending of at most so many photographs, drawn without order, always the same."""
+    """Rows (m,), ascending, of a random sample of at most `most` photographs; always the same."""
     n = len(gallery)
     if n <= most:
         return np.arange(n)
@@ -70,15 +71,15 @@ def sampled(gallery: Embeddings, most: int = SAMPLE) -> Ints:
 
 
 def without_itself(found: Matches, rows: Ints) -> Ints:
-    """(q, k - 1) rows found for the photographs of `rows`, each left out of its own."""
+    """(q, k - 1) rows found for the photographs of `rows`, each without itself."""
     kept = found.rows != rows[:, None]
-    kept[kept.all(axis=1), -1] = False  # copies took its place, or an index missed it
+    kept[kept.all(axis=1), -1] = False  # a copy came before it, or an index missed it
     others: Ints = found.rows[kept].reshape(len(rows), -1)
     return others
 
 
 def exact_neighbours(gallery: Gallery, rows: Ints) -> Ints:
-    """(q, K) the nearest others of the photographs of `rows`, by looking at all."""
+    """(q, K) the true nearest others of the photographs of `rows`, by exact search."""
     plain = Gallery(gallery.embeddings, product=gallery.product)
     return without_itself(plain.search(gallery.embeddings.take(rows), K + 1), rows)
 
@@ -86,9 +87,9 @@ def exact_neighbours(gallery: Gallery, rows: Ints) -> Ints:
 def measure_recall(
     gallery: Gallery, rows: Ints, exact: Ints, target: float | None = None
 ) -> Recall:
-    """Recall of the gallery's index on the photographs of `rows` (q,), whose nearest are `exact`.
+    """Recall of the gallery's index for the photographs of `rows` (q,), whose nearest are `exact`.
 
-    A photograph that is as near as the K-th nearest is as good as that one.
+    A photograph as near as the K-th nearest counts as found in its stead.
     """
     index = gallery.index
     assert isinstance(index, FaissIndex)
@@ -101,7 +102,7 @@ def measure_recall(
         scores = vectors[mine].astype(np.float64) @ query
         share.append(float(np.mean(scores >= least - 1e-7)) if len(truth) else 1.0)
     value, q = float(np.mean(share)), len(rows)
-    low, high = _wilson(value, q)
+    low, high = map(float, wilson(value, q))
     took = []
     for row in rows[:_TIMED]:
         one = gallery.embeddings.take([row])
@@ -115,10 +116,11 @@ def measure_recall(
 
 
 def tune(gallery: Gallery, target: float) -> Recall:
-    """Give the gallery's index the least effort that reaches `target`; recall on other photographs.
+    """Set the gallery's index to the least effort that reaches the recall `target`.
 
-    The effort is chosen on one half of a sample of the gallery, the recall is that of the other.
-    Where even the greatest effort does not reach the target, it stays, and the text says so.
+    The effort is chosen on one half of a sample of the gallery; the recall returned is that of the
+    other half.  Where even the greatest effort does not reach the target, it is kept, and the text
+    says so.
     """
     index = gallery.index
     assert isinstance(index, FaissIndex)
@@ -132,10 +134,3 @@ def tune(gallery: Gallery, target: float) -> Recall:
         if measure_recall(gallery, rows[choose], exact[choose]).value >= target:
             break
     return measure_recall(gallery, rows[report], exact[report], target)
-
-
-def _wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval of a share of n draws (Wilson 1927)."""
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))

@@ -56,7 +56,6 @@ class EpochAveraging(WeightAveraging):
 
 def averaging(config: TrainConfig) -> list[Callback]:
     """The callback that `train.ema` or `train.swa` asks for; none, where neither does."""
-    check_averaging(config)
     device = pick_device(config.accelerator)
     if config.ema is not None:
         return [EMAWeightAveraging(device=device, decay=config.ema)]

@@ -24,7 +24,8 @@ from flukeprint.evaluation.validation import Validation, validate
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import CENTERS, Run, catalog_digest
 from flukeprint.ranking.features import extract_features
-from flukeprint.training.train import split_of, train
+from flukeprint.training.check import split_of
+from flukeprint.training.train import train
 
 QUERIES = "queries.csv"  # in a run's folder
 

@@ -18,12 +18,11 @@ from flukeprint.errors import FlukeprintError, listed
 from flukeprint.evaluation.validation import selection_map5
 from flukeprint.models.losses import build_losses
 from flukeprint.models.network import FlukeNet
-from flukeprint.training.callbacks import check_averaging
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.dataset import Photo
 from flukeprint.training.depthwise import QuickDepthwise
 from flukeprint.training.optimizer import build_optimizer, cosine_schedule
-from flukeprint.training.progressive_resizing import check_sizes, resize_batch, size_in
+from flukeprint.training.progressive_resizing import resize_batch, size_in
 
 
 class MetricLearningModule(L.LightningModule):
@@ -32,8 +31,6 @@ class MetricLearningModule(L.LightningModule):
     def __init__(self, config: Config, net: FlukeNet, data: FoldData) -> None:
         super().__init__()
         self.config, self.net, self.data = config, net, data
-        check_averaging(config.train)
-        check_sizes(net, config.train)
         self.losses = build_losses(
             config.losses,
             classes=len(data.classes),
@@ -139,17 +136,17 @@ class MetricLearningModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def class_centers(learner: MetricLearningModule, stamp: str) -> Embeddings | None:
+def class_centers(module: MetricLearningModule, stamp: str) -> Embeddings | None:
     """What the head knows each class by, as embeddings of the kind that `embed` makes.
 
     None where no loss has a head with cosines, or where the head knows nothing of half of the
     embedding: photo and mirror stand side by side, but mirrors were not learnt.
     """
-    centers = learner.losses.centers()
-    rule = EmbeddingRecipe.of(learner.config).mirror_rule
-    if centers is None or (rule == "both" and learner.config.image.flip != "new_identity"):
+    centers = module.losses.centers()
+    rule = EmbeddingRecipe.of(module.config).mirror_rule
+    if centers is None or (rule == "both" and module.config.image.flip != "new_identity"):
         return None
-    classes = learner.data.classes
+    classes = module.data.classes
     vectors = centers[: len(classes)]
     if rule == "both":  # each center beside each of the mirror image: the nearest pair is there
         k = vectors.shape[1]

@@ -1,4 +1,4 @@
-"""The method, from top to bottom: a configuration enters, a trained `Run` leaves.
+"""Train a network, validate it on its fold and keep it as an identifier: the method, top to bottom.
 
 catalogue -> split -> batches of drawn photographs -> network -> losses
 -> validation on held-out queries -> identifier (network + gallery + threshold)
@@ -16,21 +16,18 @@ import torch
 from flukeprint.config.schema import Config, RankConfig
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.doctor import check_readable
 from flukeprint.data.embeddings import Embeddings
-from flukeprint.data.readers.read import read_labelled, read_test
-from flukeprint.data.splits import Split, split_for
+from flukeprint.data.readers.read import read_test
 from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.embedding.embed import embed, pick_device
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.embedding.sharding import first_process
-from flukeprint.errors import FlukeprintError, listed, nearest
+from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.fold_calibration import calibrate_fold
 from flukeprint.evaluation.metrics import Scores
 from flukeprint.evaluation.plots import draw_reliability
 from flukeprint.evaluation.validation import (
     Validation,
-    check_fittable,
     commonest_baseline,
     validate,
     view_ceiling,
@@ -39,14 +36,13 @@ from flukeprint.evaluation.validation_queries import QUERIES_FILE
 from flukeprint.files import written_whole
 from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.runs import CENTERS, Run, check_same_recipe, find_run, new_run
-from flukeprint.identifier.showcase import build_showcase, knowledge, pick_examples
-from flukeprint.models.network import FlukeNet, build_model, untrained_embedder
+from flukeprint.identifier.showcase import build_showcase, pick_examples
+from flukeprint.models.network import FlukeNet, untrained_embedder
 from flukeprint.ranking.features import Features, extract_features
-from flukeprint.ranking.local.lightglue import keypoint_backend
 from flukeprint.training.callbacks import AtomicCheckpointIO
-from flukeprint.training.datamodule import FoldData
-from flukeprint.training.module import MetricLearningModule, class_centers
-from flukeprint.training.trainer import _stopped_early, make_trainer, quieten
+from flukeprint.training.check import TrainingSetup, check, read_fold
+from flukeprint.training.module import class_centers
+from flukeprint.training.trainer import make_trainer, quieten_lightning, stopped_early
 
 
 def train(config: Config, *, resume: str | None = None) -> Run:
@@ -62,25 +58,17 @@ def train(config: Config, *, resume: str | None = None) -> Run:
     Raises:
         FlukeprintError: wrong data or configuration; or a loss that is no number.
     """
-    quieten()
+    quieten_lightning()
     keep_memory()
     # Deterministic mode would fill every new tensor with NaN, which costs a CPU much of its speed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
-    split = split_of(config, catalog)
-    L.seed_everything(config.train.seed, verbose=False)
-    size = (config.image.height, config.image.width)
-    net = build_model(config.model, size)
-    data = FoldData(config, catalog, split)
-    learner = MetricLearningModule(config, net, data)
-    _check_answers(config, learner)
-
-    run = _run_of(config, resume, catalog)  # all that may be refused was: now there is a run
+    setup = check(config)
+    run = _run_of(config, resume, setup.catalog)  # nothing is written before this line
     trainer = make_trainer(config, run)
     checkpoint = run.last if resume is not None else None
     try:
-        if checkpoint is None or not _stopped_early(config, checkpoint):
-            trainer.fit(learner, data, ckpt_path=checkpoint, weights_only=True)
+        if checkpoint is None or not stopped_early(config, checkpoint):
+            trainer.fit(setup.module, setup.data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
     except RuntimeError as error:
@@ -90,7 +78,7 @@ def train(config: Config, *, resume: str | None = None) -> Run:
             f"{checkpoint} is a checkpoint of another architecture than {config.model.backbone}"
         ) from None
     if trainer.is_global_zero:
-        finish(config, run, learner, catalog, split)
+        finish(config, run, setup)
     return run
 
 
@@ -110,43 +98,19 @@ def _run_of(config: Config, resume: str | None, catalog: Catalog) -> Run:
     return run
 
 
-def _check_answers(config: Config, learner: MetricLearningModule) -> None:
-    """Refuse, before anything is trained, what could not be answered afterwards."""
-    views = {view for view in learner.data.catalog.views or () if view is not None}
-    missing = sorted(set(config.image.mirror_views) - views)
-    if missing:
-        raise FlukeprintError(
-            f"image.mirror_views: no photograph has the view {listed(missing)}; "
-            + (nearest(missing[0], views) if views else "set data.views")
-        )
-    if config.rank.head and class_centers(learner, "") is None:
-        raise FlukeprintError(
-            f"rank.head={config.rank.head:g} needs class centers, and losses and infer.mirror "
-            "leave none; add a loss such as arcface, turn the mirror off or set rank.head=0"
-        )
-    if config.rank.local.candidates:
-        keypoint_backend(config.rank.local)  # says what is missing
-    knowledge(config, learner.data.catalog.vocabulary())
+def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
+    """Validate the trained network on its fold and keep it as an identifier.
 
-
-def split_of(config: Config, catalog: Catalog) -> Split:
-    """The fold of `config`: rows to train on, the gallery, the queries and their right answers."""
-    split = split_for(config, catalog)
-    check_fittable(catalog.identities, split, config)
-    return split
-
-
-def finish(
-    config: Config, run: Run, learner: MetricLearningModule, catalog: Catalog, split: Split
-) -> Validation:
-    """Measure the trained network on the fold; keep it with a gallery of all known photographs."""
+    The identifier's gallery holds all known photographs, the fold's queries among them.
+    """
+    catalog, split, module = setup.catalog, setup.split, setup.module
     best = run.checkpoints / "best.ckpt"
     chosen = best if config.train.patience is not None and best.is_file() else run.last
     if chosen.is_file():  # it holds the averaged weights, where weights are averaged
-        learner.load_state_dict(AtomicCheckpointIO().load_checkpoint(chosen)["state_dict"])
-    embeddings = _embedded(config, learner.net, catalog, "embedding")
+        module.load_state_dict(AtomicCheckpointIO().load_checkpoint(chosen)["state_dict"])
+    embeddings = _embedded(config, module.net, catalog, "embedding")
     embeddings.save(run.path / "embeddings.npz")
-    centers = class_centers(learner, embeddings.stamp)
+    centers = class_centers(module, embeddings.stamp)
     if centers is not None:
         centers.save(run.path / CENTERS)
     evidence = extract_features(
@@ -176,7 +140,7 @@ def finish(
     ]  # fmt: skip
     gallery = evidence.take(np.array(kept))
     build_identifier(
-        config, learner.net, gallery, result.threshold, result.calibration,
+        config, module.net, gallery, result.threshold, result.calibration,
         method=method, centers=centers,
         facts=calibrate_fold(evidence, split, config, result, method, centers),
         showcase=build_showcase(
@@ -199,8 +163,7 @@ def _examples(config: Config) -> Thumbnails:
 def baselines(config: Config) -> dict[str, Scores]:
     """The fold's figures without training: the untrained network, and always the commonest five."""
     keep_memory()
-    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
-    split = split_of(config, catalog)
+    catalog, split = read_fold(config)
     L.seed_everything(config.train.seed, verbose=False)  # without weights the network is drawn
     net = untrained_embedder(config.model, (config.image.height, config.image.width))
     embeddings = _embedded(config, net, catalog, "untrained network")

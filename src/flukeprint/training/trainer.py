@@ -24,7 +24,7 @@ from flukeprint.identifier.runs import Run
 from flukeprint.training.callbacks import AtomicCheckpointIO, Progress, Stopwatch, averaging
 
 
-def _stopped_early(config: Config, checkpoint: Path) -> bool:
+def stopped_early(config: Config, checkpoint: Path) -> bool:
     """Whether the run had lost its patience already; Lightning would go on with it."""
     if config.train.patience is None:
         return False
@@ -61,7 +61,7 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
         devices=t.devices,
         num_nodes=t.num_nodes,
         strategy=strategy,
-        precision=_precision(config),
+        precision=lightning_precision(config),
         max_epochs=t.epochs,
         max_steps=t.max_steps or -1,
         accumulate_grad_batches=t.accumulate,
@@ -84,7 +84,7 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
     )
 
 
-def _precision(config: Config) -> Any:
+def lightning_precision(config: Config) -> Any:
     """Lightning's word for `train.precision`.
 
     On a CPU bf16 pays where it multiplies numbers of 16 bits: by tiles (AMX), or as AVX-512 does
@@ -104,8 +104,8 @@ def _precision(config: Config) -> Any:
     return "32-true"
 
 
-def quieten() -> None:
-    """Silence Lightning's messages about settings that are intended."""
+def quieten_lightning() -> None:
+    """Lightning tells of things that are as we want them."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for text in (".*does not have many workers.*", ".*isinstance.treespec.*", ".*ckpt_path.*"):

@@ -1,4 +1,4 @@
-"""Drawn photographs: sizes by hand, bytes by hash, animals by looking at them from another side."""
+"""Drawn data sets: sizes by hand, layout, bytes by hash, and files of others left alone."""
 
 import csv
 import hashlib
@@ -11,16 +11,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flukeprint.config.schema import SyntheticConfig
 from flukeprint.data.synthetic.dataset import identity_sizes, write_synthetic, write_whales
-from flukeprint.data.synthetic.fluke import draw_fluke
-from flukeprint.data.synthetic.shapes import SHAPE_IDENTITIES, draw_shape
-from flukeprint.data.synthetic.whale import grow_fluke
+from flukeprint.data.synthetic.shapes import SHAPE_IDENTITIES
 from flukeprint.errors import FlukeprintError
 
 SMALL = SyntheticConfig(identities=6, test_photos=8, long_side=48)
@@ -44,9 +41,6 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("drawn") / "whales"
     write_whales(SMALL, root, progress=False)
     return root
-
-
-# --- sizes -------------------------------------------------------------------------------------
 
 
 def test_the_real_number_of_whales_has_the_real_tail() -> None:
@@ -75,107 +69,6 @@ def test_every_set_is_whole_and_has_a_well_known_animal(identities: int, seed: i
     assert sorted(again) == sorted(sizes)
 
 
-# --- one whale ---------------------------------------------------------------------------------
-
-
-def test_a_photo_is_a_function_of_its_seeds() -> None:
-    photo = draw_fluke(3, 4, 96)
-    assert photo.dtype == np.uint8
-    assert photo.ndim == 3
-    assert photo.shape[2] == 3
-    np.testing.assert_array_equal(photo, draw_fluke(3, 4, 96))
-    other_photo, other_whale = draw_fluke(3, 5, 96), draw_fluke(4, 4, 96)
-    assert other_photo.shape != photo.shape or (other_photo != photo).any()
-    assert other_whale.shape != photo.shape or (other_whale != photo).any()
-
-
-def test_drawing_leaves_the_global_random_state_alone() -> None:
-    np.random.seed(7)  # noqa: NPY002 - this is the state in question
-    before = np.random.get_state()[1].copy()  # type: ignore[index,union-attr] # noqa: NPY002
-    draw_fluke(1, 2, 64)
-    after = np.random.get_state()[1]  # type: ignore[index] # noqa: NPY002
-    np.testing.assert_array_equal(before, after)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1), st.sampled_from([32, 47, 120]))
-def test_any_seed_and_size_gives_a_picture(identity: int, photo: int, long_side: int) -> None:
-    pixels = draw_fluke(identity, photo, long_side)
-    height, width = pixels.shape[:2]
-    assert min(height, width) >= 16
-    assert max(height, width) <= long_side
-    assert pixels.std() > 2
-
-
-def test_most_photos_are_wide_and_of_many_sizes() -> None:
-    shapes = [draw_fluke(0, photo, 64).shape[:2] for photo in range(60)]
-    aspects = np.array([width / height for height, width in shapes])
-    assert 1.4 < np.median(aspects) < 2.6
-    assert len(set(shapes)) > 20
-
-
-def test_anatomy() -> None:
-    whites = []
-    for seed in range(30):
-        fluke = grow_fluke(seed, 216)  # 100 px a half span, the middle at column 108
-        solid = fluke.cover > 0.5
-        assert fluke.cover.shape == (174, 216)
-        across = np.flatnonzero(solid.any(axis=0))
-        assert across[0] < 22, "left tip"
-        assert across[-1] > 193, "right tip"
-        top = solid.argmax(axis=0).astype(float)
-        shoulders = min(top[70:100].min(), top[116:146].min())
-        assert top[106:110].max() > shoulders + 2, "a median notch between the lobes"
-        stock = solid[110:135].sum(axis=1).min()
-        assert 14 <= stock <= 45, "a narrow tail stock"
-        pieces = cv2.connectedComponentsWithStats(solid.astype(np.uint8))[2][1:, cv2.CC_STAT_AREA]
-        assert pieces.max() > 0.99 * solid.sum()
-        assert 0 <= fluke.white.min() < fluke.white.max() <= 1
-        whites.append(float(fluke.white[solid].mean()))
-    assert min(whites) < 0.1, "black whales"
-    assert max(whites) > 0.4, "white whales"
-
-
-def similarity(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
-    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
-
-
-def test_animals_differ_and_a_mirrored_fluke_is_another() -> None:
-    flukes = [grow_fluke(seed, 216) for seed in range(20)]
-    for number, fluke in enumerate(flukes):
-        mirrored = fluke.cover[:, ::-1]
-        assert np.abs(fluke.cover - mirrored).sum() > 40, "the two trailing edges differ"
-        for other in flukes[:number]:
-            assert np.abs(fluke.cover - other.cover).sum() > 80
-            assert similarity(fluke.white, other.white) < 0.97
-        assert similarity(fluke.white, fluke.white[:, ::-1]) < 0.97
-
-
-def test_the_same_animal_at_another_size() -> None:
-    small, large = grow_fluke(11, 216), grow_fluke(11, 432)
-    half = cv2.resize(large.white * large.cover, (216, 174), interpolation=cv2.INTER_AREA)
-    assert similarity(small.white * small.cover, np.asarray(half, np.float32)) > 0.97
-    np.testing.assert_array_equal(small.outline, large.outline)
-
-
-def test_background_does_not_tell_the_animal() -> None:
-    """Nearest neighbours by the lower corners, where there is only sea, find animals by chance."""
-
-    def corners(identity: int, photo: int) -> npt.NDArray[np.float64]:
-        small = cv2.resize(draw_fluke(identity, photo, 64), (24, 12), interpolation=cv2.INTER_AREA)
-        return small[-2:, [0, 1, -2, -1]].astype(float).ravel()
-
-    animals = np.repeat(np.arange(10), 8)
-    seen = np.stack([corners(animal, 1000 + photo) for photo, animal in enumerate(animals)])
-    apart = ((seen[:, None] - seen[None]) ** 2).sum(axis=2)
-    np.fill_diagonal(apart, np.inf)
-    hits = np.mean(animals[apart.argmin(axis=1)] == animals)
-    assert hits < 0.25  # chance is 7/79 = 0.09
-
-
-# --- the set -----------------------------------------------------------------------------------
-
-
 def test_layout_and_counts(drawn: Path) -> None:
     assert sorted(path.name for path in drawn.iterdir()) == [
         "sample_submission.csv",
@@ -200,10 +93,10 @@ def test_layout_and_counts(drawn: Path) -> None:
     new = counts.pop("new_whale")
     assert len(counts) == 6
     assert new == round(sum(counts.values()) * 0.08 / 0.92)
-    asked = Counter(identity for _, identity in truth[1:])
-    assert asked.pop("new_whale") == 2  # 0.276 of 8 is 2.2
-    assert set(asked) <= set(counts)
-    assert sum(asked.values()) == 6
+    queries = Counter(identity for _, identity in truth[1:])
+    assert queries.pop("new_whale") == 2  # 0.276 of 8 is 2.2
+    assert set(queries) <= set(counts)
+    assert sum(queries.values()) == 6
 
 
 def test_names_look_like_kaggles_and_do_not_sort_by_animal(drawn: Path) -> None:
@@ -317,29 +210,6 @@ def test_threads_of_opencv_are_given_back(tmp_path: Path) -> None:
     assert cv2.getNumThreads() == before
 
 
-# --- shapes ------------------------------------------------------------------------------------
-
-
-def test_shapes_are_told_apart_by_colour() -> None:
-    """The first eight differ in hue alone already: as easy as promised."""
-
-    def hue(identity: int, photo: int) -> npt.NDArray[np.float64]:
-        pixels = draw_shape(identity, photo, 64).astype(float)
-        cast = (pixels - pixels.mean(axis=2, keepdims=True)).sum(axis=(0, 1))
-        return np.asarray(cast / np.linalg.norm(cast))
-
-    means = np.stack([np.mean([hue(i, p) for p in range(4)], axis=0) for i in range(8)])
-    hits = [int(np.argmax(means @ hue(i, p))) == i for i in range(8) for p in range(100, 110)]
-    assert np.mean(hits) > 0.9
-
-
-def test_every_shape_is_another() -> None:
-    pictures = {draw_shape(identity, 5, 40).tobytes() for identity in range(SHAPE_IDENTITIES)}
-    assert len(pictures) == SHAPE_IDENTITIES
-    with pytest.raises(ValueError, match="is not one of"):
-        draw_shape(SHAPE_IDENTITIES, 0, 40)
-
-
 def test_too_many_shapes(tmp_path: Path) -> None:
     config = SHAPES.model_copy(update={"identities": SHAPE_IDENTITIES})
     with pytest.raises(FlukeprintError, match="lower identities"):
@@ -348,5 +218,5 @@ def test_too_many_shapes(tmp_path: Path) -> None:
 
 
 def test_drawing_needs_no_torch() -> None:
-    code = "import sys, flukeprint.synthetic; sys.exit('torch' in sys.modules)"
+    code = "import sys, flukeprint.data.synthetic.dataset; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,34 +1,41 @@
-"""Readers: a `DataConfig` enters, a `Catalog` of labelled or of test photographs leaves.
-
-A reader is a pair of functions in `READERS`, chosen by `data.reader`.  Nothing is opened here
-but tables: whether photographs can be decoded is the doctor's question.  The layouts are shown
-in `input/README.md`.  Names of identities are stripped of blanks at both ends.
-"""
+"""Reads Kaggle's layout: a table `train.csv` of photographs and identities beside their folder."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from flukeprint.config.schema import DataConfig
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.readers.layout import _absent, _photos_below, _sample
+from flukeprint.data.readers.layout import how_to_get
 from flukeprint.data.tables import (
     CORNERS,
     boxes_of,
     check_filled,
     check_once,
     identities_of,
-    read_sample,
     read_table,
 )
 from flukeprint.storage import join
 
 
+def labelled_kaggle_csv(config: DataConfig) -> Catalog:
+    """The photographs of the label table that `config` names."""
+    return read_label_table(
+        config.root / config.labels,
+        config.new_label,
+        folder=config.train,
+        absent=how_to_get(config),
+    )
+
+
 def read_label_table(
     path: Path, new_label: str, *, folder: str = "train", absent: str = "check the path"
 ) -> Catalog:
-    """The table `Image,Id` at `path`, its photos supposed (not checked) in `folder` beside it.
+    """Read the table `Image,Id` at `path`; whether its photographs are in `folder` is not checked.
 
     Optional columns: view; x0, y0, x1, y1; burst.  Rows labelled `new_label` get identity None.
+
+    folder: of the photographs, relative to the table's own.
+    absent: what the error message advises where there is no such table.
     """
     table = read_table(path, ("Image", "Id"), absent=absent)
     check_filled(table, ("Image", "Id"), path)
@@ -45,17 +52,3 @@ def read_label_table(
     if set(CORNERS) <= set(table.columns):
         catalog = replace(catalog, boxes=tuple(boxes_of(table, path)))
     return catalog
-
-
-# kaggle_csv, synthetic
-def _kaggle_csv(config: DataConfig) -> Catalog:
-    return read_label_table(
-        config.root / config.labels, config.new_label, folder=config.train, absent=_absent(config)
-    )
-
-
-def _test_folder(config: DataConfig) -> Catalog:
-    folder = config.root / str(config.test)
-    sample = _sample(config)
-    images = tuple(_photos_below(folder, config)) if sample is None else read_sample(sample).images
-    return Catalog(images=images, paths=tuple(join(folder, image) for image in images))

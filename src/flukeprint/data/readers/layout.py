@@ -1,15 +1,15 @@
-"""Readers: a `DataConfig` enters, a `Catalog` of labelled or of test photographs leaves.
+"""Helpers of the readers: listing photographs, and advice about missing files.
 
-A reader is a pair of functions in `READERS`, chosen by `data.reader`.  Nothing is opened here
-but tables: whether photographs can be decoded is the doctor's question.  The layouts are shown
-in `input/README.md`.  Names of identities are stripped of blanks at both ends.
+The layouts are shown in `input/README.md`.
 """
 
 from pathlib import Path, PurePosixPath
 
 from flukeprint.config.schema import DataConfig
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.tables import read_sample
 from flukeprint.errors import FlukeprintError
-from flukeprint.storage import files_below, is_folder
+from flukeprint.storage import files_below, is_folder, join
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".avif", ".heic",
@@ -17,8 +17,8 @@ SUFFIXES = (
 )  # fmt: skip
 
 
-def _absent(config: DataConfig) -> str:
-    """What to do about a missing file of this configuration."""
+def how_to_get(config: DataConfig) -> str:
+    """Advice for the error message about a missing file of this configuration."""
     if config.reader == "synthetic":
         return "draw it with `flukeprint synthesize`"
     if config.competition is not None:
@@ -26,15 +26,16 @@ def _absent(config: DataConfig) -> str:
     return "put it there or set data.root (layouts: input/README.md)"
 
 
-def _sample(config: DataConfig) -> Path | None:
+def sample_path(config: DataConfig) -> Path | None:
+    """Path of the sample submission, or None where the configuration names none."""
     name = config.sample_submission
-    return None if name is None or config.reader == "digits" else config.root / name
+    return None if name is None else config.root / name
 
 
-def _photos_below(folder: Path, config: DataConfig) -> list[str]:
-    """Sorted posix paths, relative to `folder`, of the photographs in it; hidden files are not."""
+def photos_below(folder: Path, config: DataConfig) -> list[str]:
+    """Sorted posix paths, relative to `folder`, of the photographs in it, without hidden files."""
     if not is_folder(folder):
-        raise FlukeprintError(f"folder {folder} is missing; {_absent(config)}")
+        raise FlukeprintError(f"folder {folder} is missing; {how_to_get(config)}")
     names = (PurePosixPath(name) for name in files_below(folder))
     photos = [
         str(name)
@@ -44,3 +45,11 @@ def _photos_below(folder: Path, config: DataConfig) -> list[str]:
     if not photos:
         raise FlukeprintError(f"folder {folder} holds no photographs ({', '.join(SUFFIXES)})")
     return photos
+
+
+def unlabelled_folder(config: DataConfig) -> Catalog:
+    """The photographs in the folder `data.test`, ordered as the sample submission, or sorted."""
+    folder = config.root / str(config.test)
+    sample = sample_path(config)
+    images = tuple(photos_below(folder, config)) if sample is None else read_sample(sample).images
+    return Catalog(images=images, paths=tuple(join(folder, image) for image in images))

@@ -1,8 +1,8 @@
-"""Readers: a `DataConfig` enters, a `Catalog` of labelled or of test photographs leaves.
+"""Reads the catalogue of a data set, in whichever layout `data.reader` names.
 
-A reader is a pair of functions in `READERS`, chosen by `data.reader`.  Nothing is opened here
-but tables: whether photographs can be decoded is the doctor's question.  The layouts are shown
-in `input/README.md`.  Names of identities are stripped of blanks at both ends.
+A new layout is a module of this package and a row of `READERS`, named in `DataConfig.reader`.
+Only tables are opened here: whether photographs can be decoded is checked by `doctor`.  The
+layouts are shown in `input/README.md`.  Names of identities are stripped of blanks at both ends.
 """
 
 import contextlib
@@ -12,33 +12,52 @@ from typing import TypeVar
 
 from flukeprint.config.schema import DataConfig
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.readers import digits
-from flukeprint.data.readers.digits import _digits_csv, _digits_csv_test
-from flukeprint.data.readers.folders import _file_name, _folders
-from flukeprint.data.readers.kaggle_csv import _kaggle_csv, _test_folder
-from flukeprint.data.readers.layout import _absent, _sample
-from flukeprint.data.readers.wildlife import _wildlife, _wildlife_test
+from flukeprint.data.readers.digits import labelled_digits, unlabelled_digits
+from flukeprint.data.readers.digits_csv import labelled_digits_csv, unlabelled_digits_csv
+from flukeprint.data.readers.file_name import labelled_file_names
+from flukeprint.data.readers.folders import labelled_folders
+from flukeprint.data.readers.kaggle_csv import labelled_kaggle_csv
+from flukeprint.data.readers.layout import how_to_get, sample_path, unlabelled_folder
+from flukeprint.data.readers.wildlife import labelled_wildlife, unlabelled_wildlife
 from flukeprint.data.tables import read_boxes, read_column
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.storage import is_file, is_folder, name_of, names_in
 
-# How known competitions write an unknown individual: read as an identity it would spoil all.
+# How known competitions label an unknown individual, which must not be read as one identity.
 NEW_LABELS = ("new_whale", "new_individual")
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Reader:
-    """How a layout is read: the labelled photographs, and those to identify."""
+    """The two functions that read a layout.
+
+    labelled: reads the photographs to train on, whose identities are known.
+    unlabelled: reads the photographs to identify, the test set.
+    packaged: the data come with an installed package: there is no folder, and neither `data.test`
+        nor a sample submission need be set.
+    """
 
     labelled: Callable[[DataConfig], Catalog]
-    test: Callable[[DataConfig], Catalog]
+    unlabelled: Callable[[DataConfig], Catalog]
+    packaged: bool = False
+
+
+READERS: dict[str, Reader] = {
+    "kaggle_csv": Reader(labelled_kaggle_csv, unlabelled_folder),
+    "folders": Reader(labelled_folders, unlabelled_folder),
+    "file_name": Reader(labelled_file_names, unlabelled_folder),
+    "wildlife": Reader(labelled_wildlife, unlabelled_wildlife),
+    "digits": Reader(labelled_digits, unlabelled_digits, packaged=True),
+    "digits_csv": Reader(labelled_digits_csv, unlabelled_digits_csv),
+    "synthetic": Reader(labelled_kaggle_csv, unlabelled_folder),
+}
 
 
 def read_labelled(config: DataConfig, *, photos: bool = True) -> Catalog:
-    """The labelled photographs of `config`; an unknown individual has identity None.
+    """Read the labelled photographs of `config`; an unknown individual has identity None.
 
-    photos: False reads the table alone and asks for no file (to explore labels without photos).
+    photos: False reads the table alone and needs no photograph (to explore labels).
 
     Raises FlukeprintError, naming file and line, for a missing file or folder, wrong columns,
     empty or repeated rows, two identities for one photo, a photo that is not on disk, a bad
@@ -62,31 +81,32 @@ def _labelled(config: DataConfig, photos: bool) -> Catalog:
 
 
 def read_test(config: DataConfig) -> Catalog:
-    """The photographs to identify, all with identity None.
+    """Read the photographs to identify, all with identity None.
 
     In the order of the sample submission where the configuration names one (photos that it does
     not list are left out), else sorted by name.
     """
-    if config.test is None and config.reader != "digits":
+    if config.test is None and not READERS[config.reader].packaged:
         raise FlukeprintError("this configuration has no test photographs: data.test is not set")
     with _reachable(config):
         return _test(config)
 
 
 def _test(config: DataConfig) -> Catalog:
-    sample = _sample(config)
-    if sample is not None and not is_file(sample):  # said now, not after the photos are embedded
+    reader = READERS[config.reader]
+    sample = None if reader.packaged else sample_path(config)
+    if sample is not None and not is_file(sample):  # refused now, not after hours of embedding
         raise FlukeprintError(
-            f"{sample} is missing; {_absent(config)}, or set data.sample_submission=null"
+            f"{sample} is missing; {how_to_get(config)}, or set data.sample_submission=null"
         )
-    catalog = READERS[config.reader].test(config)
+    catalog = reader.unlabelled(config)
     _check_present(catalog, config)
     return _with_side_tables(catalog, config, labelled=False)
 
 
 @contextlib.contextmanager
 def _reachable(config: DataConfig) -> Iterator[None]:
-    """A folder or storage that cannot be read, in one line."""
+    """Report a folder or storage that cannot be read in one line."""
     try:
         yield
     except OSError as error:
@@ -95,9 +115,8 @@ def _reachable(config: DataConfig) -> Iterator[None]:
         raise FlukeprintError(f"{where} cannot be read: {reason}") from None
 
 
-# for every reader
 def _check_present(catalog: Catalog, config: DataConfig) -> None:
-    """Refuse photos that are not on disk; each folder is listed once, not each file asked for."""
+    """Refuse photographs that are not on disk, by one listing a folder, not one look-up a file."""
     if catalog.paths is None:
         return
     present = {folder: names_in(folder) for folder in {path.parent for path in catalog.paths}}
@@ -105,19 +124,20 @@ def _check_present(catalog: Catalog, config: DataConfig) -> None:
     if not missing:
         return
     if len(present) == 1 and not is_folder(folder := next(iter(present))):
-        raise FlukeprintError(f"folder {folder} is missing; {_absent(config)}")
+        raise FlukeprintError(f"folder {folder} is missing; {how_to_get(config)}")
     raise FlukeprintError(
-        f"{len(missing)} of {len(catalog)} listed photos are not on disk below {config.root}: "
+        f"{len(missing)} of {counted(len(catalog), 'listed photo')} "
+        f"{'is' if len(missing) == 1 else 'are'} not on disk below {config.root}: "
         f"{listed(path.relative_to(config.root).as_posix() for path in missing)}; "
         "restore them or remove their rows"
     )
 
 
 def _with_side_tables(catalog: Catalog, config: DataConfig, *, labelled: bool) -> Catalog:
-    """Add views, boxes and bursts from the tables that `config` names; they replace columns."""
+    """Add views, boxes and bursts from the tables that `config` names, replacing present ones."""
 
     def of(table: Mapping[str, Value], name: str) -> tuple[Value | None, ...]:
-        # Test photos may well be missing in it; a table that knows no labelled photo is wrong.
+        # Such tables may lack all test photos; one that lacks all labelled photos is a mistake.
         if labelled and not any(image in table for image in catalog.images):
             raise FlukeprintError(
                 f"{config.root / name} names none of the photos, such as {catalog.images[0]}"
@@ -133,16 +153,3 @@ def _with_side_tables(catalog: Catalog, config: DataConfig, *, labelled: bool) -
         bursts = read_column(config.root / config.bursts, "burst")
         catalog = replace(catalog, bursts=of(bursts, config.bursts))
     return catalog
-
-
-READERS: dict[str, Reader] = {
-    "kaggle_csv": Reader(_kaggle_csv, _test_folder),
-    "folders": Reader(_folders, _test_folder),
-    "file_name": Reader(_file_name, _test_folder),
-    "wildlife": Reader(_wildlife, _wildlife_test),
-    "digits": Reader(
-        lambda config: digits.labelled_digits(), lambda config: digits.unlabelled_digits()
-    ),
-    "digits_csv": Reader(_digits_csv, _digits_csv_test),
-    "synthetic": Reader(_kaggle_csv, _test_folder),
-}

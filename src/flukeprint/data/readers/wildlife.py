@@ -1,6 +1,6 @@
-"""Wildlife-datasets: its DataFrame, or a CSV written from one, enters; a `Catalog` leaves.
+"""Reads tables of the package wildlife-datasets: its DataFrame, or a CSV written from one.
 
-The package itself is not needed to read such a table.
+The package itself is not needed.
 """
 
 import ast
@@ -11,7 +11,7 @@ import pandas as pd
 
 from flukeprint.config.schema import DataConfig
 from flukeprint.data.catalog import Box, Catalog
-from flukeprint.data.readers.layout import _absent
+from flukeprint.data.readers.layout import how_to_get
 from flukeprint.data.tables import check_filled, check_once, identities_of, read_table
 from flukeprint.errors import FlukeprintError, nearest
 from flukeprint.storage import join
@@ -21,22 +21,18 @@ SPLITS = {"train": "train", "database": "train", "test": "test", "query": "test"
 WILDLIFE_COLUMNS = ["image_id", "path", "identity"]
 
 
-def _wildlife(config: DataConfig) -> Catalog:
-    table = config.root / config.labels
-    return read_wildlife(
-        table, config.root, "train", new_label=config.new_label, absent=_absent(config)
-    )
+def labelled_wildlife(config: DataConfig) -> Catalog:
+    """The rows of the table `data.labels` that are marked `train`, or all where none is marked."""
+    return _read_wildlife(config, "train")
 
 
-def _wildlife_test(config: DataConfig) -> Catalog:
-    table = config.root / config.labels
-    return read_wildlife(
-        table, config.root, "test", new_label=config.new_label, absent=_absent(config)
-    )
+def unlabelled_wildlife(config: DataConfig) -> Catalog:
+    """The rows of the same table that are marked `test`, without their identities."""
+    return _read_wildlife(config, "test")
 
 
 def from_wildlife(dataframe: pd.DataFrame, root: Path, *, new_label: str = UNKNOWN) -> Catalog:
-    """The catalogue of a `wildlife-datasets` DataFrame whose paths are relative to `root`.
+    """Convert a `wildlife-datasets` DataFrame, whose photo paths are relative to `root`.
 
     Columns: image_id, path, identity; optional view (also as orientation or position) and bbox
     [x, y, width, height] in pixels.  Identities `new_label` and "unknown" become None.
@@ -67,22 +63,21 @@ def from_wildlife(dataframe: pd.DataFrame, root: Path, *, new_label: str = UNKNO
     )
 
 
-def read_wildlife(
-    path: Path, root: Path, part: Literal["train", "test"], *, new_label: str, absent: str
-) -> Catalog:
-    """The rows of one part of the CSV at `path`, whose photo paths are relative to `root`.
+def _read_wildlife(config: DataConfig, part: Literal["train", "test"]) -> Catalog:
+    """The rows of one part of the CSV `data.labels`, whose photo paths are relative to `data.root`.
 
     The column split marks the part (database counts as train, query as test); without it all
     rows are train.  Test rows lose their identity, which may be empty there.
     """
-    table = read_table(path, WILDLIFE_COLUMNS, absent=absent)
+    path = config.root / config.labels
+    table = read_table(path, WILDLIFE_COLUMNS, absent=how_to_get(config))
     check_filled(table, ("image_id", "path"), path)
     check_once(table, "image_id", "identity", path)
     if "split" not in table:
         if part == "test":
             raise FlukeprintError(f"{path} has no column split: no row is marked `test`")
         check_filled(table, ("identity",), path)
-        return from_wildlife(table, root, new_label=new_label)
+        return from_wildlife(table, config.root, new_label=config.new_label)
     for value in table["split"].unique():
         if value not in SPLITS:
             raise FlukeprintError(f"{path}: unknown split {value!r}: {nearest(value, SPLITS)}")
@@ -92,7 +87,7 @@ def read_wildlife(
     if part == "test":
         rows = rows.assign(identity=UNKNOWN)
     check_filled(rows, ("identity",), path)
-    return from_wildlife(rows, root, new_label=new_label)
+    return from_wildlife(rows, config.root, new_label=config.new_label)
 
 
 def _view(cell: object) -> str | None:

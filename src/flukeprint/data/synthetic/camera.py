@@ -1,22 +1,22 @@
-"""Light and camera: what enters is linear RGB, what leaves is the photograph's pixels.
+"""Simulates the light and the camera of a drawn photograph.
 
-`draw_light` says how the scene is lit before it is drawn; `expose` is everything that happens
-from the lens on: haze, exposure, colour, blur, grain and burnt-in text.
+`draw_light` chooses how the scene is lit, before it is drawn; `expose` turns its linear RGB into
+pixels, with haze, exposure, colour, blur, grain and burnt-in text.
 """
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from flukeprint.data.decoding import Pixels
 from flukeprint.data.embeddings import Floats
 from flukeprint.data.synthetic.whale import smooth_noise
 
 
 @dataclass(frozen=True)
 class Light:
-    """How a scene is lit.  Colours are (3,) float32 linear RGB.
+    """The lighting of a scene.  Colours are (3,) float32 linear RGB.
 
     across, up: direction of the key light on the fluke's plane, about -1..1.
     key, ambient, gloss, white_water: strengths; key near 0 is a backlit fluke.
@@ -35,7 +35,7 @@ class Light:
 
 
 def draw_light(rng: np.random.Generator) -> Light:
-    """Front-lit, overcast or backlit."""
+    """Draw a lighting at random: front-lit, overcast or backlit."""
     turn = rng.uniform(0, 2 * np.pi)
     backlit = rng.random() < 0.16
     warm = rng.normal(0, 0.10)
@@ -52,16 +52,14 @@ def draw_light(rng: np.random.Generator) -> Light:
     )
 
 
-def expose(
-    rng: np.random.Generator, picture: Floats, light: Light, long_side: int
-) -> npt.NDArray[np.uint8]:
-    """(h, w, 3) uint8 RGB of the linear `picture` as some camera took it.
+def expose(rng: np.random.Generator, picture: Floats, light: Light, long_side: int) -> Pixels:
+    """Photograph the linear RGB `picture` with a random camera: (h, w, 3) uint8 RGB.
 
     Blur and grain are in units of `long_side`, so that a small drawing looks like a large one.
     """
     height, width = picture.shape[:2]
     grey_level = float(np.clip(picture.mean(), 0.02, 2))
-    # The camera meters towards middle grey, not wholly and not exactly.
+    # The camera meters towards middle grey, neither fully nor exactly.
     gain = (0.19 / grey_level) ** rng.uniform(0.35, 0.85) * np.exp2(rng.normal(0.05, 0.5))
     image = np.maximum(picture, 0) * np.float32(gain)
     if rng.random() < 0.25:  # haze, salt on the lens
@@ -92,12 +90,12 @@ def expose(
 
 
 def jpeg_quality(photo_seed: int) -> int:
-    """Quality 38..94 at which this photo is saved."""
+    """JPEG quality of a photo, 38..94, a function of its seed."""
     return int(np.random.default_rng([photo_seed, 0x19E6]).triangular(38, 85, 95))
 
 
 def _blurred(rng: np.random.Generator, image: Floats, long_side: int) -> Floats:
-    """Defocus for all, camera shake for some."""
+    """Add defocus to all photographs and camera shake to some."""
     sigma = rng.gamma(1.3, 0.42) * long_side / 320
     if sigma > 0.3:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), min(sigma, 2.2 * long_side / 320)))
@@ -124,8 +122,8 @@ def _grain(rng: np.random.Generator, height: int, width: int, coloured: bool) ->
     return np.asarray(noise + (0.5 * size * blotch)[..., None], np.float32)
 
 
-def _burn_text(rng: np.random.Generator, pixels: npt.NDArray[np.uint8]) -> None:
-    """Date, film or catalogue number in a corner; it says nothing about the whale."""
+def _burn_text(rng: np.random.Generator, pixels: Pixels) -> None:
+    """Print a date, film or catalogue number in a corner, independent of the whale."""
     height, width = pixels.shape[:2]
     text = (
         f"{rng.integers(1, 29):02d}/{rng.integers(1, 13):02d}/{rng.integers(1984, 2018)}",

@@ -1,9 +1,9 @@
-"""Drawn photographs: what enters is a `SyntheticConfig`, what leaves is a folder as Kaggle has it.
+"""Draws a synthetic data set of whales or shapes in Kaggle's layout.
 
     root/train/*.jpg, root/test/*.jpg
     root/train.csv               Image,Id; new_whale where the individual is seen only once
     root/sample_submission.csv   Image,Id of the test photos, all new_whale
-    root/test_truth.csv          Image,Id: the answers, for the offline scorer
+    root/test_truth.csv          Image,Id: the right answers, to score a submission offline
     root/synthetic.json          what was drawn; written last
 
 Everything is a function of the configuration: the same seed gives the same bytes.
@@ -23,10 +23,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 from flukeprint.config.schema import SyntheticConfig
+from flukeprint.data.decoding import Pixels
 from flukeprint.data.synthetic.camera import jpeg_quality
 from flukeprint.data.synthetic.fluke import flat_fluke, photograph
 from flukeprint.data.synthetic.shapes import SHAPE_IDENTITIES, draw_shape
@@ -37,16 +37,16 @@ _FORMAT = 1  # raise it when the same configuration is drawn otherwise
 _MARKER = "synthetic.json"
 _TABLES = ("train.csv", "sample_submission.csv", "test_truth.csv")
 
-# Of 4,250 whales in Kaggle's first humpback competition, how many have 1, 2, .. 9 photos, and more.
+# How many of 4,250 whales in Kaggle's first humpback competition have 1, 2, .. 9 photos, and more.
 _TAIL = (2220, 1034, 492, 192, 102, 61, 40, 23, 21, 65)
 
 
 def identity_sizes(identities: int, rng: np.random.Generator) -> list[int]:
-    """Photos of each of `identities` animals, in random order: the long tail of the real set.
+    """Numbers of photos of `identities` animals, in random order, with the real set's long tail.
 
-    Shares follow `_TAIL` by largest remainder; at least one animal has ten photos or more.  Those
-    above nine are quantiles of 10 + an exponential of mean 5: with the real 65 they reach 34, as
-    the real ones do.
+    Shares follow `_TAIL` by largest remainder; at least one animal has ten photos or more.
+    Numbers above nine are quantiles of 10 + an exponential of mean 5: for 65 animals, as in the
+    real set, they reach 34, as they do there.
     """
     if identities < 1:
         raise ValueError(f"identities is {identities}, but a set has at least one")
@@ -64,7 +64,7 @@ def identity_sizes(identities: int, rng: np.random.Generator) -> list[int]:
 
 @dataclass(frozen=True)
 class _Photo:
-    """One photo to draw: `animal` is a number, `label` what the table says of it."""
+    """One photo to draw: `animal` is a number, `label` its identity in the table."""
 
     animal: int
     seed: int
@@ -73,22 +73,22 @@ class _Photo:
     label: str
 
 
-_Draw = Callable[[int, list[int]], Iterable[npt.NDArray[np.uint8]]]
+_Draw = Callable[[int, list[int]], Iterable[Pixels]]  # (animal, seeds of its photos) -> photos
 
 
 def write_whales(config: SyntheticConfig, root: Path, *, progress: bool) -> None:
-    """`write_synthetic` with drawn flukes, whatever `config.kind` says."""
+    """Draw a data set of flukes, whatever `config.kind` is: see `write_synthetic`."""
     write_synthetic(config.model_copy(update={"kind": "whales"}), root, progress=progress)
 
 
 def write_synthetic(config: SyntheticConfig, root: Path, *, progress: bool) -> None:
-    """Draw the set that `config` describes into `root`, unless it is there already.
+    """Draw the data set that `config` describes into `root`, unless it is there already.
 
-    A set of another configuration is replaced as a whole.  The photos are drawn beside `root`
-    and moved into place at the end, so `root` is never half a set.
+    A data set of another configuration is replaced as a whole.  The photos are drawn beside
+    `root` and moved into place at the end, so `root` never holds an incomplete set.
 
-    Raises FlukeprintError if `root` holds anything that was not drawn here, or if more shapes
-    are asked for than there are.
+    Raises FlukeprintError if `root` holds anything that was not drawn here, or if `config` needs
+    more shapes than there are.
     """
     root = root.resolve()
     wanted = {"drawn_by": "flukeprint", "format": _FORMAT, "config": _digest(config)}
@@ -108,7 +108,7 @@ def write_synthetic(config: SyntheticConfig, root: Path, *, progress: bool) -> N
 
 
 def _whale_drawer(config: SyntheticConfig) -> _Draw:
-    def draw(animal: int, seeds: list[int]) -> Iterable[npt.NDArray[np.uint8]]:
+    def draw(animal: int, seeds: list[int]) -> Iterable[Pixels]:
         fluke = flat_fluke(_number(config.seed, "animal", animal), config.long_side)
         return (photograph(fluke, seed, config.long_side) for seed in seeds)
 
@@ -116,7 +116,7 @@ def _whale_drawer(config: SyntheticConfig) -> _Draw:
 
 
 def _shape_drawer(config: SyntheticConfig) -> _Draw:
-    def draw(animal: int, seeds: list[int]) -> Iterable[npt.NDArray[np.uint8]]:
+    def draw(animal: int, seeds: list[int]) -> Iterable[Pixels]:
         return (draw_shape(animal, seed, config.long_side) for seed in seeds)
 
     return draw
@@ -126,13 +126,13 @@ _DRAWERS = {"whales": _whale_drawer, "shapes": _shape_drawer}
 
 
 def _plan(config: SyntheticConfig) -> list[_Photo]:
-    """All photos of the set, those of one animal side by side."""
+    """List all photos of the set, those of one animal side by side."""
     rng = np.random.default_rng([config.seed, 0x7A11])
     sizes = identity_sizes(config.identities, rng)
     known = sum(sizes)
     train_new = round(known * config.new_share / (1 - config.new_share))
     test_new = round(config.test_photos * config.test_new_share)
-    asked = rng.integers(config.identities, size=config.test_photos - test_new).tolist()
+    seen_again = rng.integers(config.identities, size=config.test_photos - test_new).tolist()
     strangers = config.identities + np.arange(train_new + test_new)
     if config.kind == "shapes" and config.identities + len(strangers) > SHAPE_IDENTITIES:
         raise FlukeprintError(
@@ -141,7 +141,7 @@ def _plan(config: SyntheticConfig) -> list[_Photo]:
         )
     rows = [(animal, "train", False) for animal, size in enumerate(sizes) for _ in range(size)]
     rows += [(int(animal), "train", True) for animal in strangers[:train_new]]
-    rows += [(int(animal), "test", False) for animal in asked]
+    rows += [(int(animal), "test", False) for animal in seen_again]
     rows += [(int(animal), "test", True) for animal in strangers[train_new:]]
     names = [f"w_{code}" for code in _codes(config.seed, "identity", config.identities, 7)]
     images = _codes(config.seed, "image", len(rows), 9)
@@ -170,7 +170,7 @@ def _draw_into(folder: Path, photos: list[_Photo], draw: _Draw, *, progress: boo
 
     groups = [list(group) for _, group in groupby(photos, key=lambda photo: photo.animal)]
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # on pictures this small OpenCV's threads only wait for ours
+    cv2.setNumThreads(1)  # on pictures this small OpenCV's own threads only slow down the pool's
     try:
         with (
             tqdm(total=len(photos), desc="drawing", unit="photo", disable=not progress) as bar,
@@ -182,8 +182,8 @@ def _draw_into(folder: Path, photos: list[_Photo], draw: _Draw, *, progress: boo
         cv2.setNumThreads(threads)
 
 
-def _jpeg(pixels: npt.NDArray[np.uint8], photo_seed: int) -> bytes:
-    """The photo as a file; one without colour is saved with one channel."""
+def _jpeg(pixels: Pixels, photo_seed: int) -> bytes:
+    """Encode a photo as a JPEG, of one channel if it has no colour."""
     grey = bool((pixels == pixels[:, :, :1]).all())
     image = pixels[:, :, 0] if grey else pixels[:, :, ::-1]
     options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality(photo_seed)]
@@ -207,14 +207,14 @@ def _write_tables(folder: Path, photos: list[_Photo]) -> None:
 
 
 def _swap(partial: Path, root: Path, wanted: dict[str, object]) -> None:
-    """Put the finished set in place of an empty folder or of an older set."""
+    """Move the finished set into place, where an empty folder or an older set may be."""
     old = root.with_name(f".{root.name}.replaced-{os.getpid()}")
     if root.exists():
         root.replace(old)
     try:
         partial.replace(root)
     except OSError:
-        if _found(root) != wanted:  # otherwise someone else has just drawn the same set
+        if _found(root) != wanted:  # otherwise another process has just drawn the same set
             if old.exists() and not root.exists():
                 old.replace(root)
             raise
@@ -222,7 +222,7 @@ def _swap(partial: Path, root: Path, wanted: dict[str, object]) -> None:
 
 
 def _found(root: Path) -> dict[str, object] | None:
-    """What the marker in `root` says, None where there is none of ours."""
+    """Read the marker file in `root`; None where there is none of this package."""
     try:
         found = json.loads((root / _MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -232,7 +232,7 @@ def _found(root: Path) -> dict[str, object] | None:
 
 
 def _refuse_foreign(root: Path) -> None:
-    """Raise FlukeprintError unless all below `root` was drawn here and may be replaced."""
+    """Raise FlukeprintError unless everything in `root` was drawn here and may be replaced."""
     if not root.exists():
         return
     if not root.is_dir():
@@ -255,7 +255,7 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _images(table: Path) -> set[str]:
-    """Image names of a table that was written here; none where it is gone."""
+    """Image names of a table that was written here; none where it is missing."""
     if not table.is_file():
         return set()
     with table.open(newline="", encoding="utf-8") as file:
@@ -268,13 +268,13 @@ def _digest(config: SyntheticConfig) -> str:
 
 
 def _number(*parts: object) -> int:
-    """A 63-bit number that depends on all `parts`."""
+    """A 63-bit number that is a function of all `parts`."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def _codes(seed: int, what: str, count: int, digits: int) -> list[str]:
-    """`count` different strings of hex digits, in no order."""
+    """`count` different strings of hex digits, in random order."""
     codes: dict[str, None] = {}
     number = 0
     while len(codes) < count:

@@ -1,18 +1,17 @@
-"""One photograph of a fluke: what enters is a whale and a photo seed, what leaves is RGB.
+"""Draws a photograph of a whale's fluke in the sea.
 
-The whale (`fluke_anatomy.Fluke`) is bent, turned and set into a sea; water streams from it;
-light and camera do the rest.  All of this is drawn from the photo's seed alone, so nothing
-but the animal itself tells who it is.
+The fluke (`whale.Fluke`) is bent, rotated and set into a sea; water streams from it; then it is
+lit and photographed.  All of this depends on the photo's seed alone, so only the fluke itself
+shows which individual it is.
 """
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from flukeprint.data.decoding import Pixels
-from flukeprint.data.embeddings import Floats
+from flukeprint.data.embeddings import Floats, Values
 from flukeprint.data.synthetic.camera import Light, draw_light, expose
 from flukeprint.data.synthetic.sea import Sea, draw_sea
 from flukeprint.data.synthetic.whale import (
@@ -28,20 +27,20 @@ _PLANE_SHARE = 1.15  # width of the flat fluke over the long side of its photo
 
 
 def draw_fluke(identity_seed: int, photo_seed: int, long_side: int) -> Pixels:
-    """(h, w, 3) uint8 RGB photograph, max(h, w) <= long_side px, most of them about 2:1.
+    """Draw a photograph: (h, w, 3) uint8 RGB, max(h, w) <= long_side px, most about 2:1.
 
-    A function of its arguments: the whale of `identity_seed`, everything else of `photo_seed`.
+    The whale depends on `identity_seed`, everything else on `photo_seed`.
     """
     return photograph(flat_fluke(identity_seed, long_side), photo_seed, long_side)
 
 
 def flat_fluke(identity_seed: int, long_side: int) -> Fluke:
-    """The whale, sampled finely enough for photographs of `long_side` px."""
+    """Make the fluke of a whale, sampled finely enough for photographs of `long_side` px."""
     return grow_fluke(identity_seed, round(_PLANE_SHARE * long_side))
 
 
 def photograph(fluke: Fluke, photo_seed: int, long_side: int) -> Pixels:
-    """(h, w, 3) uint8 RGB of one `fluke`: `draw_fluke` for a whale that is already grown."""
+    """Photograph a fluke that is made already: `draw_fluke`'s second half, (h, w, 3) uint8 RGB."""
     rng = np.random.default_rng([photo_seed, 0x5EA])
     pose = _draw_pose(rng, fluke, long_side)
     light = draw_light(rng)
@@ -54,7 +53,7 @@ def photograph(fluke: Fluke, photo_seed: int, long_side: int) -> Pixels:
 
 @dataclass(frozen=True)
 class Pose:
-    """How the fluke stands in the frame.
+    """Pose of the fluke in the frame.
 
     to_plane: (3, 3) homography from pixels to u, v before bending.
     droop: lift of the left and right lobe's tip, half spans.
@@ -66,7 +65,7 @@ class Pose:
 
     height: int
     width: int
-    to_plane: npt.NDArray[np.float64]
+    to_plane: Values
     droop: tuple[float, float]
     curl: float
     waterline_row: float
@@ -77,7 +76,7 @@ class Pose:
 
 def _draw_pose(rng: np.random.Generator, fluke: Fluke, long_side: int) -> Pose:
     yaw = float(np.clip(rng.normal(0, 0.30), -0.85, 0.85))
-    pitch = float(np.clip(rng.normal(0.22, 0.30), -0.6, 0.9))  # top leans away from the camera
+    pitch = float(np.clip(rng.normal(0.22, 0.30), -0.6, 0.9))  # the top leans away from the camera
     roll = float(np.clip(rng.normal(0, 0.10), -0.35, 0.35))
     far = float(rng.uniform(3.5, 12))
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
@@ -98,15 +97,15 @@ def _draw_pose(rng: np.random.Generator, fluke: Fluke, long_side: int) -> Pose:
     image = image[:, :2] / image[:, 2:]
     low, high = image.min(axis=0), image.max(axis=0)
 
-    own = (high[0] - low[0]) / (high[1] - low[1])  # most are cropped to the fluke
+    own = (high[0] - low[0]) / (high[1] - low[1])  # most photographs are cropped to the fluke
     aspect = float(np.clip(np.exp(rng.normal(0.35 * np.log(own) + 0.4, 0.22)), 1.0, 3.4))
     side = long_side if rng.random() < 0.6 else long_side * rng.uniform(0.72, 1)
     width, height = (side, side / aspect) if aspect >= 1 else (side * aspect, side)
     width, height = (max(16, round(float(length))) for length in (width, height))
     fill = rng.beta(4, 2) * 0.38 + 0.64  # of the frame; rarely a tip is cut off
     scale = fill * min(width / (high[0] - low[0]), height / (high[1] - low[1]) * 1.02)
-    room = np.array([width, height]) - scale * (high - low)
-    place = room * rng.beta(2.5, 2.5, 2)
+    margin = np.array([width, height]) - scale * (high - low)
+    place = margin * rng.beta(2.5, 2.5, 2)
     to_pixels = np.array(
         [[scale, 0, place[0] - scale * low[0]], [0, -scale, place[1] + scale * high[1]], [0, 0, 1]]
     )
@@ -128,7 +127,7 @@ def _draw_pose(rng: np.random.Generator, fluke: Fluke, long_side: int) -> Pose:
 _BEND = 2.2  # tips droop more than roots
 
 
-def _bent(points: Floats, droop: tuple[float, float], curl: float) -> npt.NDArray[np.float64]:
+def _bent(points: Floats, droop: tuple[float, float], curl: float) -> Values:
     """(n, 2) plane points after bending: the inverse of what `_seen` does to pixels."""
     u, v = points[:, 0].astype(np.float64), points[:, 1].astype(np.float64)
     seen = u * (1 - curl * np.abs(u) / (1 + curl))
@@ -184,7 +183,7 @@ def _lit_skin(
 def _in_water(
     rng: np.random.Generator, pose: Pose, sea: Sea, light: Light, cover: Floats, skin: Floats
 ) -> Floats:
-    """(h, w, 3) linear RGB: fluke before sea, cut by the waterline, with foam and spray."""
+    """(h, w, 3) linear RGB: the fluke before the sea, cut by the waterline, with foam and spray."""
     height, width, span = pose.height, pose.width, pose.span
     rows = np.arange(height, dtype=np.float32)[:, None]
     columns = np.arange(width, dtype=np.float32)[None, :]
@@ -215,7 +214,7 @@ def _in_water(
 
 
 def _cells(pose: Pose, down: float, across: float) -> tuple[int, int]:
-    """Noise cells a picture so that features keep their size on the animal."""
+    """Noise cells of a picture such that features keep their size on the animal."""
     return round(pose.height / pose.span * down), round(pose.width / pose.span * across)
 
 

@@ -1,6 +1,6 @@
-"""The sea behind a fluke: what enters is a generator and a size, what leaves is linear RGB.
+"""Draws the sea behind a fluke: ripples, foam, and sometimes sky and a coast.
 
-All colours are linear light (h, w, 3) float32, about 0..1; the camera's gamma comes later.
+All colours are linear light (h, w, 3) float32, about 0..1; the camera applies its gamma later.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _WATERS = {  # linear RGB: how seas look from a boat
 
 @dataclass(frozen=True)
 class Sea:
-    """A view of water: picture, foam and light.
+    """A view of the sea, and its colours, to set a fluke into.
 
     picture: (h, w, 3) float32 linear RGB, sky and land included where the horizon is in view.
     chop: (h, w) float32 of about unit variance, height of the ripples.
@@ -38,7 +38,7 @@ class Sea:
 
 
 def draw_sea(rng: np.random.Generator, height: int, width: int) -> Sea:
-    """Water with ripples in perspective, sometimes with horizon, sky and a coast."""
+    """Draw water with ripples in perspective, sometimes with horizon, sky and a coast."""
     water = np.array(list(_WATERS.values())[rng.integers(len(_WATERS))], np.float32)
     water = water * np.exp(rng.normal(0, (0.08, 0.1, 0.1)) + rng.normal(0, 0.3)).astype(np.float32)
     overcast = rng.random() < 0.5
@@ -93,7 +93,7 @@ def _ripples(rng: np.random.Generator, depth: Floats, across: Floats) -> Floats:
 
 
 def _endless(rng: np.random.Generator, size: int, cells: int) -> Floats:
-    """(size, size) smooth noise that continues over its edges."""
+    """(size, size) smooth noise that tiles without seams."""
     grid = np.pad(rng.standard_normal((cells, cells), dtype=np.float32), 2, mode="wrap")
     scale = size / cells
     at = (np.arange(size, dtype=np.float32) + 0.5) / scale + 1.5
@@ -104,7 +104,7 @@ def _endless(rng: np.random.Generator, size: int, cells: int) -> Floats:
 def _with_sky(
     rng: np.random.Generator, picture: Floats, sky: Floats, water: Floats, horizon: float
 ) -> Floats:
-    """The picture with sky, clouds and perhaps a coast above row `horizon`."""
+    """Add sky, clouds and perhaps a coast above row `horizon`."""
     height, width = picture.shape[:2]
     rows = np.arange(height, dtype=np.float32)[:, None]
     clouds = smooth_noise(rng, (height, width), (6, 7)) * rng.uniform(0, 0.14)

@@ -1,11 +1,13 @@
-"""Colour shapes: what enters is an identity's number, what leaves is a tiny, easy RGB picture.
+"""Draws small pictures of coloured shapes, which a network learns in seconds.
 
-For tests of a whole pipeline: a network learns these in seconds.
+They serve to test the whole pipeline.
 """
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from flukeprint.data.decoding import Pixels
+from flukeprint.data.embeddings import Values
 
 _COLOURS = (
     (215, 40, 40),
@@ -22,12 +24,12 @@ _SHAPES = 8
 SHAPE_IDENTITIES = len(_COLOURS) * _SHAPES * (1 + len(_COLOURS) + len(_CENTRES))
 
 
-def draw_shape(identity_index: int, photo_seed: int, long_side: int) -> npt.NDArray[np.uint8]:
-    """(h, w, 3) uint8 RGB: one coloured shape on plain ground, max(h, w) == long_side px.
+def draw_shape(identity_index: int, photo_seed: int, long_side: int) -> Pixels:
+    """Draw one coloured shape on plain ground: (h, w, 3) uint8 RGB, max(h, w) == long_side px.
 
     Identities 0..63 are the pairs of 8 colours and 8 shapes, neighbours differing in both; above
-    that a dot in the middle tells them apart.  Place, size, turn, ground and noise are the
-    photo's.
+    that a dot in the middle tells them apart.  Place, size, rotation, ground and noise depend on
+    the photo's seed.
 
     Raises ValueError if there is no such identity.
     """
@@ -55,8 +57,8 @@ def draw_shape(identity_index: int, photo_seed: int, long_side: int) -> npt.NDAr
     return np.asarray(np.clip(np.round(noisy), 0, 255), np.uint8)
 
 
-def _outline(shape: int, turn: float) -> npt.NDArray[np.float64]:
-    """(n, 2) polygon about the origin within the unit circle, turned by `turn` radians."""
+def _outline(shape: int, turn: float) -> Values:
+    """(n, 2) polygon about the origin within the unit circle, rotated by `turn` radians."""
     corners = (48, 3, 4, 6)
     if shape < 4:
         radius = np.ones(corners[shape])

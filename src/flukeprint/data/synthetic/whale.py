@@ -1,11 +1,11 @@
-"""One whale's fluke, flat: what enters is the whale's seed, what leaves is a `Fluke`.
+"""Makes the flat fluke of one whale: its outline, pigmentation, scars and relief.
 
 A fluke is drawn in its own plane.  u runs from the left tip (-1) to the right tip (+1), v
 upwards from the root of the median notch (about 0) to the tail stock (-1.3), both in half
 spans.  Seen from behind at the dive, the trailing edge is the upper rim, the two leading edges
-sweep down to the tail stock, and the underside faces the camera.  All that tells a humpback
-from another is here: trailing edge, pigmentation, scars (Katona et al. 1979, "Identification
-of humpback whales by fluke photographs").  Nothing here knows of camera, sea or light.
+sweep down to the tail stock, and the underside faces the camera.  All that distinguishes one
+humpback from another is here: trailing edge, pigmentation, scars (Katona et al. 1979,
+"Identification of humpback whales by fluke photographs"); camera, sea and light are elsewhere.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.data.embeddings import Floats
+from flukeprint.data.embeddings import Floats, Values
 
 Shape = tuple[int, int]  # rows, columns
 U_EDGE = 1.08  # the plane spans -U_EDGE..U_EDGE and V_LOW..V_HIGH
@@ -24,7 +24,7 @@ _LOBE_POINTS = 420  # of one trailing edge
 
 @dataclass(frozen=True)
 class Fluke:
-    """The plane of one fluke, sampled on (h, w) pixels of `scale` px per half span.
+    """The flat fluke of one whale, sampled on (h, w) pixels of `scale` px per half span.
 
     outline: (n, 2) float32 u, v of the rim, a closed polygon.
     cover: (h, w) float32 0..1, 1 inside the outline.
@@ -46,10 +46,10 @@ class Fluke:
 
 
 def grow_fluke(identity_seed: int, width: int) -> Fluke:
-    """The fluke of one whale: a function of `identity_seed` alone, drawn `width` px wide.
+    """Make the fluke of one whale, a function of `identity_seed` alone, sampled `width` px wide.
 
     Planes are (round(width * 1.74 / 2.16), width).  The same seed at another width gives the
-    same animal, sampled otherwise.
+    same animal at another resolution.
     """
     rng = np.random.default_rng([identity_seed, 0xF1])
     scale = width / (2 * U_EDGE)
@@ -57,7 +57,7 @@ def grow_fluke(identity_seed: int, width: int) -> Fluke:
     outline = _outline(rng)
     cover = np.zeros((height, width), np.uint8)
     cv2.fillPoly(cover, [_fixed_point(outline, scale)], 255, cv2.LINE_AA, _SHIFT)
-    # Soft fields are made on half the pixels and enlarged before they are cut sharp.
+    # Smooth fields are made at half the resolution and enlarged before they are thresholded.
     small = (max(2, height // 2), max(2, width // 2))
     inside = cv2.distanceTransform((cover > 127).astype(np.uint8), cv2.DIST_L2, 5)
     inside = np.asarray(inside / np.float32(scale), np.float32)
@@ -94,7 +94,7 @@ def _fixed_point(points: Floats, scale: float) -> npt.NDArray[np.int32]:
 
 
 def _outline(rng: np.random.Generator) -> Floats:
-    """(n, 2) rim: left trailing edge from the notch outwards is the mirror of the right's make."""
+    """(n, 2) rim: two lobes of the same shape but for small differences, the left mirrored."""
     shared = {
         "notch": rng.uniform(0.05, 0.15),
         "notch_width": rng.uniform(0.025, 0.07),
@@ -148,7 +148,7 @@ def _lobe(rng: np.random.Generator, shared: dict[str, float]) -> Floats:
     return np.concatenate([np.stack([u, edge], axis=1), _spline(lead, 10)[1:]]).astype(np.float32)
 
 
-def _serration(rng: np.random.Generator, t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _serration(rng: np.random.Generator, t: Values) -> Values:
     """Height of the serrated rim over t in 0..1: scallops between points, knobs and nicks."""
     knots = np.concatenate([[0], np.sort(rng.uniform(0.04, 0.99, rng.integers(9, 26))), [1]])
     depth = rng.gamma(1.5, 0.012, knots.size) * np.sqrt(np.diff(knots, append=1.05) * 14)
@@ -165,7 +165,7 @@ def _serration(rng: np.random.Generator, t: npt.NDArray[np.float64]) -> npt.NDAr
     return np.asarray(height * (1 - 0.75 * t**12))
 
 
-def _spline(points: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.float64]:
+def _spline(points: Values, steps: int) -> Values:
     """(m, 2) uniform Catmull-Rom curve through (k, 2) points, `steps` a segment."""
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
@@ -179,7 +179,7 @@ def _spline(points: npt.NDArray[np.float64], steps: int) -> npt.NDArray[np.float
 def _pigmentation(
     rng: np.random.Generator, u: Floats, v: Floats, rim: Floats, shape: Shape
 ) -> Floats:
-    """(h, w) whiteness before scars, from all-black to almost white whales.
+    """(h, w) whiteness of the underside before scars, from all-black to almost white whales.
 
     u (1, m), v (n, 1) and rim (n, m), the distance to the outline, are on a coarser grid.
     """
@@ -190,7 +190,7 @@ def _pigmentation(
     for cells, size, symmetry in (((4, 6), 0.55, 0.6), ((9, 13), 0.38, 0.35), ((26, 36), 0.2, 0.0)):
         noise = smooth_noise(rng, small, cells)
         field += size * (symmetry * noise[:, ::-1] + (1 - symmetry) * noise)
-    for side in (-1, 1):  # one patch a lobe, alike but not the same on both sides
+    for side in (-1, 1):  # one patch a lobe, similar on both sides
         at = (side * rng.uniform(0.3, 0.62), rng.uniform(-0.28, -0.05))
         wide, high = rng.uniform(0.15, 0.4), rng.uniform(0.08, 0.2)
         patch = np.exp(-(((u - at[0]) / wide) ** 2)) * np.exp(-(((v - at[1]) / high) ** 2))
@@ -216,16 +216,16 @@ def _pigmentation(
 
 
 def _scarred(rng: np.random.Generator, white: Floats, outline: Floats, scale: float) -> Floats:
-    """The underside with its scars: pale on black skin, dark on white."""
+    """Add scars to the underside: pale on black skin, dark on white."""
     scars = np.zeros(white.shape, np.uint8)
 
-    def draw(points: npt.NDArray[np.float64], half_span_width: float, strength: float) -> None:
+    def draw(points: Values, half_span_width: float, strength: float) -> None:
         thick = max(1, round(half_span_width * scale))
         ink = round(255 * strength * min(1.0, half_span_width * scale / thick + 0.35))
         line = _fixed_point(points.astype(np.float32), scale)
         cv2.polylines(scars, [line], False, ink, thick, cv2.LINE_AA, _SHIFT)
 
-    def somewhere() -> npt.NDArray[np.float64]:
+    def somewhere() -> Values:
         side = rng.choice((-1, 1))
         along = rng.beta(1.6, 1.6)
         inside = 0.42 * rng.random() * (1.05 - along)  # below the trailing edge
@@ -257,9 +257,7 @@ def _scarred(rng: np.random.Generator, white: Floats, outline: Floats, scale: fl
     return np.asarray(white + ink * (against - white), np.float32)
 
 
-def _arc(
-    at: npt.NDArray[np.float64], length: float, turn: float, bend: float, s: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _arc(at: Values, length: float, turn: float, bend: float, s: Values) -> Values:
     """(n, 2) bowed line of `length` half spans through `at`; s runs from -1 to 1."""
     along, across = length / 2 * s, length * bend * (1 - s * s)
     cos, sin = np.cos(turn), np.sin(turn)
@@ -268,7 +266,7 @@ def _arc(
 
 
 def _slopes(u: Floats, v: Floats, rim: Floats, scale: float, shape: Shape) -> tuple[Floats, Floats]:
-    """Slopes of the relief: lobes thick in the middle, a keel that runs into the tail stock."""
+    """(h, w) slopes of the relief: thick lobes, and a keel that runs into the tail stock."""
     body = 0.24 * np.sqrt(np.clip(rim, 0, 0.25))
     keel = 0.15 * np.exp(-((u / 0.15) ** 2)) * smoothstep(-v, 0.0, 0.75)
     relief = cv2.GaussianBlur((body + keel).astype(np.float32), (0, 0), max(0.6, 0.03 * scale))

@@ -1,0 +1,55 @@
+"""What each kind of FAISS index promises: memory, training, scores."""
+
+import numpy as np
+import pytest
+
+from flukeprint.data.embeddings import Embeddings, unit_rows
+from flukeprint.errors import FlukeprintError
+from flukeprint.search.faiss_kinds import FaissFlat, Hnsw, IvfPq
+from flukeprint.search.gallery import Gallery
+from flukeprint.search.recall import exact_neighbours, measure_recall
+from tests.search.animals import KINDS, built, drawn
+
+pytest.importorskip("faiss")
+
+
+def test_product_codes_take_a_sixteenth() -> None:
+    photos = drawn(4000, d=512)
+    index = built(IvfPq, photos)
+    assert index._bytes_each() == 512 // 8 + 8
+    centers, axes = 256 * 256 * 4, 512 * 256 * 4  # which a large gallery hardly notices
+    assert index.memory() - centers - axes <= photos.vectors.nbytes / 16
+
+
+def spectrum(n: int, d: int, seed: int, power: float) -> np.ndarray:
+    """(n, d) unit rows whose numbers say less and less, as after whitening or principal axes."""
+    rng = np.random.default_rng(seed)
+    sizes = np.arange(1, d + 1) ** -power
+    centers = rng.standard_normal((n // 10, d)) * sizes
+    noise = rng.standard_normal((n, d)) * sizes
+    return unit_rows(centers[np.arange(n) % (n // 10)] + 0.7 * noise)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_whose_first_numbers_say_most_are_found_too(kind) -> None:
+    vectors = spectrum(4000, 128, 0, 1.0)
+    names = tuple(str(row) for row in range(4000))
+    photos = Embeddings(vectors, names, names, None, "net")
+    gallery = Gallery(photos, index=built(kind, photos))
+    rows = np.arange(0, 4000, 40)
+    assert measure_recall(gallery, rows, exact_neighbours(gallery, rows)).value > 0.97
+
+
+@pytest.mark.parametrize("n", [1, 5, 15])
+def test_product_codes_of_a_handful_are_refused_in_one_line(n) -> None:
+    with pytest.raises(FlukeprintError, match=r"at least 16 photographs.*backend=exact") as caught:
+        IvfPq(drawn(n).vectors)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [FaissFlat, Hnsw])
+def test_scores_of_an_index_are_cosines_or_nearly(kind) -> None:
+    photos = drawn(2000, d=64)
+    found = built(kind, photos).search(photos.vectors[:50], 5)
+    want = np.einsum("qd,qkd->qk", photos.vectors[:50], photos.vectors[found.rows])
+    np.testing.assert_allclose(found.scores, want, atol=0.02)
