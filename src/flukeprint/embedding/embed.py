@@ -70,7 +70,7 @@ def mirror_rule(image: ImageConfig, mirror: bool) -> Literal["off", "mean", "bot
     """
     if not mirror:
         return "off"
-    return "mean" if image.flip == "same" else "both"
+    return "mean" if image.mirrored_is_same else "both"
 
 
 def embed(

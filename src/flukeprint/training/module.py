@@ -38,7 +38,7 @@ class MetricLearningModule(L.LightningModule):
             classes=len(data.classes),
             dim=net.dim,
             class_counts=data.class_counts,
-            mirrored_classes=config.image.flip == "new_identity",
+            mirrored_classes=config.image.mirrored_is_new,
             memory=config.train.memory,
         )
         self._held: list[tuple[Tensor, Tensor]] = []
@@ -146,7 +146,7 @@ def class_centers(learner: MetricLearningModule, stamp: str) -> Embeddings | Non
     """
     centers = learner.losses.centers()
     rule = mirror_rule(learner.config.image, learner.config.infer.mirror)
-    if centers is None or (rule == "both" and learner.config.image.flip != "new_identity"):
+    if centers is None or (rule == "both" and not learner.config.image.mirrored_is_new):
         return None
     classes = learner.data.classes
     vectors = centers[: len(classes)]
