@@ -6,6 +6,7 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
+from flukeprint.serving.page.translations import WORDING
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,6 @@ from flukeprint.serving.page.i18n import (
     rank_name,
     say,
 )
-from flukeprint.serving.page.translations import WORDING
 from tests.serving.page.page_facts import context
 
 SOURCE = Path(__file__).parents[3] / "src" / "flukeprint" / "serving" / "page"
