@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from flukeprint.errors import FlukeprintError
-from tests.serving.served import make_identifier, photo
+from tests.serving.served import photo
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NAMES = ("closed_loop", "processes", "serving_page", "serving")
@@ -180,12 +180,12 @@ def run_script(
 
 def test_the_script_writes_its_page(
     run_script: Callable[..., Path],
+    identifier: Path,
     scripts: dict[str, ModuleType],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    identifier = make_identifier(tmp_path)
     small = ("--clients", "2", "--requests", "6", "--rounds", "2", "--starts", "1")
     page = run_script(identifier, *small, "--seconds", "2", "--crowd", "40")
     assert "round 2 of 2, 2 clients: flukeprint serve " in capsys.readouterr().err

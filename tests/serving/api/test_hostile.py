@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,13 +14,13 @@ from hypothesis import strategies as st
 
 from flukeprint.serving.api.schemas import Enrolled, Identification, Problem
 from tests.serving.hostile import SORTS, whole
-from tests.serving.served import TOKEN, Served, answer, make_identifier, photo, served
+from tests.serving.served import TOKEN, Served, answer, copied, photo, served
 
 MOST_GROWTH = 30  # MB, of a second pass over all files, which have more bytes than that
-# What would be repeated, if anything were: of files, their names, forms and headers.
+# Parts of files, names, forms and headers that no answer may repeat.
 MARKS = ("EVIL", "echo me", "alert(1)", "passwd", "name-of-a-file")
 
-# What a photographer's program may write, odd as it is.
+# Odd files that are read, since a photographer's software may write them.
 READ = {
     "PNG": {
         "bomb within the limit", "many texts", "very many texts", "profile of nonsense",
@@ -44,7 +45,7 @@ READ = {
     "other": set(),
     "truncated": set(),
 }  # fmt: skip
-# Of these a library may make something or nothing; the rest is refused.
+# Files that may be read or refused, depending on the version of a library; the rest is refused.
 EITHER = {
     "PNG": {"too many pixels", "unknown critical chunk"},
     "JPEG": {"taller than its data", "Adobe of nonsense", "no codes", "arithmetic"},
@@ -55,8 +56,8 @@ EITHER = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(make_identifier(tmp_path_factory.mktemp("hostile")), enroll=True) as running:
+def server(identifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(copied(identifier, tmp_path_factory.mktemp("hostile")), enroll=True) as running:
         yield running
 
 
