@@ -26,7 +26,7 @@ def lives(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return False
-    return state != "Z"  # which has ended, and waits for somebody to ask
+    return state != "Z"  # a process that has ended, but was not waited for
 
 
 def test_several_workers_answer_alike_and_end_together(identifier: Path, known: Identifier) -> None:
@@ -48,7 +48,7 @@ def test_several_workers_answer_alike_and_end_together(identifier: Path, known: 
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *more: str) -> str:
-    """The one line of a refusal."""
+    """Start the command, which has to end with an error of one line; that line."""
     monkeypatch.setattr(sys, "argv", ["flukeprint", "serve", *more])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -92,7 +92,7 @@ def test_what_cannot_be_served_is_said_in_one_line(
 
 
 def test_answers_leave_at_once() -> None:
-    """A socket that is not known to be TCP would hold small answers back for 40 ms."""
+    """Without TCP_NODELAY, which asyncio sets only for TCP, small answers take 40 ms longer."""
     with (
         _listen(ServeConfig(port=0)) as listener,
         socket.create_connection(listener.getsockname()),
@@ -102,7 +102,7 @@ def test_answers_leave_at_once() -> None:
 
 
 async def plain(scope: Any, receive: Any, send: Any) -> None:
-    """Answers whom it may concern, /long with more than any buffer holds."""
+    """An application that answers `yes`, or at /long with more than any buffer holds."""
     body = b"x" * (1 << 26) if scope["path"] == "/long" else b"yes"
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": body})
@@ -110,7 +110,7 @@ async def plain(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
-    """The address of a server with short patience and few connections."""
+    """The address of a server with short time limits and few connections."""
     for name, value in (("HEADER_SECONDS", 1), ("REQUEST_SECONDS", 0.2), ("MOST_CONNECTIONS", 4)):
         monkeypatch.setattr(f"flukeprint.serving.server.{name}", value)
     config = uvicorn.Config(plain, port=0, log_level="critical", lifespan="off", http=Connection)
@@ -127,7 +127,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
 
 
 def ended(line: socket.socket) -> bool:
-    """Waits until the server has closed or cut the connection."""
+    """Wait until the server has closed or aborted the connection."""
     with contextlib.suppress(ConnectionError):
         while line.recv(1 << 20):
             pass
@@ -141,7 +141,7 @@ def test_who_never_finishes_a_request_is_not_waited_for(
     with socket.create_connection(hasty, 30) as line:
         line.sendall(said)
         assert ended(line)
-    with socket.create_connection(hasty, 30) as line:  # nor is he after a first request
+    with socket.create_connection(hasty, 30) as line:  # nor after a first request
         line.sendall(
             b"GET / HTTP/1.1\r\nHost: whales\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
         )

@@ -15,7 +15,7 @@ WORK = ("/v1/work",)
 
 
 class Said:
-    """What an application sent, message by message."""
+    """The messages that an application sent."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -54,7 +54,7 @@ def scope(path: str = "/v1/work", method: str = "POST", **more: Any) -> dict[str
 
 
 class Sender:
-    """A client that sends its chunks and then stays on the line, or leaves."""
+    """A client that sends its chunks and then stays connected, or disconnects."""
 
     def __init__(self, chunks: Iterable[bytes] = (b"",), *, stays: bool = True, after: float = 0):
         chunks = list(chunks)
@@ -96,13 +96,13 @@ async def read_all(request: Request) -> int:
 
 
 async def counting(scope: Any, receive: Any, send: Any) -> None:
-    """Reads the body and answers its length."""
+    """An application that reads the body and answers its length."""
     size = await read_all(Request(scope, receive))
     await PlainTextResponse(str(size))(scope, receive, send)
 
 
 async def deaf(scope: Any, receive: Any, send: Any) -> None:
-    """Refuses without reading."""
+    """An application that refuses without reading."""
     await RefusedError("unauthorized", "no").response()(scope, receive, send)
 
 

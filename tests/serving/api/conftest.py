@@ -18,7 +18,7 @@ LIMITS = (
 
 @pytest.fixture(scope="session")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The only folder for temporary files that the server knows."""
+    """The folder for temporary files of `server`."""
     return tmp_path_factory.mktemp("scratch")
 
 
@@ -36,7 +36,7 @@ def client(server: Served) -> Iterator[httpx2.Client]:
 
 @pytest.fixture(scope="session")
 def limited(identifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server with low limits and examples of its own, open to another site."""
+    """A server with low limits and examples of its own, which another site may call."""
     examples = tmp_path_factory.mktemp("examples")
     (examples / "a.jpg").write_bytes(secretive())
     (examples / "b.png").write_bytes(noise(99))

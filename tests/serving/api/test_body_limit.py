@@ -87,7 +87,7 @@ def test_whoever_waits_to_go_on_is_not_waited_for() -> None:
 
 
 def test_the_limit_holds_whatever_the_application_makes_of_it() -> None:
-    """FastAPI answers errors of reading itself; another one may swallow or change them."""
+    """FastAPI answers errors of reading itself; other applications may swallow or change them."""
 
     async def own_answer(scope: Any, receive: Any, send: Any) -> None:
         with contextlib.suppress(RefusedError):
@@ -143,7 +143,7 @@ def served(app: Any) -> Any:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_client_that_sends_all_before_it_reads_gets_its_answer(chunked: bool) -> None:
-    """As most clients do; 8 MiB are more than the buffers between them hold."""
+    """Most clients do so; 8 MiB are more than the buffers in between hold."""
     size = 8 << 20
     piece = b"x" * (1 << 16)
     head = "transfer-encoding: chunked" if chunked else f"content-length: {size}"

@@ -34,7 +34,7 @@ from tests.serving.served import TOKEN, Served, answer, copied, photo, served
 
 @pytest.fixture(scope="module")
 def growing(identifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server that enrolls, into a folder of its own."""
+    """A server that enrolls, with a copy of the identifier."""
     with served(copied(identifier, tmp_path_factory.mktemp("growing")), enroll=True) as running:
         yield running
 
@@ -165,7 +165,7 @@ def test_enrolments_at_once_are_all_kept(growing: Served) -> None:
 def test_what_has_begun_is_finished_and_survives_a_restart(
     growing: Served, known: Identifier, tmp_path: Path
 ) -> None:
-    """SIGTERM in the middle of an upload; then another server, with other cards, on the folder."""
+    """SIGTERM in the middle of an upload, then another server on the folder, with other cards."""
     folder = folder_of(growing)
     fields = b"".join(
         b'--x\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % pair

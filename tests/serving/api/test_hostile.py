@@ -1,4 +1,4 @@
-"""Hostile files and forms against a real server: refused or read, never a failure, no growth."""
+"""Hostile files and forms sent to a server: read or refused, no failure, no growth of memory."""
 
 import json
 import socket
@@ -78,13 +78,13 @@ def identify(client: httpx2.Client, data: bytes) -> httpx2.Response:
     )
 
 
-def unlawful(word: str) -> Any:
+def not_json(word: str) -> Any:
     raise AssertionError(f"{word} is not JSON")
 
 
 def judged(status: int, kind: str | None, text: str, body: type[Any] = Identification) -> bool:
-    """Whether a lawful answer is a good one."""
-    found = json.loads(text, parse_constant=unlawful)
+    """Check that an answer follows the schema; whether it is a success."""
+    found = json.loads(text, parse_constant=not_json)
     for mark in MARKS:
         assert mark not in text
     if status in (200, 201):
@@ -130,7 +130,7 @@ def test_bombs_are_refused_for_what_they_are(client: httpx2.Client) -> None:
 
 
 def test_memory_does_not_grow(client: httpx2.Client, server: Served) -> None:
-    """The allocator keeps what the largest photographs took; it must be enough for all others."""
+    """The allocator keeps what the largest photographs needed; a second pass must need no more."""
 
     def go() -> float:
         for data in corpus().values():
@@ -144,7 +144,7 @@ def test_memory_does_not_grow(client: httpx2.Client, server: Served) -> None:
 
 
 def test_whatever_is_read_can_be_enrolled(client: httpx2.Client) -> None:
-    """With its thumbnail, for which it is decoded whole."""
+    """Enrolling decodes the whole photograph, for its thumbnail."""
     enrolled = 0
     for number, ((sort, name), data) in enumerate(corpus().items()):
         if name not in READ[sort]:
@@ -302,7 +302,7 @@ def test_hostile_requests_end_the_connection_at_most(
 
 
 def mutated(data: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
-    """Some bytes cut out, and others put in their places."""
+    """The data with some bytes replaced by others."""
     for at, cut, new in changes:
         place = at % (len(data) + 1)
         data = data[:place] + new + data[place + cut :]

@@ -41,7 +41,7 @@ from tests.serving.api.asgi_client import (
 def test_buckets_are_those_of_exact_arithmetic(
     per_minute: int, visits: list[tuple[int, str]]
 ) -> None:
-    """A twin in fractions that replays each address's whole history; steps of 1/64 s."""
+    """The reference replays each address's history in exact fractions, in steps of 1/64 s."""
     clock = Clock()
     buckets = Buckets(per_minute, clock=clock)
     now = Fraction(1000)

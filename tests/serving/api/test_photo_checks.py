@@ -119,7 +119,7 @@ def test_no_bytes_and_too_many_bytes() -> None:
 
 
 def bomb(width: int, height: int) -> bytes:
-    """A PNG whose header tells of pixels that it does not have."""
+    """A PNG whose header claims pixels that it does not have."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return (
@@ -151,7 +151,7 @@ def test_no_more_pixels_than_decoding_takes(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def naive_markers(data: bytes) -> tuple[int, int]:
-    """(scans, segments), a byte at a time, as the standard's decoder reads them."""
+    """(scans, segments), counted byte by byte, as the decoder of the standard reads them."""
     scans = segments = 0
     at = 2
     while at + 1 < len(data):
@@ -193,7 +193,7 @@ def test_markers_are_those_of_a_naive_reader(options: dict[str, Any]) -> None:
 
 
 def more_scans(times: int) -> bytes:
-    """A progressive JPEG whose last scan comes so many times again; it can be decoded."""
+    """A progressive JPEG whose last scan is repeated `times` times; it can be decoded."""
     data = saved("JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:-2] + data[last:-2] * times + data[-2:]

@@ -147,7 +147,7 @@ def test_nothing_of_a_photograph_is_told_or_logged(server: Served, client: httpx
 def test_nothing_is_written(
     server: Served, client: httpx2.Client, scratch: Path, identifier: Path
 ) -> None:
-    """Not even to a file without a name: the server may not write a byte to any file."""
+    """The server is not allowed to write a byte to any file, not even to one without a name."""
     before = snapshot(identifier.parents[3])
     large = noise(1000)
     assert len(large) > 3_000_000

@@ -38,7 +38,7 @@ def test_about_tells_the_facts(client: httpx2.Client, known: Identifier) -> None
 
 
 def test_an_identifier_that_knows_less_is_served_as_well(known: Identifier) -> None:
-    """Without thumbnails, calibration, threshold and pairs: as an earlier version kept it."""
+    """Without thumbnails, calibration, threshold and pairs, as an earlier version saved it."""
     nothing = dict.fromkeys(("calibration", "threshold", "verifier", "outside", "measured"))
     bare = replace(known, showcase=None, card=known.card.model_copy(update=nothing))
     with TestClient(assemble(Service(bare, ServeConfig()))) as client:

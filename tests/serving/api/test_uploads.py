@@ -27,7 +27,7 @@ Part = tuple[str, bytes]
 
 
 def form(*parts: Part, boundary: bytes = BOUNDARY) -> bytes:
-    """Written by hand after RFC 7578."""
+    """A form, written by hand after RFC 7578."""
     lines = b"".join(
         b"--%b\r\nContent-Disposition: form-data; %b\r\nContent-Type: text/html\r\n\r\n%b\r\n"
         % (boundary, disposition.encode(), data)
@@ -45,7 +45,7 @@ def text(name: str, data: bytes) -> Part:
 
 
 def request(chunks: Iterable[bytes], content_type: str | None = TYPE) -> tuple[Request, list[Any]]:
-    """A request that sends the chunks and leaves, and what it has not sent yet."""
+    """A request that sends the chunks and disconnects, and the messages it has not sent yet."""
     chunks = list(chunks)
     script: list[Any] = [
         {"type": "http.request", "body": chunk, "more_body": number < len(chunks) - 1}
@@ -119,7 +119,7 @@ def test_a_form_of_a_real_client_is_read() -> None:
 
 
 def test_nothing_is_ever_written_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also of parts over the 1 MiB from which starlette's own parser writes a file."""
+    """Not even for parts over 1 MiB, from which on starlette's own parser writes a file."""
     import starlette.formparsers
 
     def fails(*args: Any, **more: Any) -> Any:
