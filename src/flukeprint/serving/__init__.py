@@ -1,1 +1,1 @@
-"""The web server: the HTTP API and the web page that identify photographs."""
+"""Serving an identifier over HTTP: the server, the service, the API and the web page."""
