@@ -1,4 +1,4 @@
-"""What several test files share: real photographs where they are, one thread, the root."""
+"""What several test files share: photographs, the tiny configuration and its run, one thread."""
 
 import os
 import tempfile
@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from flukeprint.identifier.runs import Run
+from tests.tiny import TinyConfig, drawn
 
 # Tiny networks are done before a second thread has woken up.
 torch.set_num_threads(1)
@@ -41,3 +44,20 @@ def at_repository(repository: Path) -> Iterator[Path]:
     os.chdir(repository)
     yield repository
     os.chdir(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> TinyConfig:
+    """The tiny configuration with its photographs; who trains does so `apart`."""
+    return drawn(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_config: TinyConfig) -> Run:
+    """The one finished run of `tiny_config`, its test photographs identified; not to be changed."""
+    from flukeprint.submission.infer import infer  # they take seconds to import
+    from flukeprint.training.train import train
+
+    run = train(tiny_config())
+    infer(tiny_config("infer.threshold=none"), run)
+    return run
