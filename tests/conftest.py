@@ -5,15 +5,18 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+# Tiny arrays are done before a second thread has woken up.  Read when numpy and torch are imported,
+# by this process and by the commands that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 
 from flukeprint.identifier.runs import Run
 from tests.tiny import TinyConfig, drawn
 
-# Tiny networks are done before a second thread has woken up.
 torch.set_num_threads(1)
-os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start
 # Speeds of engines are measured anew, and are nobody else's.
 os.environ["FLUKEPRINT_CACHE"] = tempfile.mkdtemp(prefix="flukeprint-tests-")
 
