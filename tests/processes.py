@@ -30,7 +30,7 @@ def start(
     """Start `python FILE ...` or `flukeprint ...` at the repository's root.
 
     Args:
-        output: files for the standard output and the standard error.
+        output: files to which the standard output and the standard error are appended.
         environment: of the process, as for `subprocess`; without it, that of this one.
     """
     words = [str(word) for word in command]
@@ -57,7 +57,7 @@ def _run(words: list[str], output: tuple[str, str], environment: dict[str, str])
     for descriptor, name in enumerate(output, start=1):
         with contextlib.suppress(OSError, ValueError):
             (sys.stdout, sys.stderr)[descriptor - 1].flush()
-        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(file, descriptor)
         os.close(file)
     os.environ.clear()

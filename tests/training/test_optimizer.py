@@ -4,11 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from flukeprint.data.readers.read import read_labelled
-from flukeprint.models.network import build_model
-from flukeprint.training.check import split_of
-from flukeprint.training.datamodule import FoldData
-from flukeprint.training.module import MetricLearningModule
 from flukeprint.training.optimizer import build_optimizer
 from tests.tiny import TinyConfig
 from tests.training.learner import learner_of
@@ -16,9 +11,7 @@ from tests.training.learner import learner_of
 
 def test_parameters_are_learnt_at_their_own_rates(tiny: TinyConfig) -> None:
     config = tiny("model.freeze_stages=1", "losses=[{name: arcface}, {name: proxy_anchor}]")
-    catalog = read_labelled(config.data)
-    data = FoldData(config, catalog, split_of(config, catalog))
-    learner = MetricLearningModule(config, build_model(config.model, (32, 48)), data)
+    learner = learner_of(config)
 
     class Alone:
         world_size = 1
