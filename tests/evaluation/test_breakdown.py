@@ -112,5 +112,7 @@ def test_other_tables_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_known_individual_has_a_photo_in_the_gallery() -> None:
-    with pytest.raises(ValueError, match=r"photos in the gallery: x\.jpg"):
+    with pytest.raises(
+        ValueError, match=r"only known individuals have photographs in the gallery: x\.jpg"
+    ):
         QueryTable(("x.jpg",), ("a",), (None,), (0,), (("a",),), np.zeros(1), np.zeros(1))

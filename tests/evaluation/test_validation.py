@@ -164,7 +164,7 @@ def test_a_wish_is_chosen_on_one_half_and_measured_on_the_other(tmp_path: Path, 
     first = [
         names[0] is None
         for names in insert_new_individual(
-            result.asked.ranking.take(fit), result.threshold
+            result.queries.ranking.take(fit), result.threshold
         ).identities
     ]
     promised = 0.2 if "false_new" in wish else 0.3
@@ -202,19 +202,19 @@ def test_probabilities_of_a_closed_set_are_foretold_by_the_other_half(tmp_path: 
     result = measured(embeddings, split, config)
     assert result.reliability is not None
     assert sum(result.reliability.queries) == len(split.queries)
-    side = halves(split.answers, result.asked.individuals, config.split.seed)
+    side = halves(split.answers, result.queries.individuals, config.split.seed)
     told = np.zeros(len(split.queries))
     for half in (side, ~side):
         answers = [a for a, h in zip(split.answers, half, strict=True) if h]
-        other = fit_calibration(result.asked.ranking.take(half), answers)
+        other = fit_calibration(result.queries.ranking.take(half), answers)
         assert other is not None
         told[~half] = other.probabilities(result.ranking.take(~half))
     counts = np.array(result.reliability.queries)
-    mean = float(counts @ np.array(result.reliability.foretold) / counts.sum())
+    mean = float(counts @ np.array(result.reliability.predicted) / counts.sum())
     assert mean == pytest.approx(told.mean())
-    hits = float(counts @ np.array(result.reliability.happened) / counts.sum())
+    hits = float(counts @ np.array(result.reliability.observed) / counts.sum())
     assert hits == pytest.approx(result.scores.top1)
-    assert result.calibration == fit_calibration(result.asked.ranking, split.answers)
+    assert result.calibration == fit_calibration(result.queries.ranking, split.answers)
 
 
 def test_few_queries_give_no_probabilities_and_it_is_said(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_kept_queries_are_judged_alike(tmp_path: Path) -> None:
     config = setting(tmp_path)
     catalog, embeddings = animals(0.3)
     result = measured(embeddings, split_by(catalog, config), config)
-    assert validate_rankings(result.asked, config).summary() == result.summary()
+    assert validate_rankings(result.queries, config).summary() == result.summary()
 
 
 def seen_from_sides(embeddings: Embeddings) -> Embeddings:
@@ -302,7 +302,7 @@ def test_each_half_is_answered_with_what_the_other_chose(
         assert told
         assert names[0] & names[1] <= {None}
     # Every query stands where it was, with the score that its own method gives.
-    ranking = result.asked.ranking
+    ranking = result.queries.ranking
     assert ranking.images == tuple(embeddings.images[row] for row in split.queries)
     views = embeddings.views or ()
     for told, used in answered:
@@ -331,7 +331,7 @@ def test_numbers_for_other_views_are_not_fitted_on_their_own_queries(tmp_path: P
         config.rank,
     )
     assert method == fit_rules(ranker, split.answers)
-    side = halves(split.answers, result.asked.individuals, config.split.seed)
+    side = halves(split.answers, result.queries.individuals, config.split.seed)
     for told in (side, ~side):
         learnt = np.flatnonzero(~told)
         own = fit_rules(ranker, [split.answers[i] for i in learnt], learnt)

@@ -221,8 +221,8 @@ def test_the_calibration_error_by_hand() -> None:
     # |0.3 - 1| + |0.7 - 0| + |1.6 - 2| over six queries
     assert calibration_error(p, right, 3) == pytest.approx((0.7 + 0.7 + 0.4) / 6)
     found = measure_reliability(p, right, seed=0, bins=3)
-    assert found.foretold == pytest.approx((0.15, 0.35, 0.8))
-    assert found.happened == pytest.approx((0.5, 0.0, 1.0))
+    assert found.predicted == pytest.approx((0.15, 0.35, 0.8))
+    assert found.observed == pytest.approx((0.5, 0.0, 1.0))
     assert found.queries == (2, 2, 2)
     assert found.ece == pytest.approx(0.3)
 

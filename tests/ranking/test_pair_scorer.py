@@ -65,5 +65,11 @@ def test_keypoints_add_the_mean_of_both_directions_whichever_comes_first():
 def test_what_does_not_belong_together_is_refused():
     known = Features(embeddings(9, 0))
     score = PairScorer(RankingGallery(known, RankConfig()), FittedRules())
-    with pytest.raises(FlukeprintError, match="two networks"):
+    with pytest.raises(
+        FlukeprintError,
+        match=(
+            "two networks do not compare: other made those of the first photographs, "
+            "s those of the second photographs"
+        ),
+    ):
         score(Features(embeddings(2, 1, "other")), known, np.array([[0, 0]]))

@@ -7,26 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import flukeprint.ranking.reranking as room
+import flukeprint.ranking.neighbours as neighbours_module
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
+from flukeprint.ranking.ensemble import ensemble
 from flukeprint.ranking.k_reciprocal import Reciprocal
-from flukeprint.ranking.reranking import (
-    augmented_gallery,
+from flukeprint.ranking.neighbours import (
     cosines,
     csls,
-    ensemble,
-    expanded,
-    fit_whitening,
-    fit_within,
     hubs_of,
     keys_of,
     largest,
-    mean_direction,
     neighbours,
     rows_of,
-    trimmed,
 )
+from flukeprint.ranking.reranking import augmented_gallery, expanded, mean_direction, trimmed
+from flukeprint.ranking.whitening import fit_whitening, fit_within
 from flukeprint.search.index import Matches
 
 SCORES = st.sampled_from([-1.0, -0.5, -0.0, 0.0, 0.25, 0.3, 0.300001, 1.0, -math.inf])
@@ -103,8 +99,8 @@ def test_blocks_change_nothing(monkeypatch):
         ),
     )
     whole = [rule() for rule in rules]
-    monkeypatch.setattr(room, "_SCORES_AT_ONCE", 90)
-    monkeypatch.setattr(room, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(neighbours_module, "_SCORES_AT_ONCE", 90)
+    monkeypatch.setattr(neighbours_module, "_ROWS_AT_ONCE", 7)
     for before, rule in zip(whole, rules, strict=True):
         assert np.allclose(before, rule(), atol=1e-5)
 

@@ -5,25 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import flukeprint.ranking.reranking as reranking
+import flukeprint.ranking.neighbours as neighbours_module
 from flukeprint.config.schema import RankConfig
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.fitting import OTHER_VIEW_GRID, fit_other_view
 from flukeprint.ranking.k_reciprocal import Reciprocal
-from flukeprint.ranking.reranking import (
-    augmented_gallery,
-    cosines,
-    csls,
-    expanded,
-    fit_whitening,
-    hubs_of,
-    largest,
-    mean_direction,
-    neighbours,
-    trimmed,
-)
+from flukeprint.ranking.neighbours import cosines, csls, hubs_of, largest, neighbours
+from flukeprint.ranking.reranking import augmented_gallery, expanded, mean_direction, trimmed
 from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
+from flukeprint.ranking.whitening import fit_whitening
 from flukeprint.search.bf16 import HalfProduct
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import IdentityMatches
@@ -60,10 +51,12 @@ def search(
     *,
     top: int,
     centers: Embeddings | None = None,
-    boost: ScoreAdjustment | None = None,
+    adjustment: ScoreAdjustment | None = None,
     other_view: float | None = None,
 ) -> IdentityMatches:
-    return Scorer(gallery, rules, centers).search(queries, top, boost=boost, other_view=other_view)
+    return Scorer(gallery, rules, centers).search(
+        queries, top, adjustment=adjustment, other_view=other_view
+    )
 
 
 def drawn(n, names=5, d=6, seed=0, views=True, first=0):
@@ -106,7 +99,7 @@ def naive_within(vectors, names, weight):
     return lambda rows: unit_rows((rows - mean) @ root)
 
 
-def naive(queries, gallery, rules, centers, boost=None):
+def naive(queries, gallery, rules, centers, adjustment=None):
     """(identity -> (score, row)) for each query, the rules one after the other."""
     g = gallery.vectors
     if rules.whiten:
@@ -145,8 +138,8 @@ def naive(queries, gallery, rules, centers, boost=None):
             for row, view in enumerate(gallery.views):
                 if None not in (view, queries.views[number]) and view != queries.views[number]:
                     photos[row] -= rules.other_view
-        if boost is not None:
-            photos = [score + boost(number, row) for row, score in enumerate(photos)]
+        if adjustment is not None:
+            photos = [score + adjustment(number, row) for row, score in enumerate(photos)]
         answers, heads = {}, {}
         for name in sorted(set(gallery.identities)):
             rows = [row for row, other in enumerate(gallery.identities) if other == name]
@@ -215,7 +208,7 @@ def test_off_is_the_gallery_itself(n, q, top, seed):
     plain = gallery.search_identities(queries, top)
     assert same(search(queries, gallery, OFF, top=top), plain)
     # The long way comes to the same, ties included.
-    assert same(search(queries, gallery, OFF, top=top, boost=lambda _, scores: scores), plain)
+    assert same(search(queries, gallery, OFF, top=top, adjustment=lambda _, scores: scores), plain)
     one = RankConfig(identity="mean", best=1)
     assert same(search(queries, gallery, one, top=top), plain)
     assert same(search(queries, gallery, RankConfig(within=0.0), top=top), plain)
@@ -229,7 +222,7 @@ def test_an_answer_does_not_depend_on_its_companions(rules, monkeypatch):
     queries, centers = drawn(9, seed=1), centers_of(["w0", "w1"])
     scorer = Scorer(Gallery(drawn(30)), rules, centers)
     whole = scorer.search(queries, 4)
-    monkeypatch.setattr(reranking, "_SCORES_AT_ONCE", 60)  # two queries at once
+    monkeypatch.setattr(neighbours_module, "_SCORES_AT_ONCE", 60)  # two queries at once
     assert same(scorer.search(queries, 4), whole)
     for query in range(len(queries)):
         alone = scorer.search(queries.take([query]), 4)
@@ -249,7 +242,7 @@ def test_better_vectors_are_searched_as_if_all_were_scored(rules, kind):
     gallery, queries = drawn(300, names=40, d=12, seed=3), drawn(90, names=40, d=12, seed=4)
     gallery = Embeddings.concatenate([gallery, gallery.take([7, 50, 7])])  # copies
     scorer = Scorer(Gallery(gallery, product=kind), RankConfig(**rules))
-    long = scorer.search(queries, 5, boost=lambda _, scores: scores)
+    long = scorer.search(queries, 5, adjustment=lambda _, scores: scores)
     short = scorer.search(queries, 5)
     np.testing.assert_array_equal(short.rows, long.rows)
     np.testing.assert_allclose(short.scores, long.scores, rtol=0, atol=1e-7)
@@ -360,20 +353,26 @@ def test_unknown_views_lose_nothing():
     assert found.scores[1, 0] == pytest.approx(1)
 
 
-def test_a_boost_sees_rows_and_photos():
+def test_an_adjustment_sees_rows_and_photos():
     gallery, queries = drawn(15), drawn(7, seed=5)
     table = np.random.default_rng(0).normal(size=(7, 15)).astype(np.float32)
     rules = RankConfig(identity="mean", best=2, hubness=3)
     found = search(
-        queries, Gallery(gallery), rules, top=5, boost=lambda rows, scores: scores + table[rows]
+        queries,
+        Gallery(gallery),
+        rules,
+        top=5,
+        adjustment=lambda rows, scores: scores + table[rows],
     )
-    twin = naive(queries, gallery, rules, None, boost=lambda query, row: float(table[query, row]))
+    twin = naive(
+        queries, gallery, rules, None, adjustment=lambda query, row: float(table[query, row])
+    )
     for query, answers in enumerate(twin):
         order = sorted(answers.values(), key=lambda pair: -pair[0])
         assert found.rows[query].tolist() == [row for _, row in order]
         assert found.scores[query] == pytest.approx([score for score, _ in order], abs=1e-5)
-    with pytest.raises(ValueError, match="a boost of"):
-        search(queries, Gallery(gallery), OFF, top=5, boost=lambda rows, scores: scores[:, :3])
+    with pytest.raises(ValueError, match="an adjustment of"):
+        search(queries, Gallery(gallery), OFF, top=5, adjustment=lambda rows, scores: scores[:, :3])
 
 
 def test_equal_scores_come_by_row():
@@ -390,11 +389,13 @@ def test_what_does_not_compare_is_refused():
     gallery, queries = Gallery(drawn(9)), drawn(3, seed=2)
     alien = Embeddings(queries.vectors, queries.images, queries.identities, None, "other")
     for rules in (OFF, RankConfig(hubness=2)):
-        with pytest.raises(FlukeprintError, match="net made the gallery, other the queries"):
+        with pytest.raises(
+            FlukeprintError, match="net made those of the gallery, other those of the queries"
+        ):
             search(alien, gallery, rules, top=3)
     with pytest.raises(FlukeprintError, match=r"rank\.head=0\.5 needs the class centers"):
         search(queries, gallery, RankConfig(head=0.5), top=3)
-    with pytest.raises(FlukeprintError, match="other the class centers"):
+    with pytest.raises(FlukeprintError, match="other those of the class centers"):
         Scorer(gallery, RankConfig(head=0.5), centers_of(["w0"], stamp="other"))
     with pytest.raises(ValueError, match="dimension"):
         Scorer(gallery, RankConfig(head=0.5), centers_of(["w0"], d=7))
@@ -425,7 +426,7 @@ def test_the_fitted_weight_is_the_smallest_of_the_best(seed):
 
     def quality(value):
         found = search(
-            queries, gallery, OFF, top=5, other_view=value, boost=lambda r, s: s + table[r]
+            queries, gallery, OFF, top=5, other_view=value, adjustment=lambda r, s: s + table[r]
         )
         places = [
             [found.vocabulary[label] for label in found.labels[i]].index(answers[i]) + 1
@@ -436,7 +437,7 @@ def test_the_fitted_weight_is_the_smallest_of_the_best(seed):
     best = max(OTHER_VIEW_GRID, key=lambda value: (quality(value), -value))
     rules = RankConfig(other_view="fit")
     fitted = fit_other_view(
-        Scorer(gallery, rules), queries, answers, boost=lambda r, s: s + table[r]
+        Scorer(gallery, rules), queries, answers, adjustment=lambda r, s: s + table[r]
     )
     assert fitted == best
 
