@@ -188,17 +188,17 @@ def test_rules_refuse_an_index_that_may_miss_some():
             return 20
 
     gallery = drawn(20)
-    room = Gallery(gallery, index=Some())
-    Scorer(room, OFF)
-    Scorer(room, RankConfig(reciprocal=3, reciprocal_weight=0))  # changes nothing
+    indexed = Gallery(gallery, index=Some())
+    Scorer(indexed, OFF)
+    Scorer(indexed, RankConfig(reciprocal=3, reciprocal_weight=0))  # changes nothing
     for name, rules in RULES.items():
         if rules:
             with pytest.raises(FlukeprintError, match=r"set gallery\.backend=exact") as error:
-                Scorer(room, RankConfig(**rules), centers_of(["w0"]))
+                Scorer(indexed, RankConfig(**rules), centers_of(["w0"]))
             assert "=some finds" in str(error.value), name
             assert "\n" not in str(error.value)
-    room.index.exact = True
-    Scorer(room, RankConfig(within=0.5))
+    indexed.index.exact = True
+    Scorer(indexed, RankConfig(within=0.5))
 
 
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)

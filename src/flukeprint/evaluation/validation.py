@@ -168,7 +168,7 @@ def selection_map5(embeddings: Embeddings, split: Split, config: Config) -> floa
     fit, _ = _sides(split.answers, _individuals(embeddings.identities, split), config)
     if not len(fit):  # nothing is fitted on queries, so all of them may be used
         fit = np.arange(len(split.queries))
-    ranking = _nearest(embeddings, split)  # without the ranking rules, which take time
+    ranking = _nearest(embeddings, split)  # the ranking rules are applied after training only
     threshold = _threshold(ranking, split.answers, fit, config)
     if threshold is not None:
         ranking = insert_new_individual(ranking, threshold)
