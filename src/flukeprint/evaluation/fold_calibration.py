@@ -1,4 +1,4 @@
-"""What a fold's queries teach besides the threshold: a split enters, `FoldCalibration` leave."""
+"""Calibrate the out-of-distribution floor and the verification thresholds on a validation fold."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,11 @@ from flukeprint.ranking.pipeline import FittedRules, PairScorer, RankingGallery
 from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine
 from flukeprint.search.gallery import Gallery
 
-MOST_PAIRS = 5000  # of different individuals, and of the same
+MOST_PAIRS = 5000  # of the same individual, and of different ones
 
 
 class FoldScores(Section):
-    """What local validation found, on photographs that training never saw."""
+    """Metrics of local validation, as an identifier keeps them; training never saw the queries."""
 
     text: str
     map5: float
@@ -30,7 +30,7 @@ class FoldScores(Section):
 
     @classmethod
     def of(cls, scores: Scores) -> "FoldScores":
-        """The figures of a fold."""
+        """Select them from all scores of a fold."""
         return cls(
             text=scores.text(),
             map5=scores.map5.mean,
@@ -45,7 +45,11 @@ class FoldScores(Section):
 
 @dataclass(frozen=True)
 class FoldCalibration:
-    """outside, verifier: None where the configuration wants none or the queries are too few."""
+    """Everything that an identifier learns from its validation fold besides the threshold.
+
+    measured: the fold's metrics.  outside: the out-of-distribution floor, None without
+    `infer.outside` or queries.  verifier: verification thresholds, None with too few pairs.
+    """
 
     measured: FoldScores
     outside: OutOfDistribution | None
@@ -53,30 +57,30 @@ class FoldCalibration:
 
 
 def calibrate_fold(
-    evidence: Features,
+    features: Features,
     split: Split,
     config: Config,
     result: Validation,
-    method: FittedRules,
+    fitted: FittedRules,
     centers: Embeddings | None = None,
 ) -> FoldCalibration:
-    """Of the fold's queries against its gallery, none of which the network has learnt.
+    """Calibrate on the fold's queries against its gallery; the network was trained on neither.
 
-    evidence: of the whole catalogue that `split` has the rows of.
+    features: of the whole catalogue, whose rows `split` names.
     """
-    gallery, queries = evidence.take(split.gallery), evidence.take(split.queries)
+    gallery, queries = features.take(split.gallery), features.take(split.queries)
     outside = None
     if config.infer.outside is not None and len(queries):
         plain = Gallery(gallery.embeddings)
         outside = OutOfDistribution.fit(
             nearest_cosine(plain, queries.embeddings), config.infer.outside
         )
-        del plain  # with its vectors in bf16
+        del plain  # frees its copy of the vectors in bf16
     prepared = RankingGallery(gallery, config.rank, centers)
     same, other = sample_pairs(
         queries.embeddings.identities, prepared.gallery.identities, seed=config.split.seed,
         most_other=MOST_PAIRS, most_same=MOST_PAIRS,
     )  # fmt: skip
-    score = PairScorer(prepared, method)
+    score = PairScorer(prepared, fitted)
     pairs = Pairs(score(queries, gallery, same), score(queries, gallery, other))
     return FoldCalibration(FoldScores.of(result.scores), outside, Verifier.fit(pairs))

@@ -130,7 +130,7 @@ def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
             )
     with written_whole(run.validation) as path:
         path.write_text(json.dumps(summary, indent=2) + "\n")
-    result.asked.save(run.path / QUERIES_FILE)
+    result.queries.save(run.path / QUERIES_FILE)
     if result.reliability is not None:
         draw_reliability(result.reliability, run.path / "reliability.png")
     counts = catalog.counts()
