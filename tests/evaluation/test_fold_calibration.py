@@ -9,7 +9,8 @@ import pytest
 from flukeprint.config.load import load_config
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.data.splits import Split
-from flukeprint.evaluation.fold_calibration import FoldCalibration, FoldScores, calibrate_fold
+from flukeprint.evaluation.fold_calibration import FoldCalibration, calibrate_fold
+from flukeprint.evaluation.metrics import FoldScores
 from flukeprint.evaluation.validation import validate
 from flukeprint.evaluation.verification import Pairs, Verifier
 from flukeprint.ranking.features import Features

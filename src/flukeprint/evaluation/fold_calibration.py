@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from flukeprint.config.schema import Config, Section
+from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.splits import Split
-from flukeprint.evaluation.metrics import Scores
+from flukeprint.evaluation.metrics import FoldScores
 from flukeprint.evaluation.validation import Validation
 from flukeprint.evaluation.verification import Pairs, Verifier, sample_pairs
 from flukeprint.ranking.features import Features
@@ -14,33 +14,6 @@ from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine
 from flukeprint.search.gallery import Gallery
 
 MOST_PAIRS = 5000  # of the same individual, and of different ones
-
-
-class FoldScores(Section):
-    """Metrics of local validation, as an identifier keeps them; training never saw the queries."""
-
-    text: str
-    map5: float
-    map5_low: float
-    map5_high: float
-    top1: float
-    top5: float
-    queries: int
-    new_queries: int
-
-    @classmethod
-    def of(cls, scores: Scores) -> "FoldScores":
-        """Select them from all scores of a fold."""
-        return cls(
-            text=scores.text(),
-            map5=scores.map5.mean,
-            map5_low=scores.map5.low,
-            map5_high=scores.map5.high,
-            top1=scores.top1,
-            top5=scores.top5,
-            queries=scores.queries,
-            new_queries=scores.new_queries,
-        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from flukeprint.config.schema import Section
 from flukeprint.data.embeddings import Ints, Values
 from flukeprint.ranking.ranking import Ranking
 
@@ -58,6 +59,33 @@ class Scores:
         if self.auroc is not None:
             parts.append(f"new-individual AUROC {self.auroc:.3f}")
         return f"{', '.join(parts)} ({self.queries} queries, {self.new_queries} new)"
+
+
+class FoldScores(Section):
+    """Metrics of local validation, as an identifier keeps them; training never saw the queries."""
+
+    text: str
+    map5: float
+    map5_low: float
+    map5_high: float
+    top1: float
+    top5: float
+    queries: int
+    new_queries: int
+
+    @classmethod
+    def of(cls, scores: Scores) -> "FoldScores":
+        """Select them from all scores of a fold."""
+        return cls(
+            text=scores.text(),
+            map5=scores.map5.mean,
+            map5_low=scores.map5.low,
+            map5_high=scores.map5.high,
+            top1=scores.top1,
+            top5=scores.top5,
+            queries=scores.queries,
+            new_queries=scores.new_queries,
+        )
 
 
 def _places(predictions: Sequence[Prediction], answers: Prediction) -> npt.NDArray[np.int64]:
