@@ -16,12 +16,13 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# All of benchmarks/speed.md, about 45 minutes; bench-quick takes 4 and leaves that page alone.
+# Measures and writes benchmarks/reports/speed.md, about 45 minutes; bench-quick takes 4 and writes
+# benchmarks/results/speed-quick.md instead.
 bench: .venv/peers
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python -m benchmarks.speed.run_all
 
 bench-quick: .venv/peers
-	$(BIN)/python benchmarks/speed.py --quick
+	$(BIN)/python -m benchmarks.speed.run_all --quick
 
 # What is compared with.  open-metric-learning asks for an older numpy than it needs.
 .venv/peers: .venv/installed

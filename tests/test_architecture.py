@@ -1,6 +1,7 @@
 """The laws of the packages: imports descend, no torch where it is not needed, importing is free."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,23 @@ def test_modules_import_in_no_circle() -> None:
 def test_a_folder_holds_at_most_fifteen_modules(folder: Path) -> None:
     modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
     assert len(modules) <= MOST_MODULES
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_private_names_stay_in_their_module(module: str) -> None:
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "flukeprint":
+            private = [alias.name for alias in node.names if alias.name.startswith("_")]
+            assert private in ([], ["__version__"]), f"{module} imports {private}"
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_every_module_says_what_it_is_for(module: str) -> None:
+    """In one sentence, and not by what enters and what leaves."""
+    docstring = ast.get_docstring(ast.parse(FILES[module].read_text()))
+    assert docstring, f"{module} has no docstring"
+    first = docstring.split("\n\n")[0].replace("\n", " ")
+    assert not re.search(r"\benters?\b.*\bleaves?\b", first), first
 
 
 @pytest.mark.parametrize("module", FILES)

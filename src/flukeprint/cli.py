@@ -327,7 +327,7 @@ def crossvalidate_command(
     overrides: Overrides = None,
     folds: Annotated[int | None, typer.Option(help="So many of split.folds; else all.")] = None,
     seeds: Annotated[int, typer.Option(help="So many seeds, from train.seed on.")] = 1,
-    into: ResultTable = Path("benchmarks/accuracy.csv"),
+    into: ResultTable = Path("benchmarks/accuracy/table.csv"),
     note: Annotated[str, typer.Option(help="The recipe's name in tables.")] = "",
 ) -> None:
     """Train and score every fold; what is done already is not done again."""
@@ -355,7 +355,7 @@ def crossvalidate_command(
 def compare_command(
     a: Annotated[str, typer.Argument(help="A run's folder, or a recipe's digest or note.")],
     b: Annotated[str, typer.Argument(help="The same, for what may be better.")],
-    into: ResultTable = Path("benchmarks/accuracy.csv"),
+    into: ResultTable = Path("benchmarks/accuracy/table.csv"),
 ) -> None:
     """Is B better than A on the queries that both answered?"""
     from flukeprint.training.cross_validation import compare_recipes

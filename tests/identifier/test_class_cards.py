@@ -100,8 +100,8 @@ def test_no_card_is_made_of_what_is_none() -> None:
 @pytest.fixture(scope="module")
 def spiders(repository: Path) -> tuple[Taxonomy, dict[str, ClassDescription]]:
     configs = repository / "configs"
-    taxonomy = Taxonomy.read(configs / "spiders_taxonomy.csv")
-    return taxonomy, dict(read_cards(configs / "spiders_cards.csv"))
+    taxonomy = Taxonomy.read(configs / "spiders" / "taxonomy.csv")
+    return taxonomy, dict(read_cards(configs / "spiders" / "cards.csv"))
 
 
 def test_the_spiders_tables_cover_the_same_classes(
@@ -173,7 +173,7 @@ def test_the_spiders_tables_are_as_they_would_be_written(
     repository: Path, tmp_path: Path, spiders: tuple[Taxonomy, dict[str, ClassDescription]]
 ) -> None:
     taxonomy, cards = spiders
-    taxonomy.save(tmp_path / "spiders_taxonomy.csv")
-    save_cards(cards, tmp_path / "spiders_cards.csv")
+    taxonomy.save(tmp_path / "taxonomy.csv")
+    save_cards(cards, tmp_path / "cards.csv")
     for file in tmp_path.iterdir():
-        assert file.read_bytes() == (repository / "configs" / file.name).read_bytes()
+        assert file.read_bytes() == (repository / "configs" / "spiders" / file.name).read_bytes()

@@ -1,4 +1,4 @@
-"""Files that nobody should send: each a name, and the bytes; made anew, none is kept on disk."""
+"""Hostile files, made in memory: pairs of a name and bytes, in several sorts."""
 
 import io
 import struct
@@ -32,7 +32,7 @@ def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
 
 
 def heic(image: Image.Image) -> bytes:
-    """As telephones store it."""
+    """A picture as HEIC, the format of many telephones."""
     file = io.BytesIO()
     pillow_heif.from_pillow(image).save(file, quality=80)
     return file.getvalue()
@@ -64,7 +64,7 @@ def png(width: int, height: int, bits: int, colour: int, *chunks: bytes) -> byte
 
 
 def zeros(size: int) -> bytes:
-    """So many zeros, deflated."""
+    """`size` zeros, deflated."""
     squeeze = zlib.compressobj(1)
     block = bytes(1 << 20)
     parts = [squeeze.compress(block) for _ in range(size >> 20)]
@@ -111,7 +111,7 @@ def segment(marker: int, data: bytes) -> bytes:
 
 
 def with_segments(photo: bytes, *segments: bytes) -> bytes:
-    """A JPEG with more segments behind its first marker."""
+    """A JPEG with more segments after its first marker."""
     return photo[:2] + b"".join(segments) + photo[2:]
 
 
@@ -242,7 +242,7 @@ def _tiffs() -> Iterator[tuple[str, bytes]]:
 
 
 def patched(data: bytes, box: bytes, skip: int, width: int, height: int) -> bytes:
-    """A file whose box tells of another size, in 32-bit numbers `skip` bytes behind its name."""
+    """A file whose box claims another size, in 32-bit numbers `skip` bytes after its name."""
     at = data.index(box) + len(box) + skip
     return data[:at] + struct.pack(">II", width, height) + data[at + 8 :]
 
@@ -257,7 +257,7 @@ def _moving() -> Iterator[tuple[str, bytes]]:
 
 
 def _sized() -> Iterator[tuple[str, bytes]]:
-    """Files that tell of far more pixels than they hold."""
+    """Files that claim far more pixels than they hold."""
     files = whole()
     yield "GIF of 65,535 px", files["GIF"][:6] + b"\xff\xff\xff\xff" + files["GIF"][10:]
     head = struct.pack("<II", HUGE, HUGE)
@@ -285,7 +285,7 @@ def _sized() -> Iterator[tuple[str, bytes]]:
 
 
 def _polyglots() -> Iterator[tuple[str, bytes]]:
-    """Photographs that are something else as well."""
+    """Photographs that are valid files of another format as well."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("../../evil.py", "import os")
@@ -303,7 +303,7 @@ def _polyglots() -> Iterator[tuple[str, bytes]]:
 
 
 def _others() -> Iterator[tuple[str, bytes]]:
-    """What is no photograph, whatever it is called."""
+    """Files that are not photographs."""
     yield "nothing", b""
     yield "one byte", b"\xff"
     yield (

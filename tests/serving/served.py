@@ -1,9 +1,10 @@
-"""A small identifier of drawn shapes, and a real server process that serves it."""
+"""A small identifier of drawn shapes, and a server process that serves it."""
 
 import contextlib
 import http.client
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -46,7 +47,7 @@ submissions: {root}/submissions
 
 
 def make_identifier(root: Path) -> Path:
-    """Draw shapes, train for two short epochs, and tell of the classes; the identifier's folder."""
+    """Train an identifier of drawn shapes for two epochs, with cards and taxonomy; its folder."""
     (root / "shapes.yaml").write_text(SETTINGS.format(root=root))
     config = load_config(root / "shapes.yaml")
     write_synthetic(config.data.synthetic, config.data.root, progress=False)
@@ -67,24 +68,29 @@ def make_identifier(root: Path) -> Path:
     return train(config).identifier
 
 
+def copied(identifier: Path, folder: Path) -> Path:
+    """A copy of an identifier in `folder`, for a server that enrolls."""
+    return Path(shutil.copytree(identifier, folder / "identifier"))
+
+
 @dataclass(frozen=True)
 class Served:
-    """A running server: its address, its process, and the file of what it prints."""
+    """A running server: its address, its process, and the file of its output."""
 
     url: str
     process: "subprocess.Popen[bytes]"
     output: Path
 
     def said(self) -> str:
-        """What it has printed so far, errors too."""
+        """What it has printed so far, on stdout and stderr."""
         return self.output.read_text(errors="replace")
 
     def lines(self) -> list[str]:
-        """The lines of it, but for the one on the engine, whose speed it may have measured."""
+        """The lines that it has printed, without the one on the engine that it chose."""
         return [line for line in self.said().splitlines() if not line.startswith("engine: ")]
 
     def dial(self, at: str = "127.0.0.1") -> socket.socket:
-        """A connection for what no client would send, from an address of this machine."""
+        """A raw connection, from an address of this machine."""
         port = int(self.url.rpartition(":")[2])
         return socket.create_connection(("127.0.0.1", port), 60, source_address=(at, 0))
 
@@ -149,7 +155,7 @@ def _wait_ready(url: str, process: "subprocess.Popen[bytes]", seconds: float = 6
 
 
 def answer(line: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers (in lower case) and body that come over a connection."""
+    """Status, headers (names in lower case) and body of the answer on a connection."""
     said = http.client.HTTPResponse(line)
     said.begin()
     return said.status, {name.lower(): value for name, value in said.getheaders()}, said.read()

@@ -1,4 +1,4 @@
-"""The network's turns: who shares one, leaves or fails, beside a twin that batches nothing."""
+"""Batches of the network: sharing, cancelling and failing, compared with examining one by one."""
 
 import asyncio
 import threading
@@ -18,12 +18,12 @@ from flukeprint.serving.service import Batcher
 
 
 def prepared(number: int) -> Prepared:
-    """A photograph that is nothing but a number."""
+    """A prepared photograph that stands for a number."""
     return Prepared(str(number), np.full((1, 1, 3), number % 256, np.uint8), None)
 
 
 def alone(photos: Sequence[Prepared]) -> Features:
-    """What the network makes of photographs: of each the direction of its number."""
+    """The features of photographs: of each a unit vector at the angle of its number."""
     angles = np.array([int(photo.name) for photo in photos])
     names = tuple(photo.name for photo in photos)
     vectors = unit_rows(np.stack([np.cos(angles), np.sin(angles)], axis=1))
@@ -38,25 +38,25 @@ def same(one: Features, other: Features) -> bool:
 
 @dataclass
 class Network:
-    """Notes every turn; a turn with the number `held` waits until `go`, one with `bad` fails."""
+    """Records every batch; one with the number `held` waits for `go`, one with `bad` fails."""
 
     held: int | None = None
     bad: frozenset[int] = frozenset()
     error: type[Exception] = ValueError
-    turns: list[list[int]] = field(default_factory=list)
+    batches: list[list[int]] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
     busy: threading.Event = field(default_factory=threading.Event)
     go: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, photos: Sequence[Prepared]) -> Features:
         numbers = [int(photo.name) for photo in photos]
-        self.turns.append(numbers)
+        self.batches.append(numbers)
         self.threads.add(threading.current_thread().name)
         if self.held in numbers:
             self.busy.set()
             assert self.go.wait(30)
         if self.bad & set(numbers):
-            raise self.error(f"turn {len(self.turns)}")
+            raise self.error(f"batch {len(self.batches)}")
         return alone(photos)
 
 
@@ -78,14 +78,14 @@ def asking(batcher: Batcher, *numbers: int) -> "asyncio.Task[Features]":
 
 
 async def held(network: Network, batcher: Batcher) -> "asyncio.Task[Features]":
-    """A request that is in the network, for as long as `go` is not set."""
+    """A request that stays in the network until `go` is set."""
     task = asking(batcher, network.held or 0)
     await until(network.busy)
     return task
 
 
 async def waiting() -> None:
-    """Let every task that was begun come to its wait."""
+    """Let every task that has begun reach its wait."""
     for _ in range(3):
         await asyncio.sleep(0)
 
@@ -97,12 +97,12 @@ def test_nobody_waits_for_company() -> None:
         for number in range(3):
             assert same(await asking(batcher, number), alone([prepared(number)]))
         await batcher.close()
-        assert network.turns == [[0], [1], [2]]
+        assert network.batches == [[0], [1], [2]]
 
     run(scenario)
 
 
-def test_whoever_comes_while_the_network_is_busy_shares_the_next_turn() -> None:
+def test_whoever_comes_while_the_network_is_busy_shares_the_next_batch() -> None:
     async def scenario() -> None:
         network = Network(held=0)
         batcher = Batcher(network, 8)
@@ -114,18 +114,18 @@ def test_whoever_comes_while_the_network_is_busy_shares_the_next_turn() -> None:
         for numbers, found in zip([(0,), *asked], await asyncio.gather(*tasks), strict=True):
             assert same(found, alone([prepared(number) for number in numbers]))
         await batcher.close()
-        assert network.turns == [[0], [1, 2, 3, 4]]
+        assert network.batches == [[0], [1, 2, 3, 4]]
         assert len(network.threads) == 1
 
     run(scenario)
 
 
-def test_a_turn_has_so_many_photographs_and_keeps_the_order() -> None:
+def test_a_batch_has_at_most_so_many_photographs_in_their_order() -> None:
     async def scenario() -> None:
         network = Network(held=0)
         batcher = Batcher(network, 4)
         first = await held(network, batcher)
-        # 5 to 10 are more than a turn and go whole, and 11 waits though it would fit before.
+        # 5 to 10 are more than a batch and go together; 11 waits though it would fit before.
         asked = [(1, 2), (3,), (4, 4), tuple(range(5, 11)), (11,), (12, 13, 14)]
         tasks = [asking(batcher, *numbers) for numbers in asked]
         await waiting()
@@ -134,12 +134,12 @@ def test_a_turn_has_so_many_photographs_and_keeps_the_order() -> None:
         for numbers, found in zip(asked, await asyncio.gather(*tasks), strict=True):
             assert same(found, alone([prepared(number) for number in numbers]))
         await batcher.close()
-        assert network.turns == [[0], [1, 2, 3], [4, 4], [5, 6, 7, 8, 9, 10], [11, 12, 13, 14]]
+        assert network.batches == [[0], [1, 2, 3], [4, 4], [5, 6, 7, 8, 9, 10], [11, 12, 13, 14]]
 
     run(scenario)
 
 
-def test_who_gives_up_while_waiting_takes_no_turn() -> None:
+def test_who_gives_up_while_waiting_is_in_no_batch() -> None:
     async def scenario() -> None:
         network = Network(held=0)
         batcher = Batcher(network, 8)
@@ -153,7 +153,7 @@ def test_who_gives_up_while_waiting_takes_no_turn() -> None:
         await first
         assert [(await task).embeddings.images for task in (tasks[0], tasks[2])] == [("1",), ("3",)]
         await batcher.close()
-        assert network.turns == [[0], [1, 3]]
+        assert network.batches == [[0], [1, 3]]
 
     run(scenario)
 
@@ -170,12 +170,12 @@ def test_when_all_who_wait_give_up_the_next_is_served() -> None:
         await first
         assert same(await asking(batcher, 2), alone([prepared(2)]))
         await batcher.close()
-        assert network.turns == [[0], [2]]
+        assert network.batches == [[0], [2]]
 
     run(scenario)
 
 
-def test_who_gives_up_during_his_turn_disturbs_nobody() -> None:
+def test_who_gives_up_during_a_batch_disturbs_nobody() -> None:
     async def scenario() -> None:
         network = Network(held=0)
         batcher = Batcher(network, 8)
@@ -192,7 +192,7 @@ def test_who_gives_up_during_his_turn_disturbs_nobody() -> None:
     run(scenario)
 
 
-def test_a_failure_reaches_all_who_shared_the_turn_and_nobody_else() -> None:
+def test_a_failure_reaches_all_who_shared_the_batch_and_nobody_else() -> None:
     async def scenario() -> None:
         network = Network(held=0, bad=frozenset({2}))
         batcher = Batcher(network, 3)
@@ -203,12 +203,12 @@ def test_a_failure_reaches_all_who_shared_the_turn_and_nobody_else() -> None:
         network.go.set()
         assert same(await first, alone([prepared(0)]))
         found = await asyncio.gather(*shared, return_exceptions=True)
-        assert [str(error) for error in found] == ["turn 2"] * 3
+        assert [str(error) for error in found] == ["batch 2"] * 3
         assert {type(error) for error in found} == {ValueError}
         assert same(await later, alone([prepared(4)]))
         assert same(await asking(batcher, 5), alone([prepared(5)]))
         await batcher.close()
-        assert network.turns == [[0], [1, 2, 3], [4], [5]]
+        assert network.batches == [[0], [1, 2, 3], [4], [5]]
 
     run(scenario)
 
@@ -239,7 +239,7 @@ def test_closing_finishes_what_has_begun_and_takes_nothing_more() -> None:
         assert [(await task).embeddings.images for task in tasks] == [("0",), ("1",), ("2",)]
         with pytest.raises(RuntimeError):
             await asking(batcher, 3)
-        assert network.turns == [[0], [1], [2]]
+        assert network.batches == [[0], [1], [2]]
         assert not [t for t in threading.enumerate() if t.name.startswith("network")]
 
     run(scenario)
@@ -250,8 +250,8 @@ def test_one_that_was_never_asked_closes() -> None:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request: when it comes, its photographs, and when it gives up, in steps of the loop."""
+class TimedRequest:
+    """A request: when it arrives and is cancelled, in steps of the loop, and its photographs."""
 
     after: int
     numbers: tuple[int, ...]
@@ -260,7 +260,7 @@ class Asked:
 
 requests = st.lists(
     st.builds(
-        Asked,
+        TimedRequest,
         after=st.integers(0, 6),
         numbers=st.lists(st.integers(0, 40), min_size=1, max_size=5).map(tuple),
         patience=st.none() | st.integers(0, 6),
@@ -271,14 +271,14 @@ requests = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(asked=requests, most=st.integers(1, 6), bad=st.frozensets(st.integers(0, 40), max_size=2))
-@example(asked=[Asked(0, (1,), 0), Asked(0, (2,), None)], most=1, bad=frozenset())
+@example(asked=[TimedRequest(0, (1,), 0), TimedRequest(0, (2,), None)], most=1, bad=frozenset())
 def test_everybody_is_answered_as_if_alone(
-    asked: list[Asked], most: int, bad: frozenset[int]
+    asked: list[TimedRequest], most: int, bad: frozenset[int]
 ) -> None:
-    """Requests that come, give up and fail at any time, in any company."""
+    """Requests that arrive, are cancelled and fail at any time, in any batch."""
     network = Network(bad=bad)
 
-    async def one(batcher: Batcher, request: Asked) -> str:
+    async def one(batcher: Batcher, request: TimedRequest) -> str:
         for _ in range(request.after):
             await asyncio.sleep(0)
         photos = [prepared(number) for number in request.numbers]
@@ -306,14 +306,16 @@ def test_everybody_is_answered_as_if_alone(
             if bad & set(request.numbers):
                 assert end != "answered"
             if end == "failed":
-                assert bad & {number for turn in network.turns for number in turn}
+                assert bad & {number for batch in network.batches for number in batch}
         if not bad:
             assert "failed" not in ends
 
     run(scenario)
     stayed = sum(len(request.numbers) for request in asked if request.patience is None)
-    assert stayed <= sum(map(len, network.turns)) <= sum(len(request.numbers) for request in asked)
-    for turn in network.turns:
-        assert turn
+    assert (
+        stayed <= sum(map(len, network.batches)) <= sum(len(request.numbers) for request in asked)
+    )
+    for batch in network.batches:
+        assert batch
         whole = {request.numbers for request in asked if len(request.numbers) > most}
-        assert len(turn) <= most or tuple(turn) in whole
+        assert len(batch) <= most or tuple(batch) in whole

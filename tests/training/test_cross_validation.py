@@ -1,19 +1,18 @@
 """Whole folds as a user measures them, on colour shapes with a tiny network."""
 
 import csv
-import importlib.util
 import json
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from benchmarks.accuracy import ladder
 from flukeprint.cli import app
 from flukeprint.config.load import load_config
 from flukeprint.config.schema import Config
@@ -56,10 +55,10 @@ def tiny(root: Path, *overrides: str) -> Config:
 
 @pytest.fixture
 def table(root: Path, tmp_path: Path) -> Path:
-    """A copy of the table and of the answers beside it, to be changed."""
+    """A copy of the table and of the predictions beside it, to be changed."""
     first = {row.answers for row in read_rows(root / "table.csv")}
     for name in first:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, tmp_path / name)
     return Path(shutil.copy(root / "table.csv", tmp_path / "table.csv"))
 
@@ -98,7 +97,7 @@ def test_every_fold_has_a_row_that_can_be_recomputed(root: Path) -> None:
             mine = {"low": row.map5_low, "mean": row.map5, "high": row.map5_high}[name]
             assert mine == pytest.approx(figures["map5"][name], abs=1e-5)
         assert row.auroc == pytest.approx(figures["auroc"], abs=1e-5)
-        assert row.answers == f"answers/tiny-{row.recipe}-{row.data}-{row.fold}-0.csv"
+        assert row.answers == (f"predictions/tiny/{row.recipe}-{row.data}-fold{row.fold}-seed0.csv")
         copy = root / row.answers
         assert copy.read_bytes() == (run.path / "queries.csv").read_bytes()
         with copy.open(newline="") as file:
@@ -311,7 +310,7 @@ def test_the_digest_is_of_the_recipe(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_training")
-def test_the_table_and_its_answers_can_be_moved_away_from_the_runs(
+def test_the_table_and_its_predictions_can_be_moved_away_from_the_runs(
     root: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crossvalidate(tiny(root, "infer.threshold=none"), into=table, note="no threshold")
@@ -319,7 +318,7 @@ def test_the_table_and_its_answers_can_be_moved_away_from_the_runs(
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     shutil.move(table, moved)
-    shutil.move(tmp_path / "answers", moved)
+    shutil.move(tmp_path / "predictions", moved)
     _, _, after = compare_recipes("first rung", "no threshold", moved / "table.csv")
     assert after == before
     monkeypatch.chdir(moved)
@@ -327,8 +326,29 @@ def test_the_table_and_its_answers_can_be_moved_away_from_the_runs(
 
 
 @pytest.mark.usefixtures("no_training")
+def test_a_table_names_its_predictions_wherever_they_lie(root: Path, table: Path) -> None:
+    """Rows of older versions point to `answers/` beside the table."""
+    crossvalidate(tiny(root, "infer.threshold=none"), into=table, note="no threshold")
+    before = compare_recipes("first rung", "no threshold", table)[2]
+    (table.parent / "answers").mkdir()
+    old = []
+    for row in read_rows(table):
+        name = f"answers/tiny-{row.recipe}-{row.data}-{row.fold}-{row.seed}.csv"
+        shutil.move(table.parent / row.answers, table.parent / name)
+        old.append(Row(**{**vars(row), "answers": name}))
+    write_rows(old, table)
+    assert compare_recipes("first rung", "no threshold", table)[2] == before
+    (rung, _) = ladder.rungs_of(read_rows(table), table.parent)["tiny"]
+    assert rung.judged is not None
+    rows = crossvalidate(tiny(root, "infer.threshold=0.5"), into=table, note="half")
+    assert all(row.answers.startswith("predictions/tiny/") for row in rows)
+    assert read_rows(table)[:4] == old
+    assert compare_recipes("first rung", "half", table)[2].queries == before.queries
+
+
+@pytest.mark.usefixtures("no_training")
 def test_gone_answers_are_named_and_the_row_is_still_skipped(
-    root: Path, table: Path, accuracy: ModuleType, capsys: pytest.CaptureFixture[str]
+    root: Path, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = read_rows(table)[0]
     gone = table.parent / row.answers
@@ -336,7 +356,7 @@ def test_gone_answers_are_named_and_the_row_is_still_skipped(
     with pytest.raises(FlukeprintError, match="is missing; flukeprint crossvalidate makes it") as e:
         compare_recipes("first rung", "first rung", table)
     assert str(e.value).startswith(str(gone))
-    (rung,) = accuracy.rungs_of(read_rows(table), table.parent)["tiny"]
+    (rung,) = ladder.rungs_of(read_rows(table), table.parent)["tiny"]
     assert rung.judged is None
     assert f"no paired intervals: {gone} is missing" in capsys.readouterr().err
     said: list[str] = []
@@ -393,51 +413,35 @@ def test_the_doors(root: Path, table: Path) -> None:
     assert "B - A +0.000 [+0.000, +0.000], B better in 0.0% of resamples" in done.output
 
 
-@pytest.fixture(scope="module")
-def accuracy() -> ModuleType:
-    """The script benchmarks/accuracy.py."""
-    path = Path(__file__).parents[2] / "benchmarks" / "accuracy.py"
-    spec = importlib.util.spec_from_file_location("accuracy", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.usefixtures("no_training")
-def test_the_page_keeps_its_text_and_gets_its_tables(
-    root: Path, table: Path, accuracy: ModuleType
-) -> None:
+def test_the_page_keeps_its_text_and_gets_its_tables(root: Path, table: Path) -> None:
     crossvalidate(tiny(root, "infer.threshold=none"), into=table, note="no threshold")
-    rungs = accuracy.rungs_of(read_rows(table), table.parent)["tiny"]
-    text = accuracy.ladder(rungs)
+    rungs = ladder.rungs_of(read_rows(table), table.parent)["tiny"]
+    text = ladder.ladder(rungs)
     _, _, found = compare_recipes("first rung", "no threshold", table)
     gain = found.map5.gain
     assert f"| {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]; top-1 " in text
     assert f"| first rung | 2 x 1 | {found.queries} | {found.top1.a:.3f} [" in text
     assert text.index("first rung") < text.index("no threshold")
 
-    page = accuracy.put("# Mine\n\nBefore.\n", "tiny", text)
+    page = ladder.put("# Mine\n\nBefore.\n", "tiny", text)
     page = page.replace("## tiny", "## Shapes").replace("<!-- end -->", "<!-- end -->\n\nAfter.")
-    again = accuracy.put(page, "tiny", "| a new table |")
+    again = ladder.put(page, "tiny", "| a new table |")
     assert again.startswith("# Mine\n\nBefore.\n\n## Shapes\n\n<!-- ladder:tiny -->\n| a new table")
     assert again.count("<!-- ladder:tiny -->") == 1
     assert again.endswith("<!-- end -->\n\nAfter.\n")
-    assert accuracy.put(again, "tiny", text) == page
+    assert ladder.put(again, "tiny", text) == page
     with pytest.raises(FlukeprintError, match="without <!-- end -->"):
-        accuracy.put("<!-- ladder:tiny -->\n<!-- ladder:b -->\n<!-- end -->", "tiny", "x")
+        ladder.put("<!-- ladder:tiny -->\n<!-- ladder:b -->\n<!-- end -->", "tiny", "x")
 
 
-def test_without_the_queries_the_rows_alone_give_the_table(
-    table: Path, accuracy: ModuleType
-) -> None:
+def test_without_the_queries_the_rows_alone_give_the_table(table: Path) -> None:
     rows = [Row(**{**vars(row), "answers": "gone"}) for row in read_rows(table)]
     better = [
         Row(**{**vars(row), "recipe": "0123456789ab", "note": "up", "map5": row.map5 + 0.1})
         for row in rows
     ]
-    text = accuracy.ladder(accuracy.rungs_of([*rows, *better], table.parent)["tiny"])
+    text = ladder.ladder(ladder.rungs_of([*rows, *better], table.parent)["tiny"])
     total = sum(row.queries for row in rows)
     mean = sum(row.map5 * row.queries for row in rows) / total
     assert f" | {mean:.3f} [" in text

@@ -1,19 +1,15 @@
-"""Configuration: what enters is a YAML file and `key=value` overrides, what leaves is a `Config`.
+"""Load a configuration from a YAML file and `key=value` overrides.
 
-The schema below is the only place where a default stands.  Unknown keys and
-values are refused with the nearest known names.  A file may start from another
-with `extends: other.yaml` (looked up beside it); mappings are merged key by key,
-lists and scalars replaced.
+Unknown keys and values are refused with the nearest known names.  A file may build on another
+with `extends: other.yaml`, looked up in its own folder: mappings are merged key by key, lists and
+scalars replaced.  Defaults are written in `config/schema.py` alone.
 """
 
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ValidationError,
-)
+from pydantic import BaseModel, ValidationError
 
 from flukeprint.config.schema import Config
 from flukeprint.errors import FlukeprintError, nearest
@@ -22,7 +18,7 @@ CONFIGS = Path("configs")
 
 
 def load_config(name: str | Path | None, overrides: tuple[str, ...] | list[str] = ()) -> Config:
-    """Read a configuration.
+    """Read a configuration from a file, with overrides from the command line.
 
     Args:
         name: a path, or a bare file name that is looked up in `configs/`; `.yaml` may be left out.
@@ -30,7 +26,7 @@ def load_config(name: str | Path | None, overrides: tuple[str, ...] | list[str] 
         overrides: `section.key=value`, the value written as in YAML.
 
     Raises:
-        FlukeprintError: missing file, bad YAML, unknown key or value; all of them named at once.
+        FlukeprintError: missing file, bad YAML, or unknown keys and values, all named at once.
     """
     path = None if name is None else _find(Path(name))
     tree = {} if path is None else _read(path, seen=())
@@ -41,7 +37,7 @@ def load_config(name: str | Path | None, overrides: tuple[str, ...] | list[str] 
 
 
 def parse_config(tree: dict[str, Any], where: str) -> Config:
-    """Check a mapping against the schema; `where` names its source in messages."""
+    """Validate a mapping against the schema; `where` names its source in messages."""
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
@@ -124,7 +120,7 @@ def _item(items: list[Any], index: str, override: str) -> Any:
 
 
 def _explain(problem: Any) -> str:
-    """One pydantic problem as `key: what is wrong, what would be right`."""
+    """One pydantic error as `key: what is wrong, what would be right`."""
     place = problem["loc"]
     key = ".".join(str(part) for part in place) or "configuration"
     if problem["type"] == "extra_forbidden":
@@ -135,7 +131,7 @@ def _explain(problem: Any) -> str:
 
 
 def _keys_beside(place: tuple[Any, ...]) -> list[str]:
-    """The keys that stand beside the last of `place`, found by walking the schema."""
+    """The keys of the section that the last of `place` was looked for in."""
     model: type[BaseModel] = Config
     for part in place[:-1]:
         if isinstance(part, int):

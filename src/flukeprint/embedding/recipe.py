@@ -47,7 +47,7 @@ class EmbeddingRecipe:
         """
         if not self.mirror:
             return "off"
-        return "mean" if self.image.flip == "same" else "both"
+        return "mean" if self.image.mirrored_is_same else "both"
 
     @property
     def sides(self) -> tuple[bool, ...]:

@@ -1,4 +1,4 @@
-"""The table of measured runs, `benchmarks/accuracy.csv`: a `Row` a run enters, the CSV leaves."""
+"""Read and write the table of measured runs, `benchmarks/accuracy/table.csv`: a `Row` per run."""
 
 import csv
 import json
@@ -26,7 +26,8 @@ class Row:
     `_low`, `_high`: ends of the 95 % bootstrap interval over queries; auroc is None in a
         closed set.
     views, sizes: figures by view and by photos of the individual in the gallery.
-    answers: the run's table of queries (see `breakdown.Answered`), from the folder of this table.
+    answers: path of the run's predictions (a `breakdown.QueryTable`), relative to this table's
+        folder, such as `predictions/whales/<recipe>-<data>-fold0-seed0.csv`.
     """
 
     config: str

@@ -1,6 +1,6 @@
-"""`flukeprint serve`: an identifier's folder and settings enter, a server of API and page runs.
+"""`flukeprint serve`: runs an HTTP server with the API and the web page of an identifier.
 
-One port, one process; with more workers each has the identifier in its own memory.
+It uses one port and one process; with several workers each has the identifier in its own memory.
 """
 
 import asyncio
@@ -32,8 +32,9 @@ from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.showcase import Showcase, knowledge, pick_examples
-from flukeprint.serving.api.app import build_api, guarded
+from flukeprint.serving.api.app import build_api
 from flukeprint.serving.api.docs import DOCS, SCRIPTS
+from flukeprint.serving.api.middleware import add_middleware
 from flukeprint.serving.api.responses import Descriptions, gallery_map
 from flukeprint.serving.api.schemas import ClassInfo
 from flukeprint.serving.page.app import build_dashboard, content_security_policy
@@ -41,19 +42,19 @@ from flukeprint.serving.service import Service
 
 TOKEN = "FLUKEPRINT_ENROLL_TOKEN"
 FEWEST_CHARACTERS = 16  # of the token
-_WORKER = "FLUKEPRINT_SERVE"  # how the first process tells the others what to serve
+_WORKER = "FLUKEPRINT_SERVE"  # environment variable that tells worker processes what to serve
 
-# Of a worker, with as many more that may arrive at once; a process may often open 1,024 files.
+# Connections of a worker, and of its queue; a process may often open no more than 1,024 files.
 MOST_CONNECTIONS, BACKLOG = 700, 128
-HEADER_SECONDS = 10.0  # for a request's headers
-REQUEST_SECONDS = 600.0  # then for the rest of it, its answer over a slow line within
+HEADER_SECONDS = 10.0  # for a request's headers to arrive
+REQUEST_SECONDS = 600.0  # then for its body and its answer, over a slow line too
 
 
 def serve(identifier: Path, config: Config) -> None:
     """Serve until SIGTERM or SIGINT; requests that have begun are finished.
 
-    config: its section serve counts; its cards and taxonomy, if it has them, take the place of
-        the identifier's, and who enrolls writes them into its folder.
+    config: only its section serve and its cards and taxonomy are used.  The latter, if given,
+        replace the identifier's, and an enrolment then writes them into its folder.
 
     Raises:
         FlukeprintError: no identifier there, a port that is taken, enrolling without a good token
@@ -61,13 +62,13 @@ def serve(identifier: Path, config: Config) -> None:
     """
     settings = config.serve
     token = _token(settings)
-    _check(settings)
-    # Of several workers too, so that one process says what is wrong, not each again and again.
+    _check_workers(settings)
+    # Built here even with several workers, so that an error is reported once, not by each worker.
     app: FastAPI | str = build_app(identifier, config, token)
     if settings.workers > 1:
         app = "flukeprint.serving.server:worker"
-        told = {"identifier": str(identifier), "config": config.model_dump(mode="json")}
-        os.environ[_WORKER] = json.dumps(told)
+        served = {"identifier": str(identifier), "config": config.model_dump(mode="json")}
+        os.environ[_WORKER] = json.dumps(served)
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -77,13 +78,13 @@ def serve(identifier: Path, config: Config) -> None:
         factory=isinstance(app, str),
         workers=settings.workers,
         log_level="warning",
-        access_log=False,  # who asked what is nobody's business
+        access_log=False,  # requests are private
         http="flukeprint.serving.server:Connection",
         backlog=BACKLOG,
         server_header=False,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=int(settings.timeout) + 1,
-        timeout_worker_healthcheck=60,  # a worker that loads the network may not answer for long
+        timeout_worker_healthcheck=60,  # a worker that loads the network is slow to answer
         ws="none",
     )
     with contextlib.suppress(KeyboardInterrupt):
@@ -94,48 +95,51 @@ def serve(identifier: Path, config: Config) -> None:
 
 
 class Connection(H11Protocol):
-    """A connection that ends: uvicorn alone would wait for ever for a request and for its reader.
+    """An HTTP connection with time limits; uvicorn alone would wait for ever for a slow client.
 
-    It is closed when the headers of a request are late, cut when the rest takes absurdly long,
-    and cut at once where there are MOST_CONNECTIONS already, before the process runs out of files.
+    It is closed when the headers of a request take more than HEADER_SECONDS, aborted when the
+    rest takes more than REQUEST_SECONDS, and aborted at once where there are MOST_CONNECTIONS
+    already, before the process runs out of files.
     """
 
     _end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait()
+        self._start_timer()
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._wait()
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self._end is not None:
             self._end.cancel()
 
-    def _wait(self) -> None:
+    def _start_timer(self) -> None:
         if self._end is not None:
             self._end.cancel()
-        self._end = self.loop.call_later(HEADER_SECONDS, self._late)
+        self._end = self.loop.call_later(HEADER_SECONDS, self._headers_late)
 
-    def _late(self) -> None:
+    def _headers_late(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()  # once what was answered has left
+            self.transport.close()  # once the answer has been sent
         self._end = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
 
 
 def worker() -> FastAPI:
     """The application of one of several worker processes."""
-    told = json.loads(os.environ[_WORKER])
-    return build_app(Path(told["identifier"]), Config.model_validate(told["config"]), None)
+    served = json.loads(os.environ[_WORKER])
+    return build_app(Path(served["identifier"]), Config.model_validate(served["config"]), None)
 
 
 def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
-    """API and page of the identifier in a folder, with their guards around both.
+    """The application that serves the identifier in a folder: API, page and middleware.
+
+    token: what a client has to present for enrolling; None: nobody can enroll.
 
     Raises:
         FlukeprintError: no identifier there, or examples or tables of classes that cannot be
@@ -151,23 +155,23 @@ def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
 
 
 def silence_decoders() -> None:
-    """Whatever this process decodes, nothing about it is printed.
+    """Stop this process from printing warnings about the photographs that it decodes.
 
-    Pillow warns of odd photographs, each text once and all of them remembered; libtiff, which
-    comes with it, prints for every damaged one.
+    Pillow warns about odd photographs and remembers each text; libtiff, which comes with it,
+    prints for every damaged one.
     """
     warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
     with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff
         decoders = ctypes.CDLL(_imaging.__file__)
-        for speaks in (decoders.TIFFSetErrorHandler, decoders.TIFFSetWarningHandler):
-            speaks.argtypes, speaks.restype = (ctypes.c_void_p,), ctypes.c_void_p
-            speaks(None)
+        for set_handler in (decoders.TIFFSetErrorHandler, decoders.TIFFSetWarningHandler):
+            set_handler.argtypes, set_handler.restype = (ctypes.c_void_p,), ctypes.c_void_p
+            set_handler(None)
 
 
 def with_knowledge(identifier: Identifier, config: Config) -> Identifier:
-    """The identifier with the cards and the taxonomy that `config` names instead of its own.
+    """The identifier with its cards and taxonomy replaced by those that `config` names.
 
-    A class that was enrolled may be missing from the table; it has no name at any rank.
+    A class that was enrolled may be missing from the taxonomy; it has no name at any rank then.
     """
     if config.cards is None and config.taxonomy is None:
         return identifier
@@ -189,26 +193,26 @@ def with_knowledge(identifier: Identifier, config: Config) -> Identifier:
 
 
 def assemble(service: Service, token: str | None = None) -> FastAPI:
-    """API and page of a service, with their guards around both."""
+    """The application that serves API and page of a service, with the middleware around both."""
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     app = build_api(service, token=token)
-    told: Descriptions = app.state.told
-    page = build_dashboard(told.about(), LiveClasses(told), gallery_map(service.identifier), app)
+    facts: Descriptions = app.state.descriptions
+    page = build_dashboard(facts.about(), LiveClasses(facts), gallery_map(service.identifier), app)
     policy = content_security_policy(page)
 
     def page_csp(scope: Scope) -> str:
         own = scope["path"] == DOCS or scope["path"].startswith(SCRIPTS)
-        return "default-src 'none'" if own else policy  # /docs brings its own
+        return "default-src 'none'" if own else policy  # /docs sets its own
 
-    guarded(app, service.settings, page_csp)
+    add_middleware(app, service.settings, page_csp)
     return app
 
 
 class LiveClasses(Mapping[str, ClassInfo]):
-    """The classes of the gallery as it is now, by identity."""
+    """A read-only view of the classes by identity, which follows enrolments."""
 
-    def __init__(self, told: Descriptions) -> None:
-        self._told = told
+    def __init__(self, descriptions: Descriptions) -> None:
+        self._descriptions = descriptions
 
     def __getitem__(self, identity: str) -> ClassInfo:
         return self._now()[identity]
@@ -220,11 +224,11 @@ class LiveClasses(Mapping[str, ClassInfo]):
         return len(self._now())
 
     def _now(self) -> Mapping[str, ClassInfo]:
-        return self._told.by_identity()
+        return self._descriptions.by_identity()
 
 
 def _token(settings: ServeConfig) -> str | None:
-    """The token for enrolling, from the environment: a command line would show it to everybody."""
+    """The token for enrolling, from the environment, since a command line is visible to all."""
     if not settings.enroll:
         return None
     token = os.environ.get(TOKEN, "").strip()
@@ -236,7 +240,7 @@ def _token(settings: ServeConfig) -> str | None:
     return token
 
 
-def _check(settings: ServeConfig) -> None:
+def _check_workers(settings: ServeConfig) -> None:
     if settings.enroll and settings.workers > 1:
         raise FlukeprintError(
             f"with serve.workers={settings.workers} an enrolment would reach one worker alone; "
@@ -247,11 +251,11 @@ def _check(settings: ServeConfig) -> None:
 def _listen(settings: ServeConfig) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        # Named TCP: asyncio sends without delay only where it reads that.
+        # IPPROTO_TCP is named because asyncio sets TCP_NODELAY only where it finds it.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
-        listener.listen()  # before it does, another process may take the same port
+        listener.listen()  # until then another process may take the same port
         listener.set_inheritable(True)
     except OSError as error:
         raise FlukeprintError(

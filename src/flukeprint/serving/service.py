@@ -1,6 +1,9 @@
-"""Photographs of several requests enter one by one, and go through the network together.
+"""Serves an identifier to concurrent requests: identify, embed, verify and enroll.
 
-Nobody waits for company: whoever comes while the network is busy shares its next turn.
+Decoding, the network and ranking each have their own threads, so that one request is decoded
+while another is in the network.  Requests are batched dynamically: those that arrive while the
+network is busy share its next batch, and none waits for a batch to fill.  Nothing that arrives is
+written anywhere, except what is enrolled.
 """
 
 import asyncio
@@ -31,85 +34,86 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class _Request:
     photos: tuple[Prepared, ...]
     answer: asyncio.Future[Features]
 
 
 class Batcher:
-    """One thread at the network, for as long as the event loop runs.
+    """Runs the network in one thread, on the photographs of all waiting requests together.
 
-    most: photographs of one turn; a request with more has a turn of its own.
+    most: photographs of one batch; a request with more has a batch of its own.
     """
 
     def __init__(self, examine: Examine, most: int) -> None:
         self._examine, self._most = examine, most
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Request] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
-        self._turns: asyncio.Task[None] | None = None
+        self._batches: asyncio.Task[None] | None = None
 
     async def examine(self, photos: Sequence[Prepared]) -> Features:
-        """What `examine` makes of the photographs; raises what it raises.
+        """The features of the photographs; raises what the function `examine` raises.
 
-        Cancelled while it waits, it takes no turn.
+        A request that is cancelled while it waits is in no batch.
         """
         answer: asyncio.Future[Features] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(tuple(photos), answer))
-        if self._turns is None or self._turns.done():
-            self._turns = asyncio.create_task(self._take_turns())
+        self._waiting.append(_Request(tuple(photos), answer))
+        if self._batches is None or self._batches.done():
+            self._batches = asyncio.create_task(self._run_batches())
         return await answer
 
     async def close(self) -> None:
-        """Finish what has begun."""
-        if self._turns is not None:
-            await self._turns
+        """Finish the requests that have begun, then stop the thread."""
+        if self._batches is not None:
+            await self._batches
         self._thread.shutdown()
 
-    async def _take_turns(self) -> None:
+    async def _run_batches(self) -> None:
         loop = asyncio.get_running_loop()
-        while turn := self._next():
-            photos = [photo for waiting in turn for photo in waiting.photos]
-            ends = np.cumsum([len(waiting.photos) for waiting in turn]).tolist()
+        while batch := self._next_batch():
+            photos = [photo for request in batch for photo in request.photos]
+            ends = np.cumsum([len(request.photos) for request in batch]).tolist()
             try:
                 found = await loop.run_in_executor(self._thread, self._examine, photos)
                 parts = [found.take(np.arange(a, b)) for a, b in pairwise([0, *ends])]
-            except Exception as error:  # handed to all who asked
-                for waiting in turn:
-                    if not waiting.answer.done():
-                        waiting.answer.set_exception(error)
+            except Exception as error:  # every request of the batch fails with it
+                for request in batch:
+                    if not request.answer.done():
+                        request.answer.set_exception(error)
                 continue
-            for waiting, part in zip(turn, parts, strict=True):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(part)
+            for request, part in zip(batch, parts, strict=True):
+                if not request.answer.done():
+                    request.answer.set_result(part)
 
-    def _next(self) -> list[_Waiting]:
-        """The first who wait, as many as fit together, without those who gave up."""
-        turn: list[_Waiting] = []
+    def _next_batch(self) -> list[_Request]:
+        """The first waiting requests, as many as fit, without those that were cancelled."""
+        batch: list[_Request] = []
         size = 0
         while self._waiting:
             first = self._waiting[0]
             if not first.answer.done():
-                if turn and size + len(first.photos) > self._most:
+                if batch and size + len(first.photos) > self._most:
                     break
-                turn.append(first)
+                batch.append(first)
                 size += len(first.photos)
             self._waiting.popleft()
-        return turn
+        return batch
 
 
 class DamagedPhotoError(FlukeprintError):
     """A photograph that cannot be decoded."""
 
 
-class NotKeptError(FlukeprintError):
-    """The identifier's folder cannot be written; nothing has changed."""
+class NotSavedError(FlukeprintError):
+    """The identifier's folder could not be written; nothing has changed."""
 
 
 class Service:
-    """An identifier that answers, and grows, while requests go on.
+    """Answers concurrent requests with one identifier, and enrolls into it while it serves.
 
-    path: the identifier's folder, which enrolling writes; None where nothing is enrolled.
-    Its methods belong to one event loop.
+    path: the identifier's folder, which enrolling writes; None: nothing can be enrolled.
+    examples: photographs to try; None: those of the identifier, if it has any.
+    All methods belong to one event loop.
     """
 
     def __init__(
@@ -120,97 +124,101 @@ class Service:
         path: Path | None = None,
         examples: Thumbnails | None = None,
     ) -> None:
-        """Prepares the gallery; raises FlukeprintError for one that the rules cannot use."""
+        """Prepare the gallery; raises FlukeprintError for one that the ranking rules cannot use."""
         self.settings = settings
         self.identifier = identifier
         self._path = path
         shown = identifier.showcase
         self.examples = examples or (shown.examples if shown is not None else Thumbnails.none(0))
-        assert identifier.prepared  # now, not while the first visitor waits
+        assert identifier.prepared  # now, so that the first request does not wait for it
         cores = os.cpu_count() or 1
         self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decoder")
         self._rankers = ThreadPoolExecutor(cores, thread_name_prefix="ranker")
         self._batcher = Batcher(self._examine, settings.batch)
-        self._growing = asyncio.Lock()
-        self._growths: set[asyncio.Task[None]] = set()
+        self._enrolling = asyncio.Lock()
+        self._enrolments: set[asyncio.Task[None]] = set()
 
     def _examine(self, photos: Sequence[Prepared]) -> Features:
-        # Enrolling changes the gallery, never the network.
+        # Any identifier will do: enrolling changes the gallery, never the network.
         return self.identifier.examine_prepared(photos)
 
     async def identify(self, photos: Sequence[bytes]) -> tuple[Verdict, Identifier]:
-        """The verdict on the photographs of one encounter, and who gave it.
+        """The verdict on the photographs of one encounter, and the identifier that gave it.
 
         Raises:
             DamagedPhotoError: a photograph that cannot be decoded.
         """
         identifier = self.identifier
-        evidence = await self._seen(photos)
-        return await self._ranked(partial(identifier.judge_encounter, evidence)), identifier
+        features = await self._features(photos)
+        judge = partial(identifier.judge_encounter, features)
+        return await self._in_ranking_thread(judge), identifier
 
     async def embed(self, photos: Sequence[bytes]) -> Embeddings:
         """Unit embeddings of the photographs; raises as `identify` does."""
-        return (await self._seen(photos)).embeddings
+        return (await self._features(photos)).embeddings
 
     async def verify(self, pair: Sequence[bytes]) -> tuple[float, VerificationThreshold]:
-        """As `Identifier.verify`; raises as `identify` does."""
-        evidence = await self._seen(pair)
+        """Score and threshold of a pair, as `Identifier.verify`; raises as `identify` does."""
+        features = await self._features(pair)
         rate = self.settings.false_accept
-        return await self._ranked(partial(self.identifier.verify, evidence, rate))
+        return await self._in_ranking_thread(partial(self.identifier.verify, features, rate))
 
     async def enroll(self, identity: str, photos: Sequence[bytes], *, thumbnails: bool) -> None:
-        """Grow the gallery, on disk and in memory, or neither.
+        """Add photographs of an identity to the gallery, on disk and in memory, or to neither.
+
+        thumbnails: whether small pictures of them are kept.
 
         Raises:
             DamagedPhotoError: a photograph that cannot be decoded.
-            NotKeptError: such as a disk that is full.
-            FlukeprintError: an unfit name, a photo that is there already.
+            NotSavedError: the folder could not be written, for instance as the disk is full.
+            FlukeprintError: an unfit name, or a photo that is there already.
         """
         if self._path is None:
             raise FlukeprintError("this identifier has no folder to write to")
-        await self._prepared(photos)  # says which photograph is damaged
-        # Once begun it is finished, whatever becomes of the request: disk and memory stay one.
-        growth = asyncio.create_task(self._grow(self._path, identity, photos, thumbnails))
-        self._growths.add(growth)
-        growth.add_done_callback(self._growths.discard)
-        await asyncio.shield(growth)
+        await self._prepared(photos)  # its error names the photograph that is damaged
+        # Once begun it is finished even if the request is cancelled, so that disk and memory agree.
+        enrolment = asyncio.create_task(self._enroll(self._path, identity, photos, thumbnails))
+        self._enrolments.add(enrolment)
+        enrolment.add_done_callback(self._enrolments.discard)
+        await asyncio.shield(enrolment)
 
-    async def _grow(
+    async def _enroll(
         self, path: Path, identity: str, photos: Sequence[bytes], thumbnails: bool
     ) -> None:
-        async with self._growing:
+        async with self._enrolling:
             before = self.identifier
 
-            def grown() -> Identifier:
+            def enrolled() -> Identifier:
                 after = before.enroll(identity, photos, thumbnails=thumbnails)
-                assert after.prepared  # by this thread, so that no request waits for it
+                assert after.prepared  # in this thread, so that no request waits for it
                 try:
                     after.save(path)
                 except FlukeprintError as error:
-                    raise NotKeptError(str(error)) from None
+                    raise NotSavedError(str(error)) from None
                 return after
 
-            self.identifier = await self._ranked(grown)
+            self.identifier = await self._in_ranking_thread(enrolled)
 
     async def close(self) -> None:
-        """Finish what has begun."""
-        await asyncio.gather(*self._growths, return_exceptions=True)  # told to who asked for it
+        """Finish what has begun, then stop all threads."""
+        # Errors go to the requests that asked for the enrolments.
+        await asyncio.gather(*self._enrolments, return_exceptions=True)
         await self._batcher.close()
         self._decoders.shutdown()
         self._rankers.shutdown()
 
-    async def _seen(self, photos: Sequence[bytes]) -> Features:
+    async def _features(self, photos: Sequence[bytes]) -> Features:
         return await self._batcher.examine(await self._prepared(photos))
 
     async def _prepared(self, photos: Sequence[bytes]) -> list[Prepared]:
         loop = asyncio.get_running_loop()
-        names = [f"photograph {place}" for place in range(1, len(photos) + 1)]
-        calls = [partial(self._prepare, *named) for named in zip(photos, names, strict=True)]
+        names = [f"photograph {number}" for number in range(1, len(photos) + 1)]
+        calls = [partial(self._prepare, *pair) for pair in zip(photos, names, strict=True)]
         tasks = [loop.run_in_executor(self._decoders, call) for call in calls]
         try:
             return list(await asyncio.gather(*tasks))
         finally:
-            for task in tasks:  # of a request that ends early, what has not begun never does
+            for task in tasks:  # if the request ends early, decoding that has not begun never does
                 task.cancel()
 
     def _prepare(self, photo: bytes, name: str) -> Prepared:
@@ -220,7 +228,7 @@ class Service:
             raise DamagedPhotoError(
                 f"{name} is damaged or truncated, or its pixels are neither of 8 nor of 16 bits; "
                 "save it anew"
-            ) from error  # whose text may quote the photograph
+            ) from error  # its text may quote the photograph
 
-    async def _ranked(self, call: Callable[[], Result]) -> Result:
+    async def _in_ranking_thread(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._rankers, call)

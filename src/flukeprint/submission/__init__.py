@@ -1,1 +1,1 @@
-
+"""From a run and test photographs to a submission CSV, and to Kaggle."""

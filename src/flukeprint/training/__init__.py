@@ -1,1 +1,1 @@
-
+"""Training a network on a fold: data loading, sampling, optimisation, checks, cross-validation."""

@@ -1,8 +1,8 @@
-"""Measure a recipe: its folds and seeds are trained and scored, one row a run of a table leaves.
+"""Cross-validate a recipe: train and score its folds and seeds, and add a row per run to a table.
 
-What is done is not done again: a run that is in the table is skipped, one that has finished is
-only scored, one that was cut off goes on from its checkpoint.  Recipes that differ only in how
-embeddings are ranked share their trainings.
+Work is not repeated: a run in the table is skipped, a finished run is only scored, an interrupted
+one continues from its checkpoint.  Recipes that differ only in how embeddings are ranked share
+their trainings.
 """
 
 import hashlib
@@ -132,16 +132,15 @@ def crossvalidate(
 def score_run(
     run: Run, config: Config, catalog: Catalog, split: Split, note: str, beside: Path
 ) -> Row:
-    """The row of a finished run; its `queries.csv` is written beside its embeddings.
+    """Score a finished run: its row, and its predictions in `queries.csv` in the run's folder.
 
-    Another recipe with the same training has its answers in `queries-<recipe>.csv` there.  A copy
-    for comparisons goes to `answers/` in the folder `beside`, the table's.
+    Another recipe with the same training writes `queries-<recipe>.csv` there.  A copy for
+    comparisons goes to `prediction_file` below the table's folder, `beside`.
     """
     answered = answers_of(run, config, catalog, split)
     recipe = recipe_digest(config)
     data = data_digest(catalog)
-    key = (config.name, recipe, data, str(config.split.fold), str(config.train.seed))
-    copy = Path("answers") / f"{'-'.join(key)}.csv"
+    copy = prediction_file(config, data)
     (beside / copy).parent.mkdir(parents=True, exist_ok=True)
     answered.save(beside / copy)
     own = recipe_digest(run.config()) == recipe
@@ -181,6 +180,15 @@ def score_run(
         sizes=by_size(answered),
         answers=copy.as_posix(),
     )
+
+
+def prediction_file(config: Config, data: str) -> Path:
+    """Path of a run's predictions, relative to the folder of the table.
+
+    Both digests are in its name, so that no other recipe or data set shares it.
+    """
+    run = f"fold{config.split.fold}-seed{config.train.seed}"
+    return Path("predictions") / config.name / f"{recipe_digest(config)}-{data}-{run}.csv"
 
 
 def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> QueryTable:

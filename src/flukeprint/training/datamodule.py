@@ -101,7 +101,7 @@ class FoldData(L.LightningDataModule):
         self.held = np.concatenate([split.gallery, split.queries])  # rows of the catalogue
         self.classes, self.labels = classes_of(self.train_catalog, config.data.classes)
         self.class_counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
-        mirrors = len(self.classes) if config.image.flip == "new_identity" else None
+        mirrors = len(self.classes) if config.image.mirrored_is_new else None
         self.teachers = read_teachers(config, catalog, self.train_catalog, mirrors)
         self._train: Loader | None = None
         self._val: Loader | None = None

@@ -64,7 +64,7 @@ class PhotoDataset(Dataset[Photo]):
             raise ValueError(f"labels outside -1..{classes - 1}")
         self._cache = PhotoCache(catalog, config)
         self._classes = classes
-        self._flip = config.flip
+        self._config = config
         self._mirrored = mirrored
         self._size = (config.height, config.width)
         self._zoom = zoom
@@ -79,7 +79,7 @@ class PhotoDataset(Dataset[Photo]):
         row = draw.row if isinstance(draw, Draw) else int(draw)
         mirrored = self._mirrored
         if isinstance(draw, Draw) and draw.mirrored:
-            if self._flip == "none":
+            if self._config.flip == "none":
                 raise ValueError("a mirrored draw, but image.flip is none")
             mirrored = not mirrored
         pixels = self._cache[row]
@@ -91,7 +91,7 @@ class PhotoDataset(Dataset[Photo]):
         else:
             pixels = varied(pixels, self._size, mirrored=around, zoom=self._zoom)
         label = int(self._labels[row])
-        if mirrored and self._flip == "new_identity" and label >= 0:
+        if mirrored and self._config.mirrored_is_new and label >= 0:
             label += self._classes
         image = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
         return Photo(image, torch.tensor(label), torch.tensor(row))

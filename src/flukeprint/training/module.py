@@ -36,7 +36,7 @@ class MetricLearningModule(L.LightningModule):
             classes=len(data.classes),
             dim=net.dim,
             class_counts=data.class_counts,
-            mirrored_classes=config.image.flip == "new_identity",
+            mirrored_classes=config.image.mirrored_is_new,
             memory=config.train.memory,
         )
         self._held: list[tuple[Tensor, Tensor]] = []
@@ -144,7 +144,7 @@ def class_centers(module: MetricLearningModule, stamp: str) -> Embeddings | None
     """
     centers = module.losses.centers()
     rule = EmbeddingRecipe.of(module.config).mirror_rule
-    if centers is None or (rule == "both" and module.config.image.flip != "new_identity"):
+    if centers is None or (rule == "both" and not module.config.image.mirrored_is_new):
         return None
     classes = module.data.classes
     vectors = centers[: len(classes)]

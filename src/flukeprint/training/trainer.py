@@ -88,7 +88,8 @@ def lightning_precision(config: Config) -> Any:
     """Lightning's word for `train.precision`.
 
     On a CPU bf16 pays where it multiplies numbers of 16 bits: by tiles (AMX), or as AVX-512 does
-    with avx512_bf16 (`benchmarks/training_step.md`).  Elsewhere half the operations convert back.
+    with avx512_bf16 (`benchmarks/reports/training_step.md`).  Elsewhere half the operations
+    convert back.
     """
     named = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
     if config.train.precision != "auto":

@@ -1,9 +1,10 @@
-"""Hostile files and forms against a real server: refused or read, never a failure, no growth."""
+"""Hostile files and forms sent to a server: read or refused, no failure, no growth of memory."""
 
 import json
 import socket
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,13 +14,13 @@ from hypothesis import strategies as st
 
 from flukeprint.serving.api.schemas import Enrolled, Identification, Problem
 from tests.serving.hostile import SORTS, whole
-from tests.serving.served import TOKEN, Served, answer, make_identifier, photo, served
+from tests.serving.served import TOKEN, Served, answer, copied, photo, served
 
 MOST_GROWTH = 30  # MB, of a second pass over all files, which have more bytes than that
-# What would be repeated, if anything were: of files, their names, forms and headers.
+# Parts of files, names, forms and headers that no answer may repeat.
 MARKS = ("EVIL", "echo me", "alert(1)", "passwd", "name-of-a-file")
 
-# What a photographer's program may write, odd as it is.
+# Odd files that are read, since a photographer's software may write them.
 READ = {
     "PNG": {
         "bomb within the limit", "many texts", "very many texts", "profile of nonsense",
@@ -44,7 +45,7 @@ READ = {
     "other": set(),
     "truncated": set(),
 }  # fmt: skip
-# Of these a library may make something or nothing; the rest is refused.
+# Files that may be read or refused, depending on the version of a library; the rest is refused.
 EITHER = {
     "PNG": {"too many pixels", "unknown critical chunk"},
     "JPEG": {"taller than its data", "Adobe of nonsense", "no codes", "arithmetic"},
@@ -55,8 +56,8 @@ EITHER = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(make_identifier(tmp_path_factory.mktemp("hostile")), enroll=True) as running:
+def server(identifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(copied(identifier, tmp_path_factory.mktemp("hostile")), enroll=True) as running:
         yield running
 
 
@@ -77,13 +78,13 @@ def identify(client: httpx2.Client, data: bytes) -> httpx2.Response:
     )
 
 
-def unlawful(word: str) -> Any:
+def not_json(word: str) -> Any:
     raise AssertionError(f"{word} is not JSON")
 
 
 def judged(status: int, kind: str | None, text: str, body: type[Any] = Identification) -> bool:
-    """Whether a lawful answer is a good one."""
-    found = json.loads(text, parse_constant=unlawful)
+    """Check that an answer follows the schema; whether it is a success."""
+    found = json.loads(text, parse_constant=not_json)
     for mark in MARKS:
         assert mark not in text
     if status in (200, 201):
@@ -129,7 +130,7 @@ def test_bombs_are_refused_for_what_they_are(client: httpx2.Client) -> None:
 
 
 def test_memory_does_not_grow(client: httpx2.Client, server: Served) -> None:
-    """The allocator keeps what the largest photographs took; it must be enough for all others."""
+    """The allocator keeps what the largest photographs needed; a second pass must need no more."""
 
     def go() -> float:
         for data in corpus().values():
@@ -143,7 +144,7 @@ def test_memory_does_not_grow(client: httpx2.Client, server: Served) -> None:
 
 
 def test_whatever_is_read_can_be_enrolled(client: httpx2.Client) -> None:
-    """With its thumbnail, for which it is decoded whole."""
+    """Enrolling decodes the whole photograph, for its thumbnail."""
     enrolled = 0
     for number, ((sort, name), data) in enumerate(corpus().items()):
         if name not in READ[sort]:
@@ -301,7 +302,7 @@ def test_hostile_requests_end_the_connection_at_most(
 
 
 def mutated(data: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
-    """Some bytes cut out, and others put in their places."""
+    """The data with some bytes replaced by others."""
     for at, cut, new in changes:
         place = at % (len(data) + 1)
         data = data[:place] + new + data[place + cut :]

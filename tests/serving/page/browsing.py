@@ -1,4 +1,4 @@
-"""Chromium for the tests of the page: found, started, and watched for what it should not do."""
+"""Chromium for the tests of the page: finds it, starts it, and records its errors."""
 
 import contextlib
 import os
@@ -39,7 +39,7 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Watched:
-    """A page and all that it complained of, or asked other sites for."""
+    """A page, its errors, and its requests to other sites."""
 
     page: Page
     site: str
@@ -47,7 +47,7 @@ class Watched:
     elsewhere: list[str] = field(default_factory=list)
 
     def open(self, path: str = "/") -> Page:
-        """Go to a path of the site and wait until the page stands."""
+        """Go to a path of the site and wait until the page is shown."""
         self.page.goto(self.site + path)
         self.page.wait_for_selector("#page-title")
         return self.page
@@ -55,7 +55,7 @@ class Watched:
 
 @contextlib.contextmanager
 def visit(started: Browser, site: str, locale: str = "en-US", **how: Any) -> Iterator[Watched]:
-    """A visitor with an empty browser; afterwards nothing may have been complained of."""
+    """A visitor with an empty browser; fails at the end if there were errors."""
     context = started.new_context(locale=locale, accept_downloads=True, **(how or DESKTOP))
     page = context.new_page()
     page.set_default_timeout(30_000)

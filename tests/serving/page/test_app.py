@@ -1,4 +1,4 @@
-"""The page beside an API: what is served, what is not swallowed, what callbacks answer."""
+"""The page beside an API: its documents, its policy, unknown paths, and its callbacks."""
 
 import base64
 import hashlib
@@ -14,15 +14,11 @@ import pytest
 from dash import Dash, dcc
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flukeprint.serving.page.app import ASSETS, build_dashboard, content_security_policy
-from flukeprint.serving.page.callbacks import page_at, photo_of
+from flukeprint.serving.page.callbacks import page_at
 from flukeprint.serving.page.context import PageContext
 from flukeprint.serving.page.dash_backend import MOST_BYTES
-from flukeprint.serving.page.gallery_figure import GROUPS, grouping
-from flukeprint.serving.page.gallery_pages import TILES, ListQuery, classes_list, matching
 from flukeprint.serving.page.i18n import LANGUAGES, Language
 from flukeprint.serving.page.layout import PATHS, footer, header
 from tests.serving.page.page_facts import (
@@ -32,7 +28,6 @@ from tests.serving.page.page_facts import (
     context,
     gallery_map,
     identification,
-    read,
 )
 
 UPDATE = "/_dash-update-component"
@@ -307,71 +302,6 @@ def test_classes_that_are_enrolled_later_are_shown():
         UPDATE, json=update(page, "classes-list.children", **values)
     )
     assert "1 of 4" in answer.text
-
-
-def test_the_list_of_classes_is_filtered_and_paged():
-    many = {
-        f"n_{i:03d}": classes(cards=False)["class_0"].model_copy(update={"identity": f"n_{i:03d}"})
-        for i in range(2 * TILES + 1)
-    }
-    asked = PageContext(about(), many, None, "individual", "en")
-    assert read(classes_list(asked, "?page=2", "")).startswith("49 of 49")
-    shown = [
-        one.href
-        for one in components(classes_list(asked, "?page=2", ""))
-        if isinstance(one, dcc.Link) and "page" in one.href
-    ]
-    assert shown == ["/classes?page=1", "/classes?page=3"]
-    assert "Page 3 of 3" in read(classes_list(asked, "?page=99", None))
-    # What is typed counts before the address has followed.
-    assert read(classes_list(asked, "?page=2", "N_00")).startswith("10 of 49")
-    assert "No name contains" in read(classes_list(asked, "", "<b>"))
-    assert [info.identity for info in matching(context(), "lycosidae")] == ["class_2"]
-    assert [info.identity for info in matching(context("es"), "COMÚN ST")] == ["class_1", "class_0"]
-
-
-@given(st.text() | st.none() | st.integers())
-def test_any_address_can_be_read(search: object):
-    asked = ListQuery.read(search)
-    assert asked.page >= 1
-    assert ListQuery.read(asked.href(asked.page).removeprefix("/classes")) == asked
-    photo = photo_of(search)
-    assert photo is None or photo >= 0
-
-
-def test_photos_in_addresses():
-    assert photo_of("?photo=12") == 12
-    for search in ("", "?photo=", "?photo=-1", "?photo=1.5", "?photo=²", "?photo=1e3", None):
-        assert photo_of(search) is None
-
-
-def test_the_map_is_coloured_by_family_and_holds_every_photo():
-    asked = context()
-    found = grouping(asked, gallery_map())
-    assert (found.rank, [(group.name, group.rows) for group in found.groups]) == (
-        "family",
-        [("Other", (0, 1, 2, 3)), ("Lycosidae", (4, 5))],
-    )
-    bare = grouping(context(cards=False), gallery_map())
-    assert bare.rank == "individual"
-    assert [group.rows for group in bare.groups] == [(0, 1), (2, 3), (4, 5)]
-
-
-@given(st.integers(0, 40))
-def test_each_photo_is_in_one_group(identities: int):
-    names = [f"i{n}" for n in range(identities)] * 2
-    map_ = gallery_map().model_copy(
-        update={
-            "photos": list(range(len(names))),
-            "x": [0.0] * len(names),
-            "y": [0.0] * len(names),
-            "identities": names,
-        }
-    )
-    found = grouping(context(cards=False), map_)
-    rows = sorted(row for group in found.groups for row in group.rows)
-    assert rows == list(range(len(names)))
-    assert len(found.groups) <= len(GROUPS) + 1
 
 
 def test_a_table_for_spreadsheets_holds_no_formula(tmp_path: Path):

@@ -21,7 +21,7 @@ from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.training.train import train
 from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
-from tests.serving.served import Served, served
+from tests.serving.served import Served, photo, served
 
 pytestmark = [
     pytest.mark.browser,
@@ -41,7 +41,7 @@ split: {{folds: 2}}
 losses: [{{name: dynamic_arcface}}]
 sampler: {{batch_size: 16}}
 train: {{epochs: 1, max_steps: 1, freeze_epochs: 1, workers: 0, accelerator: cpu}}
-rank: {{local: {{candidates: 40, upright: true, ratio: 0.85}}}}
+rank: {{local: {{candidates: 8, upright: true, ratio: 0.85}}}}
 runs: {root}/runs
 """
 
@@ -139,9 +139,9 @@ def test_the_language_is_switched_without_asking_again_and_remembered(
         page.wait_for_selector("html[lang=es]")
 
 
-def transfer(photo: Path) -> str:
-    """JavaScript for a DataTransfer that holds the photograph."""
-    data = json.dumps(list(photo.read_bytes()))
+def transfer(path: Path) -> str:
+    """JavaScript for a DataTransfer that holds a photograph."""
+    data = json.dumps(list(path.read_bytes()))
     return (
         f"const held = new DataTransfer(); held.items.add(new File([new Uint8Array({data})], "
         "'a.jpg', {type: 'image/jpeg'}));"
@@ -151,12 +151,12 @@ def transfer(photo: Path) -> str:
 def test_photographs_are_dropped_and_pasted(
     whales: tuple[Path, Path], site: Served, chrome: Browser
 ):
-    photo = photographs(whales)[1]
+    path = photographs(whales)[1]
     for event in ("DragEvent('drop', {dataTransfer", "ClipboardEvent('paste', {clipboardData"):
         with visit(chrome, site.url) as visitor:
             page = visitor.open()
             page.evaluate(
-                f"() => {{ {transfer(photo)} document.querySelector('#page').dispatchEvent("
+                f"() => {{ {transfer(path)} document.querySelector('#page').dispatchEvent("
                 f"new {event}: held, bubbles: true, cancelable: true}})); }}"
             )
             page.wait_for_selector("#answer-5")
@@ -280,13 +280,14 @@ def test_the_documentation_of_the_api_loads_without_other_sites(site: Served, ch
 
 
 def test_a_server_that_has_gone_is_told_apart_from_a_bad_photograph(
-    whales: tuple[Path, Path], chrome: Browser
+    identifier: Path, chrome: Browser, tmp_path: Path
 ):
-    with served(whales[0]) as short_lived, visit(chrome, short_lived.url) as visitor:
+    (tmp_path / "shape.jpg").write_bytes(photo())
+    with served(identifier) as short_lived, visit(chrome, short_lived.url) as visitor:
         page = visitor.open()
         short_lived.process.terminate()
         short_lived.process.wait(30)
-        page.set_input_files("#file-identify", photographs(whales)[0])
+        page.set_input_files("#file-identify", tmp_path / "shape.jpg")
         page.wait_for_selector("#gone:not([hidden])")
         assert "cannot be reached" in page.inner_text("#gone")
         page.wait_for_timeout(500)  # the page's own callbacks find nobody, and say so

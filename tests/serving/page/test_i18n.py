@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 from string import Formatter
 
@@ -10,18 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flukeprint.serving.api.problems import KINDS
-from flukeprint.serving.page.error_view import PASSING, Withheld, problem_text
+from flukeprint.serving.page.error_view import TEMPORARY, Withheld, problem_text
 from flukeprint.serving.page.i18n import (
     LANGUAGES,
-    browser_words,
+    TEXTS,
+    Language,
+    browser_texts,
     megabytes,
     number,
     percent,
     probability,
     rank_name,
-    say,
+    texts,
+    translate,
 )
-from flukeprint.serving.page.translations import WORDING
 from tests.serving.page.page_facts import context
 
 SOURCE = Path(__file__).parents[3] / "src" / "flukeprint" / "serving" / "page"
@@ -31,25 +35,50 @@ def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
-@pytest.mark.parametrize("key", sorted(WORDING))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_has_every_key_once_and_in_the_same_order(language: Language):
+    assert list(texts(language)) == list(texts("en"))
+    assert all(isinstance(part, str) for pair in texts(language).items() for part in pair)
+    # YAML would take the last of two.
+    lines = (TEXTS / f"{language}.yaml").read_text(encoding="utf-8").splitlines()
+    keys = [line.split(":")[0] for line in lines if re.match(r"\w", line)]
+    assert keys == list(texts(language))
+
+
+def test_every_file_of_texts_is_a_language_of_the_page():
+    assert {path.name for path in TEXTS.iterdir()} == {f"{name}.yaml" for name in LANGUAGES}
+
+
+def test_texts_are_read_on_first_use_and_once():
+    code = (
+        "import pathlib, flukeprint.serving.page.app\n"
+        "from flukeprint.serving.page.i18n import texts\n"
+        "assert texts.cache_info().currsize == 0\n"
+        "assert texts('en') is texts('en')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(TypeError):
+        texts("en")["skip"] = ""  # nobody changes them for others
+
+
+@pytest.mark.parametrize("key", sorted(texts("en")))
 def test_both_languages_say_it_with_the_same_placeholders(key: str):
-    texts = WORDING[key]
-    assert len(texts) == len(LANGUAGES) == 2
-    assert all(text == text.strip() and text for text in texts)
-    assert placeholders(texts[0]) == placeholders(texts[1])
+    both = [texts(language)[key] for language in LANGUAGES]
+    assert len(both) == 2
+    assert all(text == text.strip() and text for text in both)
+    assert placeholders(both[0]) == placeholders(both[1])
 
 
 def test_what_is_worded_for_species_is_worded_for_individuals():
-    for key in WORDING:
+    for key, text in texts("en").items():
         stem, _, kind = key.rpartition("_")
         if kind in ("species", "individual") and not stem.startswith("rank"):
-            assert placeholders(WORDING[f"{stem}_species"][0]) == placeholders(
-                WORDING[f"{stem}_individual"][0]
-            )
+            assert placeholders(text) == placeholders(texts("en")[f"{stem}_species"])
+            assert placeholders(text) == placeholders(texts("en")[f"{stem}_individual"])
 
 
 def calls() -> list[tuple[str, set[str]]]:
-    """(key, placeholders that are given) of every say with a literal key, in all rooms."""
+    """(key, placeholders that are given) of every text with a literal key, in all modules."""
     found = []
     for path in SOURCE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -57,9 +86,9 @@ def calls() -> list[tuple[str, set[str]]]:
                 continue
             name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
             key = node.args[0]
-            if name not in ("say", "say_kind") or not isinstance(key, ast.Constant):
+            if name not in ("text", "kind_text") or not isinstance(key, ast.Constant):
                 continue
-            keys = [f"{key.value}_species"] if name == "say_kind" else [key.value]
+            keys = [f"{key.value}_species"] if name == "kind_text" else [key.value]
             given = {keyword.arg for keyword in node.keywords if keyword.arg}
             if any(keyword.arg is None for keyword in node.keywords):
                 given.add("*")
@@ -67,19 +96,19 @@ def calls() -> list[tuple[str, set[str]]]:
     return found
 
 
-def test_rooms_ask_for_keys_that_there_are_and_fill_them():
+def test_modules_ask_for_keys_that_there_are_and_fill_them():
     asked = calls()
     assert len(asked) > 60
     for key, given_values in asked:
-        assert key in WORDING, key
+        assert key in texts("en"), key
         if "*" not in given_values:
-            assert placeholders(WORDING[key][0]) == given_values, key
+            assert placeholders(texts("en")[key]) == given_values, key
 
 
 def test_scripts_ask_for_words_that_there_are():
     script = (SOURCE / "assets" / "browser.js").read_text()
-    asked = set(re.findall(r'say\("(\w+)"', script))
-    words = browser_words("en")
+    asked = set(re.findall(r'translate\("(\w+)"', script))
+    words = browser_texts("en")
     assert asked
     assert asked <= set(words)
     # Phases of sending are keys too.
@@ -89,9 +118,9 @@ def test_scripts_ask_for_words_that_there_are():
 
 
 def test_every_problem_of_the_api_has_its_sentence():
-    assert set(KINDS) >= PASSING
+    assert set(KINDS) >= TEMPORARY
     for kind in KINDS:
-        assert f"problem_{kind}" in WORDING
+        assert f"problem_{kind}" in texts("en")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -104,15 +133,15 @@ def test_every_reason_not_to_send_has_its_sentence(language):
 
 
 def test_a_text_is_filled_and_an_unknown_one_refused():
-    assert say("en", "problem_wait", seconds="7") == "Possible again in 7 s."
-    assert say("es", "problem_wait", seconds="7") == "Se podrá de nuevo en 7 s."
+    assert translate("en", "problem_wait", seconds="7") == "Possible again in 7 s."
+    assert translate("es", "problem_wait", seconds="7") == "Se podrá de nuevo en 7 s."
     with pytest.raises(KeyError):
-        say("en", "no_such_key")
+        translate("en", "no_such_key")
 
 
 def test_words_for_scripts_keep_their_placeholders():
-    assert browser_words("es")["your_photo"] == "Tu fotografía {name}"
-    assert not any(key.startswith("browser_") for key in browser_words("en"))
+    assert browser_texts("es")["your_photo"] == "Tu fotografía {name}"
+    assert not any(key.startswith("browser_") for key in browser_texts("en"))
 
 
 def test_ranks_in_words():

@@ -1,1 +1,1 @@
-
+"""The HTTP API under `/v1`: routes, bodies, refusals and middleware."""

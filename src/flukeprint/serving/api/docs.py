@@ -1,4 +1,4 @@
-"""The page `/docs`: the OpenAPI schema enters, Swagger UI leaves, with scripts of this server."""
+"""The page `/docs`: Swagger UI for the OpenAPI schema, with scripts served by this server."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ _FILES = {
 
 
 def add_docs(app: FastAPI) -> None:
-    """Serve `/docs` of `app`; its files come with a package, nothing is fetched from elsewhere."""
+    """Serve `/docs` of `app`; its files come from a package, none from another site."""
     page = get_swagger_ui_html(
         openapi_url=str(app.openapi_url),
         title=app.title,
@@ -45,7 +45,7 @@ def add_docs(app: FastAPI) -> None:
 
 
 def docs_csp(page: str) -> str:
-    """What the page may load: its own files, and the one script that stands in it."""
+    """The Content-Security-Policy of the page: its own files and its one inline script."""
     inline = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -1,7 +1,7 @@
-"""Refusals: an exception enters, a problem (RFC 9457) leaves as application/problem+json.
+"""Turns every refusal and failure into a problem document (RFC 9457, application/problem+json).
 
-Whatever the service declines is a `RefusedError` of a kind in `KINDS`; programs go by the kind,
-people by the detail.  Nothing that a request held comes back or is logged.
+Whatever the service refuses is a `RefusedError` of a kind in `KINDS`; programs read the kind,
+people the detail.  No content of a request is returned or logged.
 """
 
 import logging
@@ -28,14 +28,14 @@ LOG = logging.getLogger("flukeprint.api")
 
 @dataclass(frozen=True)
 class ProblemKind:
-    """A sort of refusal: HTTP status, title for people, a header that always comes with it."""
+    """A kind of refusal: HTTP status, title for people, a header that always comes with it."""
 
     status: int
     title: str
     header: str | None = None
 
 
-# The first of a status stands for what others refuse with it.
+# The first kind of a status is used where starlette or FastAPI refuse with that status.
 # Sources: RFC 9110, section 15; RFC 6585, section 4 (429).
 KINDS: dict[str, ProblemKind] = {
     "bad_request": ProblemKind(400, "The request cannot be read"),
@@ -52,7 +52,7 @@ KINDS: dict[str, ProblemKind] = {
     "invalid": ProblemKind(422, "The request is not valid"),
     "damaged_photograph": ProblemKind(422, "Damaged photograph"),
     "no_photograph": ProblemKind(422, "No photograph"),
-    # Not 413, which has clients send fewer bytes: each photograph is welcome, just not together.
+    # Not 413, which asks for fewer bytes: each photograph is fine, only not all together.
     "too_many_photographs": ProblemKind(422, "Too many photographs"),
     "rate_limited": ProblemKind(429, "Too many requests", "Retry-After"),
     "internal": ProblemKind(500, "A defect of the service"),
@@ -62,14 +62,14 @@ KINDS: dict[str, ProblemKind] = {
 }
 _INTERNAL = "the service failed, not the request; its log says where"
 
-# What is said where starlette says no more than the status; the rest is said as it is.
+# Details for where starlette gives no more than the status; its own details are kept.
 _DETAILS = {
     400: "the request cannot be read; see /openapi.json for what is expected",
     404: "there is nothing at this address; /openapi.json lists what there is",
     405: "this address does not take this method; the header Allow says which it takes",
 }
 
-# Of these pydantic's text comes from the declaration alone; others may quote what was sent.
+# Errors of pydantic whose text depends on the declaration alone; others may quote the request.
 _DECLARED = {
     "missing", "extra_forbidden", "literal_error", "enum", "json_invalid",
     "string_pattern_mismatch", "multiple_of", "finite_number", "greater_than", "greater_than_equal",
@@ -85,10 +85,11 @@ _HEADERS = {
 
 
 class RefusedError(Exception):
-    """A request that is declined.
+    """A request that is refused.
 
-    kind: a key of KINDS; detail: one line on this case, what, where and what to do, without a
-    word of what was sent; retry_after: seconds, told in whole ones, at least 1.
+    kind: a key of KINDS.
+    detail: one line on this case: what, where and what to do; it must not quote the request.
+    retry_after: seconds; sent as a whole number, at least 1.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class RefusedError(Exception):
 
 
 def responses(*kinds: str) -> dict[int | str, dict[str, Any]]:
-    """What a route of FastAPI may answer besides its own, for its `responses=`."""
+    """The OpenAPI descriptions of problems of these kinds, for `responses=` of a FastAPI route."""
     found: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
         known = KINDS[kind]
@@ -127,7 +128,7 @@ def responses(*kinds: str) -> dict[int | str, dict[str, Any]]:
         if entry is not None:
             entry["description"] += f"; {text}"
         else:
-            schema = {"$ref": "#/components/schemas/Problem"}  # `install` puts it there
+            schema = {"$ref": "#/components/schemas/Problem"}  # `install` adds it
             entry = {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}
             found[known.status] = entry
         if known.header is not None:
@@ -136,25 +137,26 @@ def responses(*kinds: str) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Have `app` answer every refusal and every failure with a problem, and say so in its schema.
+    """Make `app` answer every refusal and failure with a problem, and say so in its schema.
 
-    Call it before adding other middleware, which then lies around what is added here.
+    Call it before adding other middleware, which then surrounds the one added here.
     """
-    app.add_exception_handler(RefusedError, _refused)
-    app.add_exception_handler(RequestValidationError, _not_valid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    # starlette raises again what its own catch-all has answered, and the server then logs the
-    # exception's text; so failures are caught further in, and this is for middleware around it.
-    app.add_exception_handler(Exception, _failed)
-    app.add_middleware(Unforeseen)
+    app.add_exception_handler(RefusedError, _refused_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _disconnected)
+    # starlette re-raises what its own catch-all has answered, and the server then logs the
+    # exception's text; so `CatchAll` answers failures first, and this handler is for failures of
+    # middleware around it.
+    app.add_exception_handler(Exception, _failure)
+    app.add_middleware(CatchAll)
     _describe(app)
 
 
-class Unforeseen:
-    """ASGI: any exception of the application becomes 500 with a fixed text.
+class CatchAll:
+    """ASGI middleware: any exception of the application becomes 500 with a fixed text.
 
-    Where it happened goes to the log, without the exception's text, which may quote the request.
+    The log gets where it happened, not the exception's text, which may quote the request.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -175,12 +177,12 @@ class Unforeseen:
             await self.app(scope, receive, watched)
         except Exception as error:
             LOG.error("a request failed: %s", where(error))
-            if not started:  # else the server cuts the connection, as the answer has no end
+            if not started:  # otherwise the server closes the connection, as the answer has no end
                 await RefusedError("internal", _INTERNAL).response()(scope, receive, send)
 
 
 def where(error: BaseException) -> str:
-    """The types and the lines of code of an exception and of what caused it; never its text."""
+    """Types and lines of code of an exception and its causes, for the log; never its text."""
     lines: list[str] = []
     seen: set[int] = set()
     at: BaseException | None = error
@@ -202,25 +204,25 @@ def _response(
     return Response(problem.model_dump_json(), status, headers, media_type=MEDIA_TYPE)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
     return error.response()
 
 
-async def _not_valid(_: Request, error: Exception) -> Response:
+async def _validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    said = []
+    lines = []
     for found in error.errors():
         place = [str(part) for part in found["loc"]]
         if found["type"] == "extra_forbidden":
-            place.pop()  # a name that the sender chose
+            place.pop()  # a name that the client chose
         text = found["msg"] if found["type"] in _DECLARED else "is not valid"
-        said.append(f"{' '.join(place)}: {text}")
-    return RefusedError("invalid", listed(said, most=3)).response()
+        lines.append(f"{' '.join(place)}: {text}")
+    return RefusedError("invalid", listed(lines, most=3)).response()
 
 
-async def _http(_: Request, error: Exception) -> Response:
-    """What starlette and FastAPI refuse; its headers, such as Allow, are kept."""
+async def _http_error(_: Request, error: Exception) -> Response:
+    """The problem for a refusal by starlette or FastAPI; headers such as Allow are kept."""
     assert isinstance(error, HTTPException)
     status = error.status_code
     phrase = HTTPStatus(status).phrase
@@ -234,17 +236,17 @@ async def _http(_: Request, error: Exception) -> Response:
     return _response(named, status, title, detail, headers)
 
 
-async def _gone(_: Request, error: Exception) -> Response:
-    return Response(status_code=400)  # nobody is there to read it
+async def _disconnected(_: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it
 
 
-async def _failed(_: Request, error: Exception) -> Response:
+async def _failure(_: Request, error: Exception) -> Response:
     LOG.error("a request failed: %s", where(error))
     return RefusedError("internal", _INTERNAL).response()
 
 
 def _describe(app: FastAPI) -> None:
-    """Put Problem into the schema, and in place of the bodies FastAPI would say 422 has."""
+    """Put Problem into the OpenAPI schema, in place of the bodies FastAPI declares for 422."""
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What the service knows, in the words of `api_models`: identifiers enter, bodies leave.
+"""Builds the bodies of answers (`schemas`) from verdicts, identifiers and their galleries.
 
-Numbers are passed on as they are: rounding is for whoever shows them.
+Numbers are not rounded, except places on the map: rounding is left to whoever shows them.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ from flukeprint.serving.api.schemas import (
 )
 from flukeprint.serving.service import Service
 
-MOST_POINTS = 5_000  # on the map; more would hide each other and slow a phone down
+MOST_POINTS = 5_000  # on the map; more would hide each other and be slow on a phone
 
 
 def identification(verdict: Verdict, photos: int, new_label: str) -> Identification:
-    """The answer to `photos` photographs of one encounter."""
+    """The body for a verdict on `photos` photographs of one encounter."""
     ranking, likely = verdict.ranking, verdict.probabilities
     names = ranking.identities[0]
     placed = verdict.placement
@@ -64,7 +64,7 @@ def identification(verdict: Verdict, photos: int, new_label: str) -> Identificat
 
 
 def about(service: Service) -> About:
-    """What answers here, and what it takes."""
+    """The facts of the service: model, gallery, measured accuracy, thresholds and limits."""
     identifier, settings = service.identifier, service.settings
     card, shown = identifier.card, identifier.showcase
     taxonomy = None if shown is None else shown.taxonomy
@@ -106,7 +106,7 @@ def about(service: Service) -> About:
 
 
 def class_infos(identifier: Identifier) -> tuple[ClassInfo, ...]:
-    """All classes of the gallery, by name."""
+    """All classes of the gallery, in the order of their names."""
     shown = identifier.showcase
     cards = {} if shown is None else shown.cards
     taxonomy = None if shown is None else shown.taxonomy
@@ -127,43 +127,43 @@ def class_infos(identifier: Identifier) -> tuple[ClassInfo, ...]:
 
 
 class Descriptions:
-    """What is told of the gallery as it is now, made once after each enrolment."""
+    """Facts and classes of the current gallery, built once after each enrolment."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._of: Identifier | None = None
+        self._built_for: Identifier | None = None
         self._about: About | None = None
         self._classes: tuple[ClassInfo, ...] = ()
         self._by_identity: dict[str, ClassInfo] = {}
 
     def about(self) -> About:
-        """Of the service."""
-        self._look()
+        """The facts of the service."""
+        self._refresh()
         assert self._about is not None
         return self._about
 
     def classes(self) -> tuple[ClassInfo, ...]:
-        """All classes, by name."""
-        self._look()
+        """All classes, in the order of their names."""
+        self._refresh()
         return self._classes
 
     def by_identity(self) -> Mapping[str, ClassInfo]:
-        """The same, by identity."""
-        self._look()
+        """All classes by identity."""
+        self._refresh()
         return self._by_identity
 
     def page(self, offset: int, limit: int) -> Classes:
-        """The classes from `offset` on, at most `limit`."""
-        every = self.classes()
-        page = list(every[offset : offset + limit])
-        return Classes(total=len(every), offset=offset, classes=page)
+        """At most `limit` classes, from `offset` on."""
+        known = self.classes()
+        page = list(known[offset : offset + limit])
+        return Classes(total=len(known), offset=offset, classes=page)
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         now = self._service.identifier
-        if self._of is not now:
+        if self._built_for is not now:
             self._about, self._classes = about(self._service), class_infos(now)
             self._by_identity = {info.identity: info for info in self._classes}
-            self._of = now
+            self._built_for = now
 
 
 def _card(
@@ -188,14 +188,14 @@ def _card(
 
 
 def _words(en: str | None, es: str | None) -> Words | None:
-    """Both languages; where one is missing the other one stands for it."""
+    """A text in both languages; one that is missing is replaced by the other."""
     if en is None and es is None:
         return None
     return Words(en=en or es or "", es=es or en or "")
 
 
 def similar(identifier: Identifier, photo: int, most: int) -> Similar:
-    """The `most` nearest other photos of the gallery, by plain cosine."""
+    """The `most` other photos of the gallery that are nearest to `photo`, by cosine similarity."""
     gallery = identifier.prepared.gallery
     query = gallery.embeddings.take([photo])
     found = gallery.search(query, most + 1)
@@ -215,7 +215,10 @@ def similar(identifier: Identifier, photo: int, most: int) -> Similar:
 
 
 def gallery_map(identifier: Identifier) -> GalleryMap | None:
-    """Places of the gallery's photos, of a large one every so many; None where there are none."""
+    """Coordinates of the gallery's photos, None where the identifier has no map.
+
+    Of a gallery of more than MOST_POINTS photos as many, evenly spaced.
+    """
     shown = identifier.showcase
     if shown is None:
         return None

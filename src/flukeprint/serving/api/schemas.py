@@ -1,4 +1,4 @@
-"""What the API says: the bodies of all answers, as they stand in the OpenAPI schema.
+"""The bodies of all answers of the API; names and docstrings are part of the OpenAPI schema.
 
 Scores are cosine similarities plus what the ranking rules add; higher is nearer.  Probabilities
 lie in 0..1 and are null where the identifier has no calibration.  A photo's id is its row in the
@@ -106,7 +106,7 @@ class About(Body):
     photos: int
     thumbnails: bool
     examples: int
-    new_label: str  # how an individual that is not in the gallery is called
+    new_label: str  # the label of an individual that is not in the gallery
     threshold: float | None  # below it an individual is new
     outside: float | None  # below it the photograph shows something else
     confidence: float | None  # probability from which a rank is answered
@@ -133,7 +133,7 @@ class Answer(Body):
     """One of the five answers."""
 
     identity: str | None  # null: an individual that is not in the gallery
-    label: str  # the identity, or how a new individual is called
+    label: str  # the identity, or the label of a new individual
     score: float  # for a new individual: the threshold
     probability: Probability | None
     photos: list[NearPhoto]  # of this identity, nearest first, at most three
@@ -150,7 +150,7 @@ class Placement(Body):
 class Identification(Body):
     """The answer to one photograph, or to several of one encounter."""
 
-    photos: int  # that were asked about
+    photos: int  # in the query
     unknown: bool  # the first answer is a new individual, or the photographs show something else
     verdict: Literal["known", "new", "outside"]
     answers: list[Answer]

@@ -1,1 +1,1 @@
-"""The web page: what the API answers enters, Dash components leave, in English and Spanish."""
+"""The web page: a Dash application, in English and Spanish, that shows answers of the API."""

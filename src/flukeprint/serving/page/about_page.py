@@ -1,4 +1,4 @@
-"""What answers here, how good it is and what it keeps: a context enters, a page leaves."""
+"""The page about the service: catalogue and network, accuracy, decisions, and what is kept."""
 
 from dash import html
 from dash.development.base_component import Component
@@ -10,25 +10,25 @@ from flukeprint.serving.page.upload_pages import heading
 
 
 def about_page(context: PageContext) -> Content:
-    """Collection and network, measured accuracy, how it decides, what is kept."""
+    """The components of the page."""
     return [
-        heading(context.say("about_title")),
+        heading(context.text("about_title")),
         html.Div(
             [
                 html.Section(
-                    [html.H2(context.say("about_accuracy")), *_accuracy(context)],
+                    [html.H2(context.text("about_accuracy")), *_accuracy(context)],
                     id="about-accuracy",
                 ),
                 html.Section(
-                    [html.H2(context.say("about_collection")), _collection(context)],
+                    [html.H2(context.text("about_collection")), _collection(context)],
                     id="about-collection",
                 ),
                 html.Section(
-                    [html.H2(context.say("about_decisions")), *_decisions(context)],
+                    [html.H2(context.text("about_decisions")), *_decisions(context)],
                     id="about-decisions",
                 ),
                 html.Section(
-                    [html.H2(context.say("about_kept")), *_kept(context)], id="about-kept"
+                    [html.H2(context.text("about_kept")), *_kept(context)], id="about-kept"
                 ),
             ],
             className="about",
@@ -38,27 +38,27 @@ def about_page(context: PageContext) -> Content:
 
 def _facts(rows: list[tuple[str, str]]) -> Component:
     return html.Dl(
-        [html.Div([html.Dt(term), html.Dd(told)]) for term, told in rows], className="facts"
+        [html.Div([html.Dt(term), html.Dd(value)]) for term, value in rows], className="facts"
     )
 
 
 def _collection(context: PageContext) -> Component:
     info = context.info
     millions = context.number(info.parameters / 1e6, 1)
-    network = f"{info.backbone}, {context.say('about_parameters', millions=millions)}"
+    network = f"{info.backbone}, {context.text('about_parameters', millions=millions)}"
     return _facts(
         [
-            (context.say("about_collection"), info.title),
-            (context.say("about_photos"), context.number(info.photos)),
-            (context.say_kind("about_classes"), context.number(info.classes)),
-            (context.say("about_model"), network),
+            (context.text("about_collection"), info.title),
+            (context.text("about_photos"), context.number(info.photos)),
+            (context.kind_text("about_classes"), context.number(info.classes)),
+            (context.text("about_model"), network),
             (
-                context.say("about_dim"),
-                context.say("about_dim_text", dim=context.number(info.embedding_dim)),
+                context.text("about_dim"),
+                context.text("about_dim_text", dim=context.number(info.embedding_dim)),
             ),
-            (context.say("about_digest"), info.model),
-            (context.say("about_version"), info.version),
-            (context.say("about_formats"), context.say("about_formats_text", **context.limits())),
+            (context.text("about_digest"), info.model),
+            (context.text("about_version"), info.version),
+            (context.text("about_formats"), context.text("about_formats_text", **context.limits())),
         ]
     )
 
@@ -66,50 +66,52 @@ def _collection(context: PageContext) -> Component:
 def _accuracy(context: PageContext) -> Content:
     measured = context.info.accuracy
     if measured is None:
-        return [html.P(context.say("about_unmeasured"))]
+        return [html.P(context.text("about_unmeasured"))]
     counts = {
         "queries": context.number(measured.queries),
         "new": context.number(measured.new_queries),
     }
     language = context.language
     rows = [
-        (context.say("about_top1"), percent(language, measured.top1, 1)),
-        (context.say("about_top5"), percent(language, measured.top5, 1)),
-        (context.say("about_map5"), _interval(context, measured)),
+        (context.text("about_top1"), percent(language, measured.top1, 1)),
+        (context.text("about_top5"), percent(language, measured.top5, 1)),
+        (context.text("about_map5"), _interval(context, measured)),
     ]
-    figures = [html.Div([html.Dt(term), html.Dd(told)], className="figure") for term, told in rows]
+    figures = [
+        html.Div([html.Dt(term), html.Dd(value)], className="figure") for term, value in rows
+    ]
     key = "about_measured" if measured.new_queries else "about_measured_known"
-    return [html.P(context.say(key, **counts)), html.Dl(figures, className="big")]
+    return [html.P(context.text(key, **counts)), html.Dl(figures, className="big")]
 
 
 def _interval(context: PageContext, measured: Accuracy) -> str:
     ends = {"mean": measured.map5, "low": measured.map5_low, "high": measured.map5_high}
     values = {name: context.number(value, 3) for name, value in ends.items()}
-    return context.say("about_interval", **values)
+    return context.text("about_interval", **values)
 
 
 def _decisions(context: PageContext) -> Content:
     info = context.info
     if info.threshold is None:
-        lines = [context.say("about_no_threshold")]
+        lines = [context.text("about_no_threshold")]
     else:
         threshold = context.number(info.threshold, 2)
-        lines = [context.say_kind("about_threshold", threshold=threshold)]
+        lines = [context.kind_text("about_threshold", threshold=threshold)]
     if info.outside is not None:
-        lines.append(context.say("about_outside", outside=context.number(info.outside, 2)))
+        lines.append(context.text("about_outside", outside=context.number(info.outside, 2)))
     if info.confidence is not None:
         ranks = ", ".join(rank_name(context.language, rank) for rank in info.ranks)
         share = probability(context.language, info.confidence)
-        lines.append(context.say("about_confidence", ranks=ranks, percent=share))
-    lines.append(context.say("about_calibrated" if info.calibrated else "about_uncalibrated"))
+        lines.append(context.text("about_confidence", ranks=ranks, percent=share))
+    lines.append(context.text("about_calibrated" if info.calibrated else "about_uncalibrated"))
     return [html.P(line) for line in lines]
 
 
 def _kept(context: PageContext) -> Content:
-    lines = [context.say("privacy"), context.say("about_kept_browser")]
+    lines = [context.text("privacy"), context.text("about_kept_browser")]
     if context.info.enroll:
-        lines.append(context.say("about_enroll"))
+        lines.append(context.text("about_enroll"))
     return [
         *(html.P(line) for line in lines),
-        html.P(html.A(context.say("footer_api"), href="/docs")),
+        html.P(html.A(context.text("footer_api"), href="/docs")),
     ]

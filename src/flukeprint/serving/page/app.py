@@ -1,7 +1,7 @@
-"""The web page: an identifier's facts and a FastAPI application enter, a Dash application leaves.
+"""Builds the web page: a Dash application inside the FastAPI application of the API.
 
-Photographs go from the browser to the API and never through here.  Scripts of the page
-(`page/assets`) hand the API's answers to stores; callbacks turn these, and the language, into
+Photographs go from the browser to the API and never through Dash.  The page's scripts
+(`page/assets`) put the API's answers into stores; callbacks turn these, and the language, into
 components.
 """
 
@@ -20,11 +20,11 @@ from flukeprint.serving.api.schemas import About, ClassInfo, GalleryMap
 from flukeprint.serving.page.callbacks import add_callbacks
 from flukeprint.serving.page.context import PageContext, kind_of
 from flukeprint.serving.page.dash_backend import PageServer
-from flukeprint.serving.page.i18n import LANGUAGES, browser_words
+from flukeprint.serving.page.i18n import LANGUAGES, browser_texts
 
 ASSETS: Final = Path(__file__).parent / "assets"
 
-# What the page's scripts and callbacks hand to each other, all in the open page's memory.
+# Data that scripts and callbacks exchange, kept in the memory of the open page.
 STORES: Final = (
     "language",
     "arrival",
@@ -42,7 +42,7 @@ STORES: Final = (
     "classes-shown",
 )
 
-# Hidden, opened by buttons: these are the document's, since Dash has no file input.
+# Hidden file inputs that buttons open; they are in the document since Dash has none.
 FILE_INPUTS: Final = {
     "file-identify": "multiple",
     "file-camera": 'capture="environment"',
@@ -55,7 +55,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 class PageApp(Dash):
-    """Dash with a document of its own, which names no other site."""
+    """Dash with an HTML document of its own, which refers to no other site."""
 
     def interpolate_index(
         self,
@@ -68,9 +68,9 @@ class PageApp(Dash):
         favicon: str = "",
         renderer: str = "",
     ) -> str:
-        """The document; `app_entry` and `favicon` are the page's own."""
+        """The HTML document; `app_entry` and `favicon` of Dash are not used."""
         del app_entry, favicon
-        # Where newer versions of Dash are told of, and the version of Python, are nobody's need.
+        # Dash would also reveal the version of Python, and ask a site for newer versions of Dash.
         config = re.sub(r'"(dash_version_url|python_version)":"[^"]*"', r'"\1":""', config)
         inputs = "\n".join(
             f'<input type="file" id="{name}" accept="{ACCEPT}" hidden {more}>'
@@ -104,11 +104,12 @@ def build_dashboard(
     map_: GalleryMap | None,
     server: FastAPI,
 ) -> Dash:
-    """The page on `server`, at / and the paths of `page.frame.PATHS`.
+    """Add the page to `server`, at the paths of `layout.PATHS`.
 
-    classes: by identity; read anew at each answer, so it may grow.  map_: None without a map.
-    Routes of `server` that exist already come first; middleware that is added afterwards stands
-    before the page's.
+    classes: by identity; read again for each answer, so the mapping may grow.
+    map_: None without a map.
+    Routes that `server` has already come first; middleware that is added later surrounds the
+    page's.
     """
     app = PageApp(
         "flukeprint",
@@ -124,7 +125,7 @@ def build_dashboard(
         suppress_callback_exceptions=True,  # pages come and go
         add_log_handler=False,
         enable_mcp=False,
-        on_error=_told,
+        on_error=_log_and_raise,
     )
     app.init_app(server)
     app.layout = _shell(info)
@@ -133,7 +134,7 @@ def build_dashboard(
         language: PageContext(info, classes, map_, kind, language) for language in LANGUAGES
     }
     add_callbacks(app, contexts)
-    # Else only the first visit of / would do it, and a page visited before it would lack scripts.
+    # Otherwise only the first visit of / does it, and pages visited before that lack scripts.
     app._setup_server()
     return app
 
@@ -141,8 +142,8 @@ def build_dashboard(
 def content_security_policy(app: Dash) -> str:
     """The value of Content-Security-Policy for the documents and scripts of `app`.
 
-    Scripts are its own files and the one line that starts Dash, by its hash.  Plotly writes
-    style sheets of its own, hence 'unsafe-inline' for styles alone.
+    It allows the app's own scripts, and the one line that starts Dash by its hash.  Plotly inserts
+    style sheets, hence 'unsafe-inline', for styles only.
     """
     return "; ".join(
         [
@@ -160,14 +161,14 @@ def content_security_policy(app: Dash) -> str:
 
 
 def _shell(info: About) -> Component:
-    """What is the same on all pages and in all languages; the rest is put into it."""
+    """The layout that all pages and languages share; callbacks fill in the rest."""
     limits = {
         "max_bytes": info.max_bytes,
         "max_request_bytes": info.max_request_bytes,
         "max_photos": info.max_photos,
         "thumbnails": info.thumbnails,
     }
-    texts = {language: browser_words(language) for language in LANGUAGES}
+    texts = {language: browser_texts(language) for language in LANGUAGES}
     return html.Div(
         [
             dcc.Location(id="url", refresh="callback-nav"),
@@ -185,7 +186,7 @@ def _shell(info: About) -> Component:
     )
 
 
-def _told(error: Exception) -> Any:
-    """A callback failed: the log has where, and the visitor's browser a 500."""
+def _log_and_raise(error: Exception) -> Any:
+    """Log the failure of a callback, and answer 500."""
     LOGGER.error("a callback of the page failed", exc_info=error)
     raise error

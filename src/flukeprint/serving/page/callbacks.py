@@ -1,7 +1,7 @@
-"""What the page does: stores and addresses change, components follow.
+"""The callbacks of the page: they render components when stores or the address change.
 
-Callbacks here render what the API answered, in the language of the visitor; those that need
-nothing of the identifier run in the browser (`assets/browser.js`).
+These callbacks render the API's answers in the language of the visitor; those that need nothing
+from the server run in the browser (`assets/browser.js`).
 """
 
 from collections.abc import Callable, Mapping
@@ -24,12 +24,11 @@ from flukeprint.serving.page.error_view import (
     read_outcome,
 )
 from flukeprint.serving.page.gallery_pages import classes_list, classes_page, map_page, similar_page
+from flukeprint.serving.page.headline import headline, headline_view
 from flukeprint.serving.page.i18n import Language
 from flukeprint.serving.page.layout import footer, header
 from flukeprint.serving.page.result_view import (
     candidates_view,
-    headline,
-    headline_view,
     identification_view,
     similar_view,
     verification_view,
@@ -40,8 +39,8 @@ Contexts = Mapping[Language, PageContext]
 
 
 def add_callbacks(app: Dash, contexts: Contexts) -> None:
-    """All callbacks of the page.  contexts: one for each language."""
-    _frame(app, contexts)
+    """Register all callbacks of the page.  contexts: one for each language."""
+    _layout(app, contexts)
     _identify(app, contexts)
     _verify(app, contexts)
     _review(app, contexts)
@@ -49,7 +48,7 @@ def add_callbacks(app: Dash, contexts: Contexts) -> None:
 
 
 def page_at(context: PageContext, path: object, search: object) -> Content:
-    """The page of an address."""
+    """The components of the page at a path; search: the query string of the address."""
     match path:
         case "/":
             return identify_page(context)
@@ -65,23 +64,23 @@ def page_at(context: PageContext, path: object, search: object) -> Content:
             return classes_page(context, search)
         case "/about":
             return about_page(context)
-    start = html.P(dcc.Link(context.say("to_start"), href="/"))
-    return [heading(context.say("nothing_here")), start]
+    start = html.P(dcc.Link(context.text("to_start"), href="/"))
+    return [heading(context.text("nothing_here")), start]
 
 
 def outcome_view(
     context: PageContext,
-    handed_in: object,
+    stored: object,
     model: type[ModelT],
     view: Callable[[ModelT], tuple[Content, str]],
     flow: str | None = None,
 ) -> tuple[Content, str]:
-    """What the browser was answered, as components and as one line to be read out.
+    """The outcome of a request as components, and as one line for screen readers.
 
-    view: components and line of an answer.  flow: whose photographs may be sent again after a
-    passing problem.
+    model: the body of the API's answer.  view: components and line of such a body.
+    flow: whose photographs may be sent again after a temporary problem.
     """
-    outcome = read_outcome(handed_in)
+    outcome = read_outcome(stored)
     if outcome is None:
         return [], ""
     if isinstance(outcome, PageAnswer):
@@ -93,14 +92,14 @@ def outcome_view(
 
 
 def photo_of(search: object) -> int | None:
-    """The photo of `?photo=12`, None where there is no such number."""
+    """The id of `?photo=12`, None where there is no such number."""
     values = parse_qs(search.lstrip("?")) if isinstance(search, str) else {}
     text = values.get("photo", [""])[0]
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _context(contexts: Contexts, language: object) -> PageContext:
-    """Raises PreventUpdate before the browser has said which language it reads."""
+    """The context of a language; raises PreventUpdate until the browser has chosen one."""
     for known, context in contexts.items():
         if known == language:
             return context
@@ -111,7 +110,7 @@ def _in_browser(function: str) -> ClientsideFunction:
     return ClientsideFunction("flukeprint", function)
 
 
-def _frame(app: Dash, contexts: Contexts) -> None:
+def _layout(app: Dash, contexts: Contexts) -> None:
     app.clientside_callback(
         _in_browser("language"),
         Output("language", "data"),
@@ -134,7 +133,7 @@ def _frame(app: Dash, contexts: Contexts) -> None:
         Input("url", "pathname"),
         State("url", "search"),
     )
-    def frame(language: object, path: object, search: object) -> tuple[Content, Content, Content]:
+    def layout(language: object, path: object, search: object) -> tuple[Content, Content, Content]:
         context = _context(contexts, language)
         here = path if isinstance(path, str) else "/"
         return header(context, here), page_at(context, here, search), footer(context)
@@ -160,14 +159,14 @@ def _identify(app: Dash, contexts: Contexts) -> None:
         Input("identify-outcome", "data"),
         Input("language", "data"),
     )
-    def answer(handed_in: object, language: object) -> tuple[Content, str]:
+    def answer(stored: object, language: object) -> tuple[Content, str]:
         context = _context(contexts, language)
 
         def view(found: Identification) -> tuple[Content, str]:
-            line = context.say("answered", headline=headline(context, found).text())
+            line = context.text("answered", headline=headline(context, found).text())
             return identification_view(context, found), line
 
-        return outcome_view(context, handed_in, Identification, view, "identify")
+        return outcome_view(context, stored, Identification, view, "identify")
 
 
 def _verify(app: Dash, contexts: Contexts) -> None:
@@ -186,14 +185,14 @@ def _verify(app: Dash, contexts: Contexts) -> None:
         Input("verify-outcome", "data"),
         Input("language", "data"),
     )
-    def answer(handed_in: object, language: object) -> tuple[Content, str]:
+    def answer(stored: object, language: object) -> tuple[Content, str]:
         context = _context(contexts, language)
 
         def view(found: Verification) -> tuple[Content, str]:
-            told = context.say_kind("same" if found.same else "different")
-            return verification_view(context, found), context.say("answered", headline=told)
+            line = context.kind_text("same" if found.same else "different")
+            return verification_view(context, found), context.text("answered", headline=line)
 
-        return outcome_view(context, handed_in, Verification, view, "verify")
+        return outcome_view(context, stored, Verification, view, "verify")
 
 
 def _review(app: Dash, contexts: Contexts) -> None:
@@ -201,7 +200,7 @@ def _review(app: Dash, contexts: Contexts) -> None:
         _in_browser("queue"),
         Output("review-queue", "children"),
         Output("review-count", "children"),
-        Output("review-ranker", "hidden"),
+        Output("review-panel", "hidden"),
         Output("review-resend", "hidden"),
         Input("review-list", "data"),
         Input("language", "data"),
@@ -225,19 +224,19 @@ def _review(app: Dash, contexts: Contexts) -> None:
         Input("review-current", "data"),
         Input("language", "data"),
     )
-    def candidates(handed_in: object, language: object) -> tuple[Content, Content]:
+    def candidates(stored: object, language: object) -> tuple[Content, Content]:
         context = _context(contexts, language)
-        item = read_item(handed_in)
+        item = read_item(stored)
         if item is None:
             return [], []
         outcome = read_outcome(item.outcome)
         if outcome is None:
-            return [html.P(context.say("review_wait"), className="lead")], []
+            return [html.P(context.text("review_wait"), className="lead")], []
         found = read_body(outcome, Identification) if isinstance(outcome, PageAnswer) else outcome
         if not isinstance(found, Identification):
             return problem_view(context, found, None), []
-        over = headline_view(headline(context, found))
-        return [over], candidates_view(context, found, item.decision)
+        line = headline_view(headline(context, found))
+        return [line], candidates_view(context, found, item.decision)
 
 
 def _gallery(app: Dash, contexts: Contexts) -> None:
@@ -273,15 +272,15 @@ def _gallery(app: Dash, contexts: Contexts) -> None:
         Input("language", "data"),
         State("url", "search"),
     )
-    def similar(handed_in: object, language: object, search: object) -> Content:
+    def similar(stored: object, language: object, search: object) -> Content:
         context = _context(contexts, language)
         if photo_of(search) is None:
-            return [html.P(context.say("similar_no_photo"), className="lead")]
+            return [html.P(context.text("similar_no_photo"), className="lead")]
 
         def view(found: Similar) -> tuple[Content, str]:
             return similar_view(context, found), ""
 
-        return outcome_view(context, handed_in, Similar, view)[0]
+        return outcome_view(context, stored, Similar, view)[0]
 
     @app.callback(
         Output("classes-list", "children"),

@@ -1,4 +1,4 @@
-"""What is told of a class: its card and an identity enter, Dash components leave."""
+"""Components for a class: its name, a photograph of it, and its card."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -16,12 +16,12 @@ UPRIGHT = frozenset({"sp.", "spp.", "subsp.", "var.", "cf.", "aff.", "or"})
 
 
 def name_view(context: PageContext, identity: str) -> Component:
-    """The class's name, in italics where its rank asks for it."""
+    """The name of a class, in italics if it is a genus or species."""
     return styled_name(context.name_of(identity), italic=context.italic(identity))
 
 
 def styled_name(name: str, *, italic: bool) -> Component:
-    """A name; one in italics is Latin, so that it is also read out as such, but not its `sp.`."""
+    """A name; in italics it is marked as Latin, for screen readers too, except words like `sp.`."""
     if not italic:
         return html.Span(name)
     parts: Content = []
@@ -33,9 +33,9 @@ def styled_name(name: str, *, italic: bool) -> Component:
 
 
 def photo_view(context: PageContext, photo: int, identity: str) -> Component:
-    """A photograph of the gallery, or its name; it leads to the ones that are similar."""
+    """A photograph of the gallery, or without thumbnails its name, linked to similar ones."""
     name = context.name_of(identity)
-    alt = context.say("gallery_photo", photo=str(photo), name=name)
+    alt = context.text("gallery_photo", photo=str(photo), name=name)
     if not context.info.thumbnails:
         return dcc.Link(alt, href=similar_href(photo))
     image = html.Img(src=photo_url(photo), alt=alt, className="photo", width="320", height="320")
@@ -43,14 +43,14 @@ def photo_view(context: PageContext, photo: int, identity: str) -> Component:
 
 
 def similar_href(photo: int) -> str:
-    """The page of the photographs that are similar to a photo of the gallery."""
+    """The address of the page of photographs that are similar to a photo of the gallery."""
     return f"/similar?photo={int(photo)}"
 
 
 def card_view(context: PageContext, info: ClassInfo, *, warned: bool = False) -> Component:
-    """All that is known of a class, and where to go from it.
+    """Everything known about a class, and links to similar photographs and to the map.
 
-    warned: `medical_view` stands above already and is not repeated.
+    warned: `medical_view` is shown above already and is not repeated.
     """
     card = info.card
     rows: list[tuple[str, Content]] = []
@@ -62,49 +62,49 @@ def card_view(context: PageContext, info: ClassInfo, *, warned: bool = False) ->
         ]
         for key, words in (("card_where", card.where), ("card_note", card.note)):
             if words is not None:
-                rows.append((context.say(key), [getattr(words, context.language)]))
-    rows.append((context.say("card_photos"), [context.number(info.photos)]))
-    lines = [html.Div([html.Dt(term), html.Dd(told)]) for term, told in rows]
+                rows.append((context.text(key), [getattr(words, context.language)]))
+    rows.append((context.text("card_photos"), [context.number(info.photos)]))
+    lines = [html.Div([html.Dt(term), html.Dd(value)]) for term, value in rows]
     parts: list[Component] = [html.Dl(lines, className="facts")]
     if card is not None and card.medically_important is not None and not warned:
         parts.insert(0, medical_view(context, card.medically_important))
-    parts.append(_ways(context, info))
+    parts.append(_links(context, info))
     if card is not None and card.credit:
-        parts.append(html.P(context.say("card_credit", credit=card.credit), className="credit"))
+        parts.append(html.P(context.text("card_credit", credit=card.credit), className="credit"))
     return html.Div(parts, className="card")
 
 
 def medical_view(context: PageContext, important: str, names: Sequence[str] = ()) -> Component:
-    """Whether medicine knows the class: a badge, and what to make of it.
+    """Medical importance: a badge and an explanation.
 
-    names: classes it is said of, where that is not plain from where it stands.
+    names: the classes meant, where that is not clear from the context.
     """
-    told: Content = [medical_badge(context, important)]
+    title: Content = [medical_badge(context, important)]
     for at, name in enumerate(names):
-        told += [", " if at else " ", name_view(context, name)]
+        title += [", " if at else " ", name_view(context, name)]
     return html.Div(
-        [html.P(told), html.P(context.say(f"medical_{important}_text"))],
+        [html.P(title), html.P(context.text(f"medical_{important}_text"))],
         className=f"medical medical-{important}",
     )
 
 
 def medical_badge(context: PageContext, important: str) -> Component:
-    """The badge alone; a sign beside the words, so that colour is not all."""
+    """The badge alone, with a sign, so that it does not depend on colour."""
     sign = {"yes": "⚠", "no": "✓"}.get(important, "?")
     return html.Span(
-        [html.Span(f"{sign} ", **aria(hidden="true")), context.say(f"medical_{important}")],
+        [html.Span(f"{sign} ", **aria(hidden="true")), context.text(f"medical_{important}")],
         className=f"badge badge-{important}",
     )
 
 
 def _names(context: PageContext, card: ClassCard) -> list[tuple[str, Content]]:
     rows: list[tuple[str, Content]] = [
-        (context.say("card_name"), [styled_name(card.name, italic=card.rank in ITALIC_RANKS)])
+        (context.text("card_name"), [styled_name(card.name, italic=card.rank in ITALIC_RANKS)])
     ]
     if card.common_name is not None:
-        rows.append((context.say("card_common"), [getattr(card.common_name, context.language)]))
-    if card.rank != "class":  # which says nothing of it
-        rows.append((context.say("card_rank"), [rank_name(context.language, card.rank)]))
+        rows.append((context.text("card_common"), [getattr(card.common_name, context.language)]))
+    if card.rank != "class":  # which says nothing
+        rows.append((context.text("card_rank"), [rank_name(context.language, card.rank)]))
     return rows
 
 
@@ -112,15 +112,15 @@ def _ranked(rank: str, name: str) -> Component:
     return styled_name(name, italic=rank in ITALIC_RANKS)
 
 
-def _ways(context: PageContext, info: ClassInfo) -> Component:
-    ways = []
+def _links(context: PageContext, info: ClassInfo) -> Component:
+    links = []
     if context.info.thumbnails:
-        ways.append(dcc.Link(context.say("similar_link"), href=similar_href(info.photo)))
+        links.append(dcc.Link(context.text("similar_link"), href=similar_href(info.photo)))
     if context.map_ is not None:
-        ways.append(dcc.Link(context.say("map_link"), href=map_href(info.identity)))
-    return html.P(ways, className="ways")
+        links.append(dcc.Link(context.text("map_link"), href=map_href(info.identity)))
+    return html.P(links, className="links")
 
 
 def map_href(identity: str) -> str:
-    """The map with a class highlighted."""
+    """The address of the map with a class highlighted."""
     return f"/map?{urlencode({'class': identity})}"

@@ -1,6 +1,6 @@
-"""What a page is made from: facts of the identifier and a language enter, its texts leave.
+"""What every page needs to render: facts of the identifier, its classes and a language.
 
-Also how components are given attributes that are not names of Python.
+Also helpers for attributes of components that are not valid names in Python.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from dash.development.base_component import Component
 
 from flukeprint.serving.api.schemas import About, ClassCard, ClassInfo, GalleryMap
-from flukeprint.serving.page.i18n import Language, megabytes, number, say
+from flukeprint.serving.page.i18n import Language, megabytes, number, translate
 
 Content = list[Component | str]
 CatalogueKind = Literal["species", "individual"]
@@ -20,7 +20,7 @@ ITALIC_RANKS = frozenset({*SPECIES_RANKS, "genus", "subgenus"})  # names that ar
 
 @dataclass(frozen=True)
 class PageContext:
-    """An identifier and the language that a visitor reads.
+    """The facts, classes and map of an identifier, and the language of the visitor.
 
     classes: by identity; the mapping may grow while the service runs (enrolment).
     kind: what a class is, see `kind_of`.
@@ -32,20 +32,20 @@ class PageContext:
     kind: CatalogueKind
     language: Language
 
-    def say(self, key: str, **values: str) -> str:
-        """The text `key`; raises KeyError for an unknown one."""
-        return say(self.language, key, **values)
+    def text(self, key: str, **values: str) -> str:
+        """The text `key` with its placeholders filled; raises KeyError for an unknown key."""
+        return translate(self.language, key, **values)
 
-    def say_kind(self, key: str, **values: str) -> str:
-        """The text `key` as it is worded for species, or for individuals."""
-        return say(self.language, f"{key}_{self.kind}", **values)
+    def kind_text(self, key: str, **values: str) -> str:
+        """The text `key` in its wording for species, or for individuals."""
+        return translate(self.language, f"{key}_{self.kind}", **values)
 
     def number(self, value: float, digits: int = 0) -> str:
         """A number as the language writes it."""
         return number(self.language, value, digits)
 
     def limits(self) -> dict[str, str]:
-        """Values of the placeholders that tell what a photograph may be."""
+        """Values of the placeholders for the limits of an upload."""
         return {
             "megabytes": megabytes(self.language, self.info.max_bytes),
             "together": megabytes(self.language, self.info.max_request_bytes),
@@ -55,23 +55,23 @@ class PageContext:
         }
 
     def card_of(self, identity: str | None) -> ClassCard | None:
-        """The card of a class, where there is one."""
+        """The card of a class, None without one."""
         known = None if identity is None else self.classes.get(identity)
         return None if known is None else known.card
 
     def name_of(self, identity: str) -> str:
-        """A class's name for people: the scientific one where a card has it."""
+        """The display name of a class: the scientific name of its card, or else its identity."""
         card = self.card_of(identity)
         return identity if card is None else card.name
 
     def italic(self, identity: str | None) -> bool:
-        """Whether the class's name is set in italics, as genera and species are."""
+        """Whether the name of a class is set in italics, as genera and species are."""
         card = self.card_of(identity)
         return card is not None and card.rank in ITALIC_RANKS
 
 
 def kind_of(classes: Mapping[str, ClassInfo]) -> CatalogueKind:
-    """What a class of the collection is, by the cards; without cards an individual."""
+    """Whether classes are species or individuals, by their cards; without cards individuals."""
     ranks = (known.card.rank for known in classes.values() if known.card is not None)
     return "species" if any(rank in ITALIC_RANKS for rank in ranks) else "individual"
 
@@ -82,10 +82,10 @@ def aria(**values: str) -> dict[str, Any]:
 
 
 def data(**values: str) -> dict[str, Any]:
-    """Attributes `data-*`, as keyword arguments of a component; scripts of the page read them."""
+    """Attributes `data-*`, as keyword arguments of a component; the page's scripts read them."""
     return {f"data-{name}": value for name, value in values.items()}
 
 
 def photo_url(photo: int) -> str:
-    """Where the thumbnail of a photo of the gallery is; made of the number alone."""
+    """The address of the thumbnail of a photo of the gallery."""
     return f"/v1/photos/{int(photo)}"

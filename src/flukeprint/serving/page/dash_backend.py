@@ -1,8 +1,8 @@
-"""How Dash stands beside an API in one FastAPI application: exact routes in, nothing swallowed.
+"""The back end that lets Dash share a FastAPI application with an API.
 
-Dash's own backend answers every path that no route matches with its page, found through a global
-that holds the last application made.  Here the pages are routes of their own, so that an unknown
-path stays unknown; and what visitors post to callbacks is checked before Dash looks at it.
+Dash's own back end answers every path that no route matches with its page, which it finds through
+a global that holds the last application made.  Here each page has a route of its own, so that
+unknown paths stay 404; and requests to callbacks are validated before Dash reads them.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,11 +22,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from flukeprint.serving.page.layout import PATHS
 
 UPDATE = "/_dash-update-component"
-MOST_BYTES = 1 << 20  # of a callback's request: answers of the API, never a photograph
+MOST_BYTES = 1 << 20  # of a request to a callback: answers of the API, never a photograph
 
 
 class Property(BaseModel):
-    """A property of a component, with its value where a callback is given one."""
+    """A property of a component, with its value if it is an input of a callback."""
 
     id: str
     property: str
@@ -34,22 +34,22 @@ class Property(BaseModel):
 
 
 class Update(BaseModel):
-    """What Dash's renderer posts to run a callback."""
+    """The body that Dash's renderer posts to run a callback."""
 
     output: str
     outputs: Property | list[Property]
     inputs: list[Property]
     state: list[Property] = Field(default_factory=list)
-    changedPropIds: list[str] = Field(default_factory=list)  # so named by Dash
+    changedPropIds: list[str] = Field(default_factory=list)  # the name that Dash uses
 
 
 class PageServer(FastAPIDashServer):
-    """Dash in a FastAPI application that has other routes too."""
+    """Dash's back end for a FastAPI application that has other routes too."""
 
     websocket_capability = False  # no callback needs one
 
     def setup_index(self, dash_app: Dash) -> None:
-        """A route for each page, all with the same document."""
+        """Add a route for each page, all with the same document."""
 
         async def page(request: Request) -> Response:
             token = set_current_request(request)
@@ -62,15 +62,15 @@ class PageServer(FastAPIDashServer):
             self.add_url_rule(path, page, endpoint=f"page {path}", methods=["GET", "HEAD"])
 
     def _setup_catchall(self) -> None:
-        """No route for all other paths: the API says what is not there."""
+        """Add no route for all other paths: the API answers 404."""
 
     def setup_backend(self, dash_app: Dash) -> None:
-        """Dash's middleware, and before it a limit of what is read."""
+        """Add Dash's middleware, and around it a limit on the size of requests."""
         super().setup_backend(dash_app)
         self.server.add_middleware(SmallUpdates)
 
     def serve_callback(self, dash_app: Dash) -> Callable[[Request], Awaitable[Response]]:
-        """Callbacks run on what the page itself can send; anything else is a 400."""
+        """Run callbacks only with what the page itself can send; anything else is a 400."""
         dispatch = super().serve_callback(dash_app)
 
         async def checked(request: Request) -> Response:
@@ -84,7 +84,7 @@ class PageServer(FastAPIDashServer):
     def serve_component_suites(
         self, dash_app: Dash, package_name: str, fingerprinted_path: str, request: Request
     ) -> Response:
-        """Scripts of Dash; one that it did not register is a 404."""
+        """Serve scripts of Dash; one that it did not register is a 404."""
         path, _ = check_fingerprint(fingerprinted_path)
         if path not in dash_app.registered_paths.get(package_name, ()):
             return Response("no such script", 404, media_type="text/plain")
@@ -95,7 +95,7 @@ class PageServer(FastAPIDashServer):
 
 
 def fits(callbacks: dict[str, Any], body: object) -> bool:
-    """Whether a request names a callback and has exactly the properties of its registration."""
+    """Whether a request is for a registered callback, with exactly its inputs and outputs."""
     try:
         update = Update.model_validate(body)
     except ValidationError:
@@ -113,13 +113,13 @@ def fits(callbacks: dict[str, Any], body: object) -> bool:
 
 
 class SmallUpdates:
-    """Middleware: a callback's request of more than `MOST_BYTES` is a 413, and is not kept."""
+    """ASGI middleware: 413 for a request to a callback of more than `MOST_BYTES`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reads the whole small body, then hands it on."""
+        """Read the whole body, then pass it on in one message."""
         if scope["type"] != "http" or scope["path"] != UPDATE:
             await self.app(scope, receive, send)
             return
@@ -127,7 +127,7 @@ class SmallUpdates:
         more = True
         while more:
             message = await receive()
-            if message["type"] != "http.request":  # the visitor has gone
+            if message["type"] != "http.request":  # the client has disconnected
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)

@@ -1,7 +1,7 @@
-"""What the page's scripts hand in: JSON of the browser enters, a checked outcome leaves.
+"""Validates the outcomes of requests that the page's scripts report, and shows those that failed.
 
 An outcome is an answer of the API, a problem of the API, a lost connection, or a photograph that
-the browser did not send because it could not have been taken.
+the browser did not send since the API would have refused it.
 """
 
 import math
@@ -11,27 +11,26 @@ from dash import html
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from flukeprint.serving.page.context import Content, PageContext, data
-from flukeprint.serving.page.i18n import megabytes
-from flukeprint.serving.page.translations import WORDING
+from flukeprint.serving.page.i18n import megabytes, texts
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class ErrorPart(BaseModel):
-    """Frozen; unknown keys are refused."""
+class BrowserData(BaseModel):
+    """Base of the models for JSON of the browser: frozen, unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class PageAnswer(ErrorPart):
+class PageAnswer(BrowserData):
     """The API answered."""
 
     state: Literal["answer"]
     body: dict[str, object]  # as the API gave it; see `read_body`
 
 
-class Refused(ErrorPart):
-    """The API told a problem."""
+class Refused(BrowserData):
+    """The API refused the request with a problem."""
 
     state: Literal["problem"]
     kind: str
@@ -40,14 +39,14 @@ class Refused(ErrorPart):
     retry_after: float | None = Field(ge=0, le=86_400, allow_inf_nan=False)  # seconds
 
 
-class Lost(ErrorPart):
-    """Nothing came back."""
+class Lost(BrowserData):
+    """The connection failed."""
 
     state: Literal["lost"]
 
 
-class Withheld(ErrorPart):
-    """A photograph that was not sent."""
+class Withheld(BrowserData):
+    """The browser did not send a photograph."""
 
     state: Literal["withheld"]
     reason: Literal[
@@ -60,34 +59,34 @@ class Withheld(ErrorPart):
 Outcome = PageAnswer | Refused | Lost | Withheld
 MISREAD = Refused(state="problem", kind="internal", status=0, detail="", retry_after=None)
 
-# Asking again may help with these; with the others the photograph itself has to change.
-PASSING = frozenset(
+# Trying again may help with these; with the others the photograph itself has to change.
+TEMPORARY = frozenset(
     {"rate_limited", "busy", "not_ready", "timeout", "slow_upload", "conflict", "internal"}
 )
 _WITHHELD_AS = {"too_many": "problem_too_many_photographs", "none": "problem_no_photograph"}
 _READER: TypeAdapter[Outcome] = TypeAdapter(Annotated[Outcome, Field(discriminator="state")])
 
 
-def read_outcome(handed_in: object) -> Outcome | None:
-    """The outcome, None where there is none yet; what cannot be read is a problem of its own."""
-    if handed_in is None:
+def read_outcome(stored: object) -> Outcome | None:
+    """The outcome, None where there is none yet; MISREAD for data that are not valid."""
+    if stored is None:
         return None
     try:
-        return _READER.validate_python(handed_in)
+        return _READER.validate_python(stored)
     except ValidationError:
         return MISREAD
 
 
 def read_body(answered: PageAnswer, model: type[ModelT]) -> ModelT | Refused:
-    """The API's answer as `model`, or the problem that it is none."""
+    """The body of the API's answer as `model`, or MISREAD if it is not valid."""
     try:
         return model.model_validate(answered.body)
     except ValidationError:
         return MISREAD
 
 
-class ReviewItem(ErrorPart):
-    """The photograph of the review queue that is looked at."""
+class ReviewItem(BrowserData):
+    """The current photograph of the review queue."""
 
     index: int = Field(ge=0)
     name: str
@@ -95,56 +94,58 @@ class ReviewItem(ErrorPart):
     outcome: dict[str, object] | None  # null while it waits
 
 
-def read_item(handed_in: object) -> ReviewItem | None:
+def read_item(stored: object) -> ReviewItem | None:
     """The item, None where there is none."""
     try:
-        return ReviewItem.model_validate(handed_in)
+        return ReviewItem.model_validate(stored)
     except ValidationError:
         return None
 
 
 def problem_text(context: PageContext, outcome: Refused | Lost | Withheld) -> str:
-    """One sentence or two: what, and what to do.  An unknown kind reads as a mistake of ours."""
+    """What went wrong and what to do, in a sentence or two; an unknown kind reads as `internal`."""
     match outcome:
         case Lost():
-            return context.say("lost")
+            return context.text("lost")
         case Withheld():
             values = {
                 **context.limits(),
                 "name": outcome.name,
                 "size": megabytes(context.language, outcome.size, up=True),
             }
-            return context.say(
+            return context.text(
                 _WITHHELD_AS.get(outcome.reason, f"withheld_{outcome.reason}"), **values
             )
         case Refused():
             key = f"problem_{outcome.kind}"
-            text = context.say(key if key in WORDING else "problem_internal", **context.limits())
+            if key not in texts(context.language):
+                key = "problem_internal"
+            text = context.text(key, **context.limits())
             if outcome.retry_after is None:
                 return text
             seconds = context.number(math.ceil(outcome.retry_after))
-            return f"{text} {context.say('problem_wait', seconds=seconds)}"
+            return f"{text} {context.text('problem_wait', seconds=seconds)}"
     assert_never(outcome)
 
 
 def problem_view(
     context: PageContext, outcome: Refused | Lost | Withheld, flow: str | None
 ) -> Content:
-    """The sentence, a button to ask again where that may help, and the API's own words folded.
+    """The text, a button to try again where that may help, and the API's detail, folded.
 
-    flow: identify or verify, whose photographs the button sends again; None without a button.
+    flow: identify or verify, whose photographs the button sends again; None for no button.
     """
     parts: Content = [
-        html.P(context.say("problem_title"), className="above"),
+        html.P(context.text("problem_title"), className="above"),
         html.P(problem_text(context, outcome), className="below", id="problem-text"),
     ]
-    passing = isinstance(outcome, Lost) or (
-        isinstance(outcome, Refused) and outcome.kind in PASSING
+    temporary = isinstance(outcome, Lost) or (
+        isinstance(outcome, Refused) and outcome.kind in TEMPORARY
     )
-    if passing and flow is not None:
+    if temporary and flow is not None:
         parts.append(
             html.Button(
-                context.say("again"),
+                context.text("again"),
                 id=f"{flow}-again",
                 className="button",
                 **data(act="again", flow=flow),
@@ -152,5 +153,5 @@ def problem_view(
         )
     if isinstance(outcome, Refused) and outcome.detail:
         words = html.P(outcome.detail, lang="en")
-        parts.append(html.Details([html.Summary(context.say("details")), words]))
+        parts.append(html.Details([html.Summary(context.text("details")), words]))
     return [html.Div(parts, className="headline tone-problem")]

@@ -1,6 +1,7 @@
-"""The map as a figure: a GalleryMap and the classes' cards enter, a Plotly figure leaves.
+"""Draws the map of the gallery as a Plotly figure, its photos grouped and coloured.
 
-Drawn as SVG, since WebGL in Plotly compiles code at run time, which a strict page forbids.
+It is drawn as SVG, since Plotly's WebGL compiles code at run time, which the page's
+Content-Security-Policy forbids.
 """
 
 from collections import Counter
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
-# Colours that stand out from a light and from a dark page (3:1 and more on both), each with a
-# sign of its own for those who do not tell the colours apart (after Okabe and Ito, 2008).
+# Colours with a contrast of at least 3:1 on a light and on a dark page, each with a symbol of its
+# own for people who cannot tell the colours apart (after Okabe and Ito, 2008).
 GROUPS: Final = (
     ("#1f86c2", "circle", "●"),
     ("#d1590a", "square", "■"),
@@ -34,7 +35,7 @@ FEW = 8  # classes that can have a colour each
 
 @dataclass(frozen=True)
 class Group:
-    """Photos that are drawn alike: a family, or a class where there are few; "" for the rest."""
+    """Photos that are drawn alike: those of a family or of a class; name "" for the rest."""
 
     name: str
     colour: str
@@ -45,14 +46,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Grouping:
-    """By what the photos are told apart, and the groups, largest first; rank "" without any."""
+    """The groups of the map, largest first, and the rank that they stand for, "" for none."""
 
     rank: str
     groups: tuple[Group, ...]
 
 
 def grouping(context: PageContext, map_: GalleryMap) -> Grouping:
-    """Photos of the map by family, else by class where these are few, else all alike."""
+    """Group the photos of the map by family, or by class if there are few, or not at all."""
     for rank in ("family", "superfamily", "order"):
         names = [_of_rank(context, identity, rank) for identity in map_.identities]
         if len(set(filter(None, names))) > 1:
@@ -63,9 +64,9 @@ def grouping(context: PageContext, map_: GalleryMap) -> Grouping:
 
 
 def gallery_figure(context: PageContext, map_: GalleryMap, groups: Iterable[Group]) -> "Figure":
-    """A trace for each group; the last, empty one is for what a visitor highlights.
+    """The figure: a trace for each group, and an empty one for what a visitor highlights.
 
-    Each point carries its photo's id, its identity and the name of that (customdata).
+    The customdata of a point are its photo's id, its identity, and the name of that.
     """
     import plotly.graph_objects as go
 
@@ -103,7 +104,10 @@ def gallery_figure(context: PageContext, map_: GalleryMap, groups: Iterable[Grou
             "plot_bgcolor": "rgba(0,0,0,0)",
             "margin": {"l": 4, "r": 4, "t": 4, "b": 4},
             "xaxis": hidden,
-            "yaxis": {**hidden, "scaleanchor": "x"},  # one scale: only nearness is meant
+            "yaxis": {
+                **hidden,
+                "scaleanchor": "x",
+            },  # equal scales: only distances count
             "hovermode": "closest",
             "dragmode": "pan",
             "uirevision": "0",

@@ -1,4 +1,4 @@
-"""The pages that show the gallery: a context enters, the components of a page leave."""
+"""The pages that show the gallery: similar photographs, the map, and the list of classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,46 +15,46 @@ from flukeprint.serving.page.i18n import rank_name
 from flukeprint.serving.page.upload_pages import heading
 
 TILES = 24  # classes on a page of the list
-LONGEST = 100  # characters of a text to filter by
+LONGEST = 100  # most characters of a filter
 
 
 @dataclass(frozen=True)
 class ListQuery:
-    """What the address asks of the list: a text that names contain, and a page from 1."""
+    """The query string of the list of classes: a text to filter names by, and a page from 1."""
 
     text: str
     page: int
 
     @classmethod
     def read(cls, search: object) -> "ListQuery":
-        """Of `?q=text&page=2`; what cannot be read is as if it were not there."""
+        """Parse `?q=text&page=2`; what is not valid is ignored."""
         values = parse_qs(search.lstrip("?")) if isinstance(search, str) else {}
         page = values.get("page", ["1"])[0]
         number = int(page) if page.isascii() and page.isdigit() and len(page) < 8 else 1
         return cls(values.get("q", [""])[0].strip()[:LONGEST], max(number, 1))
 
     def href(self, page: int) -> str:
-        """The address of another page of the same text."""
+        """The address of another page with the same filter."""
         values = {"q": self.text, "page": str(page)} if self.text else {"page": str(page)}
         return f"/classes?{urlencode(values)}"
 
 
 def similar_page(context: PageContext) -> Content:
-    """A photo of the gallery and those beside it, which the browser asks the API for."""
+    """The page of similar photographs, which the browser requests from the API."""
     return [
-        heading(context.say("similar_title")),
+        heading(context.text("similar_title")),
         html.Section(id="similar-result", className="result", **aria(live="polite")),
     ]
 
 
 def map_page(context: PageContext, search: object) -> Content:
-    """The scatter, what it stands for, and a photograph of what is pointed at."""
-    title = heading(context.say("map_title"))
+    """The page of the map: the scatter plot, its legend, and the photograph under the pointer."""
+    title = heading(context.text("map_title"))
     map_ = context.map_
     if map_ is None:
-        return [title, html.P(context.say("map_none"), className="lead")]
+        return [title, html.P(context.text("map_none"), className="lead")]
     found = grouping(context, map_)
-    page = context.say_kind("nav_classes")
+    page = context.kind_text("nav_classes")
     graph = html.Div(
         dcc.Graph(
             id="map-graph",
@@ -64,14 +64,14 @@ def map_page(context: PageContext, search: object) -> Content:
         ),
         className="body map-graph",
         role="img",
-        **aria(label=context.say("map_graph", page=page)),
+        **aria(label=context.text("map_graph", page=page)),
     )
     names = sorted({context.name_of(identity) for identity in map_.identities})
-    asked = parse_qs(search.lstrip("?")) if isinstance(search, str) else {}
-    picked = asked.get("class", [""])[0][:LONGEST]
+    values = parse_qs(search.lstrip("?")) if isinstance(search, str) else {}
+    picked = values.get("class", [""])[0][:LONGEST]
     picker = html.Div(
         [
-            html.Label(context.say_kind("map_pick"), htmlFor="map-pick"),
+            html.Label(context.kind_text("map_pick"), htmlFor="map-pick"),
             dcc.Input(
                 id="map-pick",
                 type="text",
@@ -86,17 +86,18 @@ def map_page(context: PageContext, search: object) -> Content:
         ],
         className="picker",
     )
-    ways = html.P(
+    links = html.P(
         [
-            html.Button(context.say("map_reset"), id="map-reset", className="button plain small"),
-            dcc.Link(context.say("map_list"), href="/classes"),
+            html.Button(context.text("map_reset"), id="map-reset", className="button plain small"),
+            dcc.Link(context.text("map_list"), href="/classes"),
         ],
-        className="ways",
+        className="links",
     )
-    aside = [picker, html.Div(id="map-photo", className="map-photo"), _legend(context, found), ways]
+    photo = html.Div(id="map-photo", className="map-photo")
+    aside = [picker, photo, _legend(context, found), links]
     return [
         title,
-        html.P(context.say("map_lead"), className="lead"),
+        html.P(context.text("map_lead"), className="lead"),
         html.Div([graph, html.Div(aside, className="side")], className="columns map"),
     ]
 
@@ -109,23 +110,23 @@ def _legend(context: PageContext, found: Grouping) -> Component:
         html.Li(
             [
                 html.Span(group.sign, style={"color": group.colour}, **aria(hidden="true")),
-                f" {group.name or context.say('map_other')} ",
+                f" {group.name or context.text('map_other')} ",
                 html.Span(context.number(len(group.rows)), className="quiet"),
             ]
         )
         for group in found.groups
     ]
-    title = html.H2(context.say("map_families", rank=rank), className="quiet")
+    title = html.H2(context.text("map_families", rank=rank), className="quiet")
     return html.Div([title, html.Ul(lines)], className="legend")
 
 
 def classes_page(context: PageContext, search: object) -> Content:
-    """A text to filter by, over the list that `classes_list` makes."""
+    """The page of classes: a filter, and the place for what `classes_list` makes."""
     return [
-        heading(context.say_kind("classes_title")),
+        heading(context.kind_text("classes_title")),
         html.Div(
             [
-                html.Label(context.say("classes_filter"), htmlFor="classes-filter"),
+                html.Label(context.text("classes_filter"), htmlFor="classes-filter"),
                 dcc.Input(
                     id="classes-filter",
                     type="search",
@@ -144,32 +145,32 @@ def classes_page(context: PageContext, search: object) -> Content:
 def classes_list(context: PageContext, search: object, text: object) -> Content:
     """The classes whose names contain `text`, `TILES` a page.
 
-    The page is the one of the address `search`, unless that asks for another text.
+    search: the query string of the address; its page counts only if its filter is `text`.
     """
-    asked = ListQuery.read(search)
-    if isinstance(text, str) and text.strip()[:LONGEST] != asked.text:
-        asked = ListQuery(text.strip()[:LONGEST], 1)
-    found = matching(context, asked.text)
+    query = ListQuery.read(search)
+    if isinstance(text, str) and text.strip()[:LONGEST] != query.text:
+        query = ListQuery(text.strip()[:LONGEST], 1)
+    found = matching(context, query.text)
     pages = max(1, -(-len(found) // TILES))
-    page = min(asked.page, pages)
+    page = min(query.page, pages)
     counts = {
         "found": context.number(len(found)),
         "total": context.number(len(context.classes)),
     }
     parts: Content = [
-        html.P(context.say("classes_found", **counts), role="status", className="hint")
+        html.P(context.text("classes_found", **counts), role="status", className="hint")
     ]
     if not found:
-        return [*parts, html.P(context.say("classes_nothing"))]
+        return [*parts, html.P(context.text("classes_nothing"))]
     shown = found[(page - 1) * TILES : page * TILES]
     parts.append(html.Ul([_tile(context, info) for info in shown], className="tiles classes"))
     if pages > 1:
-        parts.append(_pager(context, asked, page, pages))
+        parts.append(_pager(context, query, page, pages))
     return parts
 
 
 def matching(context: PageContext, text: str) -> Sequence[ClassInfo]:
-    """The classes, by name, one of whose names contains `text` in any case; "" is in all."""
+    """The classes with a name that contains `text`, ignoring case, in the order of their names."""
     wanted = text.casefold()
     found = [
         info
@@ -190,9 +191,9 @@ def _names(context: PageContext, info: ClassInfo) -> list[str]:
 
 def _tile(context: PageContext, info: ClassInfo) -> Component:
     photos = (
-        context.say("classes_photos_one")
+        context.text("classes_photos_one")
         if info.photos == 1
-        else context.say("classes_photos", photos=context.number(info.photos))
+        else context.text("classes_photos", photos=context.number(info.photos))
     )
     parts: Content = []
     if context.info.thumbnails:
@@ -204,17 +205,17 @@ def _tile(context: PageContext, info: ClassInfo) -> Component:
     if info.card is not None and info.card.medically_important == "yes":
         parts.append(medical_badge(context, "yes"))
     parts.append(html.P(photos, className="figures"))
-    summary = html.Summary(context.say("more_of", name=context.name_of(info.identity)))
+    summary = html.Summary(context.text("more_of", name=context.name_of(info.identity)))
     parts.append(html.Details([summary, card_view(context, info)], className="more"))
     return html.Li(parts)
 
 
-def _pager(context: PageContext, asked: ListQuery, page: int, pages: int) -> Component:
-    where = context.say("page_of", page=context.number(page), pages=context.number(pages))
+def _pager(context: PageContext, query: ListQuery, page: int, pages: int) -> Component:
+    where = context.text("page_of", page=context.number(page), pages=context.number(pages))
     parts: Content = []
     if page > 1:
-        parts.append(dcc.Link(context.say("page_before"), href=asked.href(page - 1)))
+        parts.append(dcc.Link(context.text("page_before"), href=query.href(page - 1)))
     parts.append(html.Span(where))
     if page < pages:
-        parts.append(dcc.Link(context.say("page_after"), href=asked.href(page + 1)))
-    return html.Nav(parts, className="pager", **aria(label=context.say("classes_pages")))
+        parts.append(dcc.Link(context.text("page_after"), href=query.href(page + 1)))
+    return html.Nav(parts, className="pager", **aria(label=context.text("classes_pages")))

@@ -1,40 +1,57 @@
-"""How the page speaks: a language, a key and values enter, a text leaves.  Numbers too."""
+"""Texts and numbers of the page in the language of the visitor.
+
+The texts are in `texts/`, one file a language, which a translator edits; `texts/en.yaml` explains
+keys and placeholders.
+"""
 
 import math
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal, get_args
 
-from flukeprint.serving.page.translations import WORDING
+import yaml
 
 Language = Literal["en", "es"]
 LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 NAMES: Final[Mapping[Language, str]] = {"en": "English", "es": "Español"}
+TEXTS: Final = Path(__file__).parent / "texts"
 _BROWSER = "browser_"
 
 
-def say(language: Language, key: str, **values: str) -> str:
+@cache
+def texts(language: Language) -> Mapping[str, str]:
+    """All texts of a language by key, with their placeholders; read once, on first use."""
+    content = (TEXTS / f"{language}.yaml").read_text(encoding="utf-8")
+    return MappingProxyType(yaml.safe_load(content))
+
+
+def translate(language: Language, key: str, **values: str) -> str:
     """The text `key` with its placeholders filled.  Raises KeyError for an unknown key."""
-    return WORDING[key][LANGUAGES.index(language)].format(**values)
+    return texts(language)[key].format(**values)
 
 
-def browser_words(language: Language) -> dict[str, str]:
-    """The texts for the page's scripts, by key without `browser_`; placeholders stay."""
-    at = LANGUAGES.index(language)
+def browser_texts(language: Language) -> dict[str, str]:
+    """The texts for the page's scripts, by key without `browser_`, placeholders not filled."""
     return {
-        key.removeprefix(_BROWSER): texts[at]
-        for key, texts in WORDING.items()
+        key.removeprefix(_BROWSER): text
+        for key, text in texts(language).items()
         if key.startswith(_BROWSER)
     }
 
 
 def rank_name(language: Language, rank: str) -> str:
-    """The name of a taxonomic rank; one that the table does not know stays as it is."""
+    """The name of a taxonomic rank; a rank without a text stays as it is."""
     key = f"rank_{rank.lower()}"
-    return say(language, key) if key in WORDING else rank
+    return translate(language, key) if key in texts(language) else rank
 
 
 def number(language: Language, value: float, digits: int = 0) -> str:
-    """`1,234.5` or `1234,5`: Spanish groups five digits and more, with a narrow space."""
+    """A number as the language writes it: `1,234.5` or `1234,5`.
+
+    Spanish groups the digits only of numbers of five and more, with a narrow space.
+    """
     text = f"{value:,.{digits}f}"
     if language == "en":
         return text
@@ -45,12 +62,12 @@ def number(language: Language, value: float, digits: int = 0) -> str:
 
 
 def percent(language: Language, share: float, digits: int = 0) -> str:
-    """A share of 0..1 as it was measured: `57.3%`, `57,3 %` with a space that does not break."""
+    """A measured share of 0..1 in percent: `57.3%`, or `57,3 %` with a no-break space."""
     return f"{number(language, 100 * share, digits)}{'' if language == 'en' else chr(0xA0)}%"
 
 
 def probability(language: Language, share: float) -> str:
-    """A probability in whole percents; none is called 0 % or 100 %, for nothing is certain."""
+    """A probability in whole percent; never 0 % or 100 %, since nothing is certain."""
     if share < 0.01:
         return "<" + percent(language, 0.01)
     if share > 0.99:
@@ -59,7 +76,10 @@ def probability(language: Language, share: float) -> str:
 
 
 def megabytes(language: Language, size: int, *, up: bool = False) -> str:
-    """Bytes as mebibytes of one decimal, `20` or `0.5`; a limit is rounded down, a size `up`."""
+    """Bytes as mebibytes of at most one decimal, such as `20` or `0.5`.
+
+    up: rounds up, for the size of a file; limits are rounded down.
+    """
     tenths = size * 10 / (1 << 20)
     value = (math.ceil(tenths) if up else math.floor(tenths)) / 10
     return number(language, value, 0 if value.is_integer() else 1)

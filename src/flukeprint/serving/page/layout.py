@@ -1,4 +1,4 @@
-"""What stands around every page, and which there are: a path enters, header and footer leave."""
+"""The paths of all pages, and the header and footer that every page has."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 from flukeprint.serving.page.context import Content, PageContext, aria, data
 from flukeprint.serving.page.i18n import LANGUAGES, NAMES
 
-# Path to the key of its name in the navigation; a path that is not here is no page.
+# Each path with the key of its name in the navigation, None for a page that is not in it.
 PATHS: Final[Mapping[str, str | None]] = {
     "/": "nav_identify",
     "/verify": "nav_verify",
@@ -22,31 +22,31 @@ PATHS: Final[Mapping[str, str | None]] = {
 
 
 def header(context: PageContext, path: str) -> Content:
-    """Name of the collection, the languages and the ways to the pages."""
+    """The name of the catalogue, the choice of languages, and the navigation."""
     brand = [
         html.Span(className="mark", **aria(hidden="true")),
         html.Span(context.info.title, className="title"),
     ]
-    ways = [
-        html.Li(_way(context, other, key, here=other == path))
+    links = [
+        html.Li(_link(context, other, key, here=other == path))
         for other, key in PATHS.items()
         if key is not None and _offered(context, other)
     ]
     return [
-        html.A(context.say("skip"), href="#page", className="skip"),
+        html.A(context.text("skip"), href="#page", className="skip"),
         html.Div(
             [dcc.Link(brand, href="/", className="brand"), _languages(context)], className="top"
         ),
-        html.Nav(html.Ul(ways), **aria(label=context.say("pages"))),
+        html.Nav(html.Ul(links), **aria(label=context.text("pages"))),
     ]
 
 
 def footer(context: PageContext) -> Content:
-    """What is kept of a photograph (nothing), and the way to the API."""
+    """What is kept of a photograph (nothing), and the link to the API."""
     version = f"flukeprint {context.info.version}"
     return [
-        html.P(context.say("privacy"), id="privacy"),
-        html.P([version, " · ", html.A(context.say("footer_api"), href="/docs")]),
+        html.P(context.text("privacy"), id="privacy"),
+        html.P([version, " · ", html.A(context.text("footer_api"), href="/docs")]),
     ]
 
 
@@ -56,12 +56,12 @@ def _offered(context: PageContext, path: str) -> bool:
     return path != "/map" or context.map_ is not None
 
 
-def _way(context: PageContext, path: str, key: str, *, here: bool) -> Component:
-    name = context.say_kind(key) if key == "nav_classes" else context.say(key)
-    told: Content = [name]
-    if here:  # a link of Dash takes no aria-current
-        told.append(html.Span(f" {context.say('this_page')}", className="heard"))
-    return dcc.Link(told, href=path, className="here" if here else "")
+def _link(context: PageContext, path: str, key: str, *, here: bool) -> Component:
+    name = context.kind_text(key) if key == "nav_classes" else context.text(key)
+    label: Content = [name]
+    if here:  # Link of Dash accepts no aria-current
+        label.append(html.Span(f" {context.text('this_page')}", className="visually-hidden"))
+    return dcc.Link(label, href=path, className="here" if here else "")
 
 
 def _languages(context: PageContext) -> Component:
@@ -69,7 +69,7 @@ def _languages(context: PageContext) -> Component:
         html.Button(
             [
                 html.Span(language.upper(), **aria(hidden="true")),
-                html.Span(NAMES[language], className="heard"),
+                html.Span(NAMES[language], className="visually-hidden"),
             ],
             id=f"language-{language}",
             lang=language,
@@ -79,5 +79,5 @@ def _languages(context: PageContext) -> Component:
         for language in LANGUAGES
     ]
     return html.Div(
-        buttons, className="languages", role="group", **aria(label=context.say("language"))
+        buttons, className="languages", role="group", **aria(label=context.text("language"))
     )

@@ -1,11 +1,9 @@
-"""How answers look: an Identification, a Verification or a Similar enters, components leave.
+"""Components for the answers of the API: identification, verification and similar photographs.
 
-Whatever is shown stands in components as text, which the browser never reads as markup.
+Everything is shown as text of components, which the browser never reads as markup.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 from dash import html
 from dash.development.base_component import Component
@@ -14,7 +12,6 @@ from flukeprint.serving.api.schemas import (
     Answer,
     ClassInfo,
     Identification,
-    Placement,
     Similar,
     Verification,
 )
@@ -24,36 +21,32 @@ from flukeprint.serving.page.class_card import (
     medical_view,
     name_view,
     photo_view,
-    styled_name,
 )
-from flukeprint.serving.page.context import ITALIC_RANKS, Content, PageContext, aria, data
-from flukeprint.serving.page.i18n import percent, probability, rank_name
+from flukeprint.serving.page.context import Content, PageContext, aria, data
+from flukeprint.serving.page.headline import headline, headline_view
+from flukeprint.serving.page.i18n import percent, probability
 
-LIKELY = 0.1  # probability from which a class that medicine knows is warned of
-Tone = Literal["sure", "unsure", "new", "outside"]
-VERY = 0.9  # probability from which an answer is "very probably"
-EVEN = 0.5  # and "probably"
+LIKELY = 0.1  # probability from which the page warns of a medically important class
 
 
 def identification_view(context: PageContext, found: Identification) -> Content:
     """The headline, the first answer with its card, and the others."""
-    over = headline(context, found)
     title = "answer_of_many" if found.photos > 1 else "answer_of_one"
     parts: Content = [
         html.H2(
-            context.say(title, photos=context.number(found.photos))
+            context.text(title, photos=context.number(found.photos))
             if found.photos > 1
-            else context.say(title),
+            else context.text(title),
             className="quiet",
         ),
-        headline_view(over),
+        headline_view(headline(context, found)),
     ]
-    warned = _known_to_medicine(context, found)
+    warned = _medically_important(context, found)
     if warned:
         parts.append(medical_view(context, "yes", warned))
-    over_list = "nearest_anyway" if found.verdict == "outside" else "five_answers"
-    parts.append(html.H3(context.say(over_list), className="quiet"))
-    if found.verdict == "outside":  # probabilities hold for photographs of the collection alone
+    list_title = "nearest_anyway" if found.verdict == "outside" else "five_answers"
+    parts.append(html.H3(context.text(list_title), className="quiet"))
+    if found.verdict == "outside":  # probabilities are valid only for photographs of the catalogue
         answers = [each.model_copy(update={"probability": None}) for each in found.answers]
     else:
         answers = found.answers
@@ -71,45 +64,12 @@ def identification_view(context: PageContext, found: Identification) -> Content:
     return parts
 
 
-@dataclass(frozen=True)
-class Headline:
-    """`above`, a short line; then `name` (in italics or not) with `rest` behind it; `below`."""
-
-    tone: Tone
-    above: str
-    name: str
-    italic: bool = False
-    rest: str = ""
-    below: tuple[str, ...] = ()
-
-    def text(self) -> str:
-        """The line for those who hear the page."""
-        name = f"{self.name}{self.rest}"
-        return name if self.tone in ("new", "outside") else f"{self.above}: {name}"
-
-
-def headline_view(over: Headline) -> Component:
-    """The line over the answers."""
-    return html.Div(
-        [
-            html.P(over.above, className="above"),
-            html.P(
-                [styled_name(over.name, italic=over.italic), over.rest],
-                className="name",
-                id="answer-headline",
-            ),
-            *(html.P(text, className="below") for text in over.below),
-        ],
-        className=f"headline tone-{over.tone}",
-    )
-
-
 def answer_view(
     context: PageContext, answer: Answer, number: int, *, opened: bool, warned: bool = False
 ) -> Component:
-    """One of the five answers: photographs of the gallery, name, bar, card.
+    """One of the five answers: photographs of the gallery, name, score bar and class card.
 
-    opened: whether the card is seen at once; warned: as in `card_view`.
+    opened: whether the card is open at first.  warned: as in `card_view`.
     """
     identity = answer.identity
     body: Content = [_title(context, answer, number), score_view(context, answer)]
@@ -118,7 +78,7 @@ def answer_view(
     if info is not None:
         body.append(_card(context, info, opened=opened, warned=warned))
     return html.Li(
-        [*photos, html.Div(body, className="told")],
+        [*photos, html.Div(body, className="text")],
         className="answer" + ("" if photos else " without-photos"),
         id=f"answer-{number}",
         **data(identity=identity or ""),
@@ -126,25 +86,25 @@ def answer_view(
 
 
 def score_view(context: PageContext, answer: Answer) -> Component:
-    """A bar of the probability, else of the similarity; the numbers as text."""
-    told: list[Component] = []
+    """A bar for the probability, or without one for the similarity, and the numbers as text."""
+    figures: list[Component] = []
     share = answer.score
     if answer.probability is not None:
         share = answer.probability
         shown = probability(context.language, answer.probability)
-        told.append(html.B(context.say("probability", percent=shown)))
+        figures.append(html.B(context.text("probability", percent=shown)))
     score = context.number(answer.score, 2)
     key = "new_from" if answer.identity is None else "similarity"
-    told.append(html.Span(context.say(key, score=score)))
+    figures.append(html.Span(context.text(key, score=score)))
     width = f"{100 * min(max(share, 0.0), 1.0):.1f}%"
     bar = html.Div(html.Div(style={"width": width}), className="bar", **aria(hidden="true"))
-    return html.Div([bar, html.P(told, className="figures")], className="score")
+    return html.Div([bar, html.P(figures, className="figures")], className="score")
 
 
 def candidates_view(context: PageContext, found: Identification, decision: str) -> Content:
     """The five answers side by side, each with a button that accepts it.
 
-    decision: what a reviewer has decided, "1" to "5" for one of these.
+    decision: the reviewer's decision, "1" to "5" for one of these answers.
     """
     return [
         html.Ol(
@@ -157,7 +117,7 @@ def candidates_view(context: PageContext, found: Identification, decision: str) 
                                 _title(context, answer, number, html.H2),
                                 score_view(context, answer),
                             ],
-                            className="told",
+                            className="text",
                         ),
                         _accept(context, answer, number, chosen=decision == str(number)),
                     ],
@@ -171,19 +131,19 @@ def candidates_view(context: PageContext, found: Identification, decision: str) 
 
 
 def verification_view(context: PageContext, found: Verification) -> Content:
-    """The same or different, and how far to trust it."""
+    """Whether two photographs show the same animal, and how far to trust that."""
     values: dict[str, str] = {
         "score": context.number(found.score, 2),
         "threshold": context.number(found.threshold, 2),
     }
-    lines = [context.say("verify_above", **values), _accepted(context, found)]
+    lines = [context.text("verify_above", **values), _accepted(context, found)]
     missed = percent(context.language, found.false_reject_rate)
-    lines.append(context.say("verify_reject", percent=missed))
+    lines.append(context.text("verify_reject", percent=missed))
     return [
         html.Div(
             [
                 html.P(
-                    context.say_kind("same" if found.same else "different"),
+                    context.kind_text("same" if found.same else "different"),
                     className="name",
                     id="verify-headline",
                 ),
@@ -195,16 +155,16 @@ def verification_view(context: PageContext, found: Verification) -> Content:
 
 
 def similar_view(context: PageContext, found: Similar) -> Content:
-    """A photo of the gallery and those beside it."""
+    """A photo of the gallery and its nearest neighbours."""
     name = context.name_of(found.identity)
     return [
-        html.P(context.say("similar_lead", name=name), className="lead"),
+        html.P(context.text("similar_lead", name=name), className="lead"),
         html.Figure(
             [
                 photo_view(context, found.photo, found.identity),
                 html.Figcaption(name_view(context, found.identity)),
             ],
-            className="asked",
+            className="query",
         ),
         html.Ul(
             [
@@ -213,7 +173,7 @@ def similar_view(context: PageContext, found: Similar) -> Content:
                         photo_view(context, near.photo, near.identity),
                         html.P(name_view(context, near.identity), className="tile-name"),
                         html.P(
-                            context.say("similarity", score=context.number(near.score, 2)),
+                            context.text("similarity", score=context.number(near.score, 2)),
                             className="figures",
                         ),
                     ]
@@ -230,7 +190,7 @@ def _title(
     context: PageContext, answer: Answer, number: int, heading: Callable[..., Component] = html.H4
 ) -> Component:
     if answer.identity is None:
-        name: Component = html.Span(context.say("not_here"))
+        name: Component = html.Span(context.text("not_here"))
         aside: Content = [html.Span(answer.label, className="label")]
     else:
         name = name_view(context, answer.identity)
@@ -255,13 +215,13 @@ def _photos(context: PageContext, answer: Answer) -> list[Component]:
 
 
 def _card(context: PageContext, info: ClassInfo, *, opened: bool, warned: bool) -> Component:
-    summary = html.Summary(context.say("more_of", name=context.name_of(info.identity)))
+    summary = html.Summary(context.text("more_of", name=context.name_of(info.identity)))
     card = card_view(context, info, warned=warned)
     return html.Details([summary, card], open=opened, className="more")
 
 
-def _known_to_medicine(context: PageContext, found: Identification) -> list[str]:
-    """Likely answers whose bite may need treatment: told at once, not only in their cards."""
+def _medically_important(context: PageContext, found: Identification) -> list[str]:
+    """Likely classes whose bite may need treatment: warned of at the top, not only in cards."""
     if found.verdict == "outside":
         return []
     likely = [
@@ -275,12 +235,12 @@ def _known_to_medicine(context: PageContext, found: Identification) -> list[str]
 
 def _accept(context: PageContext, answer: Answer, number: int, *, chosen: bool) -> Component:
     name = answer.label if answer.identity is None else context.name_of(answer.identity)
-    told: list[str | Component] = [
-        context.say("review_accept", number=str(number)),
-        html.Span(f": {name}", className="heard"),
+    label: list[str | Component] = [
+        context.text("review_accept", number=str(number)),
+        html.Span(f": {name}", className="visually-hidden"),
     ]
     return html.Button(
-        told,
+        label,
         id=f"review-accept-{number}",
         className="button small",
         **aria(pressed="true" if chosen else "false"),
@@ -292,98 +252,6 @@ def _accepted(context: PageContext, found: Verification) -> str:
     point = context.info.verify
     pairs = "?" if point is None else context.number(point.pairs)
     if found.false_accept_rate <= 0:
-        return context.say("verify_accept_none", pairs=pairs)
+        return context.text("verify_accept_none", pairs=pairs)
     once = context.number(float(f"{1 / found.false_accept_rate:.2g}"))
-    return context.say("verify_accept", once=once, pairs=pairs)
-
-
-def headline(context: PageContext, found: Identification) -> Headline:
-    """The line over the answers; a rank above the class is told where the class is not sure."""
-    if found.verdict == "outside":
-        return _outside(context, found)
-    if found.verdict == "new":
-        return _new(context, found)
-    placement = found.placement
-    if placement is not None and placement.rank is None:
-        widest = context.info.ranks[-1] if context.info.ranks else "group"
-        return Headline(
-            tone="unsure",
-            above=context.say("unsure_all_above"),
-            name=context.say("unsure_all"),
-            below=(context.say("unsure_all_below", rank=rank_name(context.language, widest)),),
-        )
-    if placement is not None and placement.rank != "class":
-        return _placed(context, placement)
-    return _known(context, found)
-
-
-def sure(context: PageContext, share: float | None) -> str:
-    """A probability in words."""
-    if share is None:
-        return context.say("sure_unmeasured")
-    key = "very" if share >= VERY else "probably" if share >= EVEN else "perhaps"
-    return context.say(f"sure_{key}")
-
-
-def _known(context: PageContext, found: Identification) -> Headline:
-    first = next((each for each in found.answers if each.identity is not None), None)
-    if first is None or first.identity is None:  # nothing in the gallery to answer with
-        return Headline("unsure", context.say("unsure_all_above"), context.say("unsure_all"))
-    return Headline(
-        tone="sure" if first.probability is None or first.probability >= EVEN else "unsure",
-        above=sure(context, first.probability),
-        name=context.name_of(first.identity),
-        italic=context.italic(first.identity),
-    )
-
-
-def _placed(context: PageContext, placement: Placement) -> Headline:
-    rank, name = placement.rank or "", placement.name or ""
-    told = rank_name(context.language, rank)
-    below: tuple[str, ...] = ()
-    if placement.probability is not None:
-        percent = probability(context.language, placement.probability)
-        below = (context.say("unsure_below", rank=told, percent=percent),)
-    return Headline(
-        tone="unsure",
-        above=sure(context, placement.probability),
-        name=name,
-        italic=rank in ITALIC_RANKS,
-        rest=f", {context.say_kind('unsure')}",
-        below=below,
-    )
-
-
-def _new(context: PageContext, found: Identification) -> Headline:
-    below = []
-    if found.probability_unknown is not None:
-        percent = probability(context.language, found.probability_unknown)
-        below.append(context.say("verdict_new_below", percent=percent))
-    placement = found.placement
-    if placement is not None and placement.rank not in (None, "class") and placement.name:
-        rank = rank_name(context.language, placement.rank or "")
-        below.append(context.say("verdict_new_near", name=placement.name, rank=rank))
-    return Headline(
-        tone="new",
-        above=context.say("verdict_new_above"),
-        name=context.say_kind("verdict_new"),
-        below=tuple(below),
-    )
-
-
-def _outside(context: PageContext, found: Identification) -> Headline:
-    below: tuple[str, ...] = ()
-    if context.info.outside is not None:
-        below = (
-            context.say(
-                "verdict_outside_below",
-                closeness=context.number(found.closeness, 2),
-                outside=context.number(context.info.outside, 2),
-            ),
-        )
-    return Headline(
-        tone="outside",
-        above=context.say("verdict_outside_above"),
-        name=context.say("verdict_outside"),
-        below=below,
-    )
+    return context.text("verify_accept", once=once, pairs=pairs)

@@ -1,7 +1,7 @@
-"""The pages that take photographs: a context enters, the components of a page leave.
+"""The pages that take photographs: identify, verify and review.
 
-Photographs themselves stay with the page's scripts; they are shown, and sent, by the browser.
-Elements with `data-act` are what those scripts listen to.
+The page's scripts show the photographs and send them to the API.  Elements with `data-act` are
+the ones whose clicks those scripts handle.
 """
 
 from dash import html
@@ -11,7 +11,7 @@ from flukeprint.serving.page.context import Content, PageContext, aria, data
 
 
 def identify_page(context: PageContext) -> Content:
-    """Choose, drop, paste or take photographs of one encounter; examples; the answer."""
+    """The page for identifying: choose, drop, paste or take photographs of one encounter."""
     info = context.info
     counts = {"photos": context.number(info.photos), "classes": context.number(info.classes)}
     side = [
@@ -21,7 +21,7 @@ def identify_page(context: PageContext) -> Content:
                     [
                         chooser(context, "choose", "identify-choose", "file-identify"),
                         html.Button(
-                            context.say("camera"),
+                            context.text("camera"),
                             id="identify-camera",
                             className="button plain camera",
                             **data(act="choose", input="file-camera"),
@@ -29,8 +29,8 @@ def identify_page(context: PageContext) -> Content:
                     ],
                     className="buttons",
                 ),
-                html.P(context.say("or_drop"), className="hint with-pointer"),
-                html.P(context.say("one_encounter", **context.limits()), className="hint"),
+                html.P(context.text("or_drop"), className="hint with-pointer"),
+                html.P(context.text("one_encounter", **context.limits()), className="hint"),
             ],
             className="drop",
             id="identify-drop",
@@ -38,8 +38,8 @@ def identify_page(context: PageContext) -> Content:
         *_photographs(context, "identify"),
     ]
     return [
-        heading(context.say_kind("identify_title")),
-        html.P(context.say_kind("identify_lead", **counts), className="lead"),
+        heading(context.kind_text("identify_title")),
+        html.P(context.kind_text("identify_lead", **counts), className="lead"),
         html.Div(
             [
                 html.Div(side, className="side"),
@@ -55,14 +55,14 @@ def identify_page(context: PageContext) -> Content:
 
 
 def verify_page(context: PageContext) -> Content:
-    """Two photographs: the same, or different."""
-    title = heading(context.say_kind("verify_title"))
+    """The page for comparing two photographs."""
+    title = heading(context.kind_text("verify_title"))
     if context.info.verify is None:
-        return [title, html.P(context.say("verify_none"), className="lead")]
+        return [title, html.P(context.text("verify_none"), className="lead")]
     halves = [
         html.Section(
             [
-                html.H2(context.say(f"verify_{side}"), className="quiet"),
+                html.H2(context.text(f"verify_{side}"), className="quiet"),
                 html.Div(id=f"verify-{side}-photo", className="previews"),
                 chooser(context, "choose_one", f"verify-choose-{side}", f"file-verify-{side}"),
             ],
@@ -72,9 +72,9 @@ def verify_page(context: PageContext) -> Content:
     ]
     return [
         title,
-        html.P(context.say_kind("verify_lead"), className="lead"),
+        html.P(context.kind_text("verify_lead"), className="lead"),
         html.Div(halves, className="halves"),
-        html.P(context.say("or_drop"), className="hint with-pointer"),
+        html.P(context.text("or_drop"), className="hint with-pointer"),
         html.Div(id="verify-progress-view", className="progress"),
         html.Section(id="verify-result", className="result"),
         _status("verify"),
@@ -82,7 +82,7 @@ def verify_page(context: PageContext) -> Content:
 
 
 def review_page(context: PageContext) -> Content:
-    """The queue: one photograph after the other, decided by mouse or keyboard."""
+    """The page of the review queue: photographs decided one by one, by mouse or keyboard."""
     decide = [
         _button(context, "review_back", "review-back", act="go", step="-1"),
         _button(context, "review_new", "review-new", act="decide", decision="n"),
@@ -92,17 +92,17 @@ def review_page(context: PageContext) -> Content:
     keys = html.Div(
         [
             html.Button(
-                context.say("review_keys"),
+                context.text("review_keys"),
                 id="review-keys",
                 className="button plain small toggle",
                 **aria(pressed="true", describedby="review-keys-hint"),
                 **data(act="keys"),
             ),
-            html.P(context.say("review_keys_hint"), id="review-keys-hint", className="hint"),
+            html.P(context.text("review_keys_hint"), id="review-keys-hint", className="hint"),
         ],
         className="keys with-pointer",
     )
-    ranker = [
+    panel = [
         html.Div(id="review-photo", className="previews"),
         html.Div(
             [html.Div(id="review-headline"), html.Div(decide, className="buttons"), keys],
@@ -114,49 +114,49 @@ def review_page(context: PageContext) -> Content:
         _button(context, "review_resend", "review-resend", act="resend"),
     ]
     return [
-        heading(context.say("review_title")),
-        html.P(context.say("review_lead"), className="lead"),
+        heading(context.text("review_title")),
+        html.P(context.text("review_lead"), className="lead"),
         html.Div(
             [
                 chooser(context, "choose", "review-choose", "file-review"),
-                html.P(context.say("or_drop"), className="hint with-pointer"),
+                html.P(context.text("or_drop"), className="hint with-pointer"),
             ],
             className="drop",
         ),
         html.Div(
             [
-                html.Div(ranker, className="columns review"),
+                html.Div(panel, className="columns review"),
                 html.Section(id="review-candidates", className="result"),
-                html.H2(context.say("review_queue"), className="quiet"),
+                html.H2(context.text("review_queue"), className="quiet"),
                 html.P(id="review-count", role="status"),
                 html.Ol(id="review-queue", className="queue"),
                 html.Div(ends, className="buttons"),
             ],
-            id="review-ranker",
+            id="review-panel",
             hidden=True,
         ),
     ]
 
 
 def chooser(context: PageContext, key: str, name: str, input_: str) -> Component:
-    """A button that opens a hidden file input of the document."""
+    """A button that opens the hidden file input `input_` of the document."""
     return html.Button(
-        context.say(key), id=name, className="button", **data(act="choose", input=input_)
+        context.text(key), id=name, className="button", **data(act="choose", input=input_)
     )
 
 
 def heading(text: str) -> Component:
-    """The title of a page; scripts move the focus to it when a page is reached."""
+    """The title of a page, to which scripts move the focus when the page is opened."""
     return html.H1(text, id="page-title", tabIndex=-1)
 
 
 def _button(context: PageContext, key: str, name: str, **acts: str) -> Component:
-    return html.Button(context.say(key), id=name, className="button plain", **data(**acts))
+    return html.Button(context.text(key), id=name, className="button plain", **data(**acts))
 
 
 def _photographs(context: PageContext, flow: str) -> list[Component]:
-    """Where the browser shows what was chosen, and how far sending is."""
-    label = context.say("your_photos")
+    """The places where the browser shows chosen photographs, and the progress of sending."""
+    label = context.text("your_photos")
     return [
         html.Div(id=f"{flow}-progress-view", className="progress"),
         html.Section(id=f"{flow}-photos-view", className="previews", **aria(label=label)),
@@ -164,11 +164,11 @@ def _photographs(context: PageContext, flow: str) -> list[Component]:
 
 
 def _status(flow: str) -> Component:
-    """What is read out: a phase of sending, then the answer in one line."""
+    """The text for screen readers: the phase of sending, then the answer in one line."""
     return html.Div(
         [html.Span(id=f"{flow}-status-progress"), html.Span(id=f"{flow}-status-answer")],
         role="status",
-        className="heard",
+        className="visually-hidden",
         id=f"{flow}-status",
     )
 
@@ -181,7 +181,7 @@ def _examples(context: PageContext) -> Component:
             html.Button(
                 html.Img(
                     src=f"/v1/examples/{number}",
-                    alt=context.say("example", number=str(number + 1)),
+                    alt=context.text("example", number=str(number + 1)),
                     width="160",
                     height="120",
                 ),
@@ -192,7 +192,7 @@ def _examples(context: PageContext) -> Component:
         for number in range(context.info.examples)
     ]
     return html.Section(
-        [html.H2(context.say("examples"), className="quiet"), html.Ul(shown)],
+        [html.H2(context.text("examples"), className="quiet"), html.Ul(shown)],
         className="examples",
         id="examples",
     )

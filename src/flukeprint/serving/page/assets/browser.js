@@ -1,5 +1,5 @@
 "use strict";
-// Callbacks that run in the browser: properties of Dash's components enter, others leave.
+// The callbacks that run in the browser: functions of properties of Dash's components.
 (() => {
   const fluke = (window.flukeprint = window.flukeprint || {});
   const LANGUAGES = ["en", "es"];
@@ -9,14 +9,14 @@
 
   const same = () => window.dash_clientside.no_update;
 
-  function say(key, values = {}) {
+  function translate(key, values = {}) {
     const text = (texts[language] || {})[key] || "";
     return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
   }
 
-  fluke.say = say;
+  fluke.translate = translate;
 
-  // A component of Dash, as its callbacks in Python would send it.
+  // A component of Dash, in the form in which callbacks in Python return it.
   const part = (type, children, props = {}) =>
     ({ namespace: "dash_html_components", type, props: { ...props, children } });
   const link = (children, href) =>
@@ -24,27 +24,27 @@
 
   const preview = (photo) =>
     photo.shown
-      ? part("Img", null, { src: photo.url, alt: say("your_photo", { name: photo.name }), className: "photo" })
-      : part("P", say("not_shown", { name: photo.name }), { className: "photo unseen" });
+      ? part("Img", null, { src: photo.url, alt: translate("your_photo", { name: photo.name }), className: "photo" })
+      : part("P", translate("not_shown", { name: photo.name }), { className: "photo unseen" });
 
   const photoOf = (search) => {
     const text = new URLSearchParams(search).get("photo") || "";
     return /^\d{1,9}$/.test(text) ? Number(text) : null;
   };
 
-  // The document and the page's own words follow the language.
+  // Sets the language of the document and of the texts in scripts.
   function useLanguage(chosen, known, limits) {
     texts = known;
     fluke.limits = limits;
-    const wishes = [chosen, ...(navigator.languages || [navigator.language])];
-    const short = wishes.map((wish) => String(wish || "").slice(0, 2).toLowerCase());
-    language = short.find((wish) => LANGUAGES.includes(wish)) || "en";
+    const preferred = [chosen, ...(navigator.languages || [navigator.language])];
+    const short = preferred.map((tag) => String(tag || "").slice(0, 2).toLowerCase());
+    language = short.find((tag) => LANGUAGES.includes(tag)) || "en";
     document.documentElement.lang = language;
-    document.getElementById("drop-over").dataset.text = say("drop");
+    document.getElementById("drop-over").dataset.text = translate("drop");
     return language;
   }
 
-  // After a page was put up: the window's title; and the focus, where one page led to another.
+  // After a page is shown: sets the window's title, and moves the focus if it followed another page.
   function arrived(children, pathname) {
     if (!children) return same();
     requestAnimationFrame(() => {
@@ -58,9 +58,9 @@
     return same();
   }
 
-  // An answer that has just come is brought into view, where it would be below the fold.
+  // Scrolls an answer that has just arrived into view, if it would be below the fold.
   function answered(children) {
-    if (children && children.length !== 0) fluke.gone(null); // the page has said it better
+    if (children && children.length !== 0) fluke.gone(null); // the page itself shows it
     if (!fluke.fresh || !children || children.length === 0) return same();
     fluke.fresh = false;
     requestAnimationFrame(() => {
@@ -72,12 +72,12 @@
     return same();
   }
 
-  function progress(told, _, id) {
-    if (!told) return [null, ""];
-    const text = say(told.phase, { seconds: told.seconds });
-    const bar = told.phase === "sending" ? { value: String(told.share), max: "1" } : {};
+  function progress(state, _, id) {
+    if (!state) return [null, ""];
+    const text = translate(state.phase, { seconds: state.seconds });
+    const bar = state.phase === "sending" ? { value: String(state.share), max: "1" } : {};
     const flow = id.split("-")[0];
-    const stop = part("Button", say("cancel"), {
+    const stop = part("Button", translate("cancel"), {
       id: `${flow}-cancel`, className: "button plain small", "data-act": "cancel", "data-flow": flow,
     });
     const shown = [part("P", text), part("Progress", null, { ...bar, "aria-label": text }), stop];
@@ -91,8 +91,8 @@
     const rows = list.items.map((item, index) => {
       const decision =
         item.decision === "accepted" ? item.label
-          : item.decision ? say(`review_${item.decision}`)
-            : say(`review_${item.state === "answered" ? "open" : item.state}`);
+          : item.decision ? translate(`review_${item.decision}`)
+            : translate(`review_${item.state === "answered" ? "open" : item.state}`);
       return part(
         "Li",
         part("Button", [part("Span", item.name, { className: "file" }), part("Span", decision, { className: "decision" })], {
@@ -104,12 +104,12 @@
       );
     });
     const count = (wanted) => list.items.filter(wanted).length;
-    const told = say("review_done", {
+    const summary = translate("review_done", {
       decided: count((item) => item.decision !== ""),
       answered: count((item) => item.state === "answered"),
       total: list.items.length,
     });
-    return [rows, told, false, !list.items.some((item) => item.state === "failed")];
+    return [rows, summary, false, !list.items.some((item) => item.state === "failed")];
   }
 
   function reviewed(current) {
@@ -131,20 +131,20 @@
     const event = window.dash_clientside.callback_context.triggered.some(({ prop_id }) => prop_id.endsWith("clickData"))
       ? click : hover || click;
     const point = event && event.points && event.points[0];
-    if (!point || !point.customdata) return part("P", say("map_hint"), { className: "hint" });
+    if (!point || !point.customdata) return part("P", translate("map_hint"), { className: "hint" });
     const [photo, , name] = point.customdata;
     const caption = [part("P", name, { className: "tile-name" })];
     if (!limits.thumbnails) return caption;
     const src = `/v1/photos/${Number(photo)}`;
-    const alt = say("map_photo", { photo, name });
+    const alt = translate("map_photo", { photo, name });
     return [
       part("Img", null, { src, alt, className: "photo", id: "map-photo-image" }),
       ...caption,
-      link(say("map_similar"), `/similar?photo=${Number(photo)}`),
+      link(translate("map_similar"), `/similar?photo=${Number(photo)}`),
     ];
   }
 
-  // Rings around the photos of the class that is named; a click on reset shows the whole map.
+  // Draws rings around the photos of the named class; a click on reset shows the whole map.
   function picked(name, clicks, figure) {
     const groups = figure.data.slice(0, -1);
     const ring = { ...figure.data[figure.data.length - 1], x: [], y: [], customdata: [] };
@@ -163,16 +163,16 @@
       uirevision: String(clicks || 0),
       dragmode: coarse ? false : "pan", // a finger scrolls the page
     };
-    const told = wanted === "" ? ""
-      : ring.x.length > 0 ? say("map_found", { count: ring.x.length }) : say("map_not_found");
-    return [{ ...figure, data: [...groups, ring], layout }, told];
+    const status = wanted === "" ? ""
+      : ring.x.length > 0 ? translate("map_found", { count: ring.x.length }) : translate("map_not_found");
+    return [{ ...figure, data: [...groups, ring], layout }, status];
   }
 
-  // The address keeps the text, without a step of the browser's history for each letter.
+  // Keeps the filter in the address, without an entry in the browser's history for each letter.
   function filtered(text) {
     if (window.location.pathname !== "/classes") return same();
-    const asked = new URLSearchParams(window.location.search);
-    if ((text || "").trim() !== (asked.get("q") || "")) {
+    const current = new URLSearchParams(window.location.search);
+    if ((text || "").trim() !== (current.get("q") || "")) {
       const query = (text || "").trim() ? `?${new URLSearchParams({ q: text.trim() })}` : "";
       window.history.replaceState(window.history.state, "", `/classes${query}`);
     }

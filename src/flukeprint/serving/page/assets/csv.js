@@ -1,9 +1,9 @@
 "use strict";
-// A table as CSV: rows of strings, numbers and nulls enter, text leaves (RFC 4180).
+// Writes rows of strings, numbers and nulls as CSV (RFC 4180).
 (() => {
   const fluke = (window.flukeprint = window.flukeprint || {});
 
-  // A spreadsheet takes a text that begins like this for a formula; with ' before it, for a text.
+  // A spreadsheet reads text that begins like this as a formula; with ' before it, as text.
   const FORMULA = /^\s*[=+\-@\t\r\n|]/;
 
   function cell(value) {

@@ -1,9 +1,9 @@
 "use strict";
-// Photographs: files are chosen, dropped, pasted or taken; the API's answers go to Dash's stores.
-// No photograph passes through Dash.  What is handed on is described in outcomes.py.
+// Sends photographs that are chosen, dropped, pasted or taken to the API, and puts its answers into
+// Dash's stores.  No photograph passes through Dash.  Outcomes are described in error_view.py.
 (() => {
   const fluke = (window.flukeprint = window.flukeprint || {});
-  const RETRY_S = 2; // before a busy service is asked again, when it does not say
+  const RETRY_S = 2; // wait before trying a busy service again, if it sends no Retry-After
   const RETRY_MOST_S = 30;
   const PHOTO_NAME = /\.(jpe?g|png|tiff?|webp|heic|heif|avif|bmp|gif)$/i;
   const KIND_OF_STATUS = {
@@ -15,11 +15,11 @@
   fluke.put = (id, data) => window.dash_clientside.set_props(id, { data });
   fluke.limits = null; // set with the language, see browser.js
 
-  // Where nobody answers, the page's callbacks have nobody either: this is said without them.
+  // If the server is gone, the page's callbacks are too, so this message does without them.
   fluke.gone = (outcome) => {
     const note = document.getElementById("gone");
     note.hidden = !(outcome && outcome.state === "lost");
-    note.textContent = note.hidden ? "" : fluke.say("gone");
+    note.textContent = note.hidden ? "" : fluke.translate("gone");
   };
 
   const wait = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
@@ -31,7 +31,7 @@
     try {
       problem = JSON.parse(text) || {};
     } catch {
-      // an answer that is not the API's, as of a proxy; its status has to do
+      // an answer that is not the API's, such as a proxy's; use its status
     }
     const named = /^urn:flukeprint:problem:([a-z_]+)$/.exec(problem.type || "");
     const seconds = /^\d+$/.test(retryAfter || "") ? Math.min(Number(retryAfter), 86400) : null;
@@ -63,20 +63,20 @@
     }
   };
 
-  // job: {cancelled, request}; tell({phase, share, seconds}) is called as it goes on.
-  function sendOnce(path, files, job, tell) {
+  // job: {cancelled, request}; report({phase, share, seconds}) is called with the progress.
+  function sendOnce(path, files, job, report) {
     return new Promise((done) => {
       const form = new FormData();
-      // Names of files can tell more than a visitor wants to; the API does not need them.
+      // Names of files may be private, and the API does not need them.
       files.forEach((file, at) => form.append("photos", file, `photograph-${at + 1}`));
       const request = new XMLHttpRequest();
       job.request = request;
       request.open("POST", path);
       request.setRequestHeader("Accept", "application/json, application/problem+json");
       request.upload.onprogress = (event) => {
-        if (event.lengthComputable) tell({ phase: "sending", share: event.loaded / event.total });
+        if (event.lengthComputable) report({ phase: "sending", share: event.loaded / event.total });
       };
-      request.upload.onload = () => tell({ phase: "thinking" });
+      request.upload.onload = () => report({ phase: "thinking" });
       request.onload = () =>
         done(readAnswer(request.status, request.responseText, request.getResponseHeader("Retry-After")));
       request.onerror = () => done({ state: "lost" });
@@ -85,26 +85,26 @@
     });
   }
 
-  // The outcome, null when cancelled.  A busy service (503) is asked once more, and where
-  // `patient` also when it limits requests (429), as often as it takes.
-  fluke.send = async (path, files, job, tell, patient = false) => {
+  // The outcome, null when cancelled.  A busy service (503) is tried once more; with `patient`
+  // one that limits requests (429) is tried as often as it takes.
+  fluke.send = async (path, files, job, report, patient = false) => {
     for (let again = 0; ; again += 1) {
-      tell({ phase: "sending", share: 0 });
-      const outcome = await sendOnce(path, files, job, tell);
+      report({ phase: "sending", share: 0 });
+      const outcome = await sendOnce(path, files, job, report);
       const status = outcome && outcome.state === "problem" ? outcome.status : 0;
       const retry = (status === 503 && again === 0) || (status === 429 && patient);
       if (!retry || job.cancelled) return job.cancelled ? null : outcome;
-      const asked = outcome.retry_after === null ? RETRY_S : outcome.retry_after;
-      let seconds = patient ? Math.max(asked, 1) : Math.min(asked, RETRY_MOST_S);
+      const requested = outcome.retry_after === null ? RETRY_S : outcome.retry_after;
+      let seconds = patient ? Math.max(requested, 1) : Math.min(requested, RETRY_MOST_S);
       for (; seconds > 0 && !job.cancelled; seconds -= 1) {
-        tell({ phase: "waiting", seconds: Math.ceil(seconds) });
+        report({ phase: "waiting", seconds: Math.ceil(seconds) });
         await wait(Math.min(seconds, 1));
       }
       if (job.cancelled) return null;
     }
   };
 
-  // Why the files cannot be sent, null when they can.
+  // Why the files are not sent, null when they can be.
   fluke.withheld = (files, most) => {
     const no = (reason, file) =>
       ({ state: "withheld", reason, name: file ? file.name : "", size: file ? file.size : 0 });
@@ -122,7 +122,7 @@
     return null;
   };
 
-  // {name, url, shown}: an address in this browser alone; shown: whether the browser can.
+  // {name, url, shown}: url is an object URL; shown: whether the browser can show the file.
   fluke.preview = (file) =>
     new Promise((done) => {
       const url = URL.createObjectURL(file);
@@ -135,13 +135,13 @@
       image.src = url;
     });
 
-  // Not at once, since the page may still show them for a moment.
+  // Not at once, since the page may still show them.
   fluke.forget = (previews) => {
     const urls = previews.filter((preview) => preview && preview.url).map(({ url }) => url);
     setTimeout(() => urls.forEach((url) => URL.revokeObjectURL(url)), 5000);
   };
 
-  // ---- flows: identify (one encounter) and verify (two places) ----
+  // ---- flows: identify (photographs of one encounter) and verify (two photographs) ----
 
   const flows = {
     identify: { path: "/v1/identify", files: [], previews: [], job: null },
@@ -164,10 +164,10 @@
     const job = (flow.job = { cancelled: false, request: null });
     fluke.put(`${name}-outcome`, null);
     fluke.gone(null);
-    const tell = (progress) => {
+    const report = (progress) => {
       if (!job.cancelled) fluke.put(`${name}-progress`, progress);
     };
-    const outcome = await fluke.send(flow.path, flow.files, job, tell);
+    const outcome = await fluke.send(flow.path, flow.files, job, report);
     if (job.cancelled || outcome === null) return;
     flow.job = null;
     fluke.put(`${name}-progress`, null);
@@ -188,15 +188,15 @@
       fluke.put("identify-outcome", refused);
       return;
     }
-    const asked = ask("identify");
+    const answered = ask("identify");
     const previews = await Promise.all(files.map(fluke.preview));
     if (flow.files === files) {
       flow.previews = previews;
       fluke.put("identify-photos", previews);
     } else {
-      fluke.forget(previews); // others were chosen meanwhile
+      fluke.forget(previews); // other files were chosen meanwhile
     }
-    await asked;
+    await answered;
   }
 
   async function verify(files, place) {
@@ -207,7 +207,7 @@
       fluke.put("verify-outcome", refused);
       return;
     }
-    // Two fill both places; one goes to its place, else to the first that is free.
+    // Two files fill both places; one goes to its place, or else to the first free one.
     const free = flow.files[0] === null ? 0 : 1;
     const first = files.length === 2 ? 0 : place === null ? free : place;
     for (const [at, file] of files.entries()) {
@@ -229,7 +229,7 @@
     else identify(files);
   }
 
-  // Where photographs go that are dropped on, or pasted into, the page that is open.
+  // Handles photographs that are dropped on, or pasted into, the open page.
   function receive(files) {
     const input = INPUT_OF_PATH[window.location.pathname];
     if (!input) window.dash_clientside.set_props("url", { pathname: "/", search: "", hash: "" });
@@ -255,7 +255,7 @@
     }
   }
 
-  // ---- what visitors do ----
+  // ---- events ----
 
   const acts = {
     choose: (at) => document.getElementById(at.dataset.input).click(),
@@ -299,7 +299,7 @@
   });
   document.addEventListener("drop", (event) => {
     if (!carriesFiles(event)) return;
-    event.preventDefault(); // or the browser would leave the page for the photograph
+    event.preventDefault(); // otherwise the browser would open the photograph instead of the page
     dragging(false);
     receive([...event.dataTransfer.files]);
   });

@@ -1,23 +1,23 @@
 "use strict";
-// The review queue: photographs are sent one after the other, a visitor decides who each one is.
-// Photographs, answers and decisions stay here, and are gone with the page.
+// The review queue: sends photographs one after the other; a visitor decides who each one is.
+// Photographs, answers and decisions are kept in the page only.
 (() => {
   const fluke = (window.flukeprint = window.flukeprint || {});
   const COLUMNS = ["photograph", "decision", "identity", "score", "probability", "seconds"];
 
   // {name, file, preview, state: waiting|sent|answered|failed, outcome, decision, seconds}
   const items = [];
-  let at = 0; // which one is looked at
-  let since = 0; // when it came to be looked at, in milliseconds
+  let at = 0; // index of the current item
+  let since = 0; // when it became the current one, in milliseconds
   let running = false;
-  let unsaved = false; // decisions that no list was downloaded of
-  let keys = true; // whether single keys decide
+  let unsaved = false; // whether there are decisions that were not downloaded
+  let keys = true; // whether keyboard shortcuts are on
 
   const answers = (item) =>
     item.outcome && item.outcome.state === "answer" ? item.outcome.body.answers : [];
   const chosen = (item) => answers(item)[Number(item.decision) - 1] || null;
 
-  // What a decision comes to: accepted with an answer, new, unsure, or "" while there is none.
+  // The meaning of a decision: accepted with an answer, new, unsure, or "" while there is none.
   function verdict(item) {
     const answer = chosen(item);
     if (answer && answer.identity !== null) return { decision: "accepted", answer };
@@ -25,7 +25,7 @@
     return { decision: item.decision === "u" ? "unsure" : "", answer: null };
   }
 
-  function tellList() {
+  function updateList() {
     const list = items.map((item) => {
       const { decision, answer } = verdict(item);
       return { name: item.name, state: item.state, decision, label: answer ? answer.label : "" };
@@ -33,7 +33,7 @@
     fluke.put("review-list", { at, items: list });
   }
 
-  function tellCurrent() {
+  function updateCurrent() {
     const item = items[at];
     if (!item) return;
     const { name, outcome, decision } = item;
@@ -44,8 +44,8 @@
     if (index < 0 || index >= items.length) return;
     at = index;
     since = performance.now();
-    tellList();
-    tellCurrent();
+    updateList();
+    updateCurrent();
   }
 
   async function run() {
@@ -53,7 +53,7 @@
     running = true;
     for (let item; (item = items.find(({ state }) => state === "waiting")); ) {
       item.state = "sent";
-      tellList();
+      updateList();
       item.preview = item.preview || (await fluke.preview(item.file));
       const job = { cancelled: false, request: null };
       const refused = fluke.withheld([item.file], 1);
@@ -62,14 +62,14 @@
       item.state = item.outcome && item.outcome.state === "answer" ? "answered" : "failed";
       if (items[at] === item) {
         since = performance.now();
-        tellCurrent();
+        updateCurrent();
       }
-      tellList();
+      updateList();
     }
     running = false;
   }
 
-  // The next one without a decision, from the one after `from` on and round; -1: all are decided.
+  // The next undecided item after `from`, wrapping around; -1: all are decided.
   function nextOpen(from) {
     for (let step = 1; step < items.length; step += 1) {
       const index = (from + step) % items.length;
@@ -88,7 +88,7 @@
         });
       }
       if (first === 0 && items.length > 0) show(0);
-      else tellList();
+      else updateList();
       run();
     },
 
@@ -118,7 +118,7 @@
           ? [item.name, decision, answer.identity, answer.score, answer.probability, item.seconds]
           : [item.name, decision, "", null, null, item.seconds];
       });
-      // The mark at the front tells spreadsheets that this is UTF-8.
+      // The byte order mark tells spreadsheets that this is UTF-8.
       const table = new Blob(["\ufeff", fluke.csv([COLUMNS, ...rows])], { type: "text/csv" });
       const link = document.createElement("a");
       link.href = URL.createObjectURL(table);

@@ -1,0 +1,1 @@
+"""Accuracy of recipes on whole folds, and its reports."""

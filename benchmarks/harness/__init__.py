@@ -1,0 +1,1 @@
+"""What the benchmark scripts share: timing, processes, load, random embeddings, plots, options."""

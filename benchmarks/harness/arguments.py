@@ -1,0 +1,32 @@
+"""The command-line options that benchmark scripts share."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+FLAGS = {
+    "quick": "less of everything; the result is kept apart as NAME-quick.json",
+    "render": "measure nothing, write the report from the results that are there",
+}
+
+
+def options(module: str, about: str | None, flags: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Parser of the benchmark `module`, such as `speed.search`, described by its docstring.
+
+    Args:
+        about: the script's docstring, of which the first paragraph is shown.
+        flags: which of FLAGS it takes.
+    """
+    first = " ".join((about or "").partition("\n\n")[0].split())
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=first)
+    for name in flags:
+        parser.add_argument(f"--{name}", action="store_true", help=FLAGS[name])
+    return parser
+
+
+def service_options(module: str, about: str | None) -> argparse.ArgumentParser:
+    """Parser of a benchmark of the web service: which identifier is served, which photographs."""
+    parser = options(module, about)
+    parser.add_argument("--identifier", type=Path, required=True, help="folder of an identifier")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs to send")
+    return parser

@@ -1,0 +1,1 @@
+"""Speed, memory and scaling, each stage by itself and all together."""

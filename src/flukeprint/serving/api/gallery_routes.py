@@ -1,0 +1,76 @@
+"""The routes that show the gallery: its classes, its map, thumbnails, neighbours and examples."""
+
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Path, Query, Response
+
+from flukeprint.serving.api.problems import RefusedError, responses
+from flukeprint.serving.api.responses import Descriptions, gallery_map, similar
+from flukeprint.serving.api.schemas import Classes, Examples, GalleryMap, Similar
+from flukeprint.serving.service import Service
+
+LARGEST_ID = 2**53  # the largest integer that JSON carries exactly
+
+
+def add_gallery_routes(app: FastAPI, service: Service, descriptions: Descriptions) -> None:
+    """Add `/v1/classes`, `/v1/map`, `/v1/photos/...` and `/v1/examples...` to `app`."""
+
+    @app.get("/v1/classes", tags=["gallery"], responses=responses("invalid"))
+    async def classes(
+        offset: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    ) -> Classes:
+        """The individuals or species of the gallery, by name, with what is known of them."""
+        return descriptions.page(offset, limit)
+
+    # Not async, like `similar_photos`: they run in a thread, since a large gallery takes long.
+    @app.get("/v1/map", tags=["gallery"], responses=responses("not_found"))
+    def map_of_gallery() -> GalleryMap:
+        """The gallery in two dimensions."""
+        found = gallery_map(service.identifier)
+        if found is None:
+            raise RefusedError("not_found", "this identifier was made without a map; train again")
+        return found
+
+    picture: dict[str, Any] = {
+        "response_class": Response,
+        "responses": {
+            200: {"content": {"image/jpeg": {}}, "description": "a JPEG"},
+            **responses("not_found", "invalid"),
+        },
+    }
+    PhotoId = Annotated[int, Path(ge=0, le=LARGEST_ID)]
+
+    @app.get("/v1/photos/{photo}", tags=["gallery"], **picture)
+    async def photo_of_gallery(photo: PhotoId) -> Response:
+        """The thumbnail of a photo of the gallery."""
+        shown = service.identifier.showcase
+        small = shown.thumbnails[photo] if shown is not None and photo < len(shown) else None
+        return _jpeg(small, f"the gallery has no picture of photo {photo}")
+
+    @app.get(
+        "/v1/photos/{photo}/similar", tags=["gallery"], responses=responses("not_found", "invalid")
+    )
+    def similar_photos(photo: PhotoId, most: Annotated[int, Query(ge=1, le=48)] = 12) -> Similar:
+        """The photos of the gallery that are nearest to one of them."""
+        identifier = service.identifier
+        if photo >= len(identifier.gallery):
+            raise RefusedError("not_found", f"the gallery has no photo {photo}")
+        return similar(identifier, photo, most)
+
+    @app.get("/v1/examples", tags=["gallery"])
+    async def examples() -> Examples:
+        """How many photographs there are to try."""
+        return Examples(count=len(service.examples))
+
+    @app.get("/v1/examples/{number}", tags=["gallery"], **picture)
+    async def example(number: PhotoId) -> Response:
+        """A photograph to try."""
+        data = service.examples[number] if number < len(service.examples) else None
+        return _jpeg(data, f"there is no example {number}")
+
+
+def _jpeg(data: bytes | None, missing: str) -> Response:
+    if data is None:
+        raise RefusedError("not_found", missing)
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})

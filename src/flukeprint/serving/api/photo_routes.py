@@ -1,0 +1,183 @@
+"""The routes that take photographs: identify, embed, verify and enroll."""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+from collections.abc import Iterator
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from flukeprint.config.schema import ServeConfig
+from flukeprint.errors import FlukeprintError
+from flukeprint.serving.api.photo_checks import check_photo
+from flukeprint.serving.api.problems import LOG, RefusedError, responses
+from flukeprint.serving.api.responses import identification
+from flukeprint.serving.api.schemas import EmbeddingBody, Enrolled, Identification, Verification
+from flukeprint.serving.api.uploads import Upload, read_photos
+from flukeprint.serving.service import DamagedPhotoError, NotSavedError, Service
+
+_REFUSALS = (
+    "too_many_bytes", "too_many_pixels", "unsupported_media_type", "not_a_photograph", "invalid",
+    "slow_upload", "rate_limited", "busy", "timeout", "no_photograph", "too_many_photographs",
+    "damaged_photograph",
+)  # fmt: skip
+
+
+def add_photo_routes(app: FastAPI, service: Service) -> None:
+    """Add `/v1/identify`, `/v1/embed` and `/v1/verify` to `app`."""
+    settings = service.settings
+    refusals = responses(*_REFUSALS)
+
+    @app.post(
+        "/v1/identify", tags=["work"], responses=refusals, openapi_extra=_form(1, settings.photos)
+    )
+    async def identify(request: Request) -> Identification:
+        """Who is this?  One photograph, or several of one encounter; five answers."""
+        photos = (await _read_and_check(request, settings)).photos
+        with _damage_refused():
+            verdict, by = await service.identify(photos)
+        return identification(verdict, len(photos), by.card.new_label)
+
+    @app.post(
+        "/v1/embed", tags=["work"], responses=refusals, openapi_extra=_form(1, settings.photos)
+    )
+    async def embed(request: Request) -> EmbeddingBody:
+        """The unit vectors of photographs, for a gallery of your own."""
+        photos = (await _read_and_check(request, settings)).photos
+        with _damage_refused():
+            found = await service.embed(photos)
+        return EmbeddingBody(model=found.stamp, embeddings=found.vectors.tolist())
+
+    @app.post(
+        "/v1/verify", tags=["work"], openapi_extra=_form(2, 2),
+        responses=responses(*_REFUSALS, "conflict"),
+    )  # fmt: skip
+    async def verify(request: Request) -> Verification:
+        """Do two photographs show one individual (or one species)?"""
+        photos = (await _read_and_check(request, settings)).photos
+        if len(photos) != 2:
+            raise RefusedError("invalid", "two photographs are compared, no more and no fewer")
+        if service.identifier.card.verifier is None:
+            raise RefusedError(
+                "conflict", "this identifier has no threshold for pairs: its fold had too few"
+            )
+        with _damage_refused():
+            score, point = await service.verify(photos)
+        return Verification(
+            same=score >= point.threshold,
+            score=score,
+            threshold=point.threshold,
+            false_accept_rate=point.false_accept,
+            false_reject_rate=point.false_reject,
+        )
+
+
+def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> None:
+    """Add `/v1/enroll` to `app`; it refuses everybody where `token` is None."""
+    settings = service.settings
+    bearer = HTTPBearer(auto_error=False, description="FLUKEPRINT_ENROLL_TOKEN of the server")
+
+    @app.post(
+        "/v1/enroll", tags=["work"], status_code=201,
+        responses=responses(*_REFUSALS, "unauthorized", "forbidden", "conflict"),
+        openapi_extra=_form(
+            1, settings.photos,
+            identity={"type": "string", "minLength": 1},
+            keep_photos={"type": "string", "enum": ["yes", "no"]},
+        ),
+    )  # fmt: skip
+    async def enroll(
+        request: Request,
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    ) -> Enrolled:
+        """Add an individual, or photographs of one, without training.
+
+        `keep_photos` yes keeps small pictures of them to show beside answers; no keeps their
+        embeddings alone.
+        """
+        if not settings.enroll or not token:
+            raise RefusedError("forbidden", "enrolling is off here; serve with --enroll")
+        if not token_matches(request.headers.get("authorization"), token):
+            raise RefusedError("unauthorized", "enrolling needs the token of this server")
+        upload = await _read_and_check(request, settings, fields=("identity", "keep_photos"))
+        keep = upload.fields["keep_photos"]
+        if keep not in ("yes", "no"):
+            raise RefusedError("invalid", "keep_photos is yes or no")
+        name = upload.fields["identity"].strip()
+        new = service.identifier.card.new_label
+        if name == new:
+            raise RefusedError("invalid", f"{new} is no individual's name; choose another one")
+        try:
+            await service.enroll(name, upload.photos, thumbnails=keep == "yes")
+        except DamagedPhotoError as error:
+            raise RefusedError("damaged_photograph", str(error)) from None
+        except NotSavedError as error:
+            LOG.error("enrolling failed: %s", error)
+            raise RefusedError(
+                "internal", "the server could not keep it; nothing changed"
+            ) from None
+        except FlukeprintError as error:
+            raise RefusedError("conflict", str(error)) from None
+        now = service.identifier
+        return Enrolled(
+            identity=name,
+            photos=len(now.prepared.gallery.rows_of(name)),
+            classes=len(now.identities),
+            gallery=len(now.gallery),
+        )
+
+
+def token_matches(header: str | None, token: str) -> bool:
+    """Whether an Authorization header bears `token`; the time taken does not tell how nearly.
+
+    An empty token matches nothing.
+    """
+    scheme, _, given = (header or "").partition(" ")
+    digests = (
+        hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        for text in (given.strip(), token)
+    )
+    same = hmac.compare_digest(*digests)
+    return same and scheme.lower() == "bearer" and token != ""
+
+
+def _form(fewest: int, most: int, **fields: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI description of a form with photographs.
+
+    Declaring FastAPI's own UploadFile instead would write uploads to disk.
+    """
+    photos = {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "minItems": fewest,
+        "maxItems": most,
+    }
+    required = ["photos", *(name for name, field in fields.items() if "default" not in field)]
+    schema = {"type": "object", "properties": {"photos": photos, **fields}, "required": required}
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    }
+
+
+async def _read_and_check(
+    request: Request, settings: ServeConfig, fields: tuple[str, ...] = ()
+) -> Upload:
+    """The upload, each photograph of which has passed `check_photo`."""
+    upload = await read_photos(request, settings, fields=fields)
+    for number, photo in enumerate(upload.photos, 1):
+        # In a thread: hostile headers take seconds to read.
+        check = partial(check_photo, photo, settings, name=f"photograph {number}")
+        await asyncio.get_running_loop().run_in_executor(None, check)
+    return upload
+
+
+@contextlib.contextmanager
+def _damage_refused() -> Iterator[None]:
+    try:
+        yield
+    except DamagedPhotoError as error:
+        raise RefusedError("damaged_photograph", str(error)) from None

@@ -1,0 +1,57 @@
+"""The headline over the answers: every verdict in both languages."""
+
+import pytest
+
+from flukeprint.serving.api.schemas import (
+    Placement,
+)
+from flukeprint.serving.page.headline import headline
+from flukeprint.serving.page.i18n import Language
+from flukeprint.serving.page.result_view import (
+    identification_view,
+)
+from tests.serving.page.page_facts import (
+    context,
+    identification,
+    read,
+)
+
+GENUS = Placement(rank="genus", name="Steatoda", probability=0.86)
+
+NOT_EVEN = Placement(rank=None, name=None, probability=0.4)
+
+
+@pytest.mark.parametrize(
+    ("language", "changed", "line"),
+    [
+        ("en", {}, "Probably: Steatoda nobilis"),
+        ("es", {}, "Probablemente: Steatoda nobilis"),
+        ("en", {"placement": None}, "Probably: Steatoda nobilis"),
+        ("en", {"placement": GENUS}, "Probably: Steatoda, species unsure"),
+        ("es", {"placement": GENUS}, "Probablemente: Steatoda, especie incierta"),
+        ("en", {"placement": NOT_EVEN}, "No clear answer: Unsure"),
+        ("es", {"placement": NOT_EVEN}, "Sin respuesta clara: Incierto"),
+        ("en", {"verdict": "new"}, "Probably a species that is not in this collection"),
+        ("es", {"verdict": "new"}, "Probablemente una especie que no está en esta colección"),
+        ("en", {"verdict": "outside"}, "This does not look like a photograph of this collection"),
+        ("es", {"verdict": "outside"}, "Esto no parece una fotografía de esta colección"),
+    ],
+)
+def test_headlines(language: Language, changed: dict[str, object], line: str):
+    asked = context(language)
+    found = identification(**changed)
+    assert headline(asked, found).text() == line
+    shown = read(identification_view(asked, found))
+    assert line.split(": ")[-1] in shown.replace(" ,", ",")
+
+
+def test_how_sure_in_words():
+    asked = context()
+
+    def line(probability: float) -> str:
+        first = identification().answers[0].model_copy(update={"probability": probability})
+        return headline(asked, identification(answers=[first], placement=None)).above
+
+    assert [line(p) for p in (0.95, 0.9, 0.6, 0.5, 0.49, 0.0)] == [
+        "Very probably", "Very probably", "Probably", "Probably", "Perhaps", "Perhaps",
+    ]  # fmt: skip

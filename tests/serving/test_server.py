@@ -1,0 +1,173 @@
+"""The command `serve`: its workers, its refusals to start, and limits on connections."""
+
+import contextlib
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from flukeprint import cli
+from flukeprint.config.schema import ServeConfig
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.serving.server import Connection, _listen
+from tests.serving.api.http_client import connected, expected, post, well
+from tests.serving.served import TOKEN, answer, photo, served
+
+
+def lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # a process that has ended, but was not waited for
+
+
+def test_several_workers_answer_alike_and_end_together(identifier: Path, known: Identifier) -> None:
+    with served(identifier, "--workers", "2") as running:
+        first = expected(known.judge([photo(1)])[0], 1, "new_whale")
+        for _ in range(6):
+            with connected(running) as client:  # each connection may reach another worker
+                assert well(post(client, "identify", photo(1))) == first
+        children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
+        workers = [int(pid) for pid in children.read_text().split()]
+        assert len(workers) >= 2
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(60) in (0, -signal.SIGTERM)
+        assert "Traceback" not in running.said()
+    end = time.monotonic() + 20
+    while any(map(lives, workers)):
+        assert time.monotonic() < end, "workers outlive the first process"
+        time.sleep(0.05)
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *more: str) -> str:
+    """Start the command, which has to end with an error of one line; that line."""
+    monkeypatch.setattr(sys, "argv", ["flukeprint", "serve", *more])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = [line for line in said.err.splitlines() if not line.startswith("engine: ")]
+    assert len(lines) == 1, said.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_what_cannot_be_served_is_said_in_one_line(
+    identifier: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def said(*more: str, folder: Path = identifier) -> str:
+        return fail(monkeypatch, capsys, "--identifier", str(folder), "--port", "0", *more)
+
+    monkeypatch.delenv("FLUKEPRINT_ENROLL_TOKEN", raising=False)
+    for workers in ("1", "2"):
+        assert "no identifier" in said("--workers", workers, folder=tmp_path)
+        assert "no folder" in said("--workers", workers, f"serve.examples={tmp_path}/nowhere")
+    assert "FLUKEPRINT_ENROLL_TOKEN" in said("--enroll")
+    monkeypatch.setenv("FLUKEPRINT_ENROLL_TOKEN", "too short")
+    assert "16 characters" in said("--enroll")
+    monkeypatch.setenv("FLUKEPRINT_ENROLL_TOKEN", TOKEN)
+    assert "one worker" in said("--enroll", "--workers", "2")
+    assert "did you mean queue" in said("serve.queu=3")
+    assert "serve.queue" in said("serve.queue=0")
+    assert "cannot listen" in said("--host", "192.0.2.1")
+    (tmp_path / "cards.csv").write_text("class,name\nw_nobody,Nobody\n")
+    assert "w_nobody" in said(f"cards={tmp_path}/cards.csv")
+    (tmp_path / "ranks.csv").write_text("class,genus\nw_nobody,Nobody\n")
+    assert "has no row for" in said(f"taxonomy={{table: {tmp_path}/ranks.csv}}")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert f"port {port}" in said("--port", port)
+
+
+def test_answers_leave_at_once() -> None:
+    """Without TCP_NODELAY, which asyncio sets only for TCP, small answers take 40 ms longer."""
+    with (
+        _listen(ServeConfig(port=0)) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.proto == socket.IPPROTO_TCP
+
+
+async def plain(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers `yes`, or at /long with more than any buffer holds."""
+    body = b"x" * (1 << 26) if scope["path"] == "/long" else b"yes"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
+    """The address of a server with short time limits and few connections."""
+    for name, value in (("HEADER_SECONDS", 1), ("REQUEST_SECONDS", 0.2), ("MOST_CONNECTIONS", 4)):
+        monkeypatch.setattr(f"flukeprint.serving.server.{name}", value)
+    config = uvicorn.Config(plain, port=0, log_level="critical", lifespan="off", http=Connection)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.005)
+        yield server.servers[0].sockets[0].getsockname()
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def ended(line: socket.socket) -> bool:
+    """Wait until the server has closed or aborted the connection."""
+    with contextlib.suppress(ConnectionError):
+        while line.recv(1 << 20):
+            pass
+    return True
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nX: "])
+def test_who_never_finishes_a_request_is_not_waited_for(
+    hasty: tuple[str, int], said: bytes
+) -> None:
+    with socket.create_connection(hasty, 30) as line:
+        line.sendall(said)
+        assert ended(line)
+    with socket.create_connection(hasty, 30) as line:  # nor after a first request
+        line.sendall(
+            b"GET / HTTP/1.1\r\nHost: whales\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        )
+        assert answer(line)[0] == 200
+        line.sendall(said)
+        assert ended(line)
+
+
+def test_who_never_reads_his_answer_is_cut_off(hasty: tuple[str, int]) -> None:
+    with socket.create_connection(hasty, 30) as line:
+        line.sendall(b"GET /long HTTP/1.1\r\nHost: whales\r\n\r\n")
+        time.sleep(2.5)
+        got = 0
+        with contextlib.suppress(ConnectionError):
+            while part := line.recv(1 << 20):
+                got += len(part)
+        assert got < 1 << 26
+
+
+def test_too_many_connections_do_not_hold_up_those_that_are_there(
+    hasty: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flukeprint.serving.server.HEADER_SECONDS", 60)
+    with contextlib.ExitStack() as opened:
+        lines = [opened.enter_context(socket.create_connection(hasty, 30)) for _ in range(4)]
+        assert ended(opened.enter_context(socket.create_connection(hasty, 30)))
+        for line in lines:
+            line.sendall(b"GET / HTTP/1.1\r\nHost: whales\r\nConnection: close\r\n\r\n")
+            assert answer(line)[0] == 200
