@@ -105,7 +105,7 @@ class Showcase:
         )
 
 
-def knowledge(
+def read_class_tables(
     config: Config, identities: tuple[str, ...]
 ) -> tuple[Taxonomy | None, dict[str, ClassDescription]]:
     """The taxonomy and the cards that `config` names, checked against the classes there are.
@@ -143,7 +143,7 @@ def build_showcase(
     """
     if photos.images != gallery.images:
         raise FlukeprintError("thumbnails of other photographs than the gallery's; train again")
-    taxonomy, cards = knowledge(config, identities)
+    taxonomy, cards = read_class_tables(config, identities)
     return Showcase(
         thumbnails=Thumbnails.of(photos, progress="thumbnails"),
         xy=project(gallery.vectors),
