@@ -1,4 +1,4 @@
-"""Build an identifier from a trained network, a gallery and what was fitted on the fold."""
+"""Build an identifier from a trained network, its gallery and the rules fitted on the fold."""
 
 from collections.abc import Callable
 from dataclasses import replace

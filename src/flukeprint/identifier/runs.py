@@ -27,7 +27,7 @@ import yaml
 from flukeprint.config.load import parse_config
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.files import written_whole
 
 CENTERS = "centers.npz"
@@ -69,6 +69,15 @@ class Run:
             raise FlukeprintError(f"{self.path} has no figures yet; finish its training first")
         figures: dict[str, Any] = json.loads(self.validation.read_text())
         return figures
+
+    def text(self) -> str:
+        """The figures as lines, with the threshold and what else is worth knowing."""
+        figures = self.figures()
+        lines = [f"{'trained network:':24}{figures['text']}"]
+        if figures["threshold"] is not None:
+            queries = counted(figures["fitted_on"], "other query", "other queries")
+            lines.append(f"threshold {figures['threshold']:.4f}, fitted on {queries}")
+        return "\n".join([*lines, *figures["lines"]])
 
     def config(self) -> Config:
         """Read the configuration that the run was started with."""
