@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flukeprint.config.load import load_config
-from flukeprint.training.cross_validation import recipe_digest
+from flukeprint.identifier.digests import recipe_digest
 
 FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))

@@ -113,7 +113,7 @@ def measure(quick: bool) -> dict[str, Any]:
         embedded = time.perf_counter()
         run = Run(new_run(config, catalog).path)
         build_identifier(
-            config, net, Features(gallery), 0.5, method=FittedRules(rules=config.rank)
+            config, net, Features(gallery), 0.5, fitted=FittedRules(rules=config.rank)
         ).save(run.identifier)
         kept = time.perf_counter()
         answers = infer(config, run)

@@ -165,7 +165,7 @@ def engines(quick: bool) -> list[dict[str, Any]]:
         for engine, kind in ENGINES.items():
             if engine == "torch-compile":
                 continue  # needs a minute and a compiler
-            for precision in kind.offers(net):
+            for precision in kind.offers("cpu"):
                 try:
                     runner = build_engine(engine, precision, net, (SIDE, SIDE))
                 except FlukeprintError as error:

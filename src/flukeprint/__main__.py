@@ -1,4 +1,4 @@
-"""`python -m flukeprint` is the command `flukeprint`."""
+"""Runs the command line as `python -m flukeprint`."""
 
 from flukeprint.cli import main
 

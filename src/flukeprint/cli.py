@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, counted
 
 app = typer.Typer(
     help="Who is this animal?  Identify individual animals in photographs.",
@@ -46,19 +46,14 @@ def train_command(
     try:
         run = train(settings, resume=resume)
     except KeyboardInterrupt:
-        print("stopped; the same command with --resume last goes on from here", file=sys.stderr)
+        print("stopped; the same command with --resume last continues here", file=sys.stderr)
         raise typer.Exit(130) from None
     if not first_process():
         return  # only the first process prints
     if untrained:
         for name, scores in baselines(settings).items():
             print(f"{name + ':':24}{scores.text()}")
-    result = run.figures()
-    print(f"{'trained network:':24}{result['text']}")
-    if result["threshold"] is not None:
-        print(f"threshold {result['threshold']:.4f}, fitted on {result['fitted_on']} other queries")
-    for line in result["lines"]:
-        print(line)
+    print(run.text())
     command = shlex.join(["--config", config, "--run", run.name, *(overrides or [])])
     print(f"run: {run.path}\nnext: python infer.py {command}")
 
@@ -78,12 +73,7 @@ def infer_command(
     answers = infer(settings, find_run(settings, run))
     if answers is None:
         return  # only the first process prints
-    new = sum(names[:1] == (None,) for names in answers.ranking.identities)
-    label = settings.data.new_label
-    for line in answers.said:
-        print(line)
-    print(f"{len(answers.ranking)} photographs, {new} of them first answered {label}")
-    print(f"submission: {answers.submission}")
+    print(answers.text())
 
 
 @app.command("pseudo-label")
@@ -95,24 +85,24 @@ def pseudo_label_command(
         float, typer.Option(help="Least probability that an answer is right.", min=0, max=1)
     ] = 0.6,
 ) -> None:
-    """Name the test photographs that are recognised for sure, to learn from them as well."""
+    """Label the test photographs that are identified with confidence, to train on them as well."""
     from flukeprint.config.load import load_config
     from flukeprint.data.tables import read_column
     from flukeprint.identifier.runs import find_run
     from flukeprint.training.pseudo_labels import pseudo_label
 
     table = pseudo_label(find_run(load_config(config, overrides or []), run), confidence)
-    print(f"{len(read_column(table, 'Id'))} test photographs: {table}")
+    print(f"{counted(len(read_column(table, 'Id')), 'test photograph')}: {table}")
     print(f"next: train with data.pseudo_labels={table}")
 
 
 @app.command()
 def identify(
-    identifier: Annotated[Path, typer.Argument(help="The folder that training kept.")],
+    identifier: Annotated[Path, typer.Argument(help="The folder of a trained identifier.")],
     photos: Annotated[list[Path], typer.Argument(help="Photographs of animals.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     encounter: Annotated[
-        bool, typer.Option("--encounter", help="All photographs show one animal: one answer.")
+        bool, typer.Option("--encounter", help="All photographs show one animal; answer once.")
     ] = False,
 ) -> None:
     """Name the five likeliest animals for each photograph."""
@@ -132,30 +122,29 @@ def identify(
 
 @app.command()
 def enroll(
-    identifier: Annotated[Path, typer.Argument(help="The folder that training kept.")],
+    identifier: Annotated[Path, typer.Argument(help="The folder of a trained identifier.")],
     photos: Annotated[list[Path], typer.Argument(help="Photographs of this one animal.")],
     identity: Annotated[str, typer.Option(help="The animal's name.")],
 ) -> None:
     """Add an animal, or more photographs of one, without training."""
     from flukeprint.identifier.identifier import Identifier
 
-    grown = Identifier.load(identifier).enroll(identity, photos)
-    grown.save(identifier)
-    held = sum(name == identity.strip() for name in grown.gallery.identities)
-    print(
-        f"{identity.strip()}: {held} photographs; {len(grown.identities)} animals in {identifier}"
-    )
+    known = Identifier.load(identifier).enroll(identity, photos)
+    known.save(identifier)
+    name = identity.strip()
+    photographs = counted(known.gallery.identities.count(name), "photograph")
+    print(f"{name}: {photographs}; {counted(len(known.identities), 'animal')} in {identifier}")
 
 
 @app.command("index")
 def index_command(
-    identifier: Annotated[Path, typer.Argument(help="The folder that training kept.")],
+    identifier: Annotated[Path, typer.Argument(help="The folder of a trained identifier.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Such as gallery.backend=hnsw."),
     ] = None,
 ) -> None:
-    """Choose anew how the gallery is searched, and measure what an approximate index misses."""
+    """Build the gallery's index again, and measure the recall of an approximate one."""
     from flukeprint.config.load import load_config
     from flukeprint.identifier.build import with_index
     from flukeprint.identifier.identifier import Identifier
@@ -163,12 +152,12 @@ def index_command(
     settings = load_config(None, overrides or []).gallery
     known = with_index(Identifier.load(identifier, with_index=False), settings, print)
     known.save(identifier)
-    print(f"{len(known.gallery)} photographs in {identifier}")
+    print(f"{counted(len(known.gallery), 'photograph')} in {identifier}")
 
 
 @app.command("export")
 def export_command(
-    identifier: Annotated[Path, typer.Argument(help="The folder that training kept.")],
+    identifier: Annotated[Path, typer.Argument(help="The folder of a trained identifier.")],
     photos: Annotated[
         list[Path], typer.Argument(help="Photographs of the catalogue, or folders, to check with.")
     ],
@@ -176,7 +165,7 @@ def export_command(
     engine: Annotated[str, typer.Option(help="onnxruntime or openvino.")] = "onnxruntime",
     precision: Annotated[str, typer.Option(help="fp32; openvino also bf16.")] = "fp32",
 ) -> None:
-    """Write the network for other programs, if its embeddings stay the same there."""
+    """Export the network for other programs, if it gives the same embeddings there."""
     from flukeprint.embedding.export import export_network, photos_below
     from flukeprint.identifier.identifier import Identifier
 
@@ -188,25 +177,26 @@ def export_command(
     )  # fmt: skip
     parity = card.parity
     print(
-        f"least cosine to torch fp32 {parity.least_cosine:.6f} on {parity.photos} photographs, "
-        f"{parity.same_lists:.0%} of their five nearest the same to the place"
+        f"least cosine to torch fp32 {parity.least_cosine:.6f} on "
+        f"{counted(parity.photos, 'photograph')}, {parity.same_lists:.0%} of them have the same "
+        "five nearest in the same order"
     )
     print(f"network: {out / card.file}")
 
 
 @app.command("serve")
 def serve_command(
-    identifier: Annotated[Path, typer.Option(help="The folder that training kept.")],
+    identifier: Annotated[Path, typer.Option(help="The folder of a trained identifier.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as serve.queue=64.")
     ] = None,
     config: Annotated[
-        str | None, typer.Option("--config", "-c", help="For its serve, cards and taxonomy.")
+        str | None, typer.Option("--config", "-c", help="Its serve, cards and taxonomy are used.")
     ] = None,
-    host: Annotated[str | None, typer.Option(help="127.0.0.1; 0.0.0.0 for everybody.")] = None,
+    host: Annotated[str | None, typer.Option(help="127.0.0.1; 0.0.0.0 for all addresses.")] = None,
     port: Annotated[int | None, typer.Option(help="8000; 0 for any that is free.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes, each with the network.")] = None,
-    enroll: Annotated[bool | None, typer.Option(help="Let who has the token enroll.")] = None,
+    enroll: Annotated[bool | None, typer.Option(help="Allow enrolling with the token.")] = None,
 ) -> None:
     """Identify in the browser: the API and its web page on one port."""
     from flukeprint.config.load import load_config
@@ -228,17 +218,18 @@ def matches(
     second: Annotated[Path, typer.Argument(help="Another one.")],
     out: Annotated[Path, typer.Option(help="The picture, a PNG.")] = Path("matches.png"),
     config: Annotated[
-        str | None, typer.Option("--config", "-c", help="For its rank.local.")
+        str | None, typer.Option("--config", "-c", help="Its rank.local is used.")
     ] = None,
 ) -> None:
-    """Draw which keypoints of two photographs agree."""
+    """Draw the keypoints of two photographs that match in one geometry."""
     from flukeprint.config.load import load_config
     from flukeprint.config.schema import LocalConfig
     from flukeprint.evaluation.plots import draw_pair
 
     settings = LocalConfig() if config is None else load_config(config).rank.local
     found = draw_pair(first, second, settings, out)
-    print(f"{found.count} keypoints agree on one geometry, strength {found.strength:.2f}: {out}")
+    matching = counted(found.count, "keypoint")
+    print(f"{matching} in one geometry, strength {found.strength:.2f}: {out}")
 
 
 @app.command()
@@ -286,9 +277,9 @@ def synthesize(config: ConfigName, overrides: Overrides = None) -> None:
 def download_command(
     config: Annotated[str, typer.Argument(help="A configuration's name, such as whales.")],
     overrides: Overrides = None,
-    force: Annotated[bool, typer.Option(help="Fetch again what is there.")] = False,
+    force: Annotated[bool, typer.Option(help="Download although there are files.")] = False,
 ) -> None:
-    """Fetch a Kaggle competition's data into input/."""
+    """Download a Kaggle competition's data into input/."""
     from flukeprint.config.load import load_config
     from flukeprint.submission.kaggle import download as fetch
 
@@ -300,7 +291,7 @@ def submit_command(
     submission: Annotated[Path, typer.Argument(help="A CSV from infer.")],
     config: ConfigName,
     overrides: Overrides = None,
-    message: Annotated[str, typer.Option(help="Shown beside it on Kaggle.")] = "flukeprint",
+    message: Annotated[str, typer.Option(help="Shown with it on Kaggle.")] = "flukeprint",
 ) -> None:
     """Check a submission and send it to its competition."""
     from flukeprint.config.load import load_config
@@ -315,7 +306,7 @@ def score_command(
     submission: Annotated[Path, typer.Argument(help="A CSV from infer.")],
     truth: Annotated[Path, typer.Argument(help="A CSV with the right answers, Image,Id.")],
 ) -> None:
-    """MAP@5 of a submission, offline."""
+    """Compute MAP@5 of a submission, offline."""
     from flukeprint.submission.csv_file import score as measure
 
     print(f"MAP@5 {measure(submission, truth):.4f}")
@@ -325,14 +316,14 @@ def score_command(
 def crossvalidate_command(
     config: ConfigName,
     overrides: Overrides = None,
-    folds: Annotated[int | None, typer.Option(help="So many of split.folds; else all.")] = None,
-    seeds: Annotated[int, typer.Option(help="So many seeds, from train.seed on.")] = 1,
+    folds: Annotated[int | None, typer.Option(help="Number of folds; all by default.")] = None,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, from train.seed on.")] = 1,
     into: ResultTable = Path("benchmarks/accuracy/table.csv"),
     note: Annotated[str, typer.Option(help="The recipe's name in tables.")] = "",
 ) -> None:
-    """Train and score every fold; what is done already is not done again."""
+    """Train and score every fold; runs that are done already are not repeated."""
     from flukeprint.config.load import load_config
-    from flukeprint.training.cross_validation import crossvalidate
+    from flukeprint.training.cross_validation import crossvalidate, summary_lines
 
     settings = load_config(config, overrides or [])
     try:
@@ -340,14 +331,9 @@ def crossvalidate_command(
             settings, folds=folds, seeds=seeds, into=into, note=note, report=typer.echo
         )
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; the same command continues from here", file=sys.stderr)
         raise typer.Exit(130) from None
-    for name in ("map5", "top1", "top5"):
-        values = [getattr(row, name) for row in rows]
-        mean = sum(values) / len(values)
-        print(
-            f"{name}: mean {mean:.3f} of {len(rows)} runs, {min(values):.3f} to {max(values):.3f}"
-        )
+    print("\n".join(summary_lines(rows)))
     print(f"table: {into}")
 
 
@@ -357,35 +343,29 @@ def compare_command(
     b: Annotated[str, typer.Argument(help="The same, for what may be better.")],
     into: ResultTable = Path("benchmarks/accuracy/table.csv"),
 ) -> None:
-    """Is B better than A on the queries that both answered?"""
-    from flukeprint.training.cross_validation import compare_recipes
+    """Compare recipe B with A on the queries that both answered."""
+    from flukeprint.training.cross_validation import compare_recipes, comparison_text
 
-    first, second, result = compare_recipes(a, b, into)
-    for letter, judged in (("A", first), ("B", second)):
-        print(f"{letter}  {judged.name} ({len(judged.runs)} runs)")
-    folds = ", ".join(map(str, result.folds))
-    print(f"{result.queries} queries of both in folds {folds}; {result.left_out} of one alone")
-    print(f"MAP@5  {result.map5.text()}")
-    print(f"top-1  {result.top1.text()}")
+    print(comparison_text(*compare_recipes(a, b, into)))
 
 
 @app.command()
 def demo() -> None:
-    """Synthetic whales from drawing to submission, in a few minutes."""
+    """Run everything on synthetic whales, from drawing to submission, in a few minutes."""
     from flukeprint.demo import run_demo
 
     run_demo()
 
 
 def run_command(command: Callable[..., None]) -> None:
-    """Run one command as a whole script, such as `train.py`."""
+    """Run one command as a script of its own, such as `train.py`."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     single.command()(command)
     _run(single)
 
 
 def main() -> None:
-    """The command `flukeprint`."""
+    """Run the command `flukeprint`."""
     _run(app)
 
 
@@ -395,7 +375,7 @@ def _run(program: Callable[[], Any]) -> None:
     except FlukeprintError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except OSError as error:  # such as a full disk in a library's own writing
+    except OSError as error:  # such as a full disk, from a library that writes
         where = f" ({error.filename})" if error.filename else ""
         print(f"error: {error.strerror or error}{where}", file=sys.stderr)
         sys.exit(2)

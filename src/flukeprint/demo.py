@@ -1,4 +1,4 @@
-"""Synthetic whales from drawing to submission: the whole product on a laptop, without downloads."""
+"""Demonstration on synthetic whales, from drawing to submission, without any download."""
 
 import time
 from pathlib import Path
@@ -14,7 +14,7 @@ from flukeprint.training.train import baselines, train
 
 
 def run_demo() -> None:
-    """Draw, train, identify and score; prints the figures and where they are."""
+    """Draw, train, identify and score; prints the figures and the paths of the results."""
     start = time.monotonic()
     config = load_config("demo.yaml")
     root = config.data.root
@@ -38,8 +38,8 @@ def run_demo() -> None:
     print("\nLocal validation, MAP@5 with its 95 % interval:")
     for name in ("five commonest labels", "untrained network", "trained network"):
         print(f"  {name:22} {figures[name]}")
-    kept = score(submission, root / "test_truth.csv")
-    print(f"Test photographs, whose answers the drawing kept: MAP@5 {kept:.3f}")
+    map5 = score(submission, root / "test_truth.csv")
+    print(f"Test photographs, whose right answers are known: MAP@5 {map5:.3f}")
     print(f"submission  {submission}")
     print(f"figures     {run.validation}")
     print(f"pictures    {picture}, {run.path / 'curves.png'}")
@@ -48,7 +48,7 @@ def run_demo() -> None:
 
 
 def _draw(answers: Answers, root: Path, target: Path) -> None:
-    """The first six test photographs with their five answers."""
+    """Draw the first six test photographs with their five answers."""
     identifier = answers.identifier
     labelled = read_labelled(load_config("demo.yaml").data)
     place = {image: row for row, image in enumerate(labelled.images)}

@@ -7,6 +7,7 @@ exit with a non-zero status; any other exception is a defect of this package.
 import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 
 
 class FlukeprintError(Exception):
@@ -43,6 +44,14 @@ def counted(number: int, one: str, several: str | None = None) -> str:
     ('1 photo', '2,500 photos', '0 identities')
     """
     return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def check_installed(extra: str, *packages: str) -> None:
+    """Refuse missing optional packages, as `needs` does, without importing those that are there."""
+    with needs(extra):
+        for package in packages:
+            if find_spec(package) is None:
+                raise ModuleNotFoundError(f"no package {package}", name=package)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Atomic writing of files and folders, and safe reading of `.npz` files."""
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -43,6 +44,21 @@ def written_whole(target: Path) -> Iterator[Path]:
         raise _cannot(target, error) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written, without making it.
+
+    Raises:
+        FlukeprintError: so; the nearest folder above it that there is decides.
+    """
+    above = next((path for path in (folder, *folder.absolute().parents) if path.exists()), folder)
+    reason = errno.EACCES
+    if not above.is_dir():
+        reason = errno.ENOTDIR
+    elif os.access(above, os.W_OK | os.X_OK):
+        return
+    raise FlukeprintError(f"cannot make {folder}: {os.strerror(reason)}")
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ def test_an_engine_sees_what_the_network_sees(
     net = shared_nets[model]
     photos = drawn(5)
     want = seen(net, photos)
-    for precision in ENGINES[name].offers(net):
+    for precision in ENGINES[name].offers("cpu"):
         engine = build_engine(name, precision, net, SIZE)
         for count in (1, 2, 5):
             got = engine.embed(photos[:count])

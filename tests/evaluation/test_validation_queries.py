@@ -98,7 +98,7 @@ def test_a_share_is_chosen_on_the_photographs_themselves(finished: tuple[Path, R
     answers = infer(tiny(root, "infer.threshold={share: 0.165}"), run)
     first = [names[0] for names in answers.ranking.identities]
     assert first.count(None) == 6  # of 40: seven would be more than 16.5 %
-    assert "chosen on these 40 photographs" in answers.said[0]
+    assert "chosen on these 40 photographs" in answers.notes[0]
     assert answers.identifier.card.threshold is not None
     again = answers.identifier.identify(answers.test)
     assert again.identities == answers.ranking.identities
@@ -112,10 +112,10 @@ def test_another_threshold_is_chosen_on_the_queries_that_the_run_kept(
     answers = infer(config, run)
     judged = validate_rankings(ValidationQueries.load(run.path / "asked.json"), config)
     assert answers.identifier.card.threshold == judged.threshold
-    assert "queries of the fold" in answers.said[0]
-    assert "expect MAP@5" in answers.said[1]
+    assert "queries of the fold" in answers.notes[0]
+    assert "expect MAP@5" in answers.notes[1]
     own = infer(tiny(root), run)
-    assert own.said == ()
+    assert own.notes == ()
     assert own.identifier.card.threshold == run.figures()["threshold"]
     for override, threshold in (("none", None), ("0.25", 0.25)):
         given_ = infer(tiny(root, f"infer.threshold={override}"), run)

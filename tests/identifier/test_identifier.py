@@ -267,7 +267,7 @@ def thorough(tmp_path: Path) -> Identifier:
         net,
         extract_features(gallery, known, settings.image, settings.rank),
         None,
-        method=FittedRules(rules=settings.rank, gain_scale=2.0),
+        fitted=FittedRules(rules=settings.rank, gain_scale=2.0),
         centers=Embeddings(vectors, names, names, None, stamp),
     )
 
@@ -486,5 +486,5 @@ def test_rules_that_look_at_all_want_no_index(tmp_path: Path) -> None:
         build_identifier(
             config(tmp_path, "gallery.backend=hnsw"), build(config(tmp_path), shapes(6, 3)).net,
             Features(build(config(tmp_path), shapes(6, 3)).gallery), None,
-            method=FittedRules(rules=config(tmp_path, "rank.within=0.5").rank),
+            fitted=FittedRules(rules=config(tmp_path, "rank.within=0.5").rank),
         )  # fmt: skip

@@ -86,7 +86,7 @@ def test_digits_have_one_answer_and_other_columns(tmp_path: Path) -> None:
         (["a.jpg", "b.jpg"], [["w_1"], []], ["without an answer: b.jpg"]),
         (["a.jpg", "b.jpg"], [["w_1"], ["w_1", "w_1"]], ["given twice: b.jpg"]),
         (["a.jpg", "b.jpg"], [["w_1"], [None, None]], ["given twice: b.jpg"]),
-        (["a.jpg", "b.jpg"], [list("123456"), ["1"]], ["more than 5 answer(s): a.jpg"]),
+        (["a.jpg", "b.jpg"], [list("123456"), ["1"]], ["more than 5 answers: a.jpg"]),
         (["a.jpg", "b.jpg"], [["w 1"], ["w_1"]], ["'w 1' and 'w_1'", "written w_1"]),
         (["a.jpg", "b.jpg"], [["new_whale"], ["w_1"]], ["written new_whale"]),
         (["a.jpg", "b.jpg"], [[" "], ["w_1"]], ["without a name"]),

@@ -20,6 +20,7 @@ from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.breakdown import QueryTable
 from flukeprint.evaluation.results_table import RESULT_COLUMNS, Row, add_row, read_rows, write_rows
+from flukeprint.identifier.digests import recipe_digest, training_digest
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
 from flukeprint.training import cross_validation as crossvalidation
@@ -29,8 +30,6 @@ from flukeprint.training.cross_validation import (
     answers_of,
     compare_recipes,
     crossvalidate,
-    recipe_digest,
-    training_digest,
 )
 from flukeprint.training.module import MetricLearningModule
 from tests.tiny import TinyConfig

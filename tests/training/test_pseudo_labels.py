@@ -137,9 +137,12 @@ def test_pseudo_labels_are_learnt_from_and_nothing_else(
     assert more.classes == plain.classes
     assert more.labels.tolist() == [*plain.labels.tolist(), 1, 0]
     assert more.class_counts.sum() == plain.class_counts.sum() + 2
-    assert more.held.tolist() == plain.held.tolist()
+    assert more.validation_rows.tolist() == plain.validation_rows.tolist()
     assert more.catalog is catalog
-    assert "2 test photographs are learnt from as well (1 are" in capsys.readouterr().err
+    assert (
+        "2 test photographs added to the training photographs (1 left out"
+        in capsys.readouterr().err
+    )
     run = train(with_table(tiny, table, "name=more"))
     assert set(Identifier.load(run.identifier).gallery.images) <= set(catalog.images)
 

@@ -14,18 +14,19 @@ from tqdm import tqdm
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, Floats
-from flukeprint.embedding.engine import Engine as Runner
-from flukeprint.embedding.engine import Photos
+from flukeprint.embedding.engine import Engine, Photos
 from flukeprint.embedding.engine_choice import PHOTOGRAPHS, pick_engine
 from flukeprint.embedding.photos import PhotoCache, varied
 from flukeprint.embedding.prefetch import LANE_BATCH, batches, in_lanes
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, counted
 from flukeprint.models.network import FlukeNet
 
+Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 
-def pick_device(accelerator: Literal["auto", "cpu", "gpu", "mps"]) -> torch.device:
-    """The device that `train.accelerator` stands for on this machine."""
+
+def pick_device(accelerator: Accelerator) -> torch.device:
+    """Choose the device of this machine for `train.accelerator`."""
     if accelerator in ("auto", "gpu") and torch.cuda.is_available():
         return torch.device("cuda")
     if accelerator in ("auto", "mps") and torch.backends.mps.is_available():
@@ -33,8 +34,30 @@ def pick_device(accelerator: Literal["auto", "cpu", "gpu", "mps"]) -> torch.devi
     return torch.device("cpu")
 
 
+def check_devices(accelerator: Accelerator, devices: int, key: str) -> None:
+    """Refuse an accelerator that this machine lacks, or more devices than it has.
+
+    devices: processes of a node, as set by the configuration's `key`.
+
+    Raises:
+        FlukeprintError: so.
+    """
+    device = pick_device(accelerator).type
+    if device == "cpu" and accelerator in ("gpu", "mps"):
+        raise FlukeprintError(
+            f"train.accelerator={accelerator}, but torch finds none on this machine; set "
+            "train.accelerator=auto or cpu"
+        )
+    most = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, devices)
+    if devices > most:
+        raise FlukeprintError(
+            f"{key}={devices}, but this machine has {counted(most, 'GPU')}; set {key}={most} or "
+            "train.accelerator=cpu"
+        )
+
+
 def check_finite(vectors: torch.Tensor) -> None:
-    """Refuse embeddings (n, d) that are no directions: the network's weights have diverged."""
+    """Refuse embeddings (n, d) that are not finite or are zero: the weights have diverged."""
     if not (torch.isfinite(vectors).all() and (vectors.norm(dim=1) > 0).all()):
         raise FlukeprintError(
             "the network's embeddings are no longer numbers; lower train.lr or set train.clip"
@@ -55,8 +78,8 @@ def embed(
     Args:
         net: left in evaluation mode, on `device`.
         recipe: stamped, see `EmbeddingRecipe.stamped`.
-        compute: defaults of `Compute` without.
-        progress: title of a progress bar; none without.
+        compute: None takes the defaults of `Compute`.
+        progress: title of a progress bar; None shows none.
 
     Returns:
         Embeddings with unit rows (n, d), or (n, 2 d) for mirrors side by side.
@@ -68,12 +91,12 @@ def embed(
     device = device or next(net.parameters()).device
     net.eval().to(device)
     views = Variants(catalog, recipe)
-    runner = pick_engine(
+    engine = pick_engine(
         net, views.size, compute.engine, compute.precision, stamp=recipe.stamp,
         sample=views.sample, passes=len(catalog) * views.each,
         report=None if progress is None else _report,
     )  # fmt: skip
-    sums = _sums(runner, net.dim, views, compute.batch_size, compute.workers, progress)
+    sums = _sums(engine, net.dim, views, compute.batch_size, compute.workers, progress)
     sides = F.normalize(torch.from_numpy(sums).transpose(0, 1), dim=2)
     mean = recipe.mirror_rule == "mean"
     vectors = sides.sum(dim=0) if mean else torch.cat(list(sides), dim=1)
@@ -84,7 +107,7 @@ def embed(
         identities=catalog.identities,
         views=catalog.views,
         stamp=recipe.stamp,
-        precision=runner.precision,
+        precision=engine.precision,
     )
 
 
@@ -95,8 +118,8 @@ def _report(line: str) -> None:
 class Variants:
     """Test-time augmentation: the mirrored and centre-cropped pictures of each photograph.
 
-    `each` pictures (3, *size) of one photograph, made of it at once, go through the network
-    together.
+    `each` is the number of variants (3, *size) of one photograph; they are made together and go
+    through the network together.
     """
 
     def __init__(self, catalog: Catalog, recipe: EmbeddingRecipe) -> None:
@@ -108,31 +131,34 @@ class Variants:
         self._cache = PhotoCache(catalog, image)
         self._turned = catalog.in_views(image.mirror_views)
 
-    def fill(self, row: int, room: Photos) -> None:
-        """Write the variants of photograph `row` to (each, 3, *size) uint8."""
+    def fill(self, row: int, out: Photos) -> None:
+        """Write the variants of photograph `row` into `out` (each, 3, *size) uint8."""
         pixels = self._cache[row]
         for place, (mirrored, zoom) in enumerate(self._parts):
             seen = varied(pixels, self.size, mirrored=mirrored != self._turned[row], zoom=zoom)
-            room[place] = seen.transpose(2, 0, 1)
+            out[place] = seen.transpose(2, 0, 1)
 
     def sample(self) -> Photos:
-        """(m, 3, *size): up to PHOTOGRAPHS of the photographs, evenly spread, first variant."""
+        """Draw photographs to try engines on: (m, 3, *size) uint8, the first variant of each.
+
+        Up to PHOTOGRAPHS of them, evenly spread over the catalogue.
+        """
         rows = np.unique(np.linspace(0, self.photos - 1, PHOTOGRAPHS).round().astype(int))
-        rooms = np.empty((len(rows), self.each, 3, *self.size), np.uint8)
-        for room, row in zip(rooms, rows, strict=True):
-            self.fill(int(row), room)
-        return np.ascontiguousarray(rooms[:, 0])
+        variants = np.empty((len(rows), self.each, 3, *self.size), np.uint8)
+        for out, row in zip(variants, rows, strict=True):
+            self.fill(int(row), out)
+        return np.ascontiguousarray(variants[:, 0])
 
 
 def _sums(
-    engine: Runner,
+    engine: Engine,
     dim: int,
     views: Variants,
     batch_size: int,
     workers: int,
     progress: str | None,
 ) -> Floats:
-    """(n, sides, d) sums of the unit vectors of all zooms."""
+    """Sum the unit embeddings over the zooms: (n, sides, d)."""
     sums = np.empty((views.photos, views.sides, dim), np.float32)
     with tqdm(total=views.photos, desc=progress, unit="photo", disable=progress is None) as bar:
         for rows, vectors in _embedded(engine, views, batch_size, workers):
@@ -143,9 +169,9 @@ def _sums(
 
 
 def _embedded(
-    engine: Runner, views: Variants, batch_size: int, workers: int
+    engine: Engine, views: Variants, batch_size: int, workers: int
 ) -> Iterator[tuple[range, Floats]]:
-    """(rows, vectors of all their variants), parts in any order."""
+    """Embed part by part: yields (rows, embeddings of all their variants), in any order."""
     shape = (views.each, 3, *views.size)
     lanes = engine.lanes() if workers and views.photos * views.each > LANE_BATCH else ()
     if len(lanes) > 1:

@@ -84,9 +84,8 @@ class TorchEngine(Engine):
         self._net = weakref.ref(net.eval())
 
     @staticmethod
-    def offers(net: FlukeNet) -> tuple[Precision, ...]:
-        """Precisions on the network's device; the first is the reference."""
-        device = next(net.parameters()).device.type
+    def offers(device: str) -> tuple[Precision, ...]:
+        """Precisions on a type of device, such as cuda; the first is the reference."""
         if device == "cuda":
             return ("fp32", "bf16", "fp16") if torch.cuda.is_bf16_supported() else ("fp32", "fp16")
         return ("fp32", "bf16") if device == "cpu" and has_bf16() else ("fp32",)

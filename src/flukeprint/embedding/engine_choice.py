@@ -18,7 +18,7 @@ from flukeprint.embedding.engine_timings import (
     EngineTrials,
 )
 from flukeprint.embedding.openvino_engine import EXACT_LAYERS
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, check_installed, nearest
 from flukeprint.models.network import FlukeNet
 
 # Fewer passes of the network than this take less time than measuring engines.
@@ -26,6 +26,8 @@ WORTH_MEASURING = 300
 
 # By how much an engine that rounds must be faster than the fastest that does not.
 WORTH_ROUNDING = 1.2
+# Engine -> the extra that installs it, and its packages.
+PACKAGES = {"openvino": ("fast", "openvino"), "onnxruntime": ("onnx", "onnx", "onnxruntime")}
 PHOTOGRAPHS = 2 * FEWEST_REMEMBERED  # on which parity is measured
 
 # Engines live as long as their network; most take a second to build.
@@ -67,7 +69,7 @@ def pick_engine(
     device = next(net.parameters()).device.type
     if engine == "torch" and precision == "fp32":
         return build_engine("torch", "fp32", net, size)
-    options = _options(net, engine, precision, device)
+    options = _options(engine, precision, device)
     if plain and (passes < WORTH_MEASURING or len(options) == 1):
         return build_engine("torch", "fp32", net, size)
     chosen = _fastest(EngineTrials(net, size, stamp, sample), options, report)
@@ -84,10 +86,24 @@ def _state_of(net: FlukeNet, stamp: str) -> tuple[object, ...]:
     return (stamp, *((id(t), 0 if t.is_inference() else t._version) for t in tensors))
 
 
-def _options(net: FlukeNet, engine: str, precision: str, device: str) -> list[EngineOption]:
+def check_engine(engine: str, precision: str, device: str) -> None:
+    """Refuse an engine or a precision that is not possible here, before anything is embedded.
+
+    Args:
+        engine, precision: of `infer`.
+        device: type of the network's device, such as cpu or cuda.
+
+    Raises:
+        FlukeprintError: an unknown name, a package that is not installed, an engine of another
+            device, or a precision that the engine does not have on this machine.
+    """
+    _options(engine, precision, device)
+
+
+def _options(engine: str, precision: str, device: str) -> list[EngineOption]:
     """The options that the settings leave, torch in float32 first where it is one of them."""
     if engine not in ("auto", *ENGINES):
-        build_engine(engine, "fp32", net, net.size)  # raises: the message has the known names
+        raise FlukeprintError(f"no engine {engine!r}: {nearest(engine, ENGINES)}")
     if device != "cpu" and engine in ("openvino", "onnxruntime"):
         raise FlukeprintError(
             f"infer.engine={engine} runs on the CPU, and the network is on {device}; "
@@ -95,12 +111,13 @@ def _options(net: FlukeNet, engine: str, precision: str, device: str) -> list[En
         )
     # torch-compile takes a minute to start, and ONNX Runtime was never the fastest: they must be
     # configured by name.
+    check_installed(*PACKAGES.get(engine, ("",)))
     names = [engine] if engine != "auto" else ["torch"]
     if engine == "auto" and device == "cpu" and find_spec("openvino") is not None:
         names.append("openvino")
     found = []
     for name in names:
-        offered: tuple[Precision, ...] = ENGINES[name].offers(net)
+        offered: tuple[Precision, ...] = ENGINES[name].offers(device)
         for kind in offered:
             if precision in ("auto", kind):
                 found += [
@@ -108,7 +125,7 @@ def _options(net: FlukeNet, engine: str, precision: str, device: str) -> list[En
                     for layers in (EXACT_LAYERS if (name, kind) == ("openvino", "bf16") else (0,))
                 ]
     if not found:
-        have = {kind for name in names for kind in ENGINES[name].offers(net)}
+        have = {kind for name in names for kind in ENGINES[name].offers(device)}
         raise FlukeprintError(
             f"infer.precision={precision}: {' and '.join(names)} on this machine have "
             f"{', '.join(sorted(have))}; choose one of these or auto"

@@ -27,7 +27,7 @@ def build_engine(name: str, precision: Precision, net: FlukeNet, size: tuple[int
     if name not in ENGINES:
         raise FlukeprintError(f"no engine {name!r}: {nearest(name, ENGINES)}")
     kind = ENGINES[name]
-    offered = kind.offers(net)
+    offered = kind.offers(next(net.parameters()).device.type)
     if precision not in offered:
         raise FlukeprintError(
             f"infer.precision={precision}: {name} on this machine has {', '.join(offered)}; "

@@ -38,7 +38,7 @@ class ExportFormat:
 
     write: Callable[[FlukeNet, tuple[int, int], Path], None]
     read: Callable[[Path, Precision], Engine]
-    offers: Callable[[FlukeNet], tuple[Precision, ...]]
+    offers: Callable[[str], tuple[Precision, ...]]
     file: str
     packages: tuple[str, ...]
 
@@ -120,10 +120,11 @@ def export_network(
     if engine not in EXPORT_FORMATS:
         raise FlukeprintError(f"no export for engine {engine!r}: {nearest(engine, EXPORT_FORMATS)}")
     how = EXPORT_FORMATS[engine]
-    kind = next((offered for offered in how.offers(net) if offered == precision), None)
+    offered = how.offers("cpu")
+    kind = next((one for one in offered if one == precision), None)
     if kind is None:
         raise FlukeprintError(
-            f"precision {precision}: {engine} on this machine has {', '.join(how.offers(net))}; "
+            f"precision {precision}: {engine} on this machine has {', '.join(offered)}; "
             "choose one of these"
         )
     if folder.exists() and not (folder / CARD).is_file():

@@ -46,7 +46,7 @@ class OnnxEngine(Engine):
         self._lock = threading.Lock()
 
     @staticmethod
-    def offers(net: FlukeNet) -> tuple[Precision, ...]:
+    def offers(device: str) -> tuple[Precision, ...]:
         """Precisions on this machine's CPU."""
         return ("fp32",)
 

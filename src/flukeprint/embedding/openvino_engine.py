@@ -63,7 +63,7 @@ class OpenVinoEngine(Engine):
         self._lock = threading.Lock()
 
     @staticmethod
-    def offers(net: FlukeNet) -> tuple[Precision, ...]:
+    def offers(device: str) -> tuple[Precision, ...]:
         """Precisions on this machine's CPU."""
         return ("fp32", "bf16") if has_bf16() else ("fp32",)
 

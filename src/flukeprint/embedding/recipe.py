@@ -1,4 +1,4 @@
-"""What decides an embedding, and how the machine computes it.
+"""The settings that decide an embedding, and those by which a machine computes it.
 
 Embeddings made by different recipes or networks must never be compared, so each set is stamped
 with a digest of both.  `Compute` holds what may differ from machine to machine.
@@ -14,11 +14,11 @@ from flukeprint.models.network import FlukeNet
 
 @dataclass(frozen=True)
 class EmbeddingRecipe:
-    """All but photograph and network that an embedding depends on.
+    """The settings that an embedding depends on, besides the photograph and the network.
 
     image: size and preparation of the network's input.
-    mirror: test-time mirror, by `mirror_rule`.
-    zooms: shares of both sides of the photograph, around its middle, whose unit embeddings are
+    mirror: test-time augmentation with the mirror image, see `mirror_rule`.
+    zooms: centre crops, as shares of both sides of the photograph; their unit embeddings are
         averaged.
     stamp: digest of network and recipe, from `stamped`; empty before.
     """
@@ -34,16 +34,16 @@ class EmbeddingRecipe:
         return cls(config.image, config.infer.mirror, config.infer.zooms)
 
     def stamped(self, net: FlukeNet) -> "EmbeddingRecipe":
-        """The same recipe with the digest of `net` by it."""
+        """The same recipe with the digest of `net` and of itself."""
         return replace(self, stamp=network_digest(net, self))
 
     @property
     def mirror_rule(self) -> Literal["off", "mean", "both"]:
-        """How the mirrored photograph enters an embedding.
+        """How the embeddings of a photograph and its mirror image are combined.
 
-        Where a mirrored animal is itself, the mean of both embeddings.  Where it is not, both side
-        by side: the cosine is then the mean of photo with photo and mirror with mirror, and never
-        compares a left with a right.
+        Where a mirror image shows the same animal, by their mean.  Where it does not, both are
+        concatenated: the cosine is then the mean of photo with photo and mirror with mirror, and
+        never compares a left with a right.
         """
         if not self.mirror:
             return "off"
@@ -51,23 +51,27 @@ class EmbeddingRecipe:
 
     @property
     def sides(self) -> tuple[bool, ...]:
-        """Whether each pass over a photograph sees it mirrored."""
+        """The sides of a photograph that are embedded: False as it is, True mirrored."""
         return (False, True) if self.mirror else (False,)
 
     @property
     def variants(self) -> int:
-        """Pictures of one photograph that go through the network: each zoom, mirrored too."""
+        """Number of variants of a photograph that go through the network: zooms times sides."""
         return len(self.zooms) * len(self.sides)
+
+    def dim(self, net: FlukeNet) -> int:
+        """Length of an embedding: the network's, or twice that for mirrors side by side."""
+        return net.dim * (2 if self.mirror_rule == "both" else 1)
 
 
 @dataclass(frozen=True)
 class Compute:
-    """How a machine computes embeddings; changes them by rounding at most.
+    """How a machine computes embeddings; it changes them by rounding at most.
 
-    batch_size: pictures that go through the network together, at most.
-    workers: threads that decode ahead of the network; 0: the calling thread does all.
-    engine, precision: what runs the network, see `engine_choice.pick_engine`; `auto`: torch in
-        float32 where nothing faster pays or is sure to give the same embeddings.
+    batch_size: most variants of photographs that go through the network together.
+    workers: threads that decode ahead of the network; with 0 the calling thread does it.
+    engine, precision: inference engine and its arithmetic, see `engine_choice.pick_engine`;
+        `auto` is torch in float32 unless a faster engine gives the same embeddings.
     """
 
     batch_size: int = 64
@@ -77,19 +81,19 @@ class Compute:
 
     @classmethod
     def of(cls, config: Config) -> "Compute":
-        """What a configuration asks for."""
+        """The settings of a configuration."""
         infer = config.infer
         return cls(infer.batch_size, config.train.workers, infer.engine, infer.precision)
 
 
 def network_digest(net: FlukeNet, recipe: EmbeddingRecipe) -> str:
-    """First 16 hex digits of the SHA-256 of all that an embedding depends on but the photograph."""
+    """Digest of network and recipe, which embeddings are stamped with: 16 digits of a SHA-256."""
     image = recipe.image
     digest = hashlib.sha256()
     model = (net.config.backbone, net.config.pooling, net.config.grid, net.config.neck)
     size = (image.height, image.width, image.resize, image.reserve, image.mirror_views)
-    beside = tuple(named.backbone for named in net.config.beside)
-    how = (*model, *beside, *size, recipe.mirror_rule, recipe.zooms)
+    frozen = tuple(named.backbone for named in net.config.beside)
+    how = (*model, *frozen, *size, recipe.mirror_rule, recipe.zooms)
     digest.update(repr(how).encode())
     for name, tensor in sorted(net.state_dict().items()):
         digest.update(name.encode())

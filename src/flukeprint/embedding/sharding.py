@@ -1,8 +1,8 @@
-"""A catalogue embedded by several processes: a network and a catalogue enter, embeddings leave.
+"""Embed a catalogue with several processes, on one machine or several.
 
-The rows are dealt to the processes of all nodes in parts.  A part is a file in a folder that all
-nodes see, so a job that was killed goes on where it was, and the first process joins the parts in
-the catalogue's order.  Lightning starts the processes:
+The rows are divided into parts among the processes of all nodes.  A part is a file in a folder
+that all nodes share, so a killed job continues where it stopped, and the first process joins the
+parts in the catalogue's order.  Lightning starts the processes:
 
 one node            it starts `devices` processes itself, which import the program's first file
 several nodes       the same command on every node, with MASTER_ADDR, MASTER_PORT and NODE_RANK
@@ -25,31 +25,31 @@ import torch
 
 from flukeprint.config.schema import PrecisionName
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.embeddings import PRECISIONS, Embeddings, Floats
-from flukeprint.data.embeddings import Precision as Made
+from flukeprint.data.embeddings import PRECISIONS, Embeddings, Floats, Precision
 from flukeprint.embedding.embed import Variants, embed
 from flukeprint.embedding.engine_choice import pick_engine
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet
 
-# Photographs of a file, at most: minutes of work, some 16 MB.
+# Most photographs of a file: minutes of work, some 16 MB.
 PART = 8192
 
 # A process waits for the slowest; the default of half an hour would end the job.
 PATIENCE = timedelta(days=7)
 
 
-def settled(
+def with_engine(
     net: FlukeNet,
     catalog: Catalog,
     recipe: EmbeddingRecipe,
     compute: Compute,
     device: torch.device,
 ) -> Compute:
-    """`compute` with the engine and precision chosen on this machine, for all processes alike.
+    """Choose the engine and precision on this machine, the same for all processes.
 
-    A part of a catalogue may be so small that by itself another engine would be chosen.
+    Each process for itself might choose another one for a small part.  Returns `compute` with
+    the choice.
     """
     if not len(catalog):
         return compute
@@ -63,11 +63,11 @@ def settled(
 
 
 class Parts:
-    """Files in `folder` with the embeddings of a catalogue, rows `ranges[0]`, `ranges[1]`, ...
+    """Files in `folder` with the embeddings of parts of a catalogue: its rows `ranges[0]`, ...
 
-    A file is valid for the network, precision, photographs (names, places, views and boxes) and
-    rows that it was made of; any other is made anew.  The parts do not depend on the number of
-    processes where the catalogue has PART photographs for each.
+    A file is used again only for the network, precision, photographs (names, paths, views and
+    boxes) and rows that it was made of.  The parts do not depend on the number of processes where
+    the catalogue has PART photographs for each.
     """
 
     def __init__(
@@ -82,30 +82,30 @@ class Parts:
         self,
         rank: int,
         world: int,
-        made: Callable[[Catalog], Embeddings],
+        embed_part: Callable[[Catalog], Embeddings],
         precision: PrecisionName = "auto",
     ) -> int:
-        """Embed what is missing of process `rank` of `world`; how many photographs were embedded.
+        """Embed the missing parts of process `rank` of `world`; returns their photographs' number.
 
-        made: gives the embeddings of a part of the catalogue.
-        precision: what kept parts must have; auto: any.
+        embed_part: embeds a part of the catalogue.
+        precision: that of parts to use again; auto: any.
         """
         count = 0
         for rows in self.ranges[rank::world]:
             if self._kept(rows, precision) is None:
-                embeddings = made(self._catalog.take(np.arange(rows.start, rows.stop)))
+                embeddings = embed_part(self._catalog.take(np.arange(rows.start, rows.stop)))
                 embeddings.save(self._file(rows))
                 count += len(rows)
         return count
 
     def joined(self) -> Embeddings:
-        """All of them, in the catalogue's order.
+        """Join the parts in the catalogue's order.
 
         Raises:
             FlukeprintError: a part is missing or of another network.
         """
         vectors: Floats | None = None
-        precisions: list[Made] = []
+        precisions: list[Precision] = []
         for rows in self.ranges:
             part = self._kept(rows, "auto")
             if part is None:
@@ -129,7 +129,7 @@ class Parts:
         )
 
     def remove(self) -> None:
-        """Delete the files, once what they were made for has been kept."""
+        """Delete the files, once the joined embeddings are saved."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _file(self, rows: range) -> Path:
@@ -148,7 +148,7 @@ class Parts:
             return None
         try:
             part = Embeddings.load(file)
-        except FlukeprintError:  # cut short or damaged: it is made anew
+        except FlukeprintError:  # cut short or damaged: it is made again
             return None
         if part.stamp != self._stamp or part.images != self._catalog.images[rows.start : rows.stop]:
             return None
@@ -170,14 +170,14 @@ def embed_sharded(
     """Embed every photograph of `catalog`, in its order, with devices x num_nodes processes.
 
     Args:
-        net: sent to the processes that are started here; where they start by themselves, each
-            comes with its own, which must be the same.
-        folder: for the parts, seen by all nodes.  They stay there: `Parts.remove` deletes them.
-        accelerator: of each process one GPU, or its share of the cores.
+        net: sent to the processes that are started here; processes started otherwise have their
+            own copies, which must be the same.
+        folder: for the parts, shared by all nodes.  They stay there: `Parts.remove` deletes them.
+        accelerator: each process has one GPU, or its share of the cores.
 
     Returns:
-        In the first process what `embed` gives, within what batches of other photographs round.
-        None in a further process, which has done its share and has nothing else to do.
+        In the first process the result of `embed`, but for rounding in batches of other sizes.
+        None in a further process, which has done its share.
 
     Raises:
         FlukeprintError: where `embed` does, and when a process was killed.
@@ -186,16 +186,16 @@ def embed_sharded(
     from lightning.fabric.strategies.ddp import DDPStrategy
     from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-    outside = num_nodes > 1 or _started_by_others()
-    strategy = DDPStrategy(timeout=PATIENCE, start_method="popen" if outside else "spawn")
+    launched = num_nodes > 1 or _launched_externally()  # not started here
+    strategy = DDPStrategy(timeout=PATIENCE, start_method="popen" if launched else "spawn")
     fabric = L.Fabric(
         accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy
     )
     place = next(net.parameters()).device
-    if not outside:
-        net.cpu()  # else every process would hold a share of this one's GPU as well
+    if not launched:
+        net.cpu()  # else every process would use memory of this one's GPU too
     try:
-        # Bound, for Lightning would look into arguments, and refuses frozen dataclasses.
+        # A partial, because Lightning inspects arguments and refuses frozen dataclasses.
         fabric.launch(
             partial(
                 _share,
@@ -214,11 +214,11 @@ def embed_sharded(
     except ProcessExitedException as error:
         raise FlukeprintError(
             f"a process that embedded was ended by {error.signal_name or error.exit_code}, perhaps "
-            "for lack of memory; the same command goes on where it was"
+            "for lack of memory; the same command continues where it stopped"
         ) from None
     finally:
         net.to(place)
-    if outside and not fabric.is_global_zero:
+    if launched and not fabric.is_global_zero:
         return None
     return Parts(folder, catalog, recipe.stamp, devices * num_nodes).joined()
 
@@ -226,13 +226,14 @@ def embed_sharded(
 def first_process() -> bool:
     """Whether this is the first process of all nodes, or the only one.
 
-    By the variables of Lightning, torchrun and Slurm, before any process group is there.
+    It reads the variables of Lightning, torchrun and Slurm, so it works before there is a process
+    group.
     """
     ranks = ("RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK", "LOCAL_RANK")
     return all(int(os.environ.get(name) or 0) == 0 for name in ranks)
 
 
-def _started_by_others() -> bool:
+def _launched_externally() -> bool:
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
@@ -250,13 +251,14 @@ def _share(
     compute: Compute,
     progress: str | None,
 ) -> None:
-    """What each process does: its parts, and then it waits for the others."""
+    """Embed the parts of this process, then wait for the others."""
     rank, world, device = fabric.global_rank, fabric.world_size, fabric.device
     here = fabric.strategy.num_processes
     with _own_cores(fabric.local_rank, here if device.type == "cpu" else 1):
-        # One chooses for all: their embeddings are compared with each other.
-        chosen = settled(net, catalog, recipe, compute, device) if fabric.is_global_zero else None
-        chosen = fabric.broadcast(chosen)
+        # The first one chooses for all, because their embeddings are compared.
+        if fabric.is_global_zero:
+            compute = with_engine(net, catalog, recipe, compute, device)
+        chosen = fabric.broadcast(compute)
         title = None if progress is None or rank else f"{progress}, first of {world} shares"
         Parts(folder, catalog, recipe.stamp, world).make(
             rank,
@@ -269,7 +271,7 @@ def _share(
 
 @contextlib.contextmanager
 def _own_cores(rank: int, processes: int) -> Iterator[None]:
-    """This process's share of the node's cores: engines take all that they may."""
+    """Limit this process to its share of the node's cores; engines use all that they are given."""
     if processes == 1 or not hasattr(os, "sched_setaffinity"):
         yield
         return

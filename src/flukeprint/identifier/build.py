@@ -1,10 +1,13 @@
-"""Build an identifier from a trained network, a gallery and what was fitted on the fold."""
+"""Build an identifier from a trained network, its gallery and the rules fitted on the fold."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from flukeprint.config.schema import Config, GalleryConfig
-from flukeprint.data.embeddings import Embeddings
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.evaluation.fold_calibration import FoldCalibration
 from flukeprint.identifier.card import CARD_FORMAT, IdentifierCard
@@ -17,7 +20,22 @@ from flukeprint.ranking.pipeline import FittedRules
 from flukeprint.ranking.scoring import looks_at_all
 from flukeprint.search.backends import BACKENDS, choose
 
-WORTH_TELLING = 50_000  # photographs from which it matters how a gallery is searched
+WORTH_REPORTING = 50_000  # photographs from which it matters how a gallery is searched
+
+
+def gallery_rows(catalog: Catalog, config: Config) -> Ints:
+    """Rows (n,) of the photographs that an identifier's gallery holds: all with an identity.
+
+    Identities with fewer than `data.min_photos` photographs are left out.
+    """
+    counts = catalog.counts()
+    return np.array(
+        [
+            row for row, name in enumerate(catalog.identities)
+            if name is not None and counts[name] >= config.data.min_photos
+        ],
+        dtype=np.int64,
+    )  # fmt: skip
 
 
 def build_identifier(
@@ -27,12 +45,15 @@ def build_identifier(
     threshold: float | None,
     calibration: Calibration | None = None,
     *,
-    method: FittedRules | None = None,
+    fitted: FittedRules | None = None,
     centers: Embeddings | None = None,
-    facts: FoldCalibration | None = None,
+    fold_calibration: FoldCalibration | None = None,
     showcase: Showcase | None = None,
 ) -> Identifier:
-    """The identifier of a trained network, which must have made `gallery` and `centers`."""
+    """Build the identifier of a trained network, and the index of its gallery.
+
+    gallery, centers: must have been made by `net`.
+    """
     plain = Identifier(
         IdentifierCard(
             format=CARD_FORMAT,
@@ -44,11 +65,11 @@ def build_identifier(
             threshold=threshold,
             new_label=config.data.new_label,
             stamp=network_digest(net, EmbeddingRecipe.of(config)),
-            method=method or FittedRules(),
+            method=fitted or FittedRules(),
             calibration=calibration,
-            outside=None if facts is None else facts.outside,
-            verifier=None if facts is None else facts.verifier,
-            measured=None if facts is None else facts.measured,
+            outside=None if fold_calibration is None else fold_calibration.outside,
+            verifier=None if fold_calibration is None else fold_calibration.verifier,
+            measured=None if fold_calibration is None else fold_calibration.measured,
             confidence=None if config.taxonomy is None else config.taxonomy.confidence,
         ),
         net.eval(),
@@ -58,8 +79,7 @@ def build_identifier(
         showcase,
     )
     backend = config.gallery.backend
-    # How a small gallery is searched is not worth a line.
-    report = print if backend != "auto" or len(gallery) >= WORTH_TELLING else None
+    report = print if backend != "auto" or len(gallery) >= WORTH_REPORTING else None
     return with_index(plain, config.gallery, report)
 
 
@@ -68,12 +88,14 @@ def with_index(
     settings: GalleryConfig,
     report: Callable[[str], None] | None = None,
 ) -> Identifier:
-    """The same identifier with an index of its gallery, built as `settings` ask.
+    """Build the index of an identifier's gallery; returns the same identifier with it.
 
-    report: called with a line on what was chosen and why, and on an approximate index's recall.
+    report: receives a line on the back end and why it was chosen, and one on the recall of an
+        approximate index.
 
     Raises:
-        FlukeprintError: an approximate one was asked for, and the ranking rules look at all.
+        FlukeprintError: an approximate back end is configured, and the ranking rules need the
+            scores of all photographs.
     """
     vectors = known.gallery.vectors
     choice = choose(

@@ -1,4 +1,4 @@
-"""What an identifier says of itself: `identifier.json` enters, a `IdentifierCard` leaves."""
+"""The card of an identifier, `identifier.json`: its network, recipe, fitted rules and scores."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ FILE = "identifier.json"
 
 
 class IdentifierCard(Section):
-    """What `identifier.json` says; what stands there since a later version has a default."""
+    """The content of `identifier.json`; fields that later versions added have a default."""
 
     format: int
     name: str
@@ -31,25 +31,23 @@ class IdentifierCard(Section):
     threshold: float | None
     new_label: str
     stamp: str
-    method: FittedRules = FittedRules()  # how similarities become answers
+    method: FittedRules = FittedRules()  # the rules of ranking
     calibration: Calibration | None = None  # None: too few queries to fit one
-    outside: OutOfDistribution | None = (
-        None  # None: every photograph is taken for one of these animals
-    )
+    outside: OutOfDistribution | None = None  # None: no photograph is refused as something else
     verifier: Verifier | None = None  # None: too few pairs to fit one
     measured: FoldScores | None = None
-    backend: str = "exact"  # that searches the gallery
+    backend: str = "exact"  # of the search in the gallery
     gallery: GalleryConfig = GalleryConfig()
-    confidence: float | None = None  # probability from which a rank of the taxonomy is answered
+    confidence: float | None = None  # least probability of an answered rank of the taxonomy
 
     @property
     def recipe(self) -> EmbeddingRecipe:
-        """How photographs are embedded, for the gallery and for queries alike."""
+        """The embedding recipe, the same for gallery and queries."""
         return EmbeddingRecipe(self.image, self.mirror, self.zooms, self.stamp)
 
 
 def read_card(folder: Path) -> IdentifierCard:
-    """The card of the identifier in `folder`.
+    """Read the card of the identifier in `folder`.
 
     Raises:
         FlukeprintError: there is none, or one that this version does not understand.

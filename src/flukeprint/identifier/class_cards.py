@@ -1,4 +1,4 @@
-"""Texts about each class, in English and Spanish, read from a CSV and shown beside answers."""
+"""Cards with a description of each class, in English and Spanish, for the web page."""
 
 import csv
 from collections.abc import Iterable, Mapping
@@ -29,10 +29,10 @@ CARD_COLUMNS = ("class", *FIELDS)
 
 @dataclass(frozen=True)
 class ClassDescription:
-    """What is told of one class; None where nothing is.
+    """The description of one class; None where the table has nothing.
 
-    name: scientific, as it is written; rank: species, genus, family ..., or `class` where the
-    table does not say.  common: vernacular names.  where: what places it lives in.
+    name: scientific name; rank: species, genus, family ..., or `class` where the table has none.
+    common: vernacular names.  where: habitat.
     medically_important: whether a bite needs medical care.  _en, _es: English and Spanish.
     """
 
@@ -55,10 +55,10 @@ class ClassDescription:
 
 
 def read_cards(path: Path) -> Mapping[str, ClassDescription]:
-    """Class -> card, in the order of the CSV `path`.
+    """Read the CSV `path`: class -> card, in its order.
 
-    Columns: class and name; rank, common_en, common_es, where_en, where_es, medical, note_en,
-    note_es and credit may be missing or blank.
+    Columns: class and name, which are required; rank, common_en, common_es, where_en, where_es,
+    medical, note_en, note_es and credit, which may be missing or blank.
     Raises FlukeprintError for other columns, for a class twice, for a row without class or
     name, and for a medical that is not yes, no, unknown or blank.
     """
@@ -78,8 +78,10 @@ def read_cards(path: Path) -> Mapping[str, ClassDescription]:
             raise FlukeprintError(
                 f"{path}, {lines([row])}: medical is yes, no, unknown or blank, found {medical}"
             )
-        told = {FIELDS[column]: cell for column, cell in cells.items() if cell and column in FIELDS}
-        cards[cells["class"]] = ClassDescription(**told)
+        fields = {
+            FIELDS[column]: cell for column, cell in cells.items() if cell and column in FIELDS
+        }
+        cards[cells["class"]] = ClassDescription(**fields)
     return cards
 
 
@@ -95,7 +97,7 @@ def check_cards(cards: Mapping[str, ClassDescription], identities: Iterable[str]
 
 
 def save_cards(cards: Mapping[str, ClassDescription], path: Path) -> None:
-    """Write the table that `read_cards` reads, with all its columns, whole or not at all."""
+    """Write the table that `read_cards` reads, with all columns, atomically."""
     with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(CARD_COLUMNS)

@@ -1,8 +1,8 @@
-"""The large files of an identifier's folder: written once, and then only what is new.
+"""Write and read the large files of an identifier's folder: network, gallery and index.
 
-An identifier that has grown replaces its folder.  What has not changed is linked from the old one:
-the network, the index (which takes in later photographs when it is read), and of the gallery all
-but the new photographs, which are written behind the others.
+An identifier to which photographs were added replaces its folder.  Files that have not changed are
+hard links to the old ones: the network, the index (later photographs are added when it is read),
+and the gallery, to which only the new photographs are appended.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.recipe import network_digest
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.identifier.card import FILE, IdentifierCard, read_card
 from flukeprint.models.network import FlukeNet, empty_model
 from flukeprint.search.backends import find_backend
@@ -25,12 +25,12 @@ from flukeprint.search.index import Index
 
 NETWORK, GALLERY, INDEX = "network.safetensors", "gallery", "index"
 
-# An index file that lacks more than this share of the gallery is written anew.
+# An index file that lacks more than this share of the gallery is written again.
 _BEHIND = 0.05
 
 
 def write_network(net: FlukeNet, card: IdentifierCard, old: Path, folder: Path) -> None:
-    """The network's tensors into `folder`; linked where `old` holds them."""
+    """Write the network's tensors into `folder`; a link where `old` has the same."""
     if _same_network(card, old) and _linked(old / NETWORK, folder / NETWORK):
         return
     state = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
@@ -41,7 +41,7 @@ def write_network(net: FlukeNet, card: IdentifierCard, old: Path, folder: Path) 
 
 
 def read_network(folder: Path, card: IdentifierCard) -> FlukeNet:
-    """The network of the identifier that `card` describes, in evaluation mode.
+    """Read the network of an identifier, in evaluation mode.
 
     Raises:
         FlukeprintError: it cannot be read, is of another architecture, or is not the card's.
@@ -70,7 +70,7 @@ def read_network(folder: Path, card: IdentifierCard) -> FlukeNet:
 
 
 def write_gallery(gallery: Embeddings, card: IdentifierCard, old: Path, folder: Path) -> None:
-    """The gallery into `folder`; where `old` holds the first of it, only the others are written."""
+    """Write the gallery into `folder`; of one that `old` has the start of, only the rest."""
     start = _held(gallery, old / GALLERY) if _same_network(card, old) else 0
     if start and _linked_folder(old / GALLERY, folder / GALLERY):
         if start < len(gallery):
@@ -81,14 +81,14 @@ def write_gallery(gallery: Embeddings, card: IdentifierCard, old: Path, folder: 
 
 
 def read_gallery(folder: Path) -> Embeddings:
-    """The gallery that stands in an identifier's folder."""
+    """Read the gallery of an identifier's folder."""
     return GalleryStore.open(folder / GALLERY).present
 
 
 def write_index(index: Index, saved: int, old: Path, folder: Path) -> int:
-    """The index into `folder`; how many photographs its file holds.
+    """Write the index into `folder`; returns the number of photographs in its file.
 
-    saved: how many the file in `old` holds; 0: none, or another one's.
+    saved: the number in the file of `old`; 0 without one, or for an index of another gallery.
     """
     target = folder / INDEX
     enough = saved >= (1 - _BEHIND) * len(index)
@@ -101,7 +101,10 @@ def write_index(index: Index, saved: int, old: Path, folder: Path) -> int:
 
 
 def read_index(folder: Path, backend: str, gallery: Embeddings) -> tuple[Index, int]:
-    """The index of a gallery, with what was added after it was written; how many were in its file.
+    """Read the index of a gallery, and add the photographs that its file lacks.
+
+    Returns:
+        The index, and the number of photographs in its file.
 
     Raises:
         FlukeprintError: there is none, or it is of another gallery.
@@ -111,8 +114,8 @@ def read_index(folder: Path, backend: str, gallery: Embeddings) -> tuple[Index, 
     saved = len(index)
     if saved > len(gallery) and not known.repair(index, len(gallery)):
         raise FlukeprintError(
-            f"{folder / INDEX} holds {saved} photographs and the gallery {len(gallery)}; build it "
-            "again with flukeprint index"
+            f"{folder / INDEX} holds {counted(saved, 'photograph')} and the gallery "
+            f"{len(gallery):,}; build it again with flukeprint index"
         )
     saved = min(saved, len(gallery))
     if saved < len(gallery):
@@ -126,18 +129,18 @@ def _same_network(card: IdentifierCard, old: Path) -> bool:
         return False
     try:
         return read_card(old).stamp == card.stamp
-    except FlukeprintError:  # damaged, or of an earlier version: nothing of it is kept
+    except FlukeprintError:  # damaged, or of an earlier version
         return False
 
 
 def _held(gallery: Embeddings, store: Path) -> int:
-    """How many of the gallery's photographs the store holds, if these are its first; else 0."""
+    """Number of photographs in the store, if the gallery starts with them; else 0."""
     try:
-        there = GalleryStore.open(store)
-        first = len(there)
-        if there.facts.removed or first > len(gallery):
+        stored = GalleryStore.open(store)
+        first = len(stored)
+        if stored.facts.removed or first > len(gallery):
             return 0
-        known = there.embeddings
+        known = stored.embeddings
     except FlukeprintError:
         return 0
     same = (
@@ -151,7 +154,7 @@ def _held(gallery: Embeddings, store: Path) -> int:
 
 
 def _linked(old: Path, new: Path) -> bool:
-    """Whether both are one file now; False where that cannot be."""
+    """Make `new` a hard link to `old`; False where that is not possible."""
     with contextlib.suppress(OSError, NotImplementedError):
         os.link(old, new)
         return True
@@ -159,6 +162,7 @@ def _linked(old: Path, new: Path) -> bool:
 
 
 def _linked_folder(old: Path, new: Path) -> bool:
+    """Make the folder `new` with hard links to the files of `old`; False without any change."""
     if not old.is_dir():
         return False
     new.mkdir()

@@ -1,6 +1,6 @@
-"""The gallery in two dimensions.  Unit vectors (n, d) enter, positions (n, 2) in [-1, 1] leave.
+"""Project the gallery's embeddings (n, d) to a two-dimensional map, positions (n, 2) in [-1, 1].
 
-Neighbours tend to stand together; the axes and the distances between groups mean nothing.
+Similar photographs tend to be near each other; axes and distances between groups mean nothing.
 """
 
 import numpy as np
@@ -8,25 +8,22 @@ import numpy.typing as npt
 
 from flukeprint.data.embeddings import Floats, Values
 
-FEWEST_PHOTOS, MOST = (
-    5,
-    5_000,
-)  # photographs of a t-SNE; fewer or more get their principal components
-TSNE_INPUTS = 50  # that t-SNE sees
-NEIGHBOURS = 3  # among which a later photograph is placed
-_NOTHING = 1e-6  # a spread of unit float32 vectors that is rounding alone
+# Photographs of a t-SNE; with fewer or more the map is of the principal components.
+FEWEST_PHOTOS, MOST = 5, 5_000
+TSNE_INPUTS = 50  # principal components that t-SNE starts from
+NEIGHBOURS = 3  # among which a photograph that is added later is placed
+_NOTHING = 1e-6  # a spread of unit float32 vectors that is due to rounding
 _ROWS_AT_ONCE = 1 << 13
 _SCORES_AT_ONCE = 1 << 22
 
 
 def project(vectors: Floats) -> Floats:
-    """(n, 2) float32 positions of (n, d) unit vectors; the longer axis fills [-1, 1].
+    """Project unit vectors (n, d) to (n, 2) float32; the longer axis fills [-1, 1].
 
-    From 5 to 5,000 photographs: t-SNE of the first 50 principal components, which start it
+    From 5 to 5,000 photographs: t-SNE of the first 50 principal components, initialised with PCA
     (van der Maaten and Hinton, JMLR 9:2579, 2008; Barnes-Hut, van der Maaten, JMLR 15:3221, 2014;
-    Kobak and Berens, Nature Communications 10:5416, 2019, for the start).  Otherwise the first two
-    principal components.  The same vectors give the same positions; vectors that are all alike
-    stand at 0, 0.
+    Kobak and Berens, Nature Communications 10:5416, 2019, for that).  Otherwise the first two
+    principal components.  The same vectors give the same positions; equal vectors are all at 0, 0.
     """
     vectors = np.asarray(vectors)
     if vectors.ndim != 2:
@@ -39,10 +36,11 @@ def project(vectors: Floats) -> Floats:
 
 
 def principal_components(vectors: npt.ArrayLike, most: int) -> Values:
-    """(n, min(most, d)) coordinates on the principal axes, widest first; two columns at least.
+    """PCA: coordinates (n, min(most, d)) on the principal axes, at least two columns.
 
-    An axis points to where the photograph farthest along it lies.  Memory does not grow with n
-    beyond the result.  Source: Jolliffe, Principal Component Analysis (2002), chapter 3.
+    The axis of the largest variance is first; its sign is such that the photograph farthest from
+    the mean is positive.  Memory does not grow with n beyond the result.
+    Source: Jolliffe, Principal Component Analysis (2002), chapter 3.
     """
     rows = np.asarray(vectors)
     n, d = rows.shape
@@ -65,12 +63,12 @@ def principal_components(vectors: npt.ArrayLike, most: int) -> Values:
 
 
 def placed(known_vectors: Floats, xy: Floats, fresh: Floats) -> Floats:
-    """(m, 2) float32: where photographs stand that came after the projection.
+    """Place photographs that were added after the projection on its map: (m, 2) float32.
 
-    known_vectors: (n, d) unit vectors that stand at `xy` (n, 2).  fresh: (m, d) unit vectors.
-    Each stands at the mean of its 3 nearest known photographs (or all, if fewer), weighted by
-    their similarity; one below 0 weighs nothing, and where all do they weigh alike.
-    Of equally near photographs the lower row comes first.
+    known_vectors: (n, d) unit vectors with positions `xy` (n, 2).  fresh: (m, d) unit vectors.
+    The position is the mean over the 3 nearest known photographs (or all, if fewer), weighted by
+    their similarity; negative ones have no weight, and if all are negative, weights are equal.
+    Of equally near photographs the lower row is taken.
     """
     n, d = known_vectors.shape
     if n == 0 or xy.shape != (n, 2) or fresh.shape != (len(fresh), d):
@@ -99,19 +97,19 @@ def _tsne(components: Values) -> Values:
     from threadpoolctl import threadpool_limits
 
     n = len(components)
-    # What init="pca" would make, of the components that are there already.
+    # As init="pca" would make it, from the components that are computed already.
     start = components[:, :2] / components[:, 0].std() * 1e-4
     tsne = TSNE(
         init=start.astype(np.float32), perplexity=min(30.0, (n - 1) / 3), random_state=0, n_jobs=1
     )
-    # In one thread sums have one order.  It is faster, too, wherever cores are shared: threads
+    # In one thread sums have one order.  It is also faster where cores are shared, because threads
     # wait for each other thousands of times.
     with threadpool_limits(limits=1, user_api="openmp"):
         return np.asarray(tsne.fit_transform(components.astype(np.float32)), dtype=np.float64)
 
 
 def _scaled(positions: Values) -> Floats:
-    """Moved and scaled, both axes alike, until the longer one fills [-1, 1]."""
+    """Shift and scale positions, both axes alike, so that the longer one fills [-1, 1]."""
     if len(positions) == 0:
         return np.empty((0, 2), dtype=np.float32)
     low, high = positions.min(axis=0), positions.max(axis=0)

@@ -1,14 +1,14 @@
-"""Identify photographs: `Identifier` is a network, a gallery and a threshold.
+"""Identify photographs with an `Identifier`: a network, a gallery and a threshold.
 
-It is kept in one folder, without pickles:
+It is saved in one folder, without pickles; the names of the files are a contract:
 
     identifier.json       configuration of network and photographs, threshold, calibration, digest
     network.safetensors   the network's tensors
     gallery/              the gallery's embeddings, stamped with the network's digest
-    index/                the gallery's index, where it is large enough for one
-    keypoints.npz         the gallery's keypoints, where the ranking rules match them
-    centers.npz           the classes of the network's head, where the ranking rules look at them
-    thumbnails.npz ...    what people are shown besides, see `showcase.py`
+    index/                the gallery's index, if it is large enough for one
+    keypoints.npz         the gallery's keypoints, if the ranking rules match them
+    centers.npz           class centres of the network's head, if the ranking rules use them
+    thumbnails.npz ...    for the web page, see `showcase.py`
 """
 
 import json
@@ -26,7 +26,7 @@ from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.embedding.embed import embed
 from flukeprint.embedding.engine_choice import PHOTOGRAPHS, WORTH_MEASURING, pick_engine
 from flukeprint.embedding.recipe import Compute
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, counted
 from flukeprint.evaluation.verification import VerificationThreshold
 from flukeprint.files import folder_written_whole
 from flukeprint.identifier.card import FILE, IdentifierCard, read_card
@@ -58,12 +58,18 @@ from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_enc
 from flukeprint.search.index import Index
 
 KEYPOINTS = "keypoints.npz"
-FEW_IDENTITIES = 200  # that an index is asked for, of the many that there are
+FEW_IDENTITIES = 200  # most identities that a query is compared with through an index
 
 
 @dataclass(frozen=True)
 class Identifier:
-    """Network, gallery and threshold that belong together."""
+    """Identifies photographs by a network, a gallery that it embedded, and a threshold.
+
+    keypoints, showcase: of the gallery's photographs, in their order.
+    centers: class centres of the network's head, for the ranking rules.
+    index: of the gallery; None searches exactly.
+    index_saved: number of photographs in the index's file.
+    """
 
     card: IdentifierCard
     net: FlukeNet
@@ -72,7 +78,7 @@ class Identifier:
     centers: Embeddings | None = None
     showcase: Showcase | None = None
     index: Index | None = None
-    index_saved: int = 0  # photographs that the index's file holds
+    index_saved: int = 0
 
     def __post_init__(self) -> None:
         if self.gallery.stamp != self.card.stamp:
@@ -83,23 +89,23 @@ class Identifier:
         for what, held in (("keypoints", self.keypoints), ("thumbnails", self.showcase)):
             if held is not None and len(held) != len(self.gallery):
                 raise FlukeprintError(
-                    f"{what} of {len(held)} photographs and a gallery of "
-                    f"{len(self.gallery)} do not belong together; train again"
+                    f"{what} of {counted(len(held), 'photograph')} and a gallery of "
+                    f"{len(self.gallery):,} do not belong together; train again"
                 )
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """The animals that it knows, sorted."""
+        """Identities of the gallery, sorted."""
         return self.prepared.gallery.vocabulary
 
     @cached_property
     def prepared(self) -> RankingGallery:
-        """The gallery as the ranking rules look at it, made once."""
-        evidence = Features(self.gallery, self.keypoints)
-        return RankingGallery(evidence, self.card.method.rules, self.centers, self.index)
+        """The gallery prepared for the ranking rules, made once."""
+        features = Features(self.gallery, self.keypoints)
+        return RankingGallery(features, self.card.method.rules, self.centers, self.index)
 
     def identify(self, photos: Catalog | Sequence[Photograph], *, top: int = 5) -> Ranking:
-        """Answer each photograph with its `top` nearest identities, a new individual among them.
+        """Rank the `top` likeliest identities of each photograph, a new individual among them.
 
         Args:
             photos: a catalogue, paths, encoded photographs, or RGB arrays (h, w, 3) uint8.
@@ -110,13 +116,13 @@ class Identifier:
         return self.rank(self.examine(photos), top=top)
 
     def judge(self, photos: Catalog | Sequence[Photograph]) -> tuple[Verdict, ...]:
-        """As `identify`, with all that can be said of each photograph: see `Verdict`."""
+        """Identify each photograph, with probabilities and nearest photographs: see `Verdict`."""
         queries = self.examine(photos)
         return tuple(self.judge_encounter(queries.take([row])) for row in range(len(queries)))
 
     def judge_encounter(self, queries: Features) -> Verdict:
-        """One verdict on all photographs that `examine` has seen, taken for one encounter."""
-        # As many as the calibration needs to see; an index finds only some, and they matter.
+        """Give one verdict on all the photographs of `queries`, as of one encounter."""
+        # The calibration needs all identities; an index finds only the nearest, which matter most.
         known = len(self.identities)
         every = max(3, known if self.index is None else min(known, FEW_IDENTITIES))
         return verdict_of(
@@ -126,7 +132,7 @@ class Identifier:
         )  # fmt: skip
 
     def verify(self, pair: Features, false_accept: float) -> tuple[float, VerificationThreshold]:
-        """The score of two photographs, and the threshold from which they show one individual.
+        """Score whether two photographs show one individual, with the threshold for that.
 
         false_accept: share of pairs of different individuals that may reach it.
 
@@ -143,7 +149,7 @@ class Identifier:
         return float(score), self.card.verifier.at(false_accept)
 
     def prepare(self, photo: Photograph, name: str) -> Prepared:
-        """A photograph decoded and shrunk, ready for `examine_prepared`.
+        """Decode and resize a photograph for `examine_prepared`.
 
         Raises:
             FlukeprintError: it cannot be read.
@@ -153,11 +159,11 @@ class Identifier:
         )
 
     def examine_prepared(self, photos: Sequence[Prepared], batch_size: int = 64) -> Features:
-        """Embeddings of photographs, and their keypoints where the ranking rules match them."""
+        """Embed prepared photographs, with their keypoints if the ranking rules match them."""
         names: set[str] = set()
         catalog = Catalog(
             images=tuple(free_name(photo.name, names) for photo in photos),
-            # Of the size that they are kept at already, so nothing is resized again.
+            # They have the size of the cache already, so they are not resized again.
             pixels=np.stack([photo.pixels for photo in photos]),
         )
         found = [photo.keypoints for photo in photos if photo.keypoints is not None]
@@ -174,10 +180,13 @@ class Identifier:
         compute: Compute | None = None,
         progress: bool = False,
     ) -> Features:
-        """Embeddings of photographs and, where the ranking rules match them, keypoints.
+        """Embed photographs, with their keypoints if the ranking rules match them.
 
         compute: how a catalogue is embedded; photographs given one by one are always embedded in
             float32, so that none depends on the others.
+
+        Raises:
+            FlukeprintError: no photograph, or one that cannot be read.
         """
         compute = compute or Compute()
         if isinstance(photos, Catalog):
@@ -190,14 +199,14 @@ class Identifier:
             raise FlukeprintError("no photograph was given")
         if len(photos) * self.card.recipe.variants >= WORTH_MEASURING:
             self.warm_up()
-        called = names_of(photos)
+        names = names_of(photos)
         parts = []
         with tqdm(total=len(photos), desc="photographs", unit="photo", disable=not progress) as bar:
             for start in range(0, len(photos), compute.batch_size):
                 block = slice(start, start + compute.batch_size)
                 ready = [
                     self.prepare(photo, name)
-                    for photo, name in zip(photos[block], called[block], strict=True)
+                    for photo, name in zip(photos[block], names[block], strict=True)
                 ]
                 parts.append(self.examine_prepared(ready, compute.batch_size))
                 bar.update(len(ready))
@@ -206,7 +215,7 @@ class Identifier:
     def embed(
         self, photos: Catalog | Sequence[Photograph], *, compute: Compute | None = None
     ) -> Embeddings:
-        """Unit embeddings of photographs, stamped with the network's digest."""
+        """Embed photographs: unit vectors, stamped with the network's digest."""
         return self.examine(photos, compute=compute).embeddings
 
     def _embedded(
@@ -215,12 +224,12 @@ class Identifier:
         return embed(self.net, catalog, self.card.recipe, compute, progress=progress)
 
     def warm_up(self, report: Callable[[str], None] | None = None) -> None:
-        """Choose now what runs the network, in float32, for photographs that come one by one.
+        """Measure and choose the fastest float32 inference engine now, for single photographs.
 
-        It pays for who stays: measuring and building take some seconds, once.  Without it only
-        catalogues of some size are looked at by anything but torch.
+        Worth it for long-running processes: it takes some seconds, once.  Otherwise only larger
+        catalogues are embedded by anything but torch.
 
-        report: told in one line what was chosen and why, where something was measured.
+        report: receives one line on the choice and its reason, if something was measured.
         """
         size = (self.card.image.height, self.card.image.width)
         pick_engine(
@@ -230,7 +239,7 @@ class Identifier:
         )  # fmt: skip
 
     def rank(self, queries: Features, *, top: int = 5, progress: bool = False) -> Ranking:
-        """The answers to photographs that `examine` has seen.
+        """Rank identities for the queries that `examine` embedded, with the threshold applied.
 
         Raises:
             FlukeprintError: the queries were embedded by another network.
@@ -244,10 +253,11 @@ class Identifier:
         return QueryRanker(self.prepared, queries, progress=title).rank(self.card.method, top=top)
 
     def probabilities(self, ranking: Ranking) -> Values | None:
-        """(q,) probability that each first answer is right; None where too few queries foretold it.
+        """Probability (q,) that each first answer is right; None if it could not be calibrated.
 
-        ranking: of `identify` or `rank`, with `top` of at least three.  Fitted on the fold's
-        queries and its smaller gallery, for photographs like those and as many new individuals.
+        ranking: from `identify` or `rank`, with `top` of at least three.  The calibration was
+            fitted on the fold's queries and its smaller gallery; it holds for photographs like
+            those with the same share of new individuals.
         """
         calibration = self.card.calibration
         return None if calibration is None else calibration.probabilities(ranking)
@@ -257,10 +267,10 @@ class Identifier:
     ) -> "Identifier":
         """Add photographs of `identity`, new or known, without training.
 
-        The identifier returned knows them; this one does not, but an index is shared by both, so
-        go on with the returned one alone.
+        Returns an identifier with them.  This one is unchanged, but for an index, which both share:
+        use the returned one alone.
 
-        thumbnails: keep small pictures of them; without, only their embeddings and keypoints.
+        thumbnails: also keep thumbnails of them, for the web page.
 
         Raises:
             FlukeprintError: no photo, an unfit name, or a photo that is in the gallery already
@@ -295,14 +305,13 @@ class Identifier:
         return replace(self, gallery=grown, keypoints=keypoints, showcase=showcase)
 
     def with_threshold(self, threshold: float | None) -> "Identifier":
-        """The same, deciding at another similarity."""
+        """The same identifier with another threshold; None never answers a new individual."""
         return replace(self, card=self.card.model_copy(update={"threshold": threshold}))
 
     def save(self, path: Path | str) -> None:
-        """Write the folder `path`, whole or not at all.
+        """Write the folder `path` atomically.
 
-        Where this identifier stands there already, of the network and of a gallery only what is
-        new is written.
+        Where an earlier state of this identifier is saved there, only what is new is written.
         """
         old = Path(path)
         with folder_written_whole(old) as folder:
@@ -323,7 +332,7 @@ class Identifier:
     def load(cls, path: Path | str, *, with_index: bool = True) -> "Identifier":
         """Read the folder that `save` wrote.
 
-        with_index: without, all of the gallery is looked at, whatever index it has.
+        with_index: False leaves its index out, and the gallery is searched exactly.
 
         Raises:
             FlukeprintError: no identifier there, damaged, of another architecture, or its gallery

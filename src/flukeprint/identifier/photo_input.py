@@ -23,7 +23,7 @@ Photograph = Path | str | bytes | Pixels
 class Prepared:
     """A photograph ready for the network and for keypoint matching.
 
-    pixels: uint8 RGB of `images.kept_size`.  keypoints: where the ranking rules match them.
+    pixels: uint8 RGB of `photos.kept_size`.  keypoints: None if no ranking rule matches them.
     """
 
     name: str
@@ -38,9 +38,9 @@ def prepare(
     local: LocalConfig,
     backend: KeypointBackend | None,
 ) -> Prepared:
-    """Decode and shrink a query photograph as photographs of a catalogue are.
+    """Decode and resize a query photograph, like the photographs of a catalogue.
 
-    backend: finds the keypoints; None where no rule matches them.
+    backend: extracts the keypoints; None if no ranking rule matches them.
 
     Raises FlukeprintError for a photograph that cannot be read.
     """
@@ -51,7 +51,7 @@ def prepare(
 
 
 def decoded(photo: Photograph, name: str, min_size: tuple[int, int] | None = None) -> Pixels:
-    """(h, w, 3) uint8 RGB, upright; `min_size` as in `decoding.decode`."""
+    """Decode a photograph to (h, w, 3) uint8 RGB, upright; `min_size` as in `decoding.decode`."""
     if isinstance(photo, np.ndarray):
         return decode_array(photo, name)
     if isinstance(photo, bytes):
@@ -60,7 +60,7 @@ def decoded(photo: Photograph, name: str, min_size: tuple[int, int] | None = Non
 
 
 def names_of(photos: Sequence[Photograph]) -> list[str]:
-    """What photographs are called, each name once."""
+    """Names of photographs, made unique."""
     taken: set[str] = set()
     return [free_name(_name(photo, row), taken) for row, photo in enumerate(photos)]
 
@@ -72,7 +72,7 @@ def _name(photo: Photograph, row: int) -> str:
 
 
 def free_name(name: str, taken: set[str]) -> str:
-    """`name`, or with a number where it is taken; takes it."""
+    """Make `name` unique with a number if it is in `taken`, and add it there."""
     free, count = name, 1
     while free in taken:
         count += 1
@@ -81,12 +81,12 @@ def free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-# How far from 1 the cosine of a photograph to itself may be, when arithmetic rounds.
+# How far from 1 the cosine of a photograph to itself may be, by rounding.
 SAME_PHOTO: dict[str, float] = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-3, "int8": 1e-2}
 
 
 def check_unseen(gallery: Gallery, fresh: Embeddings, images: Sequence[str]) -> None:
-    """Refuse photographs that the gallery holds already, or that were given twice.
+    """Refuse photographs that are in the gallery already, or that were given twice.
 
     fresh: their embeddings; images: their names.
 

@@ -1,16 +1,18 @@
-"""Where a training leaves what it makes: `runs/<config>/<run>/`.
+"""The folder of a training run, `runs/<config>/<run>/`: making, finding and resuming it.
+
+The names of these files are a contract, because older runs are read:
 
 config.yaml       the whole configuration, as resolved
 catalog.json      digest of the labelled photographs
 log/              CSV and TensorBoard logs
 checkpoints/      last.ckpt to resume from, best.ckpt with early stopping
 embeddings.npz    of all labelled photographs
-centers.npz       what the loss's head knows each class by, if it has cosines
-asked.json        the fold's queries, answered without a threshold
+centers.npz       class centres: the weights of the loss's head, if it works with cosines
+asked.json        the fold's queries, ranked without a threshold
 validation.json   figures on the fold
-reliability.png   how far its probabilities can be believed
+reliability.png   reliability diagram: predicted probabilities against observed accuracy
 minutes.json      minutes and peak memory of the training
-identifier/       network + gallery + threshold; its presence says that the run is finished
+identifier/       network + gallery + threshold; only a finished run has it
 """
 
 import hashlib
@@ -25,7 +27,7 @@ import yaml
 from flukeprint.config.load import parse_config
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.files import written_whole
 
 CENTERS = "centers.npz"
@@ -33,7 +35,7 @@ CENTERS = "centers.npz"
 
 @dataclass(frozen=True)
 class Run:
-    """One training's folder."""
+    """The folder of one training run, and the paths in it."""
 
     path: Path
 
@@ -62,14 +64,23 @@ class Run:
         return self.identifier.is_dir()
 
     def figures(self) -> dict[str, Any]:
-        """What `validation.json` holds."""
+        """Read the figures of `validation.json`."""
         if not self.validation.is_file():
             raise FlukeprintError(f"{self.path} has no figures yet; finish its training first")
         figures: dict[str, Any] = json.loads(self.validation.read_text())
         return figures
 
+    def text(self) -> str:
+        """The figures as lines, with the threshold and what else is worth knowing."""
+        figures = self.figures()
+        lines = [f"{'trained network:':24}{figures['text']}"]
+        if figures["threshold"] is not None:
+            queries = counted(figures["fitted_on"], "other query", "other queries")
+            lines.append(f"threshold {figures['threshold']:.4f}, fitted on {queries}")
+        return "\n".join([*lines, *figures["lines"]])
+
     def config(self) -> Config:
-        """The configuration that the run was started with."""
+        """Read the configuration that the run was started with."""
         file = self.path / "config.yaml"
         if not file.is_file():
             raise FlukeprintError(f"{self.path} is no run: it has no config.yaml")
@@ -77,7 +88,7 @@ class Run:
 
 
 def new_run(config: Config, catalog: Catalog) -> Run:
-    """Make a fresh run folder, named after the moment, with the configuration in it."""
+    """Make the folder of a new run, named after the time, and write the configuration into it."""
     folder = config.runs / config.name
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     name, count = stamp, 1
@@ -100,7 +111,7 @@ def new_run(config: Config, catalog: Catalog) -> Run:
 
 
 def find_run(config: Config, name: str | None = None, *, finished: bool = True) -> Run:
-    """The run `name` of this configuration, or its newest (un)finished one.
+    """Find the run `name` of this configuration, or its newest finished (or unfinished) one.
 
     Raises:
         FlukeprintError: there is none.
@@ -121,7 +132,7 @@ def find_run(config: Config, name: str | None = None, *, finished: bool = True) 
                 f"run {name} is not finished; go on with: train.py --config ... --resume {name}"
             )
         return match[0]
-    # A run without a checkpoint has nothing to go on from.
+    # A run without a checkpoint cannot be resumed.
     fitting = [run for run in runs if run.finished == finished and (finished or run.last.is_file())]
     if not fitting:
         kind = "finished" if finished else "unfinished"
@@ -130,11 +141,16 @@ def find_run(config: Config, name: str | None = None, *, finished: bool = True) 
     return fitting[-1]
 
 
-def check_same_recipe(run: Run, config: Config, catalog: Catalog) -> None:
-    """Refuse to resume with another configuration or other labels: the result would be neither's.
+def run_to_resume(config: Config, name: str) -> Run:
+    """Find the run to resume: the run `name`, or the newest unfinished one for `last`.
 
-    What only says where to compute and to write may differ.
+    Settings of where to compute and to write may differ from those that it was started with.
+
+    Raises:
+        FlukeprintError: there is none, it has finished or has no checkpoint, or it was started
+            with another configuration.
     """
+    run = find_run(config, None if name == "last" else name, finished=False)
     if not run.last.is_file():
         raise FlukeprintError(f"{run.path} has no checkpoint yet; start a new run")
     free = {
@@ -149,6 +165,11 @@ def check_same_recipe(run: Run, config: Config, catalog: Catalog) -> None:
             f"{run.path} was started with another configuration; it differs in {listed(other)}; "
             "resume with the old one or start a new run"
         )
+    return run
+
+
+def check_same_labels(run: Run, catalog: Catalog) -> None:
+    """Refuse to resume a run with other photographs or labels than it was started with."""
     kept = run.path / "catalog.json"
     if not kept.is_file() or json.loads(kept.read_text()).get("digest") != catalog_digest(catalog):
         raise FlukeprintError(
@@ -158,12 +179,13 @@ def check_same_recipe(run: Run, config: Config, catalog: Catalog) -> None:
 
 
 def catalog_digest(catalog: Catalog) -> str:
-    """SHA-256 of the photographs' names and identities: class numbers come from them."""
+    """SHA-256 of the photographs' names and identities, which decide the numbers of classes."""
     rows = json.dumps([catalog.images, catalog.identities])
     return hashlib.sha256(rows.encode()).hexdigest()
 
 
 def _flat(config: Config) -> dict[str, object]:
+    """The configuration as dotted key -> value."""
     flat: dict[str, object] = {}
 
     def walk(node: object, key: str) -> None:

@@ -1,12 +1,12 @@
-"""What people are shown of a gallery besides answers.  A catalogue enters, a `Showcase` leaves.
+"""What the web page shows of a gallery: thumbnails, examples to try, a map, class descriptions.
 
-It is kept in the identifier's folder:
+It is saved in the identifier's folder:
 
     thumbnails.npz  the gallery's photographs, small
     examples.npz    photographs to try, which are not in the gallery
-    map.npz         the gallery in two dimensions
+    map.npz         positions of the gallery's photographs in two dimensions
     taxonomy.csv    the tree above the classes, if there is one
-    cards.csv       what is told of each class, if anything is
+    cards.csv       a description of each class, if there is one
 """
 
 from collections.abc import Mapping
@@ -36,9 +36,9 @@ TAXONOMY, CARDS = "taxonomy.csv", "cards.csv"
 
 @dataclass(frozen=True)
 class Showcase:
-    """Thumbnails and places of n gallery photographs, and what is known of their classes.
+    """Thumbnails and map of n gallery photographs, examples, and descriptions of their classes.
 
-    xy: (n, 2) float32, places on the map.
+    xy: (n, 2) float32, positions on the map.
     """
 
     thumbnails: Thumbnails
@@ -56,13 +56,13 @@ class Showcase:
 
     @classmethod
     def bare(cls, gallery: Embeddings) -> "Showcase":
-        """Of a gallery whose photographs are not at hand."""
+        """Make the showcase of a gallery whose photographs are not available."""
         return cls(Thumbnails.none(len(gallery)), project(gallery.vectors))
 
     def grown(self, known: Embeddings, fresh: Embeddings, thumbnails: Thumbnails) -> "Showcase":
-        """With further photographs behind the known ones, each placed near those it resembles.
+        """Append photographs, each placed on the map near those that are similar to it.
 
-        A class that the taxonomy lacks stands in it without a name at any rank.
+        A class that the taxonomy lacks is added to it without a name at any rank.
         """
         xy = placed(known.vectors, self.xy, fresh.vectors)
         taxonomy = self.taxonomy
@@ -90,7 +90,7 @@ class Showcase:
 
     @classmethod
     def load(cls, folder: Path) -> "Showcase | None":
-        """What `save` wrote; None in an identifier of an earlier version, which has none."""
+        """Read what `save` wrote; None for an identifier of an earlier version, which has none."""
         if not (folder / THUMBNAILS).is_file():
             return None
         with read_npz(folder / MAP, "map") as arrays:
@@ -105,10 +105,10 @@ class Showcase:
         )
 
 
-def knowledge(
+def read_class_tables(
     config: Config, identities: tuple[str, ...]
 ) -> tuple[Taxonomy | None, dict[str, ClassDescription]]:
-    """The taxonomy and the cards that `config` names, checked against the classes there are.
+    """Read the taxonomy and the class cards of `config`, checked against the known classes.
 
     Raises:
         FlukeprintError: a table that cannot be read, or does not fit the classes.
@@ -122,7 +122,7 @@ def knowledge(
 
 
 def pick_examples(photos: Catalog) -> Thumbnails:
-    """A few of the photographs, evenly spread.  Raises FlukeprintError where one is unreadable."""
+    """Pick a few of the photographs, evenly spread; FlukeprintError if one is unreadable."""
     picked = np.linspace(0, len(photos) - 1, min(EXAMPLES, len(photos)))
     return Thumbnails.of(photos.take(np.unique(picked.astype(np.int64))), EXAMPLE_SIDE)
 
@@ -134,16 +134,16 @@ def build_showcase(
     examples: Thumbnails,
     identities: tuple[str, ...],
 ) -> Showcase:
-    """The showcase of a gallery.
+    """Build the showcase of a gallery.
 
-    photos: the gallery's, in its order.  identities: all there are, also those that the gallery
-    leaves out for having too few photos.
+    photos: the gallery's, in its order.  identities: all of the catalogue, with those that have
+        too few photos for the gallery.
 
     Raises FlukeprintError for tables of classes that do not fit.
     """
     if photos.images != gallery.images:
         raise FlukeprintError("thumbnails of other photographs than the gallery's; train again")
-    taxonomy, cards = knowledge(config, identities)
+    taxonomy, cards = read_class_tables(config, identities)
     return Showcase(
         thumbnails=Thumbnails.of(photos, progress="thumbnails"),
         xy=project(gallery.vectors),
@@ -154,7 +154,7 @@ def build_showcase(
 
 
 def sample_photos(showcase: Showcase | None, image: ImageConfig, most: int) -> Photos:
-    """Photographs to measure engines with: (m, 3, height, width) uint8, m about `most`.
+    """Photographs to try inference engines on: (m, 3, height, width) uint8, m about `most`.
 
     The gallery's thumbnails where they are kept, else random pixels, the same each time.
     """

@@ -1,7 +1,7 @@
-"""A tree above the classes: lineages and probabilities enter, the narrowest sure rank leaves.
+"""Answer with a wider rank of a taxonomy, such as the genus, where the class is uncertain.
 
-A class (species, or whatever the gallery tells apart) has a name at each rank, such as genus,
-family and order, or none there.  A photograph too poor for the species may still be sure of the
+A class (a species, or whatever the gallery's identities are) has a name at each rank, such as
+genus, family and order, or none.  A photograph too poor for the species may suffice for the
 genus.  Shapes: q queries, n classes of the gallery; probabilities lie in 0..1.
 """
 
@@ -17,20 +17,20 @@ from flukeprint.data.tables import check_filled, check_once, lines, read_table
 from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.files import written_whole
 
-CLASS = "class"  # the rank below all of a table's, and the column that names it
-SLACK = 1e-6  # by which the probabilities of one query may exceed 1 in all
+CLASS = "class"  # the rank below those of a table, and the name of its column
+SLACK = 1e-6  # by which the probabilities of one query may exceed 1 in total
 Lineage = tuple[str | None, ...]
 Probabilities = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """What stands above each class.
+    """The lineage of each class: its names at wider ranks.
 
     ranks: (r) narrow to wide, such as genus, family, order; without `class`.
     lineages: class -> (r) its name at each rank, None where it has no single certain one.
     source: the table, for messages.
-    A name has the same wider names, or the same lack of one, wherever it stands: this is a tree.
+    It is a tree: a name has the same wider names, or the same blanks, in all lineages.
     """
 
     ranks: tuple[str, ...]
@@ -43,13 +43,15 @@ class Taxonomy:
         for identity, lineage in self.lineages.items():
             if len(lineage) != len(self.ranks) or "" in lineage:
                 raise ValueError(f"{identity} needs a name or None at {self.ranks}: {lineage}")
-        torn = _torn(self.lineages)
-        if torn:
-            raise ValueError(f"no tree: {self.lineages[torn[1]]} and {self.lineages[torn[2]]}")
+        conflict = _conflict(self.lineages)
+        if conflict:
+            raise ValueError(
+                f"no tree: {self.lineages[conflict[1]]} and {self.lineages[conflict[2]]}"
+            )
 
     @classmethod
     def read(cls, path: Path) -> "Taxonomy":
-        """The CSV `path`: a column `class`; the others are the ranks, narrow to wide.
+        """Read the CSV `path`: a column `class`; the others are the ranks, narrow to wide.
 
         A blank cell means that the class has no single certain name at that rank.
         Raises FlukeprintError, naming the lines, for a class twice or without a name, for a
@@ -69,9 +71,9 @@ class Taxonomy:
             identity: tuple(name or None for name in names)
             for identity, *names in table[[CLASS, *ranks]].itertuples(index=False, name=None)
         }
-        torn = _torn(lineages)
-        if torn:
-            at, *pair = torn
+        conflict = _conflict(lineages)
+        if conflict:
+            at, *pair = conflict
             rows = [list(lineages).index(identity) for identity in pair]
             above = [_described(ranks[at + 1 :], lineages[identity][at + 1 :]) for identity in pair]
             raise FlukeprintError(
@@ -81,7 +83,7 @@ class Taxonomy:
         return cls(ranks, lineages, str(path))
 
     def save(self, path: Path) -> None:
-        """Write the table that `read` reads, whole or not at all."""
+        """Write the table that `read` reads, atomically."""
         with (
             written_whole(path) as partial,
             partial.open("w", newline="", encoding="utf-8") as file,
@@ -104,10 +106,10 @@ class Taxonomy:
 
 @dataclass(frozen=True)
 class RankPlacement:
-    """The narrowest rank at which a query is sure.
+    """The narrowest rank at which a query is confident enough.
 
     rank: `class` or one of the taxonomy's; name: the class or node there; both None where not
-    even the widest rank is sure.  probability: of `name`, else of the widest rank's best node.
+    even the widest rank is.  probability: of `name`, else of the widest rank's best node.
     """
 
     rank: str | None
@@ -125,21 +127,22 @@ def place(
     identities: Sequence[str],
     confidence: float,
 ) -> tuple[RankPlacement, ...]:
-    """(q) the narrowest rank whose best node has a probability of at least `confidence`.
+    """Place each query at the narrowest rank whose best node is at least as probable as needed.
 
     probabilities: (q, n) float64 of the gallery's classes `identities` (n); each row sums to at
-    most 1, the rest belonging to what the gallery lacks.  confidence: above 0, at most 1.
+    most 1; the rest is the probability of a new individual.  confidence: least probability of the
+    node, above 0, at most 1.
 
-    The sum rule on a tree: a node is as probable as the classes below it together; a class with
-    a blank at a rank is below no node there.  So along a lineage without blanks the probability
-    never falls.  Of equally probable nodes the first by name is taken.  Where no class has a
-    name at the widest rank, its best node has the probability 0.
+    A node's probability is the sum over the classes below it; a class with a blank at a rank is
+    below no node there.  So along a lineage without blanks the probability never falls.  Of
+    equally probable nodes the first by name is taken.  Where no class has a name at the widest
+    rank, its best node has the probability 0.
 
-    To answer with a wider node rather than a doubtful class: Deng, Krause, Berg and Fei-Fei,
+    Answering with a wider node rather than a doubtful class: Deng, Krause, Berg and Fei-Fei,
     Hedging Your Bets (CVPR 2012); here with one fixed confidence instead of their reward.
 
     Raises FlukeprintError for identities that the taxonomy lacks, ValueError for other shapes
-    and for numbers that are no such probabilities.
+    and for numbers that are no probabilities.
     """
     taxonomy.check(identities)
     p = np.asarray(probabilities, dtype=np.float64)
@@ -183,10 +186,10 @@ def truth_at(taxonomy: Taxonomy, identity: str, rank: str) -> str | None:
 
 
 def is_right(taxonomy: Taxonomy, placement: RankPlacement, identity: str) -> bool | None:
-    """Whether a placement names what stands above the true class; None where it names nothing.
+    """Whether a placement names the true class or a node above it; None where it names nothing.
 
-    A true class with a blank at that rank counts as wrong: its photographs do not confirm the
-    name, and what nothing confirms must not raise a measured accuracy.
+    A true class with a blank at that rank counts as wrong, so that a name which cannot be
+    confirmed does not raise a measured accuracy.
     """
     if placement.rank is None:
         taxonomy.check([identity])
@@ -197,9 +200,9 @@ def is_right(taxonomy: Taxonomy, placement: RankPlacement, identity: str) -> boo
 def _best(
     p: Probabilities, names: Sequence[str | None]
 ) -> tuple[tuple[str, ...], npt.NDArray[np.intp], Probabilities]:
-    """(nodes by name, (q,) the best one's place among them, (q,) its probability).
+    """Find the best node of a rank: (nodes by name, (q,) its index, (q,) its probability).
 
-    p: (q, n); names: (n) the node above each class, None where it is below none.
+    p: (q, n); names: (n) the node above each class, None where there is none.
     """
     nodes = tuple(sorted({name for name in names if name is not None}))
     if not nodes:
@@ -207,8 +210,8 @@ def _best(
     place_of = {name: place for place, name in enumerate(nodes)}
     below = [column for column, name in enumerate(names) if name is not None]
     node = np.array([place_of[name] for name in names if name is not None], dtype=np.intp)
-    # bincount adds one column after the other, and so does every rank: rounding can then never
-    # make a wider node less probable than a narrower one.
+    # bincount adds the columns in order at every rank, so rounding can never make a wider node
+    # less probable than a narrower one.
     slot = np.arange(len(p))[:, None] * len(nodes) + node
     sums = np.bincount(slot.ravel(), weights=p[:, below].ravel(), minlength=len(p) * len(nodes))
     sums = np.minimum(sums.reshape(len(p), len(nodes)), 1.0)
@@ -216,8 +219,8 @@ def _best(
     return nodes, best, sums[np.arange(len(p)), best]
 
 
-def _torn(lineages: Mapping[str, Lineage]) -> tuple[int, str, str] | None:
-    """(rank, class, class): the first name with other names above it in a later class."""
+def _conflict(lineages: Mapping[str, Lineage]) -> tuple[int, str, str] | None:
+    """Find a name with two different parents: (rank, class, class), or None."""
     first: dict[tuple[int, str], str] = {}
     for identity, lineage in lineages.items():
         for at, name in enumerate(lineage):
@@ -229,7 +232,7 @@ def _torn(lineages: Mapping[str, Lineage]) -> tuple[int, str, str] | None:
 
 
 def _described(ranks: Sequence[str], names: Lineage) -> str:
-    """`family Theridiidae, order Araneae` or `no family, order Araneae`."""
+    """Format names, as `family Theridiidae, order Araneae` or `no family, order Araneae`."""
     return ", ".join(
         f"{rank} {name}" if name is not None else f"no {rank}"
         for rank, name in zip(ranks, names, strict=True)

@@ -18,7 +18,7 @@ NEAREST = 3  # photos of each answer
 
 @dataclass(frozen=True)
 class Near:
-    """A photo of the gallery, by its row, and its plain cosine to what was asked about."""
+    """A photo of the gallery, by its row, and its cosine to the query."""
 
     row: int
     score: float
@@ -26,17 +26,17 @@ class Near:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to one photograph, or to several of one encounter.
+    """The answers to one photograph, or to the photographs of one encounter.
 
     ranking: one query with its five answers, as `Identifier.identify` gives them.
-    probabilities: of each answer to be right, in their order; new: that the individual is not in
-        the gallery.  None where too few queries foretold them.
-    nearest_cosine: plain cosine to the nearest photo of the gallery; outside: it is so low that the
-        photograph shows something else.
-    nearest: of each answer the photos of that identity, the one that spoke for it first; none
-        for a new individual.
-    placement: the narrowest rank of the taxonomy that is sure; None without a taxonomy, or where
+    probabilities: of each answer to be right, in their order; new: probability that the individual
+        is not in the gallery.  None if too few queries were there to calibrate them.
+    nearest_cosine: cosine to the nearest photo of the gallery; outside: whether it is so low that
         the photograph shows something else.
+    nearest: for each answer the nearest photos of that identity, the best-matching one first; none
+        for a new individual.
+    placement: the narrowest rank of the taxonomy with enough confidence; None without a taxonomy,
+        or where the photograph shows something else.
     """
 
     ranking: Ranking
@@ -49,7 +49,7 @@ class Verdict:
 
     @property
     def kind(self) -> Literal["known", "new", "outside"]:
-        """What the first answer is."""
+        """Whether the first answer is a known or a new individual, or the photo something else."""
         if self.outside:
             return "outside"
         return "new" if self.ranking.identities[0][0] is None else "known"
@@ -64,10 +64,11 @@ def verdict_of(
     *,
     top: int = 5,
 ) -> Verdict:
-    """The verdict on one query, of which `every` ranks all identities, without a threshold.
+    """Make the verdict on one query from its ranking.
 
+    every: ranks all identities, without a threshold.
     queries: the embeddings of its photographs; the nearest of them decides whether they show
-    something else.
+        something else.
     """
     ranking = _first(every, top)
     if card.threshold is not None:
@@ -95,28 +96,28 @@ def verdict_of(
 
 
 def verdict_row(photo: str, verdict: Verdict, new_label: str) -> dict[str, Any]:
-    """A verdict as plain data for JSON: what `flukeprint identify --json` prints for `photo`."""
+    """Convert a verdict to data for JSON, as `flukeprint identify --json` prints it for `photo`."""
     identities, scores = verdict.ranking.identities[0], verdict.ranking.scores[0]
-    likely = verdict.probabilities or (None,) * len(identities)
-    placed = verdict.placement
+    probabilities = verdict.probabilities or (None,) * len(identities)
+    placement = verdict.placement
     return {
         "photo": photo,
         "verdict": verdict.kind,
-        "probability": likely[0],
-        "placement": None if placed is None else asdict(placed),
+        "probability": probabilities[0],
+        "placement": None if placement is None else asdict(placement),
         "answers": [
             {
                 "identity": new_label if name is None else name,
                 "score": float(score),
                 "probability": probability,
             }
-            for name, score, probability in zip(identities, scores, likely, strict=False)
+            for name, score, probability in zip(identities, scores, probabilities, strict=False)
         ],
     }
 
 
 def row_text(row: dict[str, Any]) -> str:
-    """Lines for people from a `verdict_row`: the photograph, and an answer a line."""
+    """Format a `verdict_row` as lines: the photograph, then an answer a line."""
     lines = [row["photo"]]
     if row["verdict"] == "outside":
         lines.append("  this does not look like a photograph of this collection")
@@ -131,12 +132,12 @@ def row_text(row: dict[str, Any]) -> str:
 
 
 def _closed(card: IdentifierCard) -> bool:
-    """Whether no query of a new individual was there to learn from."""
+    """Whether the calibration was fitted without a query of a new individual."""
     return card.calibration is None or card.calibration.known is None
 
 
 def _first(every: Ranking, top: int) -> Ranking:
-    """The `top` best of a ranking of all identities."""
+    """Keep the `top` best of a ranking of all identities."""
     width = min(top, every.scores.shape[1])
     pad = ((0, 0), (0, top - width))
     return replace(
@@ -148,6 +149,7 @@ def _first(every: Ranking, top: int) -> Ranking:
 
 
 def _of(answers: tuple[str | None, ...], every: Ranking, likely: Posterior) -> tuple[float, ...]:
+    """The probability of each answer."""
     place_of = {name: column for column, name in enumerate(every.identities[0])}
     return tuple(
         float(likely.new[0] if name is None else likely.identities[0, place_of[name]])
@@ -155,9 +157,10 @@ def _of(answers: tuple[str | None, ...], every: Ranking, likely: Posterior) -> t
     )
 
 
-def _nearest(name: str, speaking: int, gallery: Gallery, queries: Embeddings) -> tuple[Near, ...]:
+def _nearest(name: str, best: int, gallery: Gallery, queries: Embeddings) -> tuple[Near, ...]:
+    """The best-matching photo of an identity, then its next nearest ones."""
     own = gallery.rows_of(name)
     seen = gallery.embeddings.vectors[own].astype(np.float64) @ queries.vectors.T
     cosines = dict(zip(own, seen.mean(axis=1), strict=True))
-    rows = sorted((row for row in own if row != speaking), key=lambda row: (-cosines[row], row))
-    return tuple(Near(row, float(cosines[row])) for row in [speaking, *rows[: NEAREST - 1]])
+    rows = sorted((row for row in own if row != best), key=lambda row: (-cosines[row], row))
+    return tuple(Near(row, float(cosines[row])) for row in [best, *rows[: NEAREST - 1]])

@@ -19,7 +19,7 @@ import numpy as np
 
 from flukeprint.config.schema import GalleryConfig
 from flukeprint.data.embeddings import Embeddings
-from flukeprint.errors import FlukeprintError, nearest
+from flukeprint.errors import FlukeprintError, check_installed, nearest
 from flukeprint.search.faiss_index import FaissIndex
 from flukeprint.search.faiss_kinds import FaissFlat, Hnsw, IvfPq
 from flukeprint.search.gallery import Gallery
@@ -52,11 +52,13 @@ class Backend:
         or a damaged one, or one of another back end.
     repair: remove rows of an index that holds more than the `photographs` of its gallery, if they
         may be left over from a process that was killed.  Returns whether that was done.
+    needs: the extra that installs its packages, then the packages.
     """
 
     build: Callable[[Embeddings, GalleryConfig, Report | None], Index | None]
     load: Callable[[Path], Index]
     repair: Callable[[Index, int], bool] = _not_repaired
+    needs: tuple[str, ...] = ()
 
 
 def _no_index(embeddings: Embeddings, config: GalleryConfig, report: Report | None) -> None:
@@ -80,7 +82,7 @@ def _faiss(kind: type[FaissIndex]) -> Backend:
                 report(found.text())
         return index
 
-    return Backend(build, kind.load)
+    return Backend(build, kind.load, needs=("search", "faiss"))
 
 
 def _build_qdrant(
@@ -100,7 +102,7 @@ BACKENDS: dict[str, Backend] = {
     "faiss_flat": _faiss(FaissFlat),
     "hnsw": _faiss(Hnsw),
     "ivf_pq": _faiss(IvfPq),
-    "qdrant": Backend(_build_qdrant, QdrantIndex.load, _repair_qdrant),
+    "qdrant": Backend(_build_qdrant, QdrantIndex.load, _repair_qdrant, ("qdrant", "qdrant_client")),
 }
 
 
@@ -113,6 +115,16 @@ def find_backend(name: str) -> Backend:
     if name not in BACKENDS:
         raise FlukeprintError(f"gallery.backend: no {name!r}: {nearest(name, BACKENDS)}")
     return BACKENDS[name]
+
+
+def check_backend(name: str) -> None:
+    """Refuse a back end whose packages are not installed, before anything is embedded for it.
+
+    Raises:
+        FlukeprintError: so, with the extra to install; or an unknown name.
+    """
+    if needs := find_backend(name).needs:
+        check_installed(*needs)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from flukeprint.data.readers.layout import SUFFIXES
 from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.showcase import Showcase, knowledge, pick_examples
+from flukeprint.identifier.showcase import Showcase, pick_examples, read_class_tables
 from flukeprint.serving.api.app import build_api
 from flukeprint.serving.api.docs import DOCS, SCRIPTS
 from flukeprint.serving.api.middleware import add_middleware
@@ -179,8 +179,10 @@ def with_knowledge(identifier: Identifier, config: Config) -> Identifier:
     before = {} if shown.taxonomy is None else shown.taxonomy.lineages
     enrolled = {name for name, lineage in before.items() if not any(lineage)}
     placed = tuple(name for name in identifier.identities if name not in enrolled)
-    taxonomy, _ = knowledge(config.model_copy(update={"cards": None}), placed)
-    _, cards = knowledge(config.model_copy(update={"taxonomy": None}), identifier.identities)
+    taxonomy, _ = read_class_tables(config.model_copy(update={"cards": None}), placed)
+    _, cards = read_class_tables(
+        config.model_copy(update={"taxonomy": None}), identifier.identities
+    )
     if taxonomy is not None:
         blank = dict.fromkeys(enrolled, (None,) * len(taxonomy.ranks))
         taxonomy = replace(taxonomy, lineages={**blank, **taxonomy.lineages})

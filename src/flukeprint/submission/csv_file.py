@@ -1,8 +1,8 @@
-"""Submissions: photos with their answers enter, a checked CSV leaves; and a CSV is scored offline.
+"""Write, check and score submissions: CSV files with the answers to each test photograph.
 
 A row is a photo and its answers, best first, separated by blanks.  A label with blanks inside is
-therefore written with `_` in their place (`written_label`), and refused where that would make
-two labels one.  A new individual (None) is written as `new_label`.
+therefore written with `_` in their place (`written_label`), and refused if two labels would
+become one.  A new individual (None) is written as `new_label`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,18 +17,15 @@ from flukeprint.data.tables import (
     read_sample,
     read_table,
 )
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.evaluation.metrics import map_at_5
 from flukeprint.files import written_whole
 
-SUBMISSION_COLUMNS = (
-    "Image",
-    "Id",
-)  # of Kaggle's whale competitions, where no sample says otherwise
+SUBMISSION_COLUMNS = ("Image", "Id")  # of Kaggle's whale competitions; used without a sample
 
 
 def written_label(label: str) -> str:
-    """The label as a submission writes it: every run of blanks inside is one `_`."""
+    """Format a label for a submission: blanks inside become one `_`."""
     return "_".join(label.split())
 
 
@@ -42,17 +39,17 @@ def write_submission(
     top: int = 5,
     known: Iterable[str] = (),
 ) -> Path:
-    """Write `path` with one row a photo, in the sample's order, or nothing at all.
+    """Write a submission with one row per photo, in the sample's order, atomically.
 
     Args:
         images: the photos, each once; (q,).
         answers: for each photo 1 to `top` distinct labels, best first; None is a new individual.
-        new_label: how a new individual is written.
+        new_label: label of a new individual.
         sample: the sample submission that gives column names, rows and their order; None keeps
-            the order of `images` under `Image,Id`.
-        top: most answers a row may have (5 for whales, 1 for digits).
-        known: all labels there are, so that one written like another is found even when it
-            is no answer here.
+            the order of `images`, with the columns `Image,Id`.
+        top: most answers of a row (5 for whales, 1 for digits).
+        known: all known labels, so that two written alike are refused even if neither is an
+            answer here.
 
     Raises:
         FlukeprintError: photos missing, unknown to the sample or repeated; no, too many or
@@ -60,10 +57,10 @@ def write_submission(
     """
     if len(images) != len(answers):
         raise ValueError(f"{len(images)} photos with {len(answers)} rows of answers")
-    form = Sample(SUBMISSION_COLUMNS, tuple(images)) if sample is None else read_sample(sample)
-    _check_rows(images, form.images, "the answers", "the photos" if sample is None else str(sample))
     used = {label for row in answers for label in row if label is not None}
-    written = _written(used.union(known), new_label)
+    form, written = plan_submission(
+        images, new_label=new_label, sample=sample, known=used.union(known)
+    )
     rows = {
         image: [new_label if label is None else written[label] for label in row]
         for image, row in zip(images, answers, strict=True)
@@ -76,8 +73,26 @@ def write_submission(
     return path
 
 
+def plan_submission(
+    images: Sequence[str], *, new_label: str, sample: Path | None, known: Iterable[str]
+) -> tuple[Sample, dict[str, str]]:
+    """Refuse photos and labels that no submission can hold, before anything is identified.
+
+    Args: as of `write_submission`.
+
+    Returns:
+        Columns and rows of the submission, and label -> how it is written.
+
+    Raises:
+        FlukeprintError: photos missing, unknown to the sample or repeated; an unusable label.
+    """
+    form = Sample(SUBMISSION_COLUMNS, tuple(images)) if sample is None else read_sample(sample)
+    _check_rows(images, form.images, "the answers", "the photos" if sample is None else str(sample))
+    return form, _written(set(known), new_label)
+
+
 def check_submission(path: Path, sample: Path, *, top: int = 5) -> int:
-    """Check the CSV `path` against the sample submission; the number of its rows.
+    """Check the CSV `path` against the sample submission; returns the number of its rows.
 
     The order of rows is free.  Raises FlukeprintError as `write_submission` does, and for other
     column names.
@@ -110,7 +125,7 @@ def score(submission: Path, truth: Path) -> float:
 
 
 def read_answers(truth: Path, *, new_label: str) -> dict[str, str | None]:
-    """Photo -> right answer of a CSV `Image,Id`; `new_label` is None.
+    """Read the right answers of a CSV `Image,Id`: photo -> identity, None for `new_label`.
 
     Raises FlukeprintError for missing columns, empty cells and photos in two rows.
     """
@@ -121,7 +136,7 @@ def read_answers(truth: Path, *, new_label: str) -> dict[str, str | None]:
 
 
 def _read(path: Path, top: int) -> tuple[tuple[str, str], dict[str, list[str]]]:
-    """Column names, and photo -> answers, of a submission."""
+    """Read a submission: its column names, and photo -> answers."""
     names = read_header(path)
     if len(names) != 2:
         raise FlukeprintError(f"{path}: a submission has two columns, found {listed(names)}")
@@ -159,14 +174,16 @@ def _check_answers(rows: dict[str, list[str]], top: int, what: str) -> None:
         raise FlukeprintError(f"{what}: photos without an answer: {listed(none)}")
     many = [image for image, row in rows.items() if len(row) > top]
     if many:
-        raise FlukeprintError(f"{what}: photos with more than {top} answer(s): {listed(many)}")
+        raise FlukeprintError(
+            f"{what}: photos with more than {counted(top, 'answer')}: {listed(many)}"
+        )
     same = [image for image, row in rows.items() if len(set(row)) < len(row)]
     if same:
         raise FlukeprintError(f"{what}: photos with an answer given twice: {listed(same)}")
 
 
 def _written(labels: set[str], new_label: str) -> dict[str, str]:
-    """Label -> how it is written; refuses labels that would be confounded."""
+    """Map each label to its form in the file; refuses two labels with one form."""
     if not new_label or written_label(new_label) != new_label:
         raise FlukeprintError(f"data.new_label {new_label!r} must be a word without blanks")
     written: dict[str, str] = {}
@@ -186,7 +203,7 @@ def _written(labels: set[str], new_label: str) -> dict[str, str]:
 
 
 def _cell(text: str) -> str:
-    """A CSV cell, in quotes only where it needs them (RFC 4180)."""
+    """Format a CSV cell, in quotes only where they are needed (RFC 4180)."""
     if any(mark in text for mark in ',"\r\n'):
         return '"' + text.replace('"', '""') + '"'
     return text

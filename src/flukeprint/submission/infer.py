@@ -1,4 +1,4 @@
-"""From a finished run to a submission: test photographs enter, a checked CSV leaves."""
+"""Identify the test photographs with a finished run and write a submission."""
 
 import shutil
 from dataclasses import dataclass
@@ -9,91 +9,117 @@ from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
 from flukeprint.data.readers.read import read_test
-from flukeprint.embedding.embed import pick_device
+from flukeprint.embedding.embed import check_devices, pick_device
+from flukeprint.embedding.engine_choice import check_engine
 from flukeprint.embedding.recipe import Compute
 from flukeprint.embedding.sharding import embed_sharded
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
+from flukeprint.files import check_writable
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
 from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.ranking import Ranking, insert_new_individual
 from flukeprint.ranking.threshold import threshold_for_share
-from flukeprint.submission.csv_file import write_submission
+from flukeprint.submission.csv_file import plan_submission, write_submission
 
-PARTS = "parts"  # of the test embeddings, below a run
+PARTS = "parts"  # folder of a run, for parts of the test embeddings
 
 
 @dataclass(frozen=True)
 class Answers:
-    """A submission, and what it was made of."""
+    """A submission, with the ranking and the identifier that it was made with.
+
+    notes: lines about a threshold that is not the one saved with the identifier.
+    """
 
     submission: Path
     identifier: Identifier
     test: Catalog
     ranking: Ranking
-    said: tuple[str, ...]  # lines about a threshold that is not the one kept with the identifier
+    notes: tuple[str, ...]
+
+    def text(self) -> str:
+        """Lines that summarise the answers."""
+        new = sum(names[:1] == (None,) for names in self.ranking.identities)
+        label = self.identifier.card.new_label
+        photographs = counted(len(self.ranking), "photograph")
+        return "\n".join(
+            (
+                *self.notes,
+                f"{photographs}, {new:,} of them first answered {label}",
+                f"submission: {self.submission}",
+            )
+        )
 
 
 def infer(config: Config, run: Run) -> Answers | None:
     """Identify the test photographs of `config` with the identifier of `run`.
 
-    Test embeddings are kept in the run as `test.npz`, stamped.  The submission is
+    The test embeddings are saved in the run as `test.npz`, stamped.  The submission is
     `<submissions>/<config>-<run>.csv`.
 
     Returns:
-        None in a further process of infer.devices and infer.num_nodes, which has nothing to say.
+        None in a further process of infer.devices and infer.num_nodes, which only embeds.
 
     Raises:
         FlukeprintError: no test photographs, an unfinished run, settings that the run was not
-            trained with, or a submission that would not hold exactly the sample's rows.
+            trained with or that this machine cannot do, or a submission that would not have
+            exactly the sample's rows.
     """
     keep_memory()  # decoding and the network ask for the same blocks again and again
-    identifier, said = _as_asked(Identifier.load(run.identifier), config, run)
+    device = pick_device(config.train.accelerator)
+    check_devices(config.train.accelerator, config.infer.devices, "infer.devices")
+    check_engine(config.infer.engine, config.infer.precision, device.type)
+    check_writable(config.submissions)
+    identifier, notes = _configured(Identifier.load(run.identifier), config, run)
     test = read_test(config.data)
     if not len(test):
         raise FlukeprintError(f"no test photographs in {config.data.root}; set data.test")
-    asked = test.images
-    identifier.net.to(pick_device(config.train.accelerator))
+    images = test.images
+    name = config.data.sample_submission
+    sample = config.data.root / name if name else None
+    label, known = config.data.new_label, identifier.identities
+    plan_submission(images, new_label=label, sample=sample, known=known)
+    identifier.net.to(device)
     try:
         queries = _examined(identifier, test, config, run)
     except FlukeprintError:
-        # Rarely is a photograph damaged, so they are not all decoded twice for it.
-        readable = check_readable(test, config.data.skip_unreadable)  # names all of them at once
-        if len(readable) == len(test):  # it was something else
+        # Damaged photographs are rare, so all are decoded a second time only after an error.
+        readable = check_readable(test, config.data.skip_unreadable)  # names all damaged ones
+        if len(readable) == len(test):  # another error
             raise
         test = readable
         queries = _examined(identifier, test, config, run)
     if queries is None:
         return None
     queries.embeddings.save(run.path / "test.npz")
-    shutil.rmtree(run.path / PARTS, ignore_errors=True)  # what further processes left
+    shutil.rmtree(run.path / PARTS, ignore_errors=True)  # written by further processes
     ranking = identifier.rank(queries, progress=True)
-    wish = config.infer.threshold
-    if isinstance(wish, NewShare):
-        threshold, how = _share_threshold(ranking, wish, config)
-        identifier, said = identifier.with_threshold(threshold), (how,)
+    setting = config.infer.threshold
+    if isinstance(setting, NewShare):
+        threshold, note = _share_threshold(ranking, setting, config)
+        identifier, notes = identifier.with_threshold(threshold), (note,)
         ranking = insert_new_individual(ranking, threshold)
-    sample = config.data.sample_submission
     target = config.submissions / f"{config.name}-{run.name}.csv"
     answered = dict(zip(ranking.images, ranking.identities, strict=True))
-    # A photograph that was skipped still needs its row: nobody is known on it.
-    answers = [answered.get(image, (None,))[: config.infer.answers] for image in asked]
+    # A photograph that was skipped still needs its row: it is answered with a new individual.
+    answers = [answered.get(image, (None,))[: config.infer.answers] for image in images]
     write_submission(
-        asked,
+        images,
         answers,
         target,
-        new_label=config.data.new_label,
+        new_label=label,
         top=config.infer.answers,
-        sample=config.data.root / sample if sample else None,
-        known=identifier.identities,
+        sample=sample,
+        known=known,
     )
-    return Answers(target, identifier, test, ranking, said)
+    return Answers(target, identifier, test, ranking, notes)
 
 
 def _examined(identifier: Identifier, test: Catalog, config: Config, run: Run) -> Features | None:
-    """What was seen on the test photographs; None in a process that helps another one."""
+    """Embeddings and keypoints of the test photographs; None in a further process."""
     card, compute = identifier.card, Compute.of(config)
     if config.infer.devices * config.infer.num_nodes == 1:
         return identifier.examine(test, compute=compute, progress=True)
@@ -107,10 +133,14 @@ def _examined(identifier: Identifier, test: Catalog, config: Config, run: Run) -
     return extract_features(embeddings, test, card.image, card.method.rules, progress="keypoints")
 
 
-def _as_asked(
+def _configured(
     identifier: Identifier, config: Config, run: Run
 ) -> tuple[Identifier, tuple[str, ...]]:
-    """With the threshold that was asked for; what training decided cannot be asked otherwise."""
+    """The identifier with the configured threshold, and lines about that.
+
+    Raises:
+        FlukeprintError: other settings that training has fixed.
+    """
     card = identifier.card
     image = config.image.model_copy(update={"cache": card.image.cache})
     other = [
@@ -131,41 +161,42 @@ def _as_asked(
         )
     if isinstance(config.infer.threshold, NewShare):  # of the test photographs, not of the fold's
         return identifier.with_threshold(None), ()
-    threshold, said = _threshold(identifier, config, run)
-    return identifier.with_threshold(threshold), said
+    threshold, notes = _threshold(identifier, config, run)
+    return identifier.with_threshold(threshold), notes
 
 
 def _threshold(
     identifier: Identifier, config: Config, run: Run
 ) -> tuple[float | None, tuple[str, ...]]:
-    """The threshold that was wished for, and where it comes from."""
-    wish = config.infer.threshold
-    if wish == "none":
+    """The threshold of `infer.threshold`, and lines on how it was chosen."""
+    setting = config.infer.threshold
+    if setting == "none":
         return None, ()
-    if isinstance(wish, float):
-        return wish, ()
+    if isinstance(setting, float):
+        return setting, ()
     trained = run.config()
     closed = config.data.closed_set
-    if (wish, closed) == (trained.infer.threshold, trained.data.closed_set):
+    if (setting, closed) == (trained.infer.threshold, trained.data.closed_set):
         return identifier.card.threshold, ()
     update = {
-        "infer": trained.infer.model_copy(update={"threshold": wish}),
+        "infer": trained.infer.model_copy(update={"threshold": setting}),
         "data": trained.data.model_copy(update={"closed_set": closed}),
     }
-    judged = validate_rankings(
+    validation = validate_rankings(
         ValidationQueries.load(run.path / QUERIES_FILE), trained.model_copy(update=update)
     )
-    if judged.threshold is None or judged.expectation is None:
+    if validation.threshold is None or validation.expectation is None:
         return None, ()
-    where = f"threshold {judged.threshold:.4f}, chosen on {judged.fitted_on} queries of the fold"
-    return judged.threshold, (where, *judged.expectation.text().splitlines())
+    queries = counted(validation.fitted_on, "query", "queries")
+    note = f"threshold {validation.threshold:.4f}, chosen on {queries} of the fold"
+    return validation.threshold, (note, *validation.expectation.text().splitlines())
 
 
-def _share_threshold(plain: Ranking, wish: NewShare, config: Config) -> tuple[float, str]:
+def _share_threshold(plain: Ranking, setting: NewShare, config: Config) -> tuple[float, str]:
     """The threshold of a share of these photographs, and how it was chosen."""
-    threshold = threshold_for_share(plain.best_known, wish.share)
-    said = (
-        f"threshold {threshold:.4f}, chosen on these {len(plain)} photographs: at most "
-        f"{wish.share:.1%} of them are first answered {config.data.new_label}"
+    threshold = threshold_for_share(plain.best_known, setting.share)
+    note = (
+        f"threshold {threshold:.4f}, chosen on these {counted(len(plain), 'photograph')}: at most "
+        f"{setting.share:.1%} of them are first answered {config.data.new_label}"
     )
-    return threshold, said
+    return threshold, note

@@ -1,29 +1,21 @@
-"""Archives: a ZIP file of a competition enters, a folder with its files leaves.
-
-Nothing is written outside the folder, nothing more than the archive declares, and no more than
-the disk can take.
-"""
+"""Download a competition's data from Kaggle, and send submissions to it."""
 
 import contextlib
 import errno
 import io
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 from flukeprint.config.schema import DataConfig
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError
 from flukeprint.files import folder_written_whole
 from flukeprint.storage import require_local
+from flukeprint.submission.archive import unpack
 from flukeprint.submission.csv_file import check_submission
 
-# Photographs do not shrink and tables shrink tenfold: what grows a hundredfold is a trap.
-MOST_GROWTH = 100
-SMALL = 100 * 2**20  # bytes; below it growth does no harm
-CHUNK = 2**20
 CREDENTIALS = (
     "create a token at https://www.kaggle.com/settings/api (button `Generate New Token`) and save "
     "it to ~/.kaggle/access_token, or set KAGGLE_API_TOKEN to it; a legacy key works as "
@@ -32,103 +24,8 @@ CREDENTIALS = (
 UPLOAD_FAILED = "Could not submit to competition"  # kaggle returns this instead of raising
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack `archive` and the ZIP files at its top into the empty `folder`.
-
-    `train.zip` inside becomes `train/`, `train.csv.zip` its table; a folder that holds nothing
-    but a folder of the same name (`train/train/`) is replaced by that.
-
-    Raises:
-        FlukeprintError: no ZIP file, damaged, encrypted, names that leave the folder or stand
-            twice, contents out of proportion or larger than the free disk.
-        OSError: the disk is full or the folder cannot be written.
-    """
-    _unpack_one(archive, folder)
-    for inner in sorted(folder.glob("*.zip")):
-        table = PurePosixPath(inner.stem).suffix != ""  # train.csv.zip holds train.csv
-        target = folder if table else folder / inner.stem
-        _unpack_one(inner, target)
-        inner.unlink()
-    for outer in [path for path in folder.iterdir() if path.is_dir()]:
-        only = list(outer.iterdir())
-        if len(only) == 1 and only[0].is_dir() and only[0].name == outer.name:
-            aside = folder / f".{outer.name}.inner"
-            only[0].replace(aside)
-            outer.rmdir()
-            aside.replace(outer)
-
-
-def _unpack_one(archive: Path, folder: Path) -> None:
-    try:
-        with zipfile.ZipFile(archive) as content:
-            members = [member for member in content.infolist() if not member.is_dir()]
-            _check(archive, members, folder)
-            for member in members:
-                _write(content, member, folder.joinpath(*_parts(member.filename)))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError) as error:
-        raise FlukeprintError(
-            f"{archive.name} is not a whole ZIP file ({error}); download it again"
-        ) from None
-    except (RuntimeError, NotImplementedError) as error:  # how zipfile refuses passwords
-        raise FlukeprintError(f"{archive.name} cannot be unpacked: {error}") from None
-
-
-def _parts(name: str) -> tuple[str, ...]:
-    """The parts of a member's name, or none where it would leave the folder."""
-    path = PurePosixPath(name)
-    unsafe = path.is_absolute() or "\\" in name or "\0" in name
-    if unsafe or any(part == ".." or ":" in part for part in path.parts):
-        return ()
-    return path.parts
-
-
-def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
-    if not members:
-        raise FlukeprintError(f"{archive.name} holds no files")
-    outside = [member.filename for member in members if not _parts(member.filename)]
-    if outside:
-        raise FlukeprintError(
-            f"{archive.name} holds names that leave its folder: {listed(outside)}; not unpacked"
-        )
-    # Windows and macOS do not tell Train.csv from train.csv
-    names = [str(PurePosixPath(member.filename)).casefold() for member in members]
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})[:3]
-        raise FlukeprintError(f"{archive.name} holds files of the same name: {listed(twice)}")
-    declared = sum(member.file_size for member in members)
-    if declared > max(SMALL, MOST_GROWTH * archive.stat().st_size):
-        raise FlukeprintError(
-            f"{archive.name} would grow to {declared:,} bytes, more than {MOST_GROWTH} times "
-            "its size; not unpacked"
-        )
-    nearest_folder = folder if folder.exists() else folder.parent
-    free = shutil.disk_usage(nearest_folder).free
-    if declared > free:
-        raise FlukeprintError(
-            f"{archive.name} unpacks to {declared:,} bytes, but {nearest_folder} has {free:,} "
-            "free; make room"
-        )
-
-
-def _write(content: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
-    """Copy one member; zipfile checks its sum, we that it is no longer than declared."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with content.open(member) as source, target.open("xb") as file:
-            left = member.file_size
-            while chunk := source.read(CHUNK):
-                left -= len(chunk)
-                if left < 0:
-                    raise zipfile.BadZipFile(f"{member.filename} is longer than declared")
-                file.write(chunk)
-    except (FileExistsError, NotADirectoryError):
-        raise FlukeprintError(
-            f"the download holds {member.filename} twice, or as file and folder; not unpacked"
-        ) from None
-
-
 class Api(Protocol):
-    """What is used of `kaggle.api.kaggle_api_extended.KaggleApi`."""
+    """The methods of `kaggle.api.kaggle_api_extended.KaggleApi` that are used."""
 
     def competition_download_files(
         self, competition: str, path: str, force: bool, quiet: bool
@@ -142,11 +39,11 @@ class Api(Protocol):
 
 
 def download(config: DataConfig, *, force: bool = False, api: Api | None = None) -> Path:
-    """Fetch and unpack `config.competition` into the folder `config.root`, whole or not at all.
+    """Download and unpack `config.competition` into the folder `config.root`, atomically.
 
     Args:
-        force: fetch although the folder holds files; those that the download lacks are kept.
-        api: stands in for Kaggle in tests.
+        force: download although the folder holds files; those that the download lacks are kept.
+        api: replaces Kaggle in tests.
 
     Raises:
         FlukeprintError: no competition in the configuration, files already there, no or refused
@@ -173,7 +70,7 @@ def download(config: DataConfig, *, force: bool = False, api: Api | None = None)
 def submit(
     path: Path, config: DataConfig, message: str, *, top: int = 5, api: Api | None = None
 ) -> str:
-    """Send the CSV `path` to `config.competition`; Kaggle's answer.
+    """Send the CSV `path` to `config.competition`; returns Kaggle's message.
 
     It is checked first against the sample submission, where there is one on this disk.
 
@@ -189,10 +86,10 @@ def submit(
     api = _authenticated() if api is None else api
     with _explained(competition):
         answer = api.competition_submit(str(path), message, competition, False)
-    said = str(getattr(answer, "message", answer))
-    if said == UPLOAD_FAILED:
+    reply = str(getattr(answer, "message", answer))
+    if reply == UPLOAD_FAILED:
         raise FlukeprintError(f"Kaggle did not take {path} for {competition}: the upload failed")
-    return said
+    return reply
 
 
 def _competition(config: DataConfig) -> str:
@@ -202,17 +99,17 @@ def _competition(config: DataConfig) -> str:
 
 
 def _authenticated() -> Api:
-    """Kaggle's own API object, or one line that says how to get credentials."""
-    said = io.StringIO()  # its help text is replaced by ours, its warnings may name key files
+    """Make Kaggle's API object; without credentials, raise one line on how to get them."""
+    output = io.StringIO()  # its help text is replaced by ours, its warnings may name key files
     with (
         _explained(None),
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
     ):
         try:
             from kaggle.api.kaggle_api_extended import KaggleApi
         except ImportError as error:
-            # its own requirements are not all declared: name the module that is missing
+            # kaggle does not declare all its requirements: name the missing module
             missing = (error.name or "kaggle").split(".")[0]
             raise FlukeprintError(
                 f"the kaggle package cannot be imported for want of {missing}; "
@@ -228,7 +125,7 @@ def _authenticated() -> Api:
 
 @contextlib.contextmanager
 def _fetched(api: Api, competition: str, root: Path) -> Iterator[Path]:
-    """The competition's ZIP file in a temporary folder beside `root`, gone afterwards."""
+    """Download the competition's ZIP file to a temporary folder beside `root`."""
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{root.name}.download.")
@@ -244,7 +141,7 @@ def _fetched(api: Api, competition: str, root: Path) -> Iterator[Path]:
 
 
 def _keep_others(old: Path, new: Path) -> None:
-    """Copy the files of `old` that `new` lacks: the user's own tables, caches of views."""
+    """Copy the files of `old` that `new` lacks: the user's own tables, for example."""
     for path in old.rglob("*"):
         target = new / path.relative_to(old)
         if path.is_file() and not target.exists():
@@ -266,7 +163,7 @@ def _disk_full_named(root: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _explained(competition: str | None) -> Iterator[None]:
-    """Turn whatever Kaggle's client raises into one line without addresses or tokens."""
+    """Convert whatever Kaggle's client raises into one line without addresses or tokens."""
     try:
         yield
     except FlukeprintError:
@@ -303,7 +200,7 @@ def _explanation(error: BaseException, competition: str | None) -> str:
 
 
 def _is_network(error: BaseException) -> bool:
-    """Whether requests, urllib3 or the system could not connect, or lost the connection."""
+    """Whether the error is of a connection that failed or was lost."""
     if isinstance(error, ConnectionError | TimeoutError):
         return True
     kinds = {kind.__name__ for kind in type(error).__mro__ if kind.__module__ != "builtins"}

@@ -1,9 +1,9 @@
-"""Augmentation: pixels (h, w, 3) uint8 RGB and a seed enter, as many, taken otherwise, leave.
+"""Augmentation of training photographs, (h, w, 3) uint8 RGB, reproducible by a seed.
 
-What may differ between two photographs of one animal is varied: place, distance, angle and
-light of the camera, blur, noise, compression, and something in the way.  Sizes and shares grow
-linearly with one strength; at 0 nothing is touched.  Mirroring is none of this: whether a
-mirrored animal is the same one is for the sampler to know.
+It varies what differs between two photographs of one animal: place, distance and angle of the
+camera, light, blur, noise, compression, and occlusion.  Magnitudes and probabilities grow
+linearly with one strength; 0 changes nothing.  Mirroring is left to the sampler, because a
+mirrored animal may be another one.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
 
 def build_augment(config: ImageConfig) -> A.Compose:
-    """The training pipeline of `config.augment` (0..1): config.height x config.width leave.
+    """Build the augmentation of strength `config.augment` (0..1), with Albumentations.
 
-    Pixels that enter are `config.reserve` times as large.  A random part of at least `config.crop`
-    of their area, at most a third off their aspect ratio, is enlarged or shrunk to the size.
+    Its input is `config.reserve` times as large as its output, config.height x config.width.  A
+    random crop of at least `config.crop` of the area, at most a third off the aspect ratio, is
+    resized to the output.
 
-    Use it through `augmented`: Albumentations' own `set_random_seed` starts every transform
-    from one and the same stream, so that they all fire together or not at all.
+    Use it through `augmented`: Albumentations' own `set_random_seed` gives every transform the
+    same random stream, so that all of them are applied or none.
     """
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else its import asks PyPI for newer versions
-    import albumentations as A  # 1.5 s
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else its import connects to PyPI
+    import albumentations as A  # takes 1.5 s
 
     s = config.augment
     size = (config.height, config.width)
@@ -72,7 +73,7 @@ def build_augment(config: ImageConfig) -> A.Compose:
             ),
             A.Perspective(scale=(0, 0.12 * s), border_mode=border, p=0.8 * s),
             # Light and colour.
-            # Relative to the mean, and half of it gamma: what clips takes faint marks with it.
+            # Relative to the mean, and partly by gamma: clipping would remove faint marks.
             A.RandomBrightnessContrast(0.3 * s, 0.3 * s, brightness_by_max=False, p=s),
             A.RandomGamma((round(100 - 45 * s), round(100 + 60 * s)), p=0.8 * s),
             A.HueSaturationValue(12 * s, 60 * s, 0, p=0.8 * s),
@@ -81,7 +82,7 @@ def build_augment(config: ImageConfig) -> A.Compose:
             A.OneOf(blurs, p=0.4 * s),
             A.GaussNoise(std_range=(0.01 * s, 0.06 * s), p=0.4 * s),
             A.ImageCompression(quality_range=(round(90 - 50 * s), 95), p=0.4 * s),
-            # Something in the way: spray, grass, another animal.
+            # Occlusion: spray, grass, another animal.
             A.CoarseDropout(
                 num_holes_range=(1, 1 + round(4 * s)),
                 hole_height_range=(0.05, 0.05 + 0.2 * s),
@@ -94,15 +95,14 @@ def build_augment(config: ImageConfig) -> A.Compose:
 
 
 def augmented(augment: A.Compose, pixels: Pixels, seed: int) -> Pixels:
-    """(h, w, 3) uint8: `pixels` as `augment` varies them for `seed`, a pure function of both.
+    """Augment `pixels` (h, w, 3) uint8, reproducibly: the result depends on them and `seed` alone.
 
-    One numpy and one Python generator, made here from `seed` (>= 0), are handed to all transforms;
-    neither process, worker nor earlier calls take part.
+    All transforms share one numpy and one Python generator, made here from `seed` (>= 0).
     """
     augment.set_random_state(np.random.default_rng(seed), random.Random(int(seed)))
     return np.asarray(augment(image=pixels)["image"], dtype=np.uint8)
 
 
 def _odd(size: float) -> int:
-    """The odd whole number nearest to `size`."""
+    """Round to the nearest odd integer."""
     return 2 * round((size - 1) / 2) + 1

@@ -1,7 +1,7 @@
-"""Averages of the weights over training: a configuration enters, Lightning callbacks leave.
+"""Lightning plug-ins of training: weight averaging, safe checkpoints, progress bar, stopwatch.
 
-Validation and the checkpoint's `state_dict` hold the averaged network, the checkpoint's
-`current_model_state` the one that goes on learning.
+Where weights are averaged, validation uses the averaged network, and so does the `state_dict` of a
+checkpoint; its `current_model_state` is the network that is trained further.
 """
 
 import json
@@ -30,16 +30,18 @@ from flukeprint.files import written_whole
 
 
 class EpochAveraging(WeightAveraging):
-    """Mean of the weights at the ends of the epochs from `first` (from 0) on.
+    """Stochastic weight averaging: the mean of the weights after each epoch from `first` on.
 
-    Stochastic weight averaging (Izmailov et al. 2018, algorithm 1) at the ordinary learning
-    rate; up to `first` the average is the latest weights themselves.  Statistics of batch norm
-    are averaged as the weights are, not computed anew: so every checkpoint is complete.
+    Epochs count from 0; before `first` the average is the latest weights.  Izmailov et al. 2018,
+    algorithm 1, at the ordinary learning rate.  The statistics of batch norm are averaged like the
+    weights, not computed again, so that every checkpoint is complete.
     """
+
+    # Lightning finds the state in a checkpoint by the name of this class: do not rename it.
 
     def __init__(self, first: int, device: torch.device) -> None:
         def mean(average: Tensor, current: Tensor, epoch: Tensor | int) -> Tensor:
-            """`epoch`: number of this epoch; all before it were taken in."""
+            """The average after `epoch`; all epochs before it are in `average`."""
             before = int(epoch) - first
             return current if before <= 0 else average + (current - average) / (before + 1)
 
@@ -49,13 +51,13 @@ class EpochAveraging(WeightAveraging):
         return epoch_idx is not None
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Lightning validates before it ends the epoch: take the epoch in first, once.
+        # Lightning validates before the epoch's end: average first, so that this epoch counts.
         self.on_train_epoch_end(trainer, pl_module)
         super().on_validation_epoch_start(trainer, pl_module)
 
 
 def averaging(config: TrainConfig) -> list[Callback]:
-    """The callback that `train.ema` or `train.swa` asks for; none, where neither does."""
+    """Make the callback for `train.ema` or `train.swa`; an empty list without both."""
     device = pick_device(config.accelerator)
     if config.ema is not None:
         return [EMAWeightAveraging(device=device, decay=config.ema)]
@@ -66,7 +68,7 @@ def averaging(config: TrainConfig) -> list[Callback]:
 
 
 def check_averaging(config: TrainConfig) -> None:
-    """Refuse two averages at once."""
+    """Refuse `train.ema` together with `train.swa`."""
     if config.ema is not None and config.swa is not None:
         raise FlukeprintError(
             f"train.ema={config.ema:g} and train.swa={config.swa:g} both average the weights; "
@@ -75,7 +77,7 @@ def check_averaging(config: TrainConfig) -> None:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that are whole or absent, and are read without unpickling code."""
+    """Writes checkpoints atomically, and reads them without running pickled code."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
@@ -83,7 +85,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         with written_whole(Path(path)) as partial:
             try:
                 torch.save(checkpoint, partial)
-            except RuntimeError as error:  # torch's writer reports a full disk so
+            except RuntimeError as error:  # torch's writer raises it for a full disk
                 raise OSError(str(error)) from None
 
     def load_checkpoint(
@@ -100,7 +102,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Progress(TQDMProgressBar):
-    """Lightning's progress bar with our figures alone."""
+    """Lightning's progress bar without the version number of the logs."""
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
@@ -109,10 +111,7 @@ class Progress(TQDMProgressBar):
 
 
 def peak_memory() -> float:
-    """MB that this process and its largest ended child together held at most, so far.
-
-    Windows does not tell: 0.
-    """
+    """Peak memory in MB of this process and its largest ended child together; 0 on Windows."""
     if sys.platform == "win32":
         return 0.0
     import resource
@@ -123,7 +122,12 @@ def peak_memory() -> float:
 
 
 class Stopwatch(Callback):
-    """Counts the minutes of training, validations among them, and notes the peak of memory."""
+    """Measures the minutes of training with its validations, and the peak memory.
+
+    Both are written to `path` at the end, and kept in checkpoints.
+    """
+
+    # Lightning finds the state in a checkpoint by the name of this class: do not rename it.
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -133,7 +137,7 @@ class Stopwatch(Callback):
 
     @property
     def minutes(self) -> float:
-        """So far, over all sessions."""
+        """Minutes so far, with those before the run was resumed."""
         now = 0.0 if self.start is None else (time.monotonic() - self.start) / 60
         return self.before + now
 

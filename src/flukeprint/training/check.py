@@ -12,13 +12,19 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import Split, split_for
+from flukeprint.embedding.embed import check_devices, pick_device
+from flukeprint.embedding.engine_choice import check_engine
+from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.evaluation.validation import check_fittable
-from flukeprint.identifier.showcase import knowledge
-from flukeprint.models.network import build_model
+from flukeprint.files import check_writable
+from flukeprint.identifier.build import gallery_rows
+from flukeprint.identifier.runs import Run, check_same_labels, run_to_resume
+from flukeprint.identifier.showcase import read_class_tables
+from flukeprint.models.network import FlukeNet, build_model
 from flukeprint.ranking.local.lightglue import keypoint_backend
 from flukeprint.ranking.scoring import looks_at_all
-from flukeprint.search.backends import choose
+from flukeprint.search.backends import check_backend, choose
 from flukeprint.training.callbacks import check_averaging
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.module import MetricLearningModule, class_centers
@@ -28,33 +34,39 @@ from flukeprint.training.progressive_resizing import check_sizes
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """Everything that a training starts from, checked."""
+    """Everything that a training starts from, checked.
+
+    resumed: the run to resume; None for a new one.
+    """
 
     catalog: Catalog
     split: Split
     data: FoldData
     module: MetricLearningModule
+    resumed: Run | None = None
 
 
-def check(config: Config) -> TrainingSetup:
+def check(config: Config, *, resume: str | None = None) -> TrainingSetup:
     """Read the data, build the network, and refuse what cannot be trained, ranked or kept.
 
     What is known from the configuration alone is refused first, before photographs are read.
 
+    Args:
+        resume: as in `train`.
+
     Raises:
         FlukeprintError: wrong data or configuration, in one line.
     """
-    check_averaging(config.train)
-    if config.rank.local.candidates:
-        keypoint_backend(config.rank.local)  # names the package or weights that are missing
+    resumed = check_config(config, resume)
     catalog, split = read_fold(config)
+    if resumed is not None:
+        check_same_labels(resumed, catalog)
     check_views(config, catalog)
-    vocabulary = catalog.vocabulary()
-    knowledge(config, vocabulary)
+    read_class_tables(config, catalog.vocabulary())
     L.seed_everything(config.train.seed, verbose=False)
     net = build_model(config.model, (config.image.height, config.image.width))
     check_sizes(net, config.train)
-    choose(len(catalog), net.dim, config.gallery, looks_at_all=looks_at_all(config.rank))
+    check_gallery(config, net, catalog)
     data = FoldData(config, catalog, split)
     module = MetricLearningModule(config, net, data)
     data.steps(config.train.devices * config.train.num_nodes)  # the sampler's refusals
@@ -64,17 +76,50 @@ def check(config: Config) -> TrainingSetup:
             f"rank.head={config.rank.head:g} needs class centers, and losses and infer.mirror "
             "leave none; add a loss such as arcface, turn the mirror off or set rank.head=0"
         )
-    return TrainingSetup(catalog, split, data, module)
+    return TrainingSetup(catalog, split, data, module, resumed)
+
+
+def check_config(config: Config, resume: str | None = None) -> Run | None:
+    """Refuse settings that do not go together or that this machine cannot do.
+
+    Returns:
+        The run to resume, or None.
+
+    Raises:
+        FlukeprintError: so, or a run that cannot be resumed with this configuration.
+    """
+    check_averaging(config.train)
+    check_devices(config.train.accelerator, config.train.devices, "train.devices")
+    device = pick_device(config.train.accelerator)
+    check_engine(config.infer.engine, config.infer.precision, device.type)
+    if config.gallery.backend != "auto":
+        check_backend(config.gallery.backend)
+    if config.rank.local.candidates:
+        keypoint_backend(config.rank.local)  # names the package or weights that are missing
+    check_writable(config.runs / config.name)
+    return None if resume is None else run_to_resume(config, resume)
+
+
+def check_gallery(config: Config, net: FlukeNet, catalog: Catalog) -> None:
+    """Refuse a back end that cannot search the gallery, or that is not installed."""
+    photographs = len(gallery_rows(catalog, config))
+    dim = EmbeddingRecipe.of(config).dim(net)
+    looks = looks_at_all(config.rank)
+    check_backend(choose(photographs, dim, config.gallery, looks_at_all=looks).backend)
 
 
 def read_fold(config: Config) -> tuple[Catalog, Split]:
-    """The labelled photographs that can be read, and the fold of `config` among them."""
+    """Read the labelled photographs, unreadable ones refused or left out, and split them."""
     catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
     return catalog, split_of(config, catalog)
 
 
 def split_of(config: Config, catalog: Catalog) -> Split:
-    """The fold of `config`: rows to train on, the gallery, the queries and their right answers."""
+    """Split a catalogue by the fold of `config`: training rows, gallery, queries with answers.
+
+    Raises:
+        FlukeprintError: too few queries to fit what `infer` and `rank` ask for.
+    """
     split = split_for(config, catalog)
     check_fittable(catalog.identities, split, config)
     return split

@@ -5,7 +5,6 @@ one continues from its checkpoint.  Recipes that differ only in how embeddings a
 their trainings.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,58 +15,19 @@ from flukeprint.data.doctor import check_readable
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import Split
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, counted
 from flukeprint.evaluation.breakdown import QueryTable, by_size, by_view, score_table
 from flukeprint.evaluation.comparison import Comparison, Judged, compare_answers
 from flukeprint.evaluation.results_table import Row, add_row, named_rows, read_rows
 from flukeprint.evaluation.validation import Validation, validate
+from flukeprint.identifier.digests import data_digest, recipe_digest, training_digest
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.runs import CENTERS, Run, catalog_digest
+from flukeprint.identifier.runs import CENTERS, Run
 from flukeprint.ranking.features import extract_features
 from flukeprint.training.check import split_of
 from flukeprint.training.train import train
 
 QUERIES = "queries.csv"  # in a run's folder
-
-# Which run of a recipe it is, where it lies, what computes it and how it is served; the digest
-# does without.
-FREE = (
-    "split.fold", "train.seed", "runs", "submissions", "train.workers", "train.accelerator",
-    "image.cache", "image.cache_gb", "data.root", "infer.outside", "infer.engine", "infer.devices",
-    "infer.num_nodes", "train.num_nodes", "gallery.url", "gallery.collection", "gallery.memory_gb",
-    "cards", "taxonomy", "serve",
-)  # fmt: skip
-
-# What turns embeddings into answers; a training does without, unless it stops early.
-ANSWERING = ("rank", "infer.threshold", "infer.answers", "infer.batch_size")
-
-
-def recipe_digest(config: Config) -> str:
-    """12 hex digits that all folds and seeds of a recipe share, wherever they are trained.
-
-    Only what differs from the defaults counts, so a setting that is new in a later version
-    leaves old digests as they are.  Which photographs `data.root` holds, the data's digest tells.
-    """
-    return _digest(config, FREE)
-
-
-def training_digest(config: Config) -> str:
-    """As `recipe_digest`, of all that the embeddings depend on."""
-    return _digest(config, FREE if config.train.patience is not None else (*FREE, *ANSWERING))
-
-
-def _digest(config: Config, without: tuple[str, ...]) -> str:
-    tree = config.model_dump(mode="json", exclude_defaults=True)
-    for key in without:
-        section, _, name = key.rpartition(".")
-        (tree.get(section, {}) if section else tree).pop(name, None)
-    kept = {key: value for key, value in tree.items() if value != {}}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def data_digest(catalog: Catalog) -> str:
-    """12 hex digits of the photographs' names and identities: those of a run's `catalog.json`."""
-    return catalog_digest(catalog)[:12]
 
 
 def crossvalidate(
@@ -85,10 +45,10 @@ def crossvalidate(
         folds: how many of `split.folds`; None for all.
         into: the table; each run is added when it is scored.
         note: the recipe's name in tables.
-        report: is told what happens, a line at a time.
+        report: receives the progress, a line at a time.
 
     Returns:
-        The rows of all these runs, those that were there among them.
+        The rows of all these runs, with those that were in the table before.
 
     Raises:
         FlukeprintError: no such fold, wrong data or configuration, a table of another version.
@@ -106,7 +66,9 @@ def crossvalidate(
     recipe, data = recipe_digest(config), data_digest(catalog)
     report(f"recipe {recipe}, data {data}, folds: {folds}, seeds: {seeds}")
     settings = [_fold(config, fold, 0) for fold in range(folds)]
-    splits = [split_of(setting, catalog) for setting in settings]  # so are folds that cannot be
+    splits = [
+        split_of(setting, catalog) for setting in settings
+    ]  # and so is a fold that cannot be made
     for seed in range(seeds):
         for fold, split in enumerate(splits):
             setting = _fold(config, fold, seed)
@@ -115,9 +77,9 @@ def crossvalidate(
             if key in {row.key for row in read_rows(into)}:
                 report(f"{what}: is in {into} already, skipped")
                 continue
-            doing, train_it = _plan(setting, data)
-            report(f"{what}: {doing}")
-            run = train_it()
+            plan, make_run = _plan(setting, data)
+            report(f"{what}: {plan}")
+            run = make_run()
             row = score_run(run, setting, catalog, split, note, into.parent)
             add_row(row, into)
             report(row.text())
@@ -129,26 +91,38 @@ def crossvalidate(
     return [row for row in read_rows(into) if row.key in wanted]
 
 
+def summary_lines(rows: list[Row]) -> list[str]:
+    """Mean and range of MAP@5, top-1 and top-5 over runs, a line each."""
+    lines = []
+    for name in ("map5", "top1", "top5"):
+        values = [getattr(row, name) for row in rows]
+        lines.append(
+            f"{name}: mean {sum(values) / len(values):.3f} of {counted(len(rows), 'run')}, "
+            f"{min(values):.3f} to {max(values):.3f}"
+        )
+    return lines
+
+
 def score_run(
-    run: Run, config: Config, catalog: Catalog, split: Split, note: str, beside: Path
+    run: Run, config: Config, catalog: Catalog, split: Split, note: str, tables: Path
 ) -> Row:
     """Score a finished run: its row, and its predictions in `queries.csv` in the run's folder.
 
     Another recipe with the same training writes `queries-<recipe>.csv` there.  A copy for
-    comparisons goes to `prediction_file` below the table's folder, `beside`.
+    comparisons goes to `prediction_file` below the table's folder, `tables`.
     """
     answered = answers_of(run, config, catalog, split)
     recipe = recipe_digest(config)
     data = data_digest(catalog)
     copy = prediction_file(config, data)
-    (beside / copy).parent.mkdir(parents=True, exist_ok=True)
-    answered.save(beside / copy)
+    (tables / copy).parent.mkdir(parents=True, exist_ok=True)
+    answered.save(tables / copy)
     own = recipe_digest(run.config()) == recipe
     table = run.path / (QUERIES if own else f"queries-{recipe}.csv")
     answered.save(table)
     figures = score_table(answered, seed=config.split.seed)
-    cost = run.path / "minutes.json"  # a run of an older version has none
-    spent: dict[str, float] = json.loads(cost.read_text()) if cost.is_file() else {}
+    stopwatch = run.path / "minutes.json"  # a run of an older version has none
+    spent: dict[str, float] = json.loads(stopwatch.read_text()) if stopwatch.is_file() else {}
     net = Identifier.load(run.identifier).net
     auroc = figures.auroc
     return Row(
@@ -192,7 +166,7 @@ def prediction_file(config: Config, data: str) -> Path:
 
 
 def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> QueryTable:
-    """The reporting queries of a finished run, with what it answered.
+    """Rank the reporting queries of a finished run; returns them with its answers.
 
     Raises FlukeprintError when the run's embeddings are of other photographs.
     """
@@ -211,28 +185,45 @@ def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> Quer
 
 
 def compare_recipes(a: str, b: str, into: Path) -> tuple[Judged, Judged, Comparison]:
-    """B against A by a paired bootstrap over the queries that both answered.
+    """Compare recipe B with recipe A by a paired bootstrap over the queries that both answered.
 
     Args:
         a, b: each a run's folder, or a recipe's digest (or its beginning) or note in `into`.
 
     Raises:
-        FlukeprintError: no such run or row, other data or folds, no answers at hand.
+        FlukeprintError: no such run or row, other data or folds, or missing predictions.
     """
     first, second = _judged(a, into), _judged(b, into)
     return first, second, compare_answers(first, second)
 
 
-def judged_rows(rows: list[Row], name: str, beside: Path) -> Judged:
-    """The answers of a recipe's rows, of a table in the folder `beside`.
+def comparison_text(a: Judged, b: Judged, result: Comparison) -> str:
+    """Format a comparison of recipes as lines."""
+    folds = ", ".join(map(str, result.folds))
+    return "\n".join(
+        (
+            f"A  {a.name} ({counted(len(a.runs), 'run')})",
+            f"B  {b.name} ({counted(len(b.runs), 'run')})",
+            f"{counted(result.queries, 'query', 'queries')} of both in folds {folds}; "
+            f"{result.left_out:,} of one alone",
+            f"MAP@5  {result.map5.text()}",
+            f"top-1  {result.top1.text()}",
+        )
+    )
 
-    Raises FlukeprintError where a run's answers are gone.
+
+def judged_rows(rows: list[Row], name: str, folder: Path) -> Judged:
+    """Read the predictions of a recipe's rows.
+
+    folder: of the table that the rows are from.
+
+    Raises FlukeprintError where a run's predictions are missing.
     """
     return Judged(
         name=name,
         data=rows[0].data,
         folds=tuple(row.fold for row in rows),
-        runs=tuple(_queries(beside / row.answers) for row in rows),
+        runs=tuple(_queries(folder / row.answers) for row in rows),
     )
 
 
@@ -256,16 +247,17 @@ def _queries(path: Path) -> QueryTable:
 def _validated(
     run: Run, embeddings: Embeddings, catalog: Catalog, split: Split, config: Config
 ) -> Validation:
-    """The only place where a finished run is judged."""
+    """Validate a finished run again, by the ranking rules of `config`."""
     file = run.path / CENTERS
     centers = Embeddings.load(file) if config.rank.head and file.is_file() else None
-    evidence = extract_features(
+    features = extract_features(
         embeddings, catalog, config.image, config.rank, progress="keypoints"
     )
-    return validate(evidence, split, config, centers=centers, progress="matching keypoints")[0]
+    return validate(features, split, config, centers=centers, progress="matching keypoints")[0]
 
 
 def _fold(config: Config, fold: int, further_seed: int) -> Config:
+    """The configuration of one fold, with a seed counted from `train.seed`."""
     train = {"seed": config.train.seed + further_seed}
     return config.model_copy(
         update={
@@ -276,31 +268,31 @@ def _fold(config: Config, fold: int, further_seed: int) -> Config:
 
 
 def _plan(config: Config, data: str) -> tuple[str, Callable[[], Run]]:
-    """How to come by the run of this configuration, in words and as something to be called.
+    """How to get a finished run of this configuration: in words, and as a function.
 
-    The newest finished run of the same training, else the newest unfinished one of the recipe,
-    else a new one.
+    By the newest finished run of the same training, else by resuming the newest unfinished one of
+    the recipe, else by training.
     """
-    kept = list(_runs_of(config, data))
-    finished = [run for run, _ in kept if run.finished]
+    candidates = list(_runs_of(config, data))
+    finished = [run for run, _ in candidates if run.finished]
     if finished:
         return f"{finished[-1].path} has finished, it is only scored", lambda: finished[-1]
-    halves = [
-        (run, known) for run, known in kept
+    unfinished = [
+        (run, known) for run, known in candidates
         if run.last.is_file()
         and recipe_digest(known) == recipe_digest(config)
-        and known.data.root == config.data.root  # else it would be refused as another recipe
+        and known.data.root == config.data.root  # else resuming would be refused
     ]  # fmt: skip
-    if not halves:
+    if not unfinished:
         return "training", lambda: train(config)
-    run, known = halves[-1]
+    run, known = unfinished[-1]
     image = config.image.model_copy(update={"cache": known.image.cache})
     same = config.model_copy(update={"image": image})
     return f"going on with {run.path}", lambda: train(same, resume=run.name)
 
 
 def finished_run(config: Config, catalog: Catalog) -> Run:
-    """The newest finished run of this training, fold, seed and data.
+    """Find the newest finished run of this training, fold, seed and data.
 
     Raises FlukeprintError where there is none.
     """
@@ -314,7 +306,7 @@ def finished_run(config: Config, catalog: Catalog) -> Run:
 
 
 def _runs_of(config: Config, data: str) -> Iterator[tuple[Run, Config]]:
-    """Runs of the same training, fold, seed and data, oldest first."""
+    """Find the runs of the same training, fold, seed and data, oldest first."""
     wanted = (training_digest(config), config.split.fold, config.train.seed, data)
     for file in sorted((config.runs / config.name).glob("*/config.yaml")):
         run = Run(file.parent)
@@ -328,6 +320,7 @@ def _runs_of(config: Config, data: str) -> Iterator[tuple[Run, Config]]:
 
 
 def _data_of(run: Run) -> str:
+    """The data digest of a run; empty where it has none."""
     path = run.path / "catalog.json"
     if not path.is_file():
         return ""

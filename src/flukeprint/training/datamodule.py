@@ -1,8 +1,4 @@
-"""Batches for a training: photographs and a sampler enter, batches leave, epoch after epoch.
-
-Workers are started once and stay until `close`: starting them anew costs each epoch as much as
-several steps.
-"""
+"""The Lightning data module of a fold: classes, data loaders, and the number of steps."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -23,13 +19,13 @@ from flukeprint.training.distillation import read_teachers
 from flukeprint.training.pseudo_labels import train_photos
 from flukeprint.training.samplers import BatchSampler, build_sampler
 
-Class = tuple[str, str | None]  # identity, and view where views are told apart
+Class = tuple[str, str | None]  # identity, and its view where each view is a class
 
 
 def classes_of(
     catalog: Catalog, rule: Literal["identity", "identity_and_view"]
 ) -> tuple[tuple[Class, ...], npt.NDArray[np.int64]]:
-    """What the head tells apart, sorted, and the (n,) class of each photo; -1 without identity.
+    """The classes of training, sorted, and the class (n,) of each photo; -1 without identity.
 
     Raises:
         FlukeprintError: classes by view, but the catalogue has no views.
@@ -50,10 +46,11 @@ def classes_of(
 
 
 class Loader:
-    """What Lightning iterates once an epoch; each time it goes through `order` as that is then.
+    """A data loader that keeps its workers from epoch to epoch, until `close`.
 
-    Nothing begins before the first batch is asked for: Lightning makes an iterator that it never
-    reads, whose workers would vary photographs for nothing.
+    Starting them again would cost each epoch as much as several steps.  Each iteration follows
+    `order` as it is then.  Workers start with the first batch, because Lightning also makes
+    iterators that it never reads.
     """
 
     def __init__(
@@ -64,7 +61,10 @@ class Loader:
         workers: int,
         pinned: bool,
     ) -> None:
-        """workers: processes, 0 for none; pinned: batches lie where a GPU fetches them quickly."""
+        """Load `photos` by the batches of `order`, with `workers` processes (0 for none).
+
+        pinned: batches are put into pinned memory, from which a GPU copies faster.
+        """
         self.order = order
         self._photos = photos
         self._workers = workers
@@ -87,18 +87,22 @@ class Loader:
         yield from self._loader
 
     def close(self) -> None:
-        """End the workers; the next iteration starts others."""
+        """Stop the workers; the next iteration starts new ones."""
         self._loader = None
 
 
 class FoldData(L.LightningDataModule):
-    """Batches of the fold's training photographs; gallery and queries, plain, for validation."""
+    """Data loaders of a fold: augmented training batches; gallery and queries for validation."""
+
+    # Lightning finds the state in a checkpoint by the name of this class: do not rename it.
 
     def __init__(self, config: Config, catalog: Catalog, split: Split) -> None:
         super().__init__()
         self.config, self.split, self.catalog = config, split, catalog
         self.train_catalog = train_photos(config, catalog, split)
-        self.held = np.concatenate([split.gallery, split.queries])  # rows of the catalogue
+        self.validation_rows = np.concatenate(
+            [split.gallery, split.queries]
+        )  # rows of the catalogue
         self.classes, self.labels = classes_of(self.train_catalog, config.data.classes)
         self.class_counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
         mirrors = len(self.classes) if config.image.mirrored_is_new else None
@@ -107,15 +111,15 @@ class FoldData(L.LightningDataModule):
         self._val: Loader | None = None
 
     def __deepcopy__(self, _: dict[int, Any]) -> "FoldData":
-        return self  # averaging copies the learner; the data never change
+        return self  # weight averaging copies the module; the data never change
 
     def state_dict(self) -> dict[str, Any]:
-        """What was learnt from, kept in checkpoints."""
+        """Digests of training photographs and teachers, which a resumed run must have again."""
         photos = catalog_digest(self.train_catalog)
         return {"photos": photos, "teachers": list(self.teachers.stamps if self.teachers else ())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to go on with other pseudo-labels or teachers."""
+        """Refuse to resume with other pseudo-labels or teachers."""
         if state_dict != self.state_dict():
             raise FlukeprintError(
                 "the pseudo-labels or the teachers are not those that the run was started with; "
@@ -135,7 +139,7 @@ class FoldData(L.LightningDataModule):
         )
 
     def steps(self, world_size: int) -> int:
-        """Steps of the optimiser in the whole training; epochs may differ in length."""
+        """Number of optimiser steps in the whole training; epochs may differ in length."""
         train, sampler, steps = self.config.train, self._sampler(0, world_size), 0
         for epoch in range(train.epochs):
             sampler.set_epoch(epoch)
@@ -162,7 +166,7 @@ class FoldData(L.LightningDataModule):
         trainer = self.trainer
         assert trainer is not None
         if self._val is None:
-            held = self.catalog.take(self.held)
+            held = self.catalog.take(self.validation_rows)
             rows = range(trainer.global_rank, len(held), trainer.world_size)
             size = self.config.infer.batch_size
             parts = [list(rows[i : i + size]) for i in range(0, len(rows), size)]
@@ -175,7 +179,7 @@ class FoldData(L.LightningDataModule):
         return Loader(photos, sampler, workers=self.config.train.workers, pinned=pinned)
 
     def teardown(self, stage: str) -> None:
-        """The workers are not needed any more."""
+        """Stop the workers."""
         for loader in (self._train, self._val):
             if loader is not None:
                 loader.close()

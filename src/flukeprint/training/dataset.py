@@ -1,7 +1,8 @@
-"""Images: a catalogue enters, `Photo`s leave: image uint8 (3, height, width) RGB, label, row.
+"""The torch data set of a catalogue's photographs, with labels, mirroring and augmentation.
 
-Photographs are decoded (`decoding.py`) and resized once, kept in a cache on disk, mirrored and
-augmented (`augment.py`) as a `Draw` says.  They stay uint8: the network owns its normalisation.
+Photographs are decoded and resized once and cached on disk.  A `Draw` of the sampler decides
+whether one is mirrored, and the seed of its augmentation.  Pixels stay uint8: the network
+normalises them.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from flukeprint.training.samplers import Draw
 
 
 class Photo(NamedTuple):
-    """One example; a DataLoader stacks them into a Photo with a batch axis in front of each field.
+    """One training example, or a batch of them with a batch axis in front of each field.
 
     image: uint8 (3, height, width) RGB.  label: int64 class, -1 for an individual without one.
     row: int64, of the catalogue.
@@ -33,15 +34,15 @@ class Photo(NamedTuple):
 
 
 class PhotoDataset(Dataset[Photo]):
-    """The photographs of a catalogue as examples; a pure function of what it is asked for.
+    """Loads the photographs of a catalogue as examples, for a data loader.
 
-    `dataset[row]` is the photograph as it is; `dataset[draw]` is it mirrored and, with `augment`,
-    varied by `draw.seed`: the same in every process, whatever was asked before.
+    `dataset[row]` is the photograph as it is; `dataset[draw]` is mirrored if the draw says so and,
+    with `augment`, augmented with `draw.seed`.  Both depend on nothing else, in any process.
 
-    labels: (n,) class of each photograph in 0..classes-1, or -1; all -1 when left out.
-    Photographs of `config.mirror_views` are turned round before anything else.
-    mirrored: turn every photograph round (and a mirrored draw back), for a test-time mirror.
-    zoom: the share of both sides that is seen, in the middle, where nothing is drawn at random.
+    labels: (n,) class of each photograph in 0..classes-1, or -1; by default all are -1.
+    Photographs of `config.mirror_views` are mirrored before anything else.
+    mirrored: mirror every photograph (and a mirrored draw back), as test-time augmentation.
+    zoom: share of both sides kept by a centre crop, where nothing is random.
     With `config.flip` new_identity a mirrored photograph of class c has label c + classes.
     """
 
@@ -68,7 +69,7 @@ class PhotoDataset(Dataset[Photo]):
         self._mirrored = mirrored
         self._size = (config.height, config.width)
         self._zoom = zoom
-        self._turned = catalog.in_views(config.mirror_views)
+        self._mirrored_views = catalog.in_views(config.mirror_views)
         # Built here, so that workers inherit it instead of importing Albumentations each.
         self._augment = build_augment(config) if augment else None
 
@@ -83,13 +84,13 @@ class PhotoDataset(Dataset[Photo]):
                 raise ValueError("a mirrored draw, but image.flip is none")
             mirrored = not mirrored
         pixels = self._cache[row]
-        around = mirrored != self._turned[row]
+        flip = mirrored != self._mirrored_views[row]
         if isinstance(draw, Draw) and self._augment is not None:
-            if around:
+            if flip:
                 pixels = np.ascontiguousarray(pixels[:, ::-1])
             pixels = augmented(self._augment, pixels, draw.seed)
         else:
-            pixels = varied(pixels, self._size, mirrored=around, zoom=self._zoom)
+            pixels = varied(pixels, self._size, mirrored=flip, zoom=self._zoom)
         label = int(self._labels[row])
         if mirrored and self._config.mirrored_is_new and label >= 0:
             label += self._classes
@@ -98,5 +99,5 @@ class PhotoDataset(Dataset[Photo]):
 
 
 def single_thread(worker: int) -> None:
-    """`worker_init_fn` of a DataLoader: its processes share the cores, so OpenCV starts no more."""
+    """Keep OpenCV to one thread in a data loader's worker: the workers use all cores already."""
     cv2.setNumThreads(0)

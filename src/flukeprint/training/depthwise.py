@@ -1,8 +1,8 @@
-"""Depthwise convolutions in a training by bfloat16 on a CPU: a mode enters, faster steps leave.
+"""Faster training with bfloat16 on a CPU, by float32 gradients of depthwise convolutions.
 
-oneDNN computes some of their gradients in bfloat16 by its plain reference, up to thirty times as
-slowly as in float32: those of photographs where the stride is not 1, those of kernels of 5 or
-more.  Under the mode these go through float32, and all else stays as autocast has it.
+oneDNN computes some of these gradients in bfloat16 by its unoptimised reference, up to thirty
+times as slowly as in float32: those of the input where the stride is not 1, and those of kernels
+of 5 or more.  The mode `QuickDepthwise` computes these in float32 and changes nothing else.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ Pair = tuple[int, int]
 
 
 class QuickDepthwise(TorchFunctionMode):
-    """While it holds, gradients of slow depthwise convolutions are computed in float32.
+    """Context in which gradients of slow depthwise convolutions are computed in float32.
 
-    Only where autocast to bfloat16 is on for the CPU, and something asks for a gradient; elsewhere
-    nothing changes.  The forward pass is autocast's own, number by number.
+    It has an effect only under autocast to bfloat16 on the CPU with gradients enabled.  The result
+    of the forward pass is exactly that of autocast.
     """
 
     def __torch_function__(
@@ -48,14 +48,14 @@ def _conv2d(
     dilation: int | Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """As torch.conv2d."""
+    """Replaces torch.conv2d, with the same arguments."""
     slow = _pair(stride) != (1, 1) or max(weight.shape[2:]) >= 5
     depthwise = groups > 1 and weight.shape[1] == 1
     on_cpu = input.device.type == "cpu"
     if not (slow and depthwise and on_cpu) or isinstance(padding, str):
         return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    how = (_pair(stride), _pair(padding), _pair(dilation), groups)
-    out: Tensor = _FloatGradients.apply(input, weight, bias, *how)
+    geometry = (_pair(stride), _pair(padding), _pair(dilation), groups)
+    out: Tensor = _FloatGradients.apply(input, weight, bias, *geometry)
     return out
 
 
@@ -79,7 +79,7 @@ class _FloatGradients(torch.autograd.Function):
         dilation: Pair,
         groups: int,
     ) -> Tensor:
-        ctx.how = (stride, padding, dilation, groups)
+        ctx.geometry = (stride, padding, dilation, groups)
         ctx.kind = input.dtype
         halved = input.bfloat16()
         ctx.save_for_backward(halved, weight)
@@ -89,13 +89,13 @@ class _FloatGradients(torch.autograd.Function):
                 halved,
                 weight.bfloat16(),
                 None if bias is None else bias.bfloat16(),
-                *ctx.how,
+                *ctx.geometry,
             )
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         input, weight = ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.how
+        stride, padding, dilation, groups = ctx.geometry
         wanted = [*ctx.needs_input_grad[:2], ctx.biased is not None and ctx.needs_input_grad[2]]
         of_input, of_weight, of_bias = torch.ops.aten.convolution_backward(
             gradients[0].float(),

@@ -1,4 +1,4 @@
-"""What Lightning drives: the fold's batches, the step from photographs to a loss, the optimiser."""
+"""The Lightning module: training step, validation by MAP@5, and the optimiser."""
 
 import math
 from typing import Any
@@ -26,7 +26,7 @@ from flukeprint.training.progressive_resizing import resize_batch, size_in
 
 
 class MetricLearningModule(L.LightningModule):
-    """Network and losses; learns from batches, is measured by MAP@5 on the fold."""
+    """Trains the network with its losses; validates by MAP@5 on the fold's queries."""
 
     def __init__(self, config: Config, net: FlukeNet, data: FoldData) -> None:
         super().__init__()
@@ -39,15 +39,20 @@ class MetricLearningModule(L.LightningModule):
             mirrored_classes=config.image.mirrored_is_new,
             memory=config.train.memory,
         )
-        self._held: list[tuple[Tensor, Tensor]] = []
+        self._validated: list[tuple[Tensor, Tensor]] = []
 
     def on_train_epoch_start(self) -> None:
         self.net.hold_backbone = self.current_epoch < self.config.train.freeze_epochs
         if self.losses.memory is not None:
-            self.losses.memory.open = self.current_epoch > 0  # by then it holds all there is
-        self.train()  # Lightning leaves modes alone; the network keeps frozen norms frozen
+            self.losses.memory.open = self.current_epoch > 0  # it is full after the first epoch
+        self.train()  # Lightning does not set the mode; the network keeps frozen norms frozen
 
     def training_step(self, batch: Photo, batch_idx: int) -> Tensor:
+        """The loss of a batch of (b, 3, h, w) uint8 photographs; a scalar.
+
+        Raises:
+            FlukeprintError: a loss that is not finite, with the photographs of the batch.
+        """
         # Dropout draws from the global generator: a resumed epoch must draw the same.
         step = (self.config.train.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(hash(step) % 2**63)
@@ -56,7 +61,7 @@ class MetricLearningModule(L.LightningModule):
         with QuickDepthwise():
             embeddings = self.net(resize_batch(photos, size))
         if self.trainer.world_size > 1:
-            # The loss sees the whole batch, as in one process: pairs cross the processes.
+            # The loss gets the whole batch, as with one process: pairs are across processes.
             embeddings = torch.cat(list(distributed.all_gather(embeddings)))  # type: ignore[no-untyped-call]
             gathered: Any = self.all_gather((labels, rows))
             labels, rows = gathered[0].flatten(), gathered[1].flatten()
@@ -64,9 +69,9 @@ class MetricLearningModule(L.LightningModule):
         total: Tensor = out.total
         parts = dict(out.parts)
         if self.data.teachers is not None:
-            imitation = self.data.teachers.loss(embeddings, labels, rows)
-            total = total + self.config.train.teacher_weight * imitation
-            parts["teachers"] = imitation.detach()
+            distillation = self.data.teachers.loss(embeddings, labels, rows)
+            total = total + self.config.train.teacher_weight * distillation
+            parts["teachers"] = distillation.detach()
         if not torch.isfinite(total):
             images = [self.data.train_catalog.images[int(row)] for row in rows]
             raise FlukeprintError(
@@ -87,21 +92,23 @@ class MetricLearningModule(L.LightningModule):
         return total
 
     def validation_step(self, batch: Photo, _: int) -> None:
+        """Embed photographs of the gallery and of the queries."""
         photos, _labels, rows = batch
-        self._held.append((rows, self.net.embed(photos)))
+        self._validated.append((rows, self.net.embed(photos)))
 
     def on_validation_epoch_end(self) -> None:
-        rows = torch.cat([rows for rows, _ in self._held])
-        vectors = torch.cat([vectors for _, vectors in self._held])
-        self._held.clear()
+        """Log MAP@5 of the fold's queries against its gallery, by cosine similarity alone."""
+        rows = torch.cat([rows for rows, _ in self._validated])
+        vectors = torch.cat([vectors for _, vectors in self._validated])
+        self._validated.clear()
         if self.trainer.world_size > 1:
             rows, vectors = self._gather(rows, vectors)
         ordered = torch.empty(len(self.data.catalog), self.net.dim)
-        ordered[torch.from_numpy(self.data.held)[rows.cpu()]] = vectors.float().cpu()
+        ordered[torch.from_numpy(self.data.validation_rows)[rows.cpu()]] = vectors.float().cpu()
         check_finite(vectors)
         catalog = self.data.catalog
-        # Photos that are on neither side stay zero; they are never looked at.
-        unseen = np.setdiff1d(np.arange(len(catalog)), self.data.held)
+        # Photographs in neither gallery nor queries get any unit vector; it is never used.
+        unseen = np.setdiff1d(np.arange(len(catalog)), self.data.validation_rows)
         ordered[torch.from_numpy(unseen)] = F.normalize(torch.ones(1, self.net.dim))
         embeddings = Embeddings(
             ordered.numpy(), catalog.images, catalog.identities, catalog.views, "validation"
@@ -110,8 +117,8 @@ class MetricLearningModule(L.LightningModule):
         self.log("val/map5", map5, prog_bar=True, rank_zero_only=False, sync_dist=False)
 
     def _gather(self, rows: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """All processes' rows and vectors; their counts may differ by one."""
-        most = math.ceil(len(self.data.held) / self.trainer.world_size)
+        """Gather rows and embeddings of all processes, whose numbers may differ by one."""
+        most = math.ceil(len(self.data.validation_rows) / self.trainer.world_size)
         pad = most - len(rows)
         rows = F.pad(rows, (0, pad), value=-1)
         vectors = F.pad(vectors, (0, 0, 0, pad))
@@ -122,8 +129,8 @@ class MetricLearningModule(L.LightningModule):
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
     ) -> None:
-        # Lightning refuses a fused optimiser under any mixed precision, for it might unscale
-        # gradients itself; ours does not: see `configure_optimizers`.
+        # Lightning refuses to clip with a fused optimiser in mixed precision, as that may unscale
+        # gradients itself; ours is not fused where they are scaled, see `configure_optimizers`.
         if gradient_clip_val:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
@@ -137,10 +144,14 @@ class MetricLearningModule(L.LightningModule):
 
 
 def class_centers(module: MetricLearningModule, stamp: str) -> Embeddings | None:
-    """What the head knows each class by, as embeddings of the kind that `embed` makes.
+    """Class centres (the head's weights) as embeddings that compare with those of `embed`.
 
-    None where no loss has a head with cosines, or where the head knows nothing of half of the
-    embedding: photo and mirror stand side by side, but mirrors were not learnt.
+    stamp: digest of the network that the embeddings are of.
+
+    Returns:
+        (classes * centres of a class) unit embeddings.  None where no loss has a head with
+        cosines, and where embeddings are a photograph and its mirror image side by side but
+        mirror images were no classes in training, so that half of a centre is unknown.
     """
     centers = module.losses.centers()
     rule = EmbeddingRecipe.of(module.config).mirror_rule
@@ -148,7 +159,7 @@ def class_centers(module: MetricLearningModule, stamp: str) -> Embeddings | None
         return None
     classes = module.data.classes
     vectors = centers[: len(classes)]
-    if rule == "both":  # each center beside each of the mirror image: the nearest pair is there
+    if rule == "both":  # every pair of a centre and one of the mirror image
         k = vectors.shape[1]
         photo = vectors.repeat_interleave(k, dim=1)
         mirror = centers[len(classes) :].repeat(1, k, 1)

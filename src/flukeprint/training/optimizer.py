@@ -1,7 +1,8 @@
-"""Who learns how fast: a network and its losses enter, an optimiser with a schedule leaves.
+"""The optimiser with its parameter groups, and the learning-rate schedule.
 
-The backbone learns at `train.lr`, its earlier stages at less with `train.layer_decay`; neck,
-pooling and the losses' class vectors at `train.head_lr_factor` times `train.lr`.
+The learning rate is `train.lr` for the backbone, less for its earlier stages with
+`train.layer_decay`, and `train.head_lr_factor` times `train.lr` for neck, pooling and the losses'
+class vectors.
 """
 
 import math
@@ -19,10 +20,12 @@ from flukeprint.models.network import FlukeNet
 def build_optimizer(
     net: FlukeNet, losses: nn.Module, config: TrainConfig, *, fused: bool = True
 ) -> AdamW:
-    """AdamW over all that learns; biases, norms and the pooling's exponent are not decayed.
+    """Make AdamW for all trainable parameters of network and losses.
 
-    fused: one pass over memory for all of a step.  Not with float16's scaled gradients: the fused
-    step unscales them itself, so that their norm could not be clipped before.
+    Biases, norms and the pooling's exponent have no weight decay.
+
+    fused: one pass over memory per step.  Not with the scaled gradients of float16: the fused step
+        unscales them itself, so that their norm could not be clipped before.
 
     Raises:
         FlukeprintError: layer_decay for a backbone whose stages timm does not know.
@@ -69,7 +72,7 @@ def cosine_schedule(optimizer: Optimizer, config: TrainConfig, steps: int) -> La
 
 
 def _backbone_rates(net: FlukeNet, config: TrainConfig) -> list[tuple[nn.Parameter, float]]:
-    """Each parameter of the backbone with its rate: lr * layer_decay**(stages after its own)."""
+    """The learning rate of each backbone parameter: lr * layer_decay**(stages after its own)."""
     backbone: Any = net.backbone
     if config.layer_decay == 1:
         return [(parameter, config.lr) for parameter in backbone.parameters()]

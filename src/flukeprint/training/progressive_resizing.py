@@ -1,8 +1,7 @@
-"""Progressive resizing: a batch (b, 3, h, w) enters, the smaller one that its epoch sees leaves.
+"""Progressive resizing: train early epochs on smaller photographs, which is faster.
 
-Early epochs on small photographs are cheap, and the last ones see all there is (after Howard
-2018, fast.ai's DAWNBench entry; EfficientNetV2, Tan & Le 2021, section 4).  Only training is
-resized: validation and answers keep the full size.
+The last epochs have the full size (after Howard 2018, fast.ai's DAWNBench entry; EfficientNetV2,
+Tan & Le 2021, section 4).  Validation and inference always have it.
 """
 
 import torch
@@ -13,11 +12,11 @@ from flukeprint.config.schema import TrainConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet
 
-STRIDE = 32  # px; the deepest features of most backbones stand this far apart
+STRIDE = 32  # px; distance between the deepest features of most backbones
 
 
 def size_in(epoch: int, config: TrainConfig, size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) in px that training sees in `epoch` (from 0), of the full `size`."""
+    """Size of the training photographs in `epoch` (from 0): (height, width), at most `size`."""
     if not config.sizes:
         return size
     share = config.sizes[epoch * len(config.sizes) // config.epochs]
@@ -28,17 +27,17 @@ def size_in(epoch: int, config: TrainConfig, size: tuple[int, int]) -> tuple[int
 
 
 def resize_batch(photos: Tensor, size: tuple[int, int]) -> Tensor:
-    """(b, 3, h, w) uint8 -> (b, 3, *size) uint8: linear, and averaging what it shrinks."""
+    """Resize a batch, bilinear with antialiasing: (b, 3, h, w) uint8 -> (b, 3, *size) uint8."""
     if tuple(photos.shape[2:]) == size:
         return photos
-    # CUDA resizes floats alone.
+    # CUDA resizes only floats.
     small = F.interpolate(photos.float(), size, mode="bilinear", antialias=True)
     return small.round().to(torch.uint8)
 
 
 @torch.no_grad()
 def check_sizes(net: FlukeNet, config: TrainConfig) -> None:
-    """Refuse `train.sizes` for a network that takes one size only: show it a grey photo of each.
+    """Refuse `train.sizes` for a network with a fixed input size, by trying a photo of each size.
 
     Raises:
         FlukeprintError: so; or more sizes than epochs.

@@ -1,7 +1,6 @@
-"""Pseudo-labels: a finished run enters, a table of test photos with likely identities leaves; and
-such a table enters, further photographs to learn from leave.
+"""Pseudo-labels: write the test photos that a run identifies with confidence, and train on them.
 
-They are only ever learnt from: never in the gallery, never queries, never in validation.
+They are training photographs only: never in the gallery, never queries of a validation.
 """
 
 import math
@@ -21,7 +20,7 @@ from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.data.splits import Split, group_photos, split_for
 from flukeprint.data.tables import check_filled, check_once, lines, read_table
 from flukeprint.embedding.sharding import first_process
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.files import written_whole
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
@@ -34,22 +33,22 @@ PSEUDO_LABEL_COLUMNS = ("Image", "Id", "confidence", "run")
 def pseudo_label(
     run: Run, confidence: float = 0.6, probabilities: npt.NDArray[np.float64] | None = None
 ) -> Path:
-    """Write `pseudo_labels.csv` in the run: test photos whose first answer is sure to be right.
+    """Write `pseudo_labels.csv` in the run: test photos that are identified with confidence.
 
-    They are ranked against the gallery of the run's own fold, without its queries: a training
-    on the same fold learns nothing of these from the table.
+    They are ranked against the gallery of the run's own fold, without its queries, so that the
+    table tells a training on the same fold nothing about these.
 
     Args:
-        run: finished; `infer` has left its test.npz there.
-        confidence: least probability that the first answer is right, as the run's calibration
-            foretells it.
-        probabilities: (q,) to be used instead, one for each photo of test.npz.
+        run: a finished run with the test.npz that `infer` writes.
+        confidence: least probability that the first answer is right, as predicted by the run's
+            calibration.
+        probabilities: (q,) used instead of these, one for each photo of test.npz.
 
     Returns:
-        The table's path; columns Image, Id, confidence, run, the surest first.
+        The table's path; columns Image, Id, confidence, run; the most confident first.
 
     Raises:
-        FlukeprintError: no test.npz, no calibration, or no photo as sure as that.
+        FlukeprintError: no test.npz, no calibration, or no photo with that confidence.
     """
     config = run.config()
     file = run.path / "test.npz"
@@ -89,14 +88,14 @@ def pseudo_label(
 
 
 def train_photos(config: Config, catalog: Catalog, split: Split) -> Catalog:
-    """The photographs to learn from: those of the fold, then those with a pseudo-label.
+    """The training photographs: those of the fold, then those with a pseudo-label.
 
-    Left out are individuals that the fold does not train on, and copies and burst neighbours of
-    its queries.  How many are left is said on stderr.
+    Individuals that the fold does not train on are left out, and so are copies and burst
+    neighbours of its queries.  The number of the others is printed on stderr.
 
     Raises:
-        FlukeprintError: see `read_pseudo`; a table made by a run of another fold, which knew
-            this fold's queries.
+        FlukeprintError: as `read_pseudo`; or a table made by a run of another fold, which was
+            trained on this fold's queries.
     """
     own = catalog.take(split.train)
     if config.data.pseudo_labels is None:
@@ -112,48 +111,48 @@ def train_photos(config: Config, catalog: Catalog, split: Split) -> Catalog:
     leaked = np.isin(groups[len(catalog) :], groups[split.queries])
     trained = np.array([name in own.counts() for name in pseudo.identities], dtype=bool)
     kept = pseudo.take(trained & ~leaked)
-    if first_process():  # the first process speaks for all
+    if first_process():  # only the first process prints
         print(
-            f"pseudo-labels: {len(kept)} test photographs are learnt from as well "
-            f"({len(pseudo) - len(kept)} are of individuals outside this fold or repeat its "
-            "queries)",
+            f"pseudo-labels: {counted(len(kept), 'test photograph')} added to the training "
+            f"photographs ({len(pseudo) - len(kept):,} left out, of individuals outside this fold "
+            "or copies of its queries)",
             file=sys.stderr,
         )
     return Catalog.concatenate([own, kept])
 
 
 def read_pseudo(data: DataConfig, labelled: Catalog) -> tuple[Catalog, tuple[Run, ...]]:
-    """The test photos of `data.pseudo_labels` that are sure enough, and the runs that named them.
+    """Read the test photos with enough confidence in `data.pseudo_labels`, and its runs.
 
     Raises:
         FlukeprintError: no such table, bad rows, a photo that is no test photograph, an identity
-            that no labelled photo has, or nothing as sure as `data.pseudo_confidence`.
+            that no labelled photo has, or no row with the confidence `data.pseudo_confidence`.
     """
     path = Path(str(data.pseudo_labels))
     table = read_table(path, PSEUDO_LABEL_COLUMNS, absent="write it with `flukeprint pseudo-label`")
     check_filled(table, PSEUDO_LABEL_COLUMNS, path)
     check_once(table, "Image", "Id", path)
-    sure = pd.to_numeric(table["confidence"], errors="coerce").to_numpy(dtype=np.float64)
-    bad = np.flatnonzero(~((sure >= 0) & (sure <= 1)))  # NaN is bad too
+    confidences = pd.to_numeric(table["confidence"], errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~((confidences >= 0) & (confidences <= 1)))  # NaN is bad too
     if len(bad):
         raise FlukeprintError(f"{path}: confidence is no number from 0 to 1 in {lines(bad)}")
     test = read_test(data)
     place = {image: row for row, image in enumerate(test.images)}
-    strange = [image for image in table["Image"] if image not in place]
-    if strange:
+    unlisted = [image for image in table["Image"] if image not in place]
+    if unlisted:
         raise FlukeprintError(
-            f"{path} names photos that are no test photographs: {listed(strange)}"
+            f"{path} names photos that are no test photographs: {listed(unlisted)}"
         )
     unknown = sorted(set(table["Id"]) - set(labelled.counts()))
     if unknown:
         raise FlukeprintError(
             f"{path} names individuals without a labelled photo: {listed(unknown)}"
         )
-    table = table[sure >= data.pseudo_confidence]
+    table = table[confidences >= data.pseudo_confidence]
     if table.empty:
         raise FlukeprintError(
             f"{path}: none is as sure as data.pseudo_confidence={data.pseudo_confidence:g}, the "
-            f"surest is {math.floor(sure.max() * 1000) / 1000:g}; lower it"
+            f"surest is {math.floor(confidences.max() * 1000) / 1000:g}; lower it"
         )
     photos = test.take([place[image] for image in table["Image"]])
     photos = replace(photos, identities=tuple(table["Id"]))
@@ -162,7 +161,7 @@ def read_pseudo(data: DataConfig, labelled: Catalog) -> tuple[Catalog, tuple[Run
 
 
 def _of_fold(identifier: Identifier, config: Config) -> Identifier:
-    """It, knowing no more photographs than the gallery of the fold that it was trained on."""
+    """The identifier with the gallery of its training fold instead of all known photographs."""
     catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
     known = set(catalog.take(split_for(config, catalog).gallery).images)
     rows = [row for row, image in enumerate(identifier.gallery.images) if image in known]

@@ -1,23 +1,22 @@
-"""Batches of photographs: what enters is `labels` int64 (n,), what leaves is lists of `Draw`.
+"""Batch samplers: which training photographs make a batch, by their labels int64 (n,).
 
-A sampler is the `batch_sampler` of a torch DataLoader.  `row` of a Draw is a place in
-`labels`; -1 is a new individual.  An epoch is a pure function of (seed, epoch), so a killed
-run that calls `set_epoch` meets the same batches again.
+A sampler is the `batch_sampler` of a torch DataLoader and yields lists of `Draw`, whose `row` is
+an index of `labels`; the label -1 is a new individual.  An epoch depends on (seed, epoch) alone,
+so a resumed run has the same batches again.
 
-An epoch is made of blocks of at most batch_size / world_size photos: global batch i is blocks
+An epoch consists of blocks of at most batch_size / world_size photos: global batch i is blocks
 i * world_size to (i + 1) * world_size - 1, all of one size, and process r reads the r-th of
 them.  With one process a block is a batch.
 
 `positive_available` and `pk` fill a block in this order:
-    groups   one identity each, side by side: 2 photos (anchor, positive), or K photos;
+    groups   of one identity each, in a row: 2 photos (anchor, positive), or K photos;
     singles  one-photo identities where `pair_with` is "nothing": negatives only;
     new      new individuals, round(new_share * block) of them: negatives only.
-An epoch goes once through all identities that can be positive, in random order, and wraps
-round to fill the last batch; so no batch has two groups of one identity unless there are
-fewer identities than groups.  Singles get the fewest places, at most half of a block, that
-show each of them in every epoch.  No batch shows a single or a new photo twice, so where
-there are few of them they get fewer places.  Places too few for a group stay empty, but for
-singles.
+An epoch goes once through all identities that can be positive, in random order, and starts
+again from the first to fill the last batch; so no batch has two groups of one identity unless
+there are fewer identities than groups.  Singles get as few places as show each of them in every
+epoch, at most half of a block.  No batch has a single or a new photo twice, so a small number of
+them gets fewer places.  Places too few for a group are filled by singles or stay empty.
 """
 
 from abc import ABC, abstractmethod
@@ -36,18 +35,18 @@ PairWith = Literal["augmentation", "nothing"]
 
 
 class Draw(NamedTuple):
-    """One photograph to be drawn: its row, the seed of its augmentation, whether mirrored."""
+    """One photograph of a batch: its row, the seed of its augmentation, whether mirrored."""
 
     row: int
-    seed: int  # 0 <= seed < 2**31, no two alike in an epoch
+    seed: int  # 0 <= seed < 2**31, unique in an epoch
     mirrored: bool
 
 
 class BatchSampler(ABC):
-    """Batches of one process: iterating gives lists of `Draw`, `len` is their number.
+    """Base of the samplers: iterating yields the batches of one process, `len` is their number.
 
-    `len` is the same in every epoch of a stage: those before `config.first_epochs`, which draw
-    only identities with `config.first_photos` photos, and all others.
+    The epochs before `config.first_epochs` use only identities with `config.first_photos` photos;
+    `len` is the same in all of them, and in all later epochs.
     """
 
     def __init__(
@@ -69,18 +68,18 @@ class BatchSampler(ABC):
         self.world_size = world_size
         self.block = config.batch_size // world_size
         self._all = labels
-        self._first: bool | None = None  # whether laid out for the first epochs
+        self._first: bool | None = None  # whether planned for the first epochs
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch (from 0) that the next iteration draws."""
+        """Choose the epoch (from 0) of the next iteration."""
         self.epoch = epoch
         first = epoch < self.config.first_epochs
         if first != self._first:
             self._first = first
-            self._rows = _often(self._all, self.config.first_photos if first else 0)
-            self.labels = self._all[self._rows]  # all that a stage sees, by its own row numbers
-            self._length = self._lay_out()
+            self._rows = _rows_with(self._all, self.config.first_photos if first else 0)
+            self.labels = self._all[self._rows]  # of these epochs, by row numbers of their own
+            self._length = self._plan_epoch()
 
     def __len__(self) -> int:
         return self._length
@@ -92,15 +91,18 @@ class BatchSampler(ABC):
             yield [draw._replace(row=rows[draw.row]) for draw in block]
 
     @abstractmethod
-    def _lay_out(self) -> int:
-        """Decides what a block holds.  Returns the number of batches in an epoch."""
+    def _plan_epoch(self) -> int:
+        """Decide what a block holds; returns the number of batches in an epoch."""
 
     @abstractmethod
     def _blocks(self, rng: np.random.Generator) -> list[list[Draw]]:
         """The epoch's blocks for all processes, batch by batch: len(self) * world_size lists."""
 
     def _mirrored(self, rng: np.random.Generator, groups: int, size: int) -> npt.NDArray[np.bool_]:
-        """(groups * size,) coins; a group shares one where a mirror is another animal."""
+        """Choose at random what is mirrored (groups * size,): every second photo on average.
+
+        Where a mirror image is another animal, a group is mirrored as a whole.
+        """
         if self.flip == "none":
             return np.zeros(groups * size, dtype=bool)
         if self.flip == "same":
@@ -109,14 +111,14 @@ class BatchSampler(ABC):
 
 
 class Shuffled(BatchSampler):
-    """Every row once an epoch, in blocks whose sizes differ by at most one photo.
+    """Plain shuffling: every row once an epoch, in blocks that differ by at most one photo.
 
     A block has two photos or more (batch norm), so one may be a photo larger than
     batch_size / world_size.  Several processes draw a few rows (fewer than world_size, in sets
     of at least 2 * world_size photos) a second time, with other seeds, to have equal blocks.
     """
 
-    def _lay_out(self) -> int:
+    def _plan_epoch(self) -> int:
         if self.config.new_share > 0:
             raise FlukeprintError(
                 "sampler.new_share means nothing to sampler.name shuffled, which draws every "
@@ -136,7 +138,7 @@ class Shuffled(BatchSampler):
 
 
 class Grouped(BatchSampler):
-    """Groups of photos of one identity, then singles, then new individuals."""
+    """Base of samplers with positives: groups of one identity, singles, then new individuals."""
 
     @abstractmethod
     def _group_size(self) -> int:
@@ -146,21 +148,21 @@ class Grouped(BatchSampler):
     def _group(self, photos: Ints, turn: int, rng: np.random.Generator) -> Ints:
         """(group size,) rows for the turn-th time (from 0) that an identity is drawn."""
 
-    def _lay_out(self) -> int:
+    def _plan_epoch(self) -> int:
         self._gather()
         world, size = self.world_size, self._group_size()
         new = min(round(self.config.new_share * self.block), len(self._new) // world)
-        room = self.block - new
-        if room < size:
+        places = self.block - new
+        if places < size:
             raise FlukeprintError(
                 f"a batch of {self.block} photos a process, {new} of them new individuals, has "
                 f"no room for {size} photos of one identity; raise sampler.batch_size or lower "
                 "sampler.new_share"
             )
         enough = len(self._singles) // world
-        for places in range(min(enough, self.block // 2, room - size) + 1):
-            groups = (room - places) // size
-            singles = min(room - groups * size, enough)
+        for reserved in range(min(enough, self.block // 2, places - size) + 1):
+            groups = (places - reserved) // size
+            singles = min(places - groups * size, enough)
             length = -(-len(self._identities) // (groups * world))
             if length * singles * world >= len(self._singles):
                 break
@@ -168,8 +170,8 @@ class Grouped(BatchSampler):
         return length
 
     def _gather(self) -> None:
-        """Sorts the rows into identities that can be positive, singles and new individuals."""
-        # A stream apart from every epoch's: the order in which an identity's photos take turns.
+        """Sort the rows into identities that can be positive, singles and new individuals."""
+        # The order in which an identity's photos take turns has a random stream of its own.
         turns = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(1,)))
         order = turns.permutation(len(self.labels))
         order = order[np.argsort(self.labels[order], kind="stable")]
@@ -196,13 +198,13 @@ class Grouped(BatchSampler):
         known, count = len(self._identities), len(self) * self.world_size
         groups, singles, new = self._places
         order = np.resize(rng.permutation(known), count * groups)
-        # Identities that come round again, in a small set or the last batch, take further turns.
+        # Identities that are drawn again, in a small set or the last batch, take further turns.
         first = self.epoch * (len(order) // known)
         parts = [
             self._group(self._identities[identity], first + place // known, rng)
             for place, identity in enumerate(order)
         ]
-        # One permutation repeated: a window as long as the pool or shorter repeats nothing.
+        # One permutation repeated: a window no longer than it has no row twice.
         parts.append(np.resize(rng.permutation(self._singles), count * singles))
         parts.append(np.resize(rng.permutation(self._new), count * new))
         of_groups = self._mirrored(rng, len(order), self._group_size())
@@ -221,7 +223,7 @@ class Grouped(BatchSampler):
 
 
 class PositiveAvailable(Grouped):
-    """Pairs: every identity is anchored in turn, with another photo of it as positive.
+    """Pairs: each identity in turn gives an anchor and another photo of it as positive.
 
     Over n turns each of the n photos of an identity is anchor once and positive once; over
     n * (n - 1) turns every ordered pair occurs once.  A one-photo identity (`pair_with`
@@ -238,7 +240,7 @@ class PositiveAvailable(Grouped):
 
 
 class PK(Grouped):
-    """P identities of K random photos each; one with fewer than K repeats them evenly."""
+    """PK batches: P identities with K random photos each; fewer than K photos are repeated."""
 
     def _group_size(self) -> int:
         return self.config.photos_per_identity
@@ -264,13 +266,13 @@ def build_sampler(
     rank: int = 0,
     world_size: int = 1,
 ) -> BatchSampler:
-    """The sampler that `config.name` means, for the process `rank` of `world_size`.
+    """Make the sampler `config.name` for the process `rank` of `world_size`.
 
     labels: (n,) class of each training photo, -1 for a new individual.
-    flip: "none" never mirrors, else every second photo is mirrored; with "new_identity" the
-        photos of a group are all mirrored or none is.
-    pair_with: "augmentation" pairs a one-photo identity with itself, "nothing" leaves it to
-        the negatives.  Has no effect on shuffled.
+    flip: "none" never mirrors, else half of the photos are mirrored; with "new_identity" all
+        photos of a group or none.
+    pair_with: "augmentation" pairs a one-photo identity with itself, with "nothing" it is only a
+        negative.  Has no effect on shuffled.
     seed: 0 or more.
 
     Raises FlukeprintError for an unknown name, a batch that cannot be shared out among the
@@ -308,8 +310,8 @@ def build_sampler(
     )
 
 
-def _often(labels: Ints, photos: int) -> Ints:
-    """Rows whose class has at least `photos` photos, and those of new individuals."""
+def _rows_with(labels: Ints, photos: int) -> Ints:
+    """Rows of classes with at least `photos` photos, and of new individuals."""
     counts = np.bincount(labels[labels >= 0], minlength=1)
     if photos > counts.max():
         raise FlukeprintError(
@@ -320,7 +322,7 @@ def _often(labels: Ints, photos: int) -> Ints:
 
 
 def _draws(rows: Ints, mirrored: npt.NDArray[np.bool_], rng: np.random.Generator) -> list[Draw]:
-    """A Draw for each of the rows, no two with the same seed."""
+    """Make a Draw of each row, each with another seed."""
     seeds = rng.choice(2**31, size=len(rows), replace=False)
     columns = (rows.tolist(), seeds.tolist(), mirrored.tolist())
     return [Draw(*values) for values in zip(*columns, strict=True)]

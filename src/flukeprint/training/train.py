@@ -1,6 +1,6 @@
 """Train a network, validate it on its fold and keep it as an identifier: the method, top to bottom.
 
-catalogue -> split -> batches of drawn photographs -> network -> losses
+catalogue -> split -> batches of sampled photographs -> network -> losses
 -> validation on held-out queries -> identifier (network + gallery + threshold)
 """
 
@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import lightning as L
-import numpy as np
 import torch
 
 from flukeprint.config.schema import Config, RankConfig
@@ -23,6 +22,7 @@ from flukeprint.embedding.embed import embed, pick_device
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.embedding.sharding import first_process
 from flukeprint.errors import FlukeprintError
+from flukeprint.evaluation.breakdown import Ceiling
 from flukeprint.evaluation.fold_calibration import calibrate_fold
 from flukeprint.evaluation.metrics import Scores
 from flukeprint.evaluation.plots import draw_reliability
@@ -34,15 +34,18 @@ from flukeprint.evaluation.validation import (
 )
 from flukeprint.evaluation.validation_queries import QUERIES_FILE
 from flukeprint.files import written_whole
-from flukeprint.identifier.build import build_identifier
-from flukeprint.identifier.runs import CENTERS, Run, check_same_recipe, find_run, new_run
+from flukeprint.identifier.build import build_identifier, gallery_rows
+from flukeprint.identifier.runs import CENTERS, Run, new_run
 from flukeprint.identifier.showcase import build_showcase, pick_examples
 from flukeprint.models.network import FlukeNet, untrained_embedder
 from flukeprint.ranking.features import Features, extract_features
+from flukeprint.ranking.pipeline import FittedRules
 from flukeprint.training.callbacks import AtomicCheckpointIO
 from flukeprint.training.check import TrainingSetup, check, read_fold
 from flukeprint.training.module import class_centers
 from flukeprint.training.trainer import make_trainer, quieten_lightning, stopped_early
+
+RUN_VARIABLE = "FLUKEPRINT_RUN"  # names the run's folder to further processes of a training
 
 
 def train(config: Config, *, resume: str | None = None) -> Run:
@@ -62,13 +65,27 @@ def train(config: Config, *, resume: str | None = None) -> Run:
     keep_memory()
     # Deterministic mode would fill every new tensor with NaN, which costs a CPU much of its speed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    setup = check(config)
-    run = _run_of(config, resume, setup.catalog)  # nothing is written before this line
+    setup = check(config, resume=resume)
+    run = _run_of(config, setup)  # nothing is written before this line
     trainer = make_trainer(config, run)
-    checkpoint = run.last if resume is not None else None
+    fit(trainer, config, run, setup)
+    if trainer.is_global_zero:
+        finish(config, run, setup)
+    return run
+
+
+def fit(trainer: L.Trainer, config: Config, run: Run, setup: TrainingSetup) -> None:
+    """Train until the last epoch, from the checkpoint of a resumed run.
+
+    Raises:
+        FlukeprintError: a checkpoint of another architecture, or a loss that is no number.
+        KeyboardInterrupt: training was interrupted; the run can be resumed.
+    """
+    checkpoint = None if setup.resumed is None else run.last
+    if checkpoint is not None and stopped_early(config, checkpoint):
+        return
     try:
-        if checkpoint is None or not stopped_early(config, checkpoint):
-            trainer.fit(setup.module, setup.data, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(setup.module, setup.data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
     except RuntimeError as error:
@@ -77,82 +94,112 @@ def train(config: Config, *, resume: str | None = None) -> Run:
         raise FlukeprintError(
             f"{checkpoint} is a checkpoint of another architecture than {config.model.backbone}"
         ) from None
-    if trainer.is_global_zero:
-        finish(config, run, setup)
-    return run
-
-
-def _run_of(config: Config, resume: str | None, catalog: Catalog) -> Run:
-    """A fresh run, the one to resume, or in a further process of a training its first one's."""
-    first = "FLUKEPRINT_RUN"
-    if not first_process() and first in os.environ:
-        return Run(Path(os.environ[first]))
-    if resume is None:
-        if not first_process():  # of another node: only the first process of all writes
-            return Run(config.runs / config.name / "of-the-first-process")
-        run = new_run(config, catalog)
-    else:
-        run = find_run(config, None if resume == "last" else resume, finished=False)
-        check_same_recipe(run, config, catalog)
-    os.environ[first] = str(run.path.resolve())  # Lightning's further processes inherit it
-    return run
 
 
 def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
-    """Validate the trained network on its fold and keep it as an identifier.
-
-    The identifier's gallery holds all known photographs, the fold's queries among them.
-    """
+    """Validate the trained network on its fold and keep it as an identifier."""
     catalog, split, module = setup.catalog, setup.split, setup.module
-    best = run.checkpoints / "best.ckpt"
-    chosen = best if config.train.patience is not None and best.is_file() else run.last
-    if chosen.is_file():  # it holds the averaged weights, where weights are averaged
-        module.load_state_dict(AtomicCheckpointIO().load_checkpoint(chosen)["state_dict"])
+    _load_chosen_weights(config, run, setup)
+
     embeddings = _embedded(config, module.net, catalog, "embedding")
     embeddings.save(run.path / "embeddings.npz")
     centers = class_centers(module, embeddings.stamp)
     if centers is not None:
         centers.save(run.path / CENTERS)
-    evidence = extract_features(
+    features = extract_features(
         embeddings, catalog, config.image, config.rank, progress="keypoints"
     )
-    result, method = validate(
-        evidence, split, config, centers=centers, progress="matching keypoints"
+
+    validation, fitted = validate(
+        features, split, config, centers=centers, progress="matching keypoints"
     )
-    summary = result.summary()
-    if catalog.views is not None:
-        most = view_ceiling(embeddings, split)
-        summary["view_ceiling"] = asdict(most)
-        if most.overall is not None:
+    ceiling = None if catalog.views is None else view_ceiling(embeddings, split)
+    _save_validation(run, validation, ceiling)
+    _keep_identifier(config, run, setup, features, centers, validation, fitted)
+    return validation
+
+
+def _run_of(config: Config, setup: TrainingSetup) -> Run:
+    """A new run, the one to resume, or in a further process of a training its first one's."""
+    if not first_process() and RUN_VARIABLE in os.environ:
+        return Run(Path(os.environ[RUN_VARIABLE]))
+    if setup.resumed is not None:
+        run = setup.resumed
+    elif not first_process():  # of another node: only the first process of all writes
+        return Run(config.runs / config.name / "of-the-first-process")
+    else:
+        run = new_run(config, setup.catalog)
+    os.environ[RUN_VARIABLE] = str(run.path.resolve())  # Lightning's further processes inherit it
+    return run
+
+
+def _load_chosen_weights(config: Config, run: Run, setup: TrainingSetup) -> None:
+    """Load the best checkpoint with early stopping, else the last one.
+
+    It holds the averaged weights, where weights are averaged.
+    """
+    best = run.checkpoints / "best.ckpt"
+    chosen = best if config.train.patience is not None and best.is_file() else run.last
+    if chosen.is_file():
+        setup.module.load_state_dict(AtomicCheckpointIO().load_checkpoint(chosen)["state_dict"])
+
+
+def _embedded(config: Config, net: FlukeNet, catalog: Catalog, progress: str) -> Embeddings:
+    """Embed a catalogue as at test time, stamped with the network's digest."""
+    return embed(
+        net, catalog, EmbeddingRecipe.of(config).stamped(net), Compute.of(config),
+        device=pick_device(config.train.accelerator), progress=progress,
+    )  # fmt: skip
+
+
+def _save_validation(run: Run, validation: Validation, ceiling: Ceiling | None) -> None:
+    """Write the figures, the ranked queries and the reliability diagram into the run.
+
+    ceiling: upper bound on recall where only gallery photographs of the query's view can match;
+        None for photographs without views.
+    """
+    summary = validation.summary()
+    if ceiling is not None:
+        summary["view_ceiling"] = asdict(ceiling)
+        if ceiling.overall is not None:
             summary["lines"].append(
-                f"{most.overall:.1%} of the queries have a photo of the same view and animal in "
+                f"{ceiling.overall:.1%} of the queries have a photo of the same view and animal in "
                 "the gallery"
             )
     with written_whole(run.validation) as path:
         path.write_text(json.dumps(summary, indent=2) + "\n")
-    result.queries.save(run.path / QUERIES_FILE)
-    if result.reliability is not None:
-        draw_reliability(result.reliability, run.path / "reliability.png")
-    counts = catalog.counts()
-    kept = [
-        row for row, name in enumerate(catalog.identities)
-        if name is not None and counts[name] >= config.data.min_photos
-    ]  # fmt: skip
-    gallery = evidence.take(np.array(kept))
+    validation.queries.save(run.path / QUERIES_FILE)
+    if validation.reliability is not None:
+        draw_reliability(validation.reliability, run.path / "reliability.png")
+
+
+def _keep_identifier(
+    config: Config,
+    run: Run,
+    setup: TrainingSetup,
+    features: Features,
+    centers: Embeddings | None,
+    validation: Validation,
+    fitted: FittedRules,
+) -> None:
+    """Write the identifier; its gallery holds all known photographs, the fold's queries too."""
+    rows = gallery_rows(setup.catalog, config)
+    gallery = features.take(rows)
     build_identifier(
-        config, module.net, gallery, result.threshold, result.calibration,
-        method=method, centers=centers,
-        facts=calibrate_fold(evidence, split, config, result, method, centers),
+        config, setup.module.net, gallery, validation.threshold, validation.calibration,
+        fitted=fitted, centers=centers,
+        fold_calibration=calibrate_fold(
+            features, setup.split, config, validation, fitted, centers
+        ),
         showcase=build_showcase(
-            config, gallery.embeddings, catalog.take(np.array(kept)), _examples(config),
-            catalog.vocabulary(),
+            config, gallery.embeddings, setup.catalog.take(rows), _examples(config),
+            setup.catalog.vocabulary(),
         ),
     ).save(run.identifier)  # fmt: skip
-    return result
 
 
 def _examples(config: Config) -> Thumbnails:
-    """Photographs to try: some of those that are to be identified, where they can be read."""
+    """Photographs to try: some of the test photographs, where they can be read."""
     try:
         return pick_examples(read_test(config.data))
     except FlukeprintError as error:  # nothing that a finished training should fail for
@@ -161,10 +208,10 @@ def _examples(config: Config) -> Thumbnails:
 
 
 def baselines(config: Config) -> dict[str, Scores]:
-    """The fold's figures without training: the untrained network, and always the commonest five."""
+    """Measure the fold without training: the untrained network, and the commonest five labels."""
     keep_memory()
     catalog, split = read_fold(config)
-    L.seed_everything(config.train.seed, verbose=False)  # without weights the network is drawn
+    L.seed_everything(config.train.seed, verbose=False)  # without weights the network is random
     net = untrained_embedder(config.model, (config.image.height, config.image.width))
     embeddings = _embedded(config, net, catalog, "untrained network")
     plain = config.model_copy(update={"rank": RankConfig()})
@@ -172,11 +219,3 @@ def baselines(config: Config) -> dict[str, Scores]:
         "untrained network": validate(Features(embeddings), split, plain)[0].scores,
         "five commonest labels": commonest_baseline(catalog, split, config),
     }
-
-
-def _embedded(config: Config, net: FlukeNet, catalog: Catalog, progress: str) -> Embeddings:
-    """The catalogue as the network sees it at test time, stamped with the network's digest."""
-    return embed(
-        net, catalog, EmbeddingRecipe.of(config).stamped(net), Compute.of(config),
-        device=pick_device(config.train.accelerator), progress=progress,
-    )  # fmt: skip

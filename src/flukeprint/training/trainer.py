@@ -1,8 +1,4 @@
-"""The method, from top to bottom: a configuration enters, a trained `Run` leaves.
-
-catalogue -> split -> batches of drawn photographs -> network -> losses
--> validation on held-out queries -> identifier (network + gallery + threshold)
-"""
+"""Set up Lightning's trainer: devices, precision, checkpoints, early stopping and logs."""
 
 import logging
 import warnings
@@ -25,7 +21,7 @@ from flukeprint.training.callbacks import AtomicCheckpointIO, Progress, Stopwatc
 
 
 def stopped_early(config: Config, checkpoint: Path) -> bool:
-    """Whether the run had lost its patience already; Lightning would go on with it."""
+    """Whether early stopping had ended the run already; Lightning itself would train on."""
     if config.train.patience is None:
         return False
     callbacks = AtomicCheckpointIO().load_checkpoint(checkpoint)["callbacks"]
@@ -34,7 +30,7 @@ def stopped_early(config: Config, checkpoint: Path) -> bool:
 
 
 def make_trainer(config: Config, run: Run) -> L.Trainer:
-    """Lightning's trainer with the schedule, checkpoints and logs of `config`."""
+    """Make Lightning's trainer with the epochs, precision, callbacks and logs of `config`."""
     t = config.train
     last = ModelCheckpoint(
         run.checkpoints, filename="last", save_top_k=1, enable_version_counter=False,
@@ -51,8 +47,8 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
         ]  # fmt: skip
     callbacks += averaging(t)
     callbacks.append(Stopwatch(run.path / "minutes.json"))
-    callbacks.append(last)  # after `best`, whose state it keeps
-    part = len(list((run.path / "log").glob("csv-*")))  # each resumption logs beside the last
+    callbacks.append(last)  # after `best`, whose state this checkpoint has to hold
+    part = len(list((run.path / "log").glob("csv-*")))  # a resumed run begins a further file
     strategy = "auto"
     if t.devices * t.num_nodes > 1:
         strategy = "ddp_find_unused_parameters_true" if t.freeze_epochs else "ddp"
@@ -68,8 +64,8 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
         gradient_clip_val=t.clip,
         check_val_every_n_epoch=t.validate_every,
         num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,  # each epoch draws its own batches
-        use_distributed_sampler=False,  # our samplers share batches among processes
+        reload_dataloaders_every_n_epochs=1,  # the sampler makes other batches each epoch
+        use_distributed_sampler=False,  # our samplers split batches among processes
         plugins=[AtomicCheckpointIO()],
         callbacks=callbacks,
         logger=[
@@ -85,10 +81,10 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
 
 
 def lightning_precision(config: Config) -> Any:
-    """Lightning's word for `train.precision`.
+    """Choose Lightning's precision for `train.precision`, such as bf16-mixed.
 
-    On a CPU bf16 pays where it multiplies numbers of 16 bits: by tiles (AMX), or as AVX-512 does
-    with avx512_bf16 (`benchmarks/reports/training_step.md`).  Elsewhere half the operations
+    On a CPU bf16 is faster only with instructions for it: AMX, or AVX-512 with avx512_bf16
+    (`benchmarks/reports/training_step.md`).  Elsewhere half the operations
     convert back.
     """
     named = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
@@ -105,7 +101,7 @@ def lightning_precision(config: Config) -> Any:
 
 
 def quieten_lightning() -> None:
-    """Lightning tells of things that are as we want them."""
+    """Silence Lightning's hints about settings that are meant as they are."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for text in (".*does not have many workers.*", ".*isinstance.treespec.*", ".*ckpt_path.*"):

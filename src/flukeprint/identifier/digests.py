@@ -1,0 +1,53 @@
+"""Digests of recipes and data, by which runs of the same training are recognised.
+
+They are written into tables of measured runs: a setting that is new in a later version must not
+change the digest of an older recipe.
+"""
+
+import hashlib
+import json
+
+from flukeprint.config.schema import Config
+from flukeprint.data.catalog import Catalog
+from flukeprint.identifier.runs import catalog_digest
+
+# Settings outside the recipe: the fold and seed, folders, how to compute and how to serve.
+NOT_OF_THE_RECIPE = (
+    "split.fold", "train.seed", "runs", "submissions", "train.workers", "train.accelerator",
+    "image.cache", "image.cache_gb", "data.root", "infer.outside", "infer.engine", "infer.devices",
+    "infer.num_nodes", "train.num_nodes", "gallery.url", "gallery.collection", "gallery.memory_gb",
+    "cards", "taxonomy", "serve",
+)  # fmt: skip
+
+# Settings of ranking; a training does not depend on them, unless it stops early.
+RANKING = ("rank", "infer.threshold", "infer.answers", "infer.batch_size")
+
+
+def recipe_digest(config: Config) -> str:
+    """Digest of a recipe, 12 hex digits: the same for all its folds and seeds, on any machine.
+
+    Only what differs from the defaults counts.  Which photographs `data.root` holds is told by
+    `data_digest`.
+    """
+    return _digest(config, NOT_OF_THE_RECIPE)
+
+
+def training_digest(config: Config) -> str:
+    """Digest of the settings that embeddings depend on, as `recipe_digest`."""
+    if config.train.patience is not None:
+        return _digest(config, NOT_OF_THE_RECIPE)
+    return _digest(config, (*NOT_OF_THE_RECIPE, *RANKING))
+
+
+def data_digest(catalog: Catalog) -> str:
+    """Digest of the photographs' names and identities, 12 hex digits, as in `catalog.json`."""
+    return catalog_digest(catalog)[:12]
+
+
+def _digest(config: Config, without: tuple[str, ...]) -> str:
+    tree = config.model_dump(mode="json", exclude_defaults=True)
+    for key in without:
+        section, _, name = key.rpartition(".")
+        (tree.get(section, {}) if section else tree).pop(name, None)
+    kept = {key: value for key, value in tree.items() if value != {}}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]
