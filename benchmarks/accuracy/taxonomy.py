@@ -35,8 +35,9 @@ from flukeprint.identifier.runs import Run
 from flukeprint.identifier.taxonomy import RankPlacement, Taxonomy, is_right, place
 from flukeprint.ranking.calibration import Calibration, posterior
 from flukeprint.ranking.features import Features
-from flukeprint.ranking.pipeline import FittedRules, QueryRanker
+from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.ranking import Ranking
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine
 from flukeprint.search.gallery import Gallery
 from flukeprint.training.check import split_of

@@ -35,7 +35,7 @@ from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.runs import Run, new_run
 from flukeprint.models.network import FlukeNet, build_model
 from flukeprint.ranking.features import Features
-from flukeprint.ranking.pipeline import FittedRules
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.submission.infer import infer
 
 LABELLED, IDENTITIES, QUERIES = 15_697, 5_004, 7_960

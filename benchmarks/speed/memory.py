@@ -78,7 +78,8 @@ def _search(features: Any, split: Any) -> None:
 
 def _rank(features: Any, split: Any, few: bool = False, **rules: Any) -> None:
     from flukeprint.config.schema import RankConfig
-    from flukeprint.ranking.pipeline import FittedRules, QueryRanker
+    from flukeprint.ranking.pipeline import QueryRanker
+    from flukeprint.ranking.rules import FittedRules
 
     queries = split.queries[:FEW] if few else split.queries
     ranker = QueryRanker(features.take(split.gallery), features.take(queries), RankConfig(**rules))

@@ -89,7 +89,7 @@ def pseudo_label_command(
     from flukeprint.config.load import load_config
     from flukeprint.data.tables import read_column
     from flukeprint.identifier.runs import find_run
-    from flukeprint.training.pseudo_labels import pseudo_label
+    from flukeprint.submission.pseudo_label import pseudo_label
 
     table = pseudo_label(find_run(load_config(config, overrides or []), run), confidence)
     print(f"{counted(len(read_column(table, 'Id')), 'test photograph')}: {table}")
@@ -166,12 +166,12 @@ def export_command(
     precision: Annotated[str, typer.Option(help="fp32; openvino also bf16.")] = "fp32",
 ) -> None:
     """Export the network for other programs, if it gives the same embeddings there."""
-    from flukeprint.embedding.export import export_network, photos_below
+    from flukeprint.embedding.export import export_network, read_photos_below
     from flukeprint.identifier.identifier import Identifier
 
     known = Identifier.load(identifier)
     card = export_network(
-        known.net, photos_below(photos, known.card.image), out, engine, precision,
+        known.net, read_photos_below(photos, known.card.image), out, engine, precision,
         stamp=known.card.stamp, resize=known.card.image.resize,
         variants=known.card.recipe.variants,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from flukeprint.cli import app
 from flukeprint.config.load import parse_config
 from flukeprint.embedding import export as engine_export
 from flukeprint.embedding.embed import embed
-from flukeprint.embedding.export import export_network, photos_below
+from flukeprint.embedding.export import export_network, read_photos_below
 from flukeprint.embedding.openvino_engine import core
 from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
@@ -99,13 +99,13 @@ def test_photographs_of_files_and_folders(tmp_path: Path) -> None:
     catalog = on_disk(tmp_path / "photos", 3)
     assert catalog.paths is not None
     (tmp_path / "photos" / "notes.txt").write_text("no photograph")
-    assert photos_below([tmp_path / "photos"], image()).shape == (3, 3, *SIZE)
-    assert photos_below([catalog.paths[0], tmp_path / "photos"], image()).shape[0] == 3
+    assert read_photos_below([tmp_path / "photos"], image()).shape == (3, 3, *SIZE)
+    assert read_photos_below([catalog.paths[0], tmp_path / "photos"], image()).shape[0] == 3
     (tmp_path / "empty").mkdir()
     with pytest.raises(FlukeprintError, match="no photographs in"):
-        photos_below([tmp_path / "empty"], image())
+        read_photos_below([tmp_path / "empty"], image())
     with pytest.raises(FlukeprintError, match="no such file"):
-        photos_below([tmp_path / "nowhere.jpg"], image())
+        read_photos_below([tmp_path / "nowhere.jpg"], image())
 
 
 def test_the_command_writes_it_or_says_why_not(

@@ -23,8 +23,9 @@ from flukeprint.evaluation.validation import (
     validate_rankings,
 )
 from flukeprint.ranking.features import Features
-from flukeprint.ranking.pipeline import FittedRules, QueryRanker
+from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.ranking import Ranking, insert_new_individual
+from flukeprint.ranking.rules import FittedRules
 
 
 def setting(tmp_path: Path, *overrides: str) -> Config:

@@ -27,7 +27,7 @@ from flukeprint.models.network import FlukeNet, build_model
 from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.sift import match
-from flukeprint.ranking.pipeline import FittedRules
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.search.gallery_store import GalleryStore
 from tests.ranking.local.textures import small_seen_again as seen_again
 from tests.ranking.local.textures import small_textured as textured

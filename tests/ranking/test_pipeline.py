@@ -16,7 +16,8 @@ from flukeprint.ranking.local.fusion import KeypointFusion
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import extract
 from flukeprint.ranking.local.sift import match
-from flukeprint.ranking.pipeline import FittedRules, PairScorer, QueryRanker, RankingGallery
+from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.search.gallery import Gallery
 from tests.ranking.embeddings import embeddings_of
 from tests.ranking.local.textures import LOCAL, small_seen_again, small_textured

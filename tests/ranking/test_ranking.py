@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from flukeprint.config.schema import RankConfig
 from flukeprint.evaluation.fitting import fit_threshold
 from flukeprint.ranking.features import Features
-from flukeprint.ranking.pipeline import FittedRules, QueryRanker
+from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.ranking import (
     Ranking,
     insert_new_individual,
     merge_encounter,
     merge_rankings,
 )
+from flukeprint.ranking.rules import FittedRules
 from tests.ranking.embeddings import embeddings_of
 from tests.ranking.rankings import matched, ranked, rankings
 

@@ -16,11 +16,11 @@ from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import CENTERS, Run
-from flukeprint.ranking.pipeline import FittedRules
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.submission.infer import infer
+from flukeprint.submission.pseudo_label import pseudo_label
 from flukeprint.training.check import split_of
 from flukeprint.training.cross_validation import answers_of
-from flukeprint.training.pseudo_labels import pseudo_label
 from flukeprint.training.train import baselines, train
 from tests.tiny import TinyConfig
 

@@ -15,15 +15,11 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.runs import Run
+from flukeprint.identifier.runs import PSEUDO_LABEL_COLUMNS, Run
+from flukeprint.submission.pseudo_label import pseudo_label
 from flukeprint.training.check import split_of
 from flukeprint.training.datamodule import FoldData
-from flukeprint.training.pseudo_labels import (
-    PSEUDO_LABEL_COLUMNS,
-    pseudo_label,
-    read_pseudo,
-    train_photos,
-)
+from flukeprint.training.pseudo_labels import read_pseudo, train_photos
 from flukeprint.training.train import train
 from tests.tiny import TinyConfig
 

@@ -157,7 +157,7 @@ def export_network(
     return card
 
 
-def photos_below(places: Sequence[Path], image: ImageConfig) -> Photos:
+def read_photos_below(places: Sequence[Path], image: ImageConfig) -> Photos:
     """Load at most 64 photographs of files and folders: (m, 3, height, width), network input.
 
     Raises:

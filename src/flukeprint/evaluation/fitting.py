@@ -19,8 +19,9 @@ from flukeprint.evaluation.metrics import ap_at_5, map_at_5
 from flukeprint.ranking.calibration import Calibration, Rising, features
 from flukeprint.ranking.local.fusion import KeypointGain
 from flukeprint.ranking.neighbours import largest
-from flukeprint.ranking.pipeline import FittedRules, QueryRanker
+from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.ranking import Ranking, rank, refuse_new_individuals
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
 from flukeprint.ranking.threshold import interval_edges, threshold_for_share
 

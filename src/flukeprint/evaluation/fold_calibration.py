@@ -9,7 +9,8 @@ from flukeprint.evaluation.metrics import FoldScores
 from flukeprint.evaluation.validation import Validation
 from flukeprint.evaluation.verification import Pairs, Verifier, sample_pairs
 from flukeprint.ranking.features import Features
-from flukeprint.ranking.pipeline import FittedRules, PairScorer, RankingGallery
+from flukeprint.ranking.pipeline import PairScorer, RankingGallery
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine
 from flukeprint.search.gallery import Gallery
 

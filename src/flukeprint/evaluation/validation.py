@@ -41,8 +41,9 @@ from flukeprint.evaluation.reliability import (
 from flukeprint.evaluation.validation_queries import ValidationQueries
 from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.features import Features
-from flukeprint.ranking.pipeline import FittedRules, QueryRanker
+from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_rankings, rank
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.threshold import threshold_for_share
 from flukeprint.search.gallery import Gallery
 

@@ -16,7 +16,7 @@ from flukeprint.identifier.showcase import Showcase
 from flukeprint.models.network import FlukeNet
 from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.features import Features
-from flukeprint.ranking.pipeline import FittedRules
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.scoring import looks_at_all
 from flukeprint.search.backends import BACKENDS, choose
 

@@ -12,7 +12,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.metrics import FoldScores
 from flukeprint.evaluation.verification import Verifier
 from flukeprint.ranking.calibration import Calibration
-from flukeprint.ranking.pipeline import FittedRules
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.threshold import OutOfDistribution
 
 CARD_FORMAT = 3

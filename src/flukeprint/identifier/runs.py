@@ -31,6 +31,7 @@ from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.files import written_whole
 
 CENTERS = "centers.npz"
+PSEUDO_LABEL_COLUMNS = ("Image", "Id", "confidence", "run")
 
 
 @dataclass(frozen=True)

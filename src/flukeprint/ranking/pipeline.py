@@ -8,30 +8,17 @@ Rankings are made without a threshold: see `ranking/ranking.py` for where new in
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.config.schema import RankConfig, Section
+from flukeprint.config.schema import RankConfig
 from flukeprint.data.embeddings import Embeddings, Ints, Values, check_stamp
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.local.fusion import KeypointFusion, KeypointGain
 from flukeprint.ranking.local.lightglue import keypoint_backend
 from flukeprint.ranking.ranking import Ranking, rank
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.scoring import Scorer
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Index
-
-
-class FittedRules(Section):
-    """Ranking rules with their fitted numbers, as an identifier keeps them in JSON."""
-
-    rules: RankConfig = RankConfig()
-    other_view: float = 0.0  # subtracted from the similarity of photographs of another view
-    gain_scale: float = 0.0  # of `KeypointGain`
-    gain_floor: float = 0.0
-
-    @property
-    def gain(self) -> KeypointGain:
-        """How much matched keypoints add to a score."""
-        return KeypointGain(self.gain_scale, self.gain_floor)
 
 
 class RankingGallery:

@@ -1,4 +1,4 @@
-"""Pseudo-labels: write the test photos that a run identifies with confidence, and train on them.
+"""Train on test photographs too, under the labels of a table that `flukeprint pseudo-label` wrote.
 
 They are training photographs only: never in the gallery, never queries of a validation.
 """
@@ -9,82 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from flukeprint.config.schema import Config, DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
-from flukeprint.data.embeddings import Embeddings
-from flukeprint.data.readers.read import read_labelled, read_test
-from flukeprint.data.splits import Split, group_photos, split_for
+from flukeprint.data.readers.read import read_test
+from flukeprint.data.splits import Split, group_photos
 from flukeprint.data.tables import check_filled, check_once, lines, read_table
 from flukeprint.embedding.sharding import first_process
 from flukeprint.errors import FlukeprintError, counted, listed
-from flukeprint.files import written_whole
-from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.runs import Run
-from flukeprint.ranking.features import extract_features
+from flukeprint.identifier.runs import PSEUDO_LABEL_COLUMNS, Run
 from flukeprint.training.distillation import other_fold
-
-PSEUDO_LABEL_COLUMNS = ("Image", "Id", "confidence", "run")
-
-
-def pseudo_label(
-    run: Run, confidence: float = 0.6, probabilities: npt.NDArray[np.float64] | None = None
-) -> Path:
-    """Write `pseudo_labels.csv` in the run: test photos that are identified with confidence.
-
-    They are ranked against the gallery of the run's own fold, without its queries, so that the
-    table tells a training on the same fold nothing about these.
-
-    Args:
-        run: a finished run with the test.npz that `infer` writes.
-        confidence: least probability that the first answer is right, as predicted by the run's
-            calibration.
-        probabilities: (q,) used instead of these, one for each photo of test.npz.
-
-    Returns:
-        The table's path; columns Image, Id, confidence, run; the most confident first.
-
-    Raises:
-        FlukeprintError: no test.npz, no calibration, or no photo with that confidence.
-    """
-    config = run.config()
-    file = run.path / "test.npz"
-    if not file.is_file():
-        raise FlukeprintError(f"{file} is missing; identify the test photographs with infer.py")
-    identifier = _of_fold(Identifier.load(run.identifier), config)
-    test = check_readable(read_test(config.data), config.data.skip_unreadable)
-    queries = extract_features(Embeddings.load(file), test, config.image, config.rank)
-    ranking = identifier.rank(queries)
-    if probabilities is None:
-        probabilities = identifier.probabilities(ranking)
-    if probabilities is None:
-        raise FlukeprintError(
-            f"run {run.name} has no calibration: its fold has too few queries to tell how sure an "
-            "answer is; train with more labelled photographs"
-        )
-    if probabilities.shape != (len(ranking),):
-        raise ValueError(f"{probabilities.shape} probabilities for {len(ranking)} photos")
-    rows = [
-        (image, answers[0], float(probability), str(run.path))
-        for image, answers, probability in zip(
-            ranking.images, ranking.identities, probabilities, strict=True
-        )
-        if answers and answers[0] is not None and probability >= confidence
-    ]
-    if not rows:
-        raise FlukeprintError(
-            f"no test photograph is recognised with confidence {confidence:g}; lower --confidence"
-        )
-    target = run.path / "pseudo_labels.csv"
-    table = pd.DataFrame(rows, columns=list(PSEUDO_LABEL_COLUMNS)).sort_values(
-        ["confidence", "Image"], ascending=[False, True]
-    )
-    with written_whole(target) as partial:
-        table.to_csv(partial, index=False, float_format="%.6f")
-    return target
 
 
 def train_photos(config: Config, catalog: Catalog, split: Split) -> Catalog:
@@ -158,13 +94,3 @@ def read_pseudo(data: DataConfig, labelled: Catalog) -> tuple[Catalog, tuple[Run
     photos = replace(photos, identities=tuple(table["Id"]))
     runs = tuple(Run(Path(name)) for name in dict.fromkeys(table["run"]))
     return check_readable(photos, data.skip_unreadable), runs
-
-
-def _of_fold(identifier: Identifier, config: Config) -> Identifier:
-    """The identifier with the gallery of its training fold instead of all known photographs."""
-    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
-    known = set(catalog.take(split_for(config, catalog).gallery).images)
-    rows = [row for row, image in enumerate(identifier.gallery.images) if image in known]
-    keypoints = None if identifier.keypoints is None else identifier.keypoints.take(rows)
-    gallery = identifier.gallery.take(rows)
-    return replace(identifier, gallery=gallery, keypoints=keypoints, showcase=None)

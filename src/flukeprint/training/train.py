@@ -39,7 +39,7 @@ from flukeprint.identifier.runs import CENTERS, Run, new_run
 from flukeprint.identifier.showcase import build_showcase, pick_examples
 from flukeprint.models.network import FlukeNet, untrained_embedder
 from flukeprint.ranking.features import Features, extract_features
-from flukeprint.ranking.pipeline import FittedRules
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.training.callbacks import AtomicCheckpointIO
 from flukeprint.training.check import TrainingSetup, check, read_fold
 from flukeprint.training.module import class_centers
@@ -68,13 +68,13 @@ def train(config: Config, *, resume: str | None = None) -> Run:
     setup = check(config, resume=resume)
     run = _run_of(config, setup)  # nothing is written before this line
     trainer = make_trainer(config, run)
-    fit(trainer, config, run, setup)
+    fit_network(trainer, config, run, setup)
     if trainer.is_global_zero:
         finish(config, run, setup)
     return run
 
 
-def fit(trainer: L.Trainer, config: Config, run: Run, setup: TrainingSetup) -> None:
+def fit_network(trainer: L.Trainer, config: Config, run: Run, setup: TrainingSetup) -> None:
     """Train until the last epoch, from the checkpoint of a resumed run.
 
     Raises:

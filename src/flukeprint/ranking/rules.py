@@ -1,0 +1,18 @@
+"""The ranking rules of a configuration with the numbers that were fitted for them."""
+
+from flukeprint.config.schema import RankConfig, Section
+from flukeprint.ranking.local.fusion import KeypointGain
+
+
+class FittedRules(Section):
+    """Ranking rules with their fitted numbers, as an identifier keeps them in JSON."""
+
+    rules: RankConfig = RankConfig()
+    other_view: float = 0.0  # subtracted from the similarity of photographs of another view
+    gain_scale: float = 0.0  # of `KeypointGain`
+    gain_floor: float = 0.0
+
+    @property
+    def gain(self) -> KeypointGain:
+        """How much matched keypoints add to a score."""
+        return KeypointGain(self.gain_scale, self.gain_floor)

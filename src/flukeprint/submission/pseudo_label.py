@@ -1,0 +1,86 @@
+"""Write pseudo-labels: the test photographs of a run that its identifier names with confidence."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from flukeprint.config.schema import Config
+from flukeprint.data.doctor import check_readable
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.data.readers.read import read_labelled, read_test
+from flukeprint.data.splits import split_for
+from flukeprint.errors import FlukeprintError
+from flukeprint.files import written_whole
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.runs import PSEUDO_LABEL_COLUMNS, Run
+from flukeprint.ranking.features import extract_features
+
+
+def pseudo_label(
+    run: Run, confidence: float = 0.6, probabilities: npt.NDArray[np.float64] | None = None
+) -> Path:
+    """Write `pseudo_labels.csv` in the run: test photos that are identified with confidence.
+
+    They are ranked against the gallery of the run's own fold, without its queries, so that the
+    table tells a training on the same fold nothing about these.
+
+    Args:
+        run: a finished run with the test.npz that `infer` writes.
+        confidence: least probability that the first answer is right, as predicted by the run's
+            calibration.
+        probabilities: (q,) used instead of these, one for each photo of test.npz.
+
+    Returns:
+        The table's path; columns Image, Id, confidence, run; the most confident first.
+
+    Raises:
+        FlukeprintError: no test.npz, no calibration, or no photo with that confidence.
+    """
+    config = run.config()
+    file = run.path / "test.npz"
+    if not file.is_file():
+        raise FlukeprintError(f"{file} is missing; identify the test photographs with infer.py")
+    identifier = _of_fold(Identifier.load(run.identifier), config)
+    test = check_readable(read_test(config.data), config.data.skip_unreadable)
+    queries = extract_features(Embeddings.load(file), test, config.image, config.rank)
+    ranking = identifier.rank(queries)
+    if probabilities is None:
+        probabilities = identifier.probabilities(ranking)
+    if probabilities is None:
+        raise FlukeprintError(
+            f"run {run.name} has no calibration: its fold has too few queries to tell how sure an "
+            "answer is; train with more labelled photographs"
+        )
+    if probabilities.shape != (len(ranking),):
+        raise ValueError(f"{probabilities.shape} probabilities for {len(ranking)} photos")
+    rows = [
+        (image, answers[0], float(probability), str(run.path))
+        for image, answers, probability in zip(
+            ranking.images, ranking.identities, probabilities, strict=True
+        )
+        if answers and answers[0] is not None and probability >= confidence
+    ]
+    if not rows:
+        raise FlukeprintError(
+            f"no test photograph is recognised with confidence {confidence:g}; lower --confidence"
+        )
+    target = run.path / "pseudo_labels.csv"
+    table = pd.DataFrame(rows, columns=list(PSEUDO_LABEL_COLUMNS)).sort_values(
+        ["confidence", "Image"], ascending=[False, True]
+    )
+    with written_whole(target) as partial:
+        table.to_csv(partial, index=False, float_format="%.6f")
+    return target
+
+
+def _of_fold(identifier: Identifier, config: Config) -> Identifier:
+    """The identifier with the gallery of its training fold instead of all known photographs."""
+    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
+    known = set(catalog.take(split_for(config, catalog).gallery).images)
+    rows = [row for row, image in enumerate(identifier.gallery.images) if image in known]
+    keypoints = None if identifier.keypoints is None else identifier.keypoints.take(rows)
+    gallery = identifier.gallery.take(rows)
+    return replace(identifier, gallery=gallery, keypoints=keypoints, showcase=None)
