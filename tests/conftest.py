@@ -1,16 +1,22 @@
-"""What several test files share: real photographs where they are, one thread, the root."""
+"""What several test files share: photographs, the tiny configuration and its run, one thread."""
 
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+# Tiny arrays are done before a second thread has woken up.  Read when numpy and torch are imported,
+# by this process and by the commands that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import pytest
 import torch
 
-# Tiny networks are done before a second thread has woken up.
+from flukeprint.identifier.runs import Run
+from tests.tiny import TinyConfig, drawn
+
 torch.set_num_threads(1)
-os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start
 # Speeds of engines are measured anew, and are nobody else's.
 os.environ["FLUKEPRINT_CACHE"] = tempfile.mkdtemp(prefix="flukeprint-tests-")
 
@@ -41,3 +47,20 @@ def at_repository(repository: Path) -> Iterator[Path]:
     os.chdir(repository)
     yield repository
     os.chdir(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> TinyConfig:
+    """The tiny configuration with its photographs; who trains does so `apart`."""
+    return drawn(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_config: TinyConfig) -> Run:
+    """The one finished run of `tiny_config`, its test photographs identified; not to be changed."""
+    from flukeprint.submission.infer import infer  # they take seconds to import
+    from flukeprint.training.train import train
+
+    run = train(tiny_config())
+    infer(tiny_config("infer.threshold=none"), run)
+    return run

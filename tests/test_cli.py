@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -14,26 +15,15 @@ import pytest
 from PIL import Image
 
 from flukeprint.data.synthetic.shapes import draw_shape
+from tests.processes import ROOT, call
 from tests.serving.served import served
+from tests.tiny import SYNTHETIC, written
 
-ROOT = Path(__file__).parents[1]
-TINY = """
-name: tiny
-data:
-  reader: synthetic
-  root: {root}/shapes
-  synthetic: {{kind: shapes, identities: 10, long_side: 48, test_photos: 10}}
-image: {{height: 32, width: 48, cache: {root}/cache, augment: 0.2}}
-split: {{folds: 2}}
-model: {{backbone: test_resnet, weights: none, embedding_dim: 16}}
-sampler: {{batch_size: 8}}
-train: {{epochs: 1, workers: 0, accelerator: cpu}}
-runs: {root}/runs
-submissions: {root}/submissions
-"""
+Runner = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def call(*command: str | Path) -> subprocess.CompletedProcess[str]:
+def fresh(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as the shell does, imports and all."""
     words = [str(word) for word in command]
     if words[0] == "flukeprint":
         words = [sys.executable, "-m", *words]
@@ -42,15 +32,15 @@ def call(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def succeed(*command: str | Path) -> str:
-    done = call(*command)
+def succeed(*command: str | Path, run: Runner = call) -> str:
+    done = run(*command)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr[-3000:]}"
     return done.stdout
 
 
-def fail(*command: str | Path) -> str:
+def fail(*command: str | Path, run: Runner = call) -> str:
     """The one line of a refusal."""
-    done = call(*command)
+    done = run(*command)
     assert done.returncode not in (0, 1), f"{command}\n{done.stdout}\n{done.stderr[-3000:]}"
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, done.stderr[-3000:]
@@ -62,9 +52,9 @@ def fail(*command: str | Path) -> str:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A drawn data set with a finished run and its submission."""
     root = tmp_path_factory.mktemp("cli")
-    (root / "tiny.yaml").write_text(TINY.format(root=root))
-    succeed("flukeprint", "synthesize", "-c", root / "tiny.yaml")
-    said = succeed("python", "train.py", "--config", root / "tiny.yaml")
+    tiny = written(root, root).path
+    succeed("flukeprint", "synthesize", "-c", tiny)
+    said = succeed("python", "train.py", "--config", tiny, run=fresh)
     assert "untrained network:" in said
     assert "five commonest labels:" in said
     assert "trained network:" in said
@@ -78,7 +68,7 @@ def identifier(root: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def submission(root: Path) -> Path:
-    succeed("python", "infer.py", "--config", root / "tiny.yaml")
+    succeed("python", "infer.py", "--config", root / "tiny.yaml", run=fresh)
     return next(root.glob("submissions/tiny-*.csv"))
 
 
@@ -155,7 +145,7 @@ def test_what_a_stranger_gets_wrong_is_said_in_one_line(root: Path, identifier: 
     assert "no finished run" in fail("python", "infer.py", "--config", tiny, "name=untrained")
     assert "runs there" in fail("python", "infer.py", "--config", tiny, "--run", "never")
     assert "nothing.jpg" in fail("flukeprint", "identify", identifier, "nothing.jpg")
-    assert "is no identifier" in fail("flukeprint", "identify", root, "nothing.jpg")
+    assert "is no identifier" in fail("flukeprint", "identify", root, "nothing.jpg", run=fresh)
     assert "folds" in fail("python", "train.py", "-c", tiny, "split.folds=400")
 
 
@@ -229,7 +219,7 @@ def test_readmes_commands_work(
     """Each on tiny stand-ins for the photographs it names."""
     words = shlex.split(line)
     if words[0] == "make":
-        succeed("make", "--dry-run", *words[1:])
+        succeed("make", "--dry-run", *words[1:], run=fresh)
         return
     # Kaggle's, or what needs more queries or another command before it.
     if words[1] in ("demo", "download", "submit", "pseudo-label", "compare"):
@@ -246,7 +236,7 @@ def test_readmes_commands_work(
     tiny = [  # what the recipe says but the data and the size
         "data.reader=synthetic", f"data.root={root}/shapes", "data.new_label=new_whale",
         "data.views=null",
-        "data.synthetic={kind: shapes, identities: 10, long_side: 48, test_photos: 10}",
+        f"data.synthetic={SYNTHETIC}",
         "image.height=32", "image.width=32", "split.folds=2", "model.backbone=test_resnet",
         "model.weights=none", "model.freeze_stages=0", "sampler.batch_size=8", "train.workers=0",
         "train.max_steps=1", "train.epochs=1", "train.sizes=[]",

@@ -2,8 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.embedding.sharding import Parts, embed_sharded, first_process
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet, build_model
+from tests.processes import ROOT, start
 
 TORCH = Compute(engine="torch", precision="fp32")
 STAMP = "0123456789abcdef"
@@ -204,25 +203,16 @@ def test_two_nodes_give_what_one_gives(tmp_path: Path) -> None:
     place = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"):
         place.pop(name, None)
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        str(script),
-        str(Path(__file__).parents[2]),
-        tmp_path,
-    ]
+    command = ("python", script, ROOT, tmp_path)
+    outputs = [str(tmp_path / f"node{rank}.txt") for rank in (0, 1)]
     nodes = [
-        subprocess.Popen(
-            command, env={**place, "NODE_RANK": str(rank)}, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
-        )
-        for rank in (0, 1)
-    ]  # fmt: skip
+        start(*command, output=(file, file), environment={**place, "NODE_RANK": str(rank)})
+        for rank, file in enumerate(outputs)
+    ]
     try:
-        for node in nodes:
-            said, _ = node.communicate(timeout=120)
-            assert node.returncode == 0, said[-2000:]
+        for node, file in zip(nodes, outputs, strict=True):
+            node.join(timeout=120)
+            assert node.exitcode == 0, Path(file).read_text()[-2000:]
     finally:
         for node in nodes:
             node.kill()

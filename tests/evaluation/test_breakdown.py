@@ -1,4 +1,4 @@
-"""Figures by view and by size against counting by hand; the table of queries keeps everything."""
+"""Metrics by view and by size, and upper bounds, against counting by hand; the table of queries."""
 
 from pathlib import Path
 
@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.breakdown import SIZES, QueryTable, by_size, by_view, score_table
+from flukeprint.evaluation.breakdown import (
+    SIZES,
+    QueryTable,
+    by_size,
+    by_view,
+    ceiling,
+    score_table,
+)
 from flukeprint.evaluation.metrics import auroc_interval, bootstrap_interval
 from flukeprint.ranking.ranking import rank
 from flukeprint.search.index import IdentityMatches
@@ -112,5 +119,29 @@ def test_other_tables_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_known_individual_has_a_photo_in_the_gallery() -> None:
-    with pytest.raises(ValueError, match=r"photos in the gallery: x\.jpg"):
+    with pytest.raises(
+        ValueError, match=r"only known individuals have photographs in the gallery: x\.jpg"
+    ):
         QueryTable(("x.jpg",), ("a",), (None,), (0,), (("a",),), np.zeros(1), np.zeros(1))
+
+
+def test_a_ceiling_by_eye():
+    found = ceiling(
+        ["left", "left", "right", None, "right", "left"],
+        ["a", "b", "a", "a", None, "new"],
+        ["left", "right", "right", None, "left"],
+        ["a", "b", "a", "b", None],
+    )
+    # The query without a view and the one without an identity do not count.
+    assert found.queries == {"left": 3, "right": 1}
+    assert found.of_view == {"left": pytest.approx(1 / 3), "right": 1.0}
+    assert found.overall == 0.5
+
+
+def test_no_queries_have_no_ceiling():
+    found = ceiling([None], ["a"], ["left"], ["a"])
+    assert (found.overall, found.of_view, found.queries) == (None, {}, {})
+    assert ceiling([], [], [], []).overall is None
+    assert ceiling(["left"], ["a"], [], []).overall == 0
+    with pytest.raises(ValueError):
+        ceiling(["left"], [], [], [])

@@ -9,7 +9,10 @@ from PIL import Image
 from flukeprint.config.schema import LocalConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.plots import draw_answers, draw_curves, draw_pair
+from flukeprint.evaluation.plots import draw_answers, draw_curves, draw_pair, draw_reliability
+from flukeprint.evaluation.reliability import (
+    measure_reliability,
+)
 from flukeprint.ranking.ranking import Ranking
 
 GREEN = (26, 152, 80)
@@ -69,3 +72,18 @@ def test_a_pair_is_drawn_with_what_agrees(tmp_path: Path) -> None:
     with pytest.raises(FlukeprintError, match="nobody"):
         draw_pair(tmp_path / "nobody.png", tmp_path / "two.png", LocalConfig(), tmp_path / "x.png")
     assert not (tmp_path / "x.png").exists()
+
+
+def test_points_of_faultless_probabilities_are_drawn_on_the_diagonal(tmp_path: Path) -> None:
+    columns = []
+    for share in (0.25, 0.75):
+        p = np.full(400, share)
+        right = np.arange(400) < 400 * share
+        draw_reliability(measure_reliability(p, right, seed=0), tmp_path / "r.png")
+        pixels = np.asarray(Image.open(tmp_path / "r.png").convert("RGB")).astype(int)
+        blue = np.abs(pixels - (69, 117, 180)).sum(axis=2) < 12
+        rows, cols = (places.mean() for places in np.nonzero(blue))
+        columns.append((cols, rows))
+    (left, low), (right_, high) = columns
+    assert right_ - left == pytest.approx(low - high, abs=3)  # as far right as up
+    assert right_ - left > 50

@@ -150,24 +150,26 @@ def test_the_commonest_labels_by_hand(tmp_path: Path) -> None:
     assert commonest_baseline(catalog, split, config).map5.mean == pytest.approx(np.mean(points))
 
 
-@pytest.mark.parametrize("wish", ["{share: 0.3}", "{false_new: 0.2}"])
-def test_a_wish_is_chosen_on_one_half_and_measured_on_the_other(tmp_path: Path, wish: str) -> None:
-    config = setting(tmp_path, f"infer.threshold={wish}")
+@pytest.mark.parametrize("rule", ["{share: 0.3}", "{false_new: 0.2}"])
+def test_a_threshold_rule_is_applied_to_one_half_and_measured_on_the_other(
+    tmp_path: Path, rule: str
+) -> None:
+    config = setting(tmp_path, f"infer.threshold={rule}")
     catalog, embeddings = animals(0.5, many=60)
     split = split_by(catalog, config)
     result = measured(embeddings, split, config)
     assert result.threshold is not None
     assert result.fitted_on + result.scores.queries == len(split.queries)
     fit = np.setdiff1d(np.arange(len(split.queries)), result.report)
-    if "false_new" in wish:
+    if "false_new" in rule:
         fit = np.array([i for i in fit if split.answers[i] is not None])
     first = [
         names[0] is None
         for names in insert_new_individual(
-            result.asked.ranking.take(fit), result.threshold
+            result.queries.ranking.take(fit), result.threshold
         ).identities
     ]
-    promised = 0.2 if "false_new" in wish else 0.3
+    promised = 0.2 if "false_new" in rule else 0.3
     assert promised - 1 / len(fit) < np.mean(first) <= promised
     # The other half is measured, not promised.
     e = result.expectation
@@ -185,7 +187,7 @@ def test_a_wish_is_chosen_on_one_half_and_measured_on_the_other(tmp_path: Path, 
     assert e.never.mean == pytest.approx(never)
 
 
-def test_a_closed_set_takes_a_wish_for_false_new(tmp_path: Path) -> None:
+def test_a_closed_set_takes_a_false_new_threshold(tmp_path: Path) -> None:
     config = setting(tmp_path, "data.closed_set=true", "infer.threshold={false_new: 0.1}")
     catalog, embeddings = animals(0.5, many=60)
     result = measured(embeddings, split_by(catalog, config), config)
@@ -195,26 +197,26 @@ def test_a_closed_set_takes_a_wish_for_false_new(tmp_path: Path) -> None:
     assert result.fitted_on > 0
 
 
-def test_probabilities_of_a_closed_set_are_foretold_by_the_other_half(tmp_path: Path) -> None:
+def test_probabilities_of_a_closed_set_are_calibrated_on_the_other_half(tmp_path: Path) -> None:
     config = setting(tmp_path, "data.closed_set=true")
     catalog, embeddings = animals(0.8, many=60)
     split = split_by(catalog, config)
     result = measured(embeddings, split, config)
     assert result.reliability is not None
     assert sum(result.reliability.queries) == len(split.queries)
-    side = halves(split.answers, result.asked.individuals, config.split.seed)
-    told = np.zeros(len(split.queries))
+    side = halves(split.answers, result.queries.individuals, config.split.seed)
+    report_half = np.zeros(len(split.queries))
     for half in (side, ~side):
         answers = [a for a, h in zip(split.answers, half, strict=True) if h]
-        other = fit_calibration(result.asked.ranking.take(half), answers)
+        other = fit_calibration(result.queries.ranking.take(half), answers)
         assert other is not None
-        told[~half] = other.probabilities(result.ranking.take(~half))
+        report_half[~half] = other.probabilities(result.ranking.take(~half))
     counts = np.array(result.reliability.queries)
-    mean = float(counts @ np.array(result.reliability.foretold) / counts.sum())
-    assert mean == pytest.approx(told.mean())
-    hits = float(counts @ np.array(result.reliability.happened) / counts.sum())
+    mean = float(counts @ np.array(result.reliability.predicted) / counts.sum())
+    assert mean == pytest.approx(report_half.mean())
+    hits = float(counts @ np.array(result.reliability.observed) / counts.sum())
     assert hits == pytest.approx(result.scores.top1)
-    assert result.calibration == fit_calibration(result.asked.ranking, split.answers)
+    assert result.calibration == fit_calibration(result.queries.ranking, split.answers)
 
 
 def test_few_queries_give_no_probabilities_and_it_is_said(tmp_path: Path) -> None:
@@ -229,13 +231,13 @@ def test_few_queries_give_no_probabilities_and_it_is_said(tmp_path: Path) -> Non
     assert summary["expectation"]["false_new"]["low"] <= summary["expectation"]["false_new"]["mean"]
 
 
-def test_a_fold_too_small_for_the_wish_is_refused_before_training(tmp_path: Path) -> None:
+def test_a_fold_too_small_for_the_threshold_is_refused_before_training(tmp_path: Path) -> None:
     catalog, _ = animals(0.3)
     split = split_by(catalog, setting(tmp_path))
     known = [i for i, answer in enumerate(split.answers) if answer is not None][:1]
     small = Split(split.train, split.gallery, split.queries[known], (split.answers[known[0]],))
-    for wish in ("best_map5", "{share: 0.2}", "{false_new: 0.2}"):
-        config = setting(tmp_path, f"infer.threshold={wish}")
+    for rule in ("best_map5", "{share: 0.2}", "{false_new: 0.2}"):
+        config = setting(tmp_path, f"infer.threshold={rule}")
         check_fittable(catalog.identities, split, config)
         with pytest.raises(FlukeprintError, match="too few to fit"):
             check_fittable(catalog.identities, small, config)
@@ -246,7 +248,7 @@ def test_kept_queries_are_judged_alike(tmp_path: Path) -> None:
     config = setting(tmp_path)
     catalog, embeddings = animals(0.3)
     result = measured(embeddings, split_by(catalog, config), config)
-    assert validate_rankings(result.asked, config).summary() == result.summary()
+    assert validate_rankings(result.queries, config).summary() == result.summary()
 
 
 def seen_from_sides(embeddings: Embeddings) -> Embeddings:
@@ -278,35 +280,38 @@ def test_each_half_is_answered_with_what_the_other_chose(
     ) -> FittedRules:
         index = list(range(len(split.queries))) if rows is None else rows.tolist()
         assert list(answers) == [split.answers[i] for i in index]
-        method = fit(ranker, answers, rows)
-        method = method.model_copy(update={"other_view": 0.01 * (1 + len(fitted))})
-        fitted.append((index, method))
-        return method
+        rules = fit(ranker, answers, rows)
+        rules = rules.model_copy(update={"other_view": 0.01 * (1 + len(fitted))})
+        fitted.append((index, rules))
+        return rules
 
     def noted_answer(
-        ranker: QueryRanker, method: FittedRules, rows: npt.NDArray[np.int64]
+        ranker: QueryRanker, rules: FittedRules, rows: npt.NDArray[np.int64]
     ) -> Ranking:
-        answered.append((rows.tolist(), method))
-        return answer(ranker, method, rows)
+        answered.append((rows.tolist(), rules))
+        return answer(ranker, rules, rows)
 
     monkeypatch.setattr("flukeprint.evaluation.validation.fit_rules", noted_fit)
     monkeypatch.setattr(QueryRanker, "rank", noted_answer)
-    result, method = validate(Features(embeddings), split, config)
+    result, rules = validate(Features(embeddings), split, config)
     every = list(range(len(split.queries)))
-    assert [m for index, m in fitted if index == every] == [method]
+    assert [m for index, m in fitted if index == every] == [rules]
     assert sorted(row for rows, _ in answered for row in rows) == every
-    for told, used in answered:
-        (learnt,) = [index for index, m in fitted if m == used]
-        names = [{embeddings.identities[split.queries[i]] for i in half} for half in (learnt, told)]
-        assert learnt
-        assert told
+    for report_half, used in answered:
+        (fit_half,) = [index for index, m in fitted if m == used]
+        names = [
+            {embeddings.identities[split.queries[i]] for i in half}
+            for half in (fit_half, report_half)
+        ]
+        assert fit_half
+        assert report_half
         assert names[0] & names[1] <= {None}
-    # Every query stands where it was, with the score that its own method gives.
-    ranking = result.asked.ranking
+    # Every query stands where it was, with the score that its own rules give.
+    ranking = result.queries.ranking
     assert ranking.images == tuple(embeddings.images[row] for row in split.queries)
     views = embeddings.views or ()
-    for told, used in answered:
-        for place in told:
+    for report_half, used in answered:
+        for place in report_half:
             query = split.queries[place]
             scores = [
                 float(embeddings.vectors[query] @ embeddings.vectors[row])
@@ -319,24 +324,24 @@ def test_each_half_is_answered_with_what_the_other_chose(
 
 
 def test_numbers_for_other_views_are_not_fitted_on_their_own_queries(tmp_path: Path) -> None:
-    """The method to be kept is of all queries; the figures are of halves."""
+    """The returned rules are fitted on all queries; the metrics are of halves."""
     config = setting(tmp_path, "rank.other_view=fit", "data.closed_set=true")
     catalog, plain = animals(0.3)
     embeddings = seen_from_sides(plain)
     split = split_by(catalog, config)
-    result, method = validate(Features(embeddings), split, config)
+    result, rules = validate(Features(embeddings), split, config)
     ranker = QueryRanker(
         Features(embeddings.take(split.gallery)),
         Features(embeddings.take(split.queries)),
         config.rank,
     )
-    assert method == fit_rules(ranker, split.answers)
-    side = halves(split.answers, result.asked.individuals, config.split.seed)
-    for told in (side, ~side):
-        learnt = np.flatnonzero(~told)
-        own = fit_rules(ranker, [split.answers[i] for i in learnt], learnt)
-        want = ranker.rank(own, np.flatnonzero(told))
-        np.testing.assert_array_equal(result.ranking.take(told).scores, want.scores)
+    assert rules == fit_rules(ranker, split.answers)
+    side = halves(split.answers, result.queries.individuals, config.split.seed)
+    for report_half in (side, ~side):
+        fit_half = np.flatnonzero(~report_half)
+        own = fit_rules(ranker, [split.answers[i] for i in fit_half], fit_half)
+        want = ranker.rank(own, np.flatnonzero(report_half))
+        np.testing.assert_array_equal(result.ranking.take(report_half).scores, want.scores)
 
 
 def test_one_query_alone_is_answered(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.sift import match
 from flukeprint.ranking.pipeline import FittedRules
 from flukeprint.search.gallery_store import GalleryStore
-from tests.ranking.local.test_fusion import seen_again, textured
+from tests.ranking.local.textures import small_seen_again as seen_again
+from tests.ranking.local.textures import small_textured as textured
 
 
 def config(tmp_path: Path, *overrides: str) -> Config:

@@ -1,4 +1,4 @@
-"""The ranker: naive twins of its answers, numbers fitted on some queries and used on others."""
+"""The ranker and the scorer of pairs: naive twins, rules fitted on some queries, used on others."""
 
 from collections import Counter
 
@@ -6,31 +6,20 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from flukeprint.config.schema import ImageConfig, LocalConfig, RankConfig
-from flukeprint.data.catalog import Catalog
+from flukeprint.config.schema import LocalConfig, RankConfig
+from flukeprint.data.decoding import decode_array
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.fitting import fit_rules, fits_something
-from flukeprint.ranking.features import Features, extract_features
+from flukeprint.ranking.features import Features
 from flukeprint.ranking.local.fusion import KeypointFusion
 from flukeprint.ranking.local.keypoint_store import KeypointStore
+from flukeprint.ranking.local.keypoints import extract
 from flukeprint.ranking.local.sift import match
-from flukeprint.ranking.pipeline import FittedRules, QueryRanker
-from flukeprint.ranking.ranking import Ranking, merge_rankings
+from flukeprint.ranking.pipeline import FittedRules, PairScorer, QueryRanker, RankingGallery
 from flukeprint.search.gallery import Gallery
-from tests.ranking.local.test_fusion import seen_again, textured
-
-LOCAL = LocalConfig(side=96, keypoints=60, candidates=4)
-IMAGE = ImageConfig(height=32, width=48, cache=None)
-
-
-def embeddings(
-    names: list[str | None], seed: int, views: list[str] | None = None, dim: int = 8
-) -> Embeddings:
-    """Vectors that know nothing of the names."""
-    vectors = unit_rows(np.random.default_rng(seed).normal(size=(len(names), dim)))
-    images = tuple(f"{seed}_{i}.jpg" for i in range(len(names)))
-    return Embeddings(vectors, images, tuple(names), None if views is None else tuple(views), "s")
+from tests.ranking.embeddings import embeddings_of
+from tests.ranking.local.textures import LOCAL, small_seen_again, small_textured
 
 
 def naive(
@@ -46,12 +35,9 @@ def naive(
     return sorted(best.items(), key=lambda pair: -pair[1])
 
 
-# --- with everything off
-
-
-def test_with_everything_off_the_desk_is_the_gallery() -> None:
-    gallery = embeddings([f"w{i % 7}" for i in range(20)], 0)
-    queries = embeddings([None] * 9, 1)
+def test_with_everything_off_the_ranker_is_the_gallery() -> None:
+    gallery = embeddings_of([f"w{i % 7}" for i in range(20)], 0)
+    queries = embeddings_of([None] * 9, 1)
     ranker = QueryRanker(Features(gallery), Features(queries), RankConfig())
     got = ranker.rank(FittedRules())
     found = Gallery(gallery).search_identities(queries, 5)
@@ -67,9 +53,9 @@ def test_with_everything_off_the_desk_is_the_gallery() -> None:
 
 
 def test_some_queries_are_answered_as_among_all() -> None:
-    gallery = embeddings([f"w{i % 7}" for i in range(20)], 0)
+    gallery = embeddings_of([f"w{i % 7}" for i in range(20)], 0)
     ranker = QueryRanker(
-        Features(gallery), Features(embeddings([None] * 9, 1)), RankConfig(expand=2)
+        Features(gallery), Features(embeddings_of([None] * 9, 1)), RankConfig(expand=2)
     )
     every = ranker.rank(FittedRules())
     rows = np.array([7, 0, 3])
@@ -77,9 +63,6 @@ def test_some_queries_are_answered_as_among_all() -> None:
     assert some.images == want.images
     assert some.identities == tuple(answers[:3] for answers in want.identities)
     np.testing.assert_array_equal(some.scores, want.scores[:, :3])
-
-
-# --- other_view
 
 
 def sided() -> tuple[Embeddings, Embeddings, list[str]]:
@@ -106,18 +89,18 @@ def test_other_view_is_fitted_on_one_half_and_used_on_the_other() -> None:
     rules = RankConfig(other_view="fit")
     assert fits_something(rules)
     ranker = QueryRanker(Features(gallery), Features(queries), rules)
-    learnt, told = np.arange(4), np.arange(4, 8)
-    method = fit_rules(ranker, answers[:4], learnt)
-    assert method.other_view > 0
-    assert (method.gain_scale, method.gain_floor) == (0, 0)
-    got = ranker.rank(method, told)
+    fit, report = np.arange(4), np.arange(4, 8)
+    fitted = fit_rules(ranker, answers[:4], fit)
+    assert fitted.other_view > 0
+    assert (fitted.gain_scale, fitted.gain_floor) == (0, 0)
+    got = ranker.rank(fitted, report)
     views = gallery.views or ()
-    for place, query in enumerate(told):
-        minus = -method.other_view * np.array([view != "left" for view in views])
+    for place, query in enumerate(report):
+        minus = -fitted.other_view * np.array([view != "left" for view in views])
         want = naive(queries.vectors[query], gallery, minus)[:5]
         assert list(got.identities[place]) == [name for name, _ in want]
         assert got.identities[place][0] == answers[query]
-    plain = ranker.rank(FittedRules(rules=rules), told)
+    plain = ranker.rank(FittedRules(rules=rules), report)
     assert all(
         names[0] != right for names, right in zip(plain.identities, answers[4:], strict=True)
     )
@@ -129,28 +112,6 @@ def test_a_given_number_for_other_views_is_kept() -> None:
     assert fit_rules(ranker, answers).other_view == 0.07
 
 
-# --- keypoints
-
-
-@pytest.fixture(scope="module")
-def textures() -> tuple[Features, Features, list[str | None]]:
-    """Eight animals with a photo each, seen again; two strangers.  Embeddings are of no use."""
-    rules = RankConfig(local=LOCAL)
-    known: list[str | None] = [f"w{i}" for i in range(8)]
-    shown = [*range(8), *range(8), 50, 51]
-    answers: list[str | None] = [f"w{i}" if i < 8 else None for i in shown]
-
-    def evidence(photos: list[npt.NDArray[np.uint8]], made: Embeddings) -> Features:
-        catalog = Catalog(made.images, pixels=np.stack(photos))
-        return extract_features(made, catalog, IMAGE, rules)
-
-    gallery = evidence([textured(i) for i in range(8)], embeddings(known, 0, dim=64))
-    photos = [seen_again(textured(i)) for i in shown]
-    photos[8:16] = [np.ascontiguousarray(p[4:, 6:]) for p in photos[8:16]]
-    photos[8:16] = [np.pad(p, ((0, 4), (0, 6), (0, 0)), mode="edge") for p in photos[8:16]]
-    return gallery, evidence(photos, embeddings(answers, 1, dim=64)), answers
-
-
 def test_the_gain_reaches_the_answers(
     textures: tuple[Features, Features, list[str | None]],
 ) -> None:
@@ -158,31 +119,31 @@ def test_the_gain_reaches_the_answers(
     rules = RankConfig(local=LOCAL.model_copy(update={"candidates": 8}))
     assert fits_something(rules)
     ranker = QueryRanker(gallery, queries, rules)
-    learnt, told = np.array([0, 1, 2, 3, 16]), np.array([4, 5, 6, 7, 12, 13, 14, 15, 17])
-    method = fit_rules(ranker, [answers[i] for i in learnt], learnt)
-    assert method.gain_scale > 0
-    assert method.gain.scale == method.gain_scale
-    got = ranker.rank(method, told)
+    fit, report = np.array([0, 1, 2, 3, 16]), np.array([4, 5, 6, 7, 12, 13, 14, 15, 17])
+    fitted = fit_rules(ranker, [answers[i] for i in fit], fit)
+    assert fitted.gain_scale > 0
+    assert fitted.gain.scale == fitted.gain_scale
+    got = ranker.rank(fitted, report)
     assert gallery.keypoints is not None
     assert queries.keypoints is not None
-    for place, query in enumerate(told):
+    for place, query in enumerate(report):
         strengths = [
             match(queries.keypoints[query], gallery.keypoints[row], LOCAL).strength
             for row in range(8)
         ]
-        above = np.log1p(strengths) - np.log1p(method.gain_floor)
-        gains = method.gain_scale * np.maximum(above, 0)
+        above = np.log1p(strengths) - np.log1p(fitted.gain_floor)
+        gains = fitted.gain_scale * np.maximum(above, 0)
         want = naive(queries.embeddings.vectors[query], gallery.embeddings, gains)[:5]
         assert list(got.identities[place]) == [name for name, _ in want]
         assert got.scores[place].tolist() == pytest.approx([s for _, s in want], abs=1e-5)
-    right = [answers[i] for i in told[:-1]]
+    right = [answers[i] for i in report[:-1]]
     firsts = [names[0] for names in got.identities[:-1]]
-    plain = [names[0] for names in ranker.rank(FittedRules(rules=rules), told[:-1]).identities]
+    plain = [names[0] for names in ranker.rank(FittedRules(rules=rules), report[:-1]).identities]
     assert sum(a == b for a, b in zip(firsts, right, strict=True)) == len(right)
     assert sum(a == b for a, b in zip(plain, right, strict=True)) <= len(right) // 2
 
 
-def test_a_method_is_forgotten_with_the_next(
+def test_fitted_rules_are_forgotten_with_the_next(
     textures: tuple[Features, Features, list[str | None]],
 ) -> None:
     gallery, queries, _ = textures
@@ -209,14 +170,14 @@ def test_what_was_fitted_on_some_has_seen_no_other(
 
     monkeypatch.setattr(KeypointFusion, "_strength", noted)
     ranker = QueryRanker(gallery, queries, RankConfig(local=LOCAL))
-    learnt = [9, 2, 17]
-    before = fit_rules(ranker, [answers[i] for i in learnt], learnt)
+    fit = [9, 2, 17]
+    before = fit_rules(ranker, [answers[i] for i in fit], fit)
     assert asked == {9: 4, 2: 4, 17: 4}  # four candidates each
     asked.clear()
     ranker.rank(FittedRules(rules=before.rules, gain_scale=1.0), [5, 1])
     assert asked == {5: 4, 1: 4}
-    alone = QueryRanker(gallery, queries.take(learnt), RankConfig(local=LOCAL))
-    assert fit_rules(alone, [answers[i] for i in learnt]) == before
+    alone = QueryRanker(gallery, queries.take(fit), RankConfig(local=LOCAL))
+    assert fit_rules(alone, [answers[i] for i in fit]) == before
 
 
 def test_missing_keypoints_are_refused(
@@ -242,60 +203,61 @@ def test_nobody_to_fit_on_fits_nothing(
     assert len(ranker.rank(FittedRules(rules=rules), [])) == 0
 
 
-# --- evidence
+def numbered(n: int, seed: int, stamp: str = "s") -> Embeddings:
+    vectors = unit_rows(np.random.default_rng(seed).normal(size=(n, 8)))
+    names = tuple(f"{seed}-{i}" for i in range(n))
+    return Embeddings(vectors, names, tuple(f"w{i % 3}" for i in range(n)), None, stamp)
 
 
-def test_taking_photographs_takes_their_keypoints(
-    textures: tuple[Features, Features, list[str | None]],
-) -> None:
-    _, queries, _ = textures
-    rows = [5, 0, 5]
-    some = queries.take(rows)
-    assert len(some) == 3
-    assert some.embeddings.images == tuple(queries.embeddings.images[i] for i in rows)
-    assert some.keypoints is not None
-    assert queries.keypoints is not None
-    for place, row in enumerate(rows):
-        np.testing.assert_array_equal(some.keypoints[place].points, queries.keypoints[row].points)
-    mask = np.arange(len(queries)) == 2
-    assert queries.take(mask).embeddings.images == (queries.embeddings.images[2],)
-    assert len(queries.take([]).keypoints or ()) == 0
-    with pytest.raises(ValueError, match="as many photographs"):
-        Features(queries.embeddings, some.keypoints)
+def test_without_rules_a_pair_scores_its_cosine():
+    known, asked = Features(numbered(9, 0)), Features(numbered(4, 1))
+    pairs = np.array([[0, 8], [3, 0], [3, 3]])
+    score = PairScorer(RankingGallery(known, RankConfig()), FittedRules())
+    naive = [float(asked.embeddings.vectors[i] @ known.embeddings.vectors[j]) for i, j in pairs]
+    assert score(asked, known, pairs) == pytest.approx(naive, abs=1e-6)
 
 
-def test_keypoints_are_gathered_only_where_asked_for() -> None:
-    photos = np.stack([textured(i) for i in range(3)])
-    made = embeddings(["a", "b", "c"], 0)
-    catalog = Catalog(made.images, pixels=photos, views=("left", "right", None))
-    assert extract_features(made, catalog, IMAGE, RankConfig()).keypoints is None
-    rules = RankConfig(local=LOCAL)
-    turning = IMAGE.model_copy(update={"mirror_views": ("right",)})
-    found = extract_features(made, catalog, turning, rules).keypoints
-    assert found is not None
-    turned = photos.copy()
-    turned[1] = photos[1, :, ::-1]
-    want = KeypointStore.of(Catalog(made.images, pixels=turned), LOCAL, cache=None)
-    np.testing.assert_array_equal(found.points, want.points)
-    np.testing.assert_array_equal(found.descriptors, want.descriptors)
-    with pytest.raises(FlukeprintError, match=r"of other photographs \(3\).*\(2\)"):
-        extract_features(made, catalog.take([0, 1]), IMAGE, rules)
-
-
-# --- joining
-
-
-def test_merged_answers_stand_in_the_order_of_the_queries() -> None:
-    gallery = embeddings([f"w{i % 7}" for i in range(20)], 0)
-    whole = QueryRanker(Features(gallery), Features(embeddings([None] * 9, 1)), RankConfig()).rank(
-        FittedRules()
+def test_vectors_of_pairs_are_whitened_as_the_gallery_is():
+    rules = RankConfig(within=0.7)
+    known, asked = Features(numbered(30, 0)), Features(numbered(4, 1))
+    prepared = RankingGallery(known, rules)
+    got = PairScorer(prepared, FittedRules(rules=rules))(asked, known, np.array([[0, 1], [2, 2]]))
+    white = prepared.scorer.whitened
+    left, right = white(asked.embeddings.vectors), white(known.embeddings.vectors)
+    assert got == pytest.approx([left[0] @ right[1], left[2] @ right[2]], abs=1e-6)
+    assert not np.allclose(
+        got, [asked.embeddings.vectors[0] @ known.embeddings.vectors[1]] * 2, atol=1e-3
     )
-    parts = [np.array([8, 1, 4]), np.array([0, 7]), np.array([], np.int64), np.array([6, 2, 5, 3])]
-    got = merge_rankings([(places, whole.take(places)) for places in parts])
-    same_ranking(got, whole)
 
 
-def same_ranking(one: Ranking, other: Ranking) -> None:
-    assert (one.images, one.identities) == (other.images, other.identities)
-    for name in ("scores", "rows", "best_known"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+def test_keypoints_add_the_mean_of_both_directions_whichever_comes_first():
+    local = LocalConfig(candidates=5)
+    rules = RankConfig(local=local)
+    greys = [small_textured(0), small_seen_again(small_textured(0)), small_textured(1)]
+    photos = [decode_array(grey, "drawn") for grey in greys]
+    found = [extract(photo, local) for photo in photos]
+    features = Features(numbered(3, 0), KeypointStore.pack(found, local))
+    fitted = FittedRules(rules=rules, gain_scale=0.1, gain_floor=0.5)
+    score = PairScorer(RankingGallery(features, rules), fitted)
+    pairs = np.array([[0, 1], [0, 2], [1, 2]])
+    got = score(features, features, pairs)
+    np.testing.assert_array_equal(got, score(features, features, pairs[:, ::-1]))
+    vectors = features.embeddings.vectors.astype(np.float64)
+    for value, (i, j) in zip(got, pairs, strict=True):
+        both = [match(found[a], found[b], local).strength for a, b in ((i, j), (j, i))]
+        extra = 0.1 * max(0.0, np.log1p(sum(both) / 2) - np.log1p(0.5))
+        assert value == pytest.approx(vectors[i] @ vectors[j] + extra, abs=1e-6)
+    assert got[0] - vectors[0] @ vectors[1] > 0.05  # the same texture agrees
+
+
+def test_pairs_of_two_networks_are_refused():
+    known = Features(numbered(9, 0))
+    score = PairScorer(RankingGallery(known, RankConfig()), FittedRules())
+    with pytest.raises(
+        FlukeprintError,
+        match=(
+            "two networks do not compare: other made those of the first photographs, "
+            "s those of the second photographs"
+        ),
+    ):
+        score(Features(numbered(2, 1, "other")), known, np.array([[0, 0]]))

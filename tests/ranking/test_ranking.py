@@ -1,4 +1,4 @@
-"""Rankings and thresholds against twins that try every place and every threshold."""
+"""Rankings, insertion of a new individual and encounters, against plain twins."""
 
 import math
 
@@ -7,39 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.fitting import fit_threshold, threshold_for_false_new
-from flukeprint.evaluation.metrics import map_at_5
-from flukeprint.ranking.ranking import Ranking, insert_new_individual, rank
-from flukeprint.ranking.threshold import threshold_for_share
-from flukeprint.search.index import IdentityMatches
-
-# Few distinct values, so that equal scores occur.
-SCORES = st.sampled_from([-0.5, 0.0, 0.1, 0.25, 0.3, 0.300001, 0.7, 1.0])
-
-
-def matched(scores, vocabulary=None):
-    """Query i finds its identities in vocabulary order from i on; photo = 10 x identity."""
-    scores = np.array(scores, dtype=np.float32)
-    q, t = scores.shape
-    names = tuple(vocabulary or (f"w{i}" for i in range(t)))
-    labels = (np.arange(q)[:, None] + np.arange(t)) % len(names)
-    return IdentityMatches(scores, labels, labels * 10, names)
-
-
-def ranked(matches, threshold=None):
-    return rank(matches, [f"{i}.jpg" for i in range(len(matches.scores))], threshold=threshold)
-
-
-@st.composite
-def rankings(draw):
-    """A ranking without threshold, and answers: an identity found, one not found, or None."""
-    q, t = draw(st.integers(1, 12)), draw(st.integers(1, 7))
-    rows = [sorted(draw(st.lists(SCORES, min_size=t, max_size=t)), reverse=True) for _ in range(q)]
-    ranking = ranked(matched(rows), threshold=None)
-    names = [f"w{i}" for i in range(t)]
-    answers = draw(st.lists(st.sampled_from([*names, None, None]), min_size=q, max_size=q))
-    return ranking, answers
+from flukeprint.config.schema import RankConfig
+from flukeprint.evaluation.fitting import fit_threshold
+from flukeprint.ranking.features import Features
+from flukeprint.ranking.pipeline import FittedRules, QueryRanker
+from flukeprint.ranking.ranking import (
+    Ranking,
+    insert_new_individual,
+    merge_encounter,
+    merge_rankings,
+)
+from tests.ranking.embeddings import embeddings_of
+from tests.ranking.rankings import matched, ranked, rankings
 
 
 def naive_insert(identities, scores, threshold, top=5):
@@ -127,81 +106,80 @@ def test_taking_queries():
     assert half.best_known.tolist() == [np.float32(0.9), np.float32(0.5)]
 
 
-@given(rankings())
-def test_the_fitted_threshold_is_the_best_of_all(drawn):
-    plain, answers = drawn
-    if len({answer is None for answer in answers}) < 2:
-        with pytest.raises(FlukeprintError, match="no threshold can be fitted"):
-            fit_threshold(plain, answers)
-        return
-    scores = sorted({float(s) for s in plain.scores.ravel() if not math.isnan(s)})
-    # Every threshold answers as one of these: at a score, or above all.
-    every = [*scores, 2.0]
-    best = max(map_at_5(insert_new_individual(plain, t).identities, answers) for t in every)
-    fitted = fit_threshold(plain, answers)
-    assert map_at_5(insert_new_individual(plain, fitted).identities, answers) == pytest.approx(
-        best, abs=1e-12
-    )
+def of_photographs(tables: list[dict[str, tuple[float, int]]], width: int | None = None) -> Ranking:
+    """Of each photograph: identity -> (score, row of the photo that speaks for it)."""
+    n = len(tables[0])
+    scores = np.full((len(tables), width or n), np.nan, dtype=np.float32)
+    rows = np.full((len(tables), width or n), -1, dtype=np.int64)
+    names = []
+    for query, table in enumerate(tables):
+        order = sorted(table, key=lambda name: (-np.float32(table[name][0]), table[name][1]))
+        scores[query, :n] = [table[name][0] for name in order]
+        rows[query, :n] = [table[name][1] for name in order]
+        names.append(tuple(order))
+    images = tuple(f"q{i}" for i in range(len(tables)))
+    return Ranking(images, tuple(names), scores, rows, scores[:, 0])
 
 
-def test_of_equal_intervals_the_widest_is_taken():
-    # Above 0.2 the second query turns right, above the third's score that one turns wrong, above
-    # 0.8 the fourth turns right: the intervals after the first and third change are equally good.
-    answers = ["a", None, "a", None]
-    plain = ranked(matched([[0.9], [0.2], [0.4], [0.8]], ["a"]), threshold=None)
-    assert fit_threshold(plain, answers) == pytest.approx(0.3)  # 0.2 to 0.4, not 0.8 to 0.9
-    plain = ranked(matched([[0.9], [0.2], [0.25], [0.8]], ["a"]), threshold=None)
-    assert fit_threshold(plain, answers) == pytest.approx(0.85)  # not 0.2 to 0.25
-
-
-def test_a_threshold_beyond_all_scores_stays_outside_them():
-    plain = ranked(matched([[1.0], [1.0], [0.5]], ["a"]), threshold=None)
-    assert fit_threshold(plain, ["b", None, None]) > 1.0
-    assert -1 < fit_threshold(plain, ["a", "a", None]) < 1.0
-    assert fit_threshold(ranked(matched([[0.2], [0.2]], ["a"]), threshold=None), ["a", None]) < 0.2
-
-
-@given(st.lists(SCORES, min_size=1, max_size=30), st.floats(0, 1))
-def test_a_share_is_the_largest_that_does_not_exceed(scores, share):
-    scores = np.array(scores, dtype=np.float32)
-    threshold = threshold_for_share(scores, share)
-    reached = np.mean(scores.astype(float) < threshold)
-    every = [*scores.tolist(), 2.0]
-    possible = [float(np.mean(scores < t)) for t in every]
-    assert reached == max(s for s in possible if s <= share + 1e-9)
-    assert all(abs(threshold - s) > 1e-8 for s in scores.astype(float))  # between, not on
-
-
-def test_shares_by_eye():
-    scores = np.arange(10) / 10
-    assert threshold_for_share(scores, 0.3) == pytest.approx(0.25)
-    assert threshold_for_share(scores, 0) == pytest.approx(-0.5)
-    assert threshold_for_share(scores, 1) == pytest.approx(0.95)
-    is_new = scores < 0.45
-    assert threshold_for_false_new(scores, is_new, 0.2) == pytest.approx(0.55)
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        threshold_for_share(scores, 1.5)
-
-
-@given(rankings(), st.floats(0, 1))
-def test_a_threshold_keeps_its_promise_on_the_queries_that_chose_it(drawn, share):
-    plain, answers = drawn
-    first = [
-        names[0] is None
-        for names in insert_new_individual(
-            plain, threshold_for_share(plain.best_known, share)
-        ).identities
+@st.composite
+def photographs(draw):
+    n, q = draw(st.integers(1, 6)), draw(st.integers(1, 4))
+    values = st.floats(-1, 1, width=16)
+    return [
+        {f"w{i}": (draw(values), 10 * i + draw(st.integers(0, 9))) for i in range(n)}
+        for _ in range(q)
     ]
-    assert np.mean(first) <= share + 1e-9
-    is_new = [answer is None for answer in answers]
-    if all(is_new):
-        with pytest.raises(ValueError, match="no queries"):
-            threshold_for_false_new(plain.best_known, is_new, share)
-        return
-    threshold = threshold_for_false_new(plain.best_known, is_new, share)
-    first = [names[0] is None for names in insert_new_individual(plain, threshold).identities]
-    known = [f for f, new in zip(first, is_new, strict=True) if not new]
-    assert np.mean(known) <= share + 1e-9
-    scores = plain.best_known.astype(float)
-    rates = [float(np.mean((scores < t)[~np.array(is_new)])) for t in (*scores, 2.0)]
-    assert np.mean(known) == max(rate for rate in rates if rate <= share + 1e-9)
+
+
+@given(photographs(), st.integers(0, 3))
+def test_it_is_the_mean_of_each_identity(tables, wider):
+    whole = merge_encounter(of_photographs(tables, len(tables[0]) + wider))
+    means = {name: np.mean([np.float32(t[name][0]) for t in tables]) for name in tables[0]}
+    n = len(means)
+    assert sorted(whole.identities[0]) == sorted(means)
+    for place, name in enumerate(whole.identities[0]):
+        assert whole.scores[0, place] == pytest.approx(means[name], abs=1e-6)
+        best = max(np.float32(table[name][0]) for table in tables)
+        first = next(table for table in tables if np.float32(table[name][0]) == best)
+        assert whole.rows[0, place] == first[name][1]
+    assert np.all(np.diff(whole.scores[0, :n]) <= 0)
+    assert np.isnan(whole.scores[0, n:]).all()
+    assert whole.best_known[0] == whole.scores[0, 0]
+    assert whole.scores.shape[1] == n + wider
+
+
+@given(photographs())
+def test_one_photograph_is_its_own_encounter(tables):
+    alone = of_photographs(tables[:1])
+    again = merge_encounter(alone)
+    assert again.identities == alone.identities
+    np.testing.assert_array_equal(again.scores, alone.scores)
+    np.testing.assert_array_equal(again.rows, alone.rows)
+
+
+def test_other_identities_or_a_threshold_are_refused():
+    one = of_photographs([{"a": (0.5, 0), "b": (0.2, 1)}])
+    with pytest.raises(ValueError, match="without a threshold"):
+        merge_encounter(insert_new_individual(one, 0.3))
+    two = Ranking(
+        ("q0", "q1"), (("a", "b"), ("a", "c")), np.float32([[1, 0], [1, 0]]),
+        np.int64([[0, 1], [0, 1]]), np.float32([1, 1]),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="same identities"):
+        merge_encounter(two)
+
+
+def test_merged_answers_stand_in_the_order_of_the_queries() -> None:
+    gallery = embeddings_of([f"w{i % 7}" for i in range(20)], 0)
+    whole = QueryRanker(
+        Features(gallery), Features(embeddings_of([None] * 9, 1)), RankConfig()
+    ).rank(FittedRules())
+    parts = [np.array([8, 1, 4]), np.array([0, 7]), np.array([], np.int64), np.array([6, 2, 5, 3])]
+    got = merge_rankings([(places, whole.take(places)) for places in parts])
+    same_ranking(got, whole)
+
+
+def same_ranking(one: Ranking, other: Ranking) -> None:
+    assert (one.images, one.identities) == (other.images, other.identities)
+    for name in ("scores", "rows", "best_known"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -2,34 +2,21 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-import flukeprint.ranking.reranking as reranking
+import flukeprint.ranking.neighbours as neighbours_module
 from flukeprint.config.schema import RankConfig
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.fitting import OTHER_VIEW_GRID, fit_other_view
 from flukeprint.ranking.k_reciprocal import Reciprocal
-from flukeprint.ranking.reranking import (
-    augmented_gallery,
-    cosines,
-    csls,
-    expanded,
-    fit_whitening,
-    hubs_of,
-    largest,
-    mean_direction,
-    neighbours,
-    trimmed,
-)
-from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
-from flukeprint.search.bf16 import HalfProduct
+from flukeprint.ranking.neighbours import cosines, csls, hubs_of, largest, neighbours
+from flukeprint.ranking.reranking import augmented_gallery, expanded, mean_direction, trimmed
+from flukeprint.ranking.scoring import Scorer, view_numbers
+from flukeprint.ranking.whitening import fit_whitening
 from flukeprint.search.gallery import Gallery
-from flukeprint.search.index import IdentityMatches
-from flukeprint.search.products import FloatProduct
+from tests.ranking.embeddings import OFF, centers_of, drawn, same, search
 
-OFF = RankConfig()
 RULES = {
     "off": {},
     "mean": {"identity": "mean", "best": 2},
@@ -53,41 +40,6 @@ RULES = {
 }  # fmt: skip
 
 
-def search(
-    queries: Embeddings,
-    gallery: Gallery,
-    rules: RankConfig,
-    *,
-    top: int,
-    centers: Embeddings | None = None,
-    boost: ScoreAdjustment | None = None,
-    other_view: float | None = None,
-) -> IdentityMatches:
-    return Scorer(gallery, rules, centers).search(queries, top, boost=boost, other_view=other_view)
-
-
-def drawn(n, names=5, d=6, seed=0, views=True, first=0):
-    rng = np.random.default_rng(seed)
-    animals = np.random.default_rng(123).normal(size=(names, d))
-    who = rng.integers(0, names, n)
-    sides = np.array(["left", "right", None], dtype=object)[rng.integers(0, 3, n)]
-    vectors = animals[who] + 0.7 * rng.normal(size=(n, d))
-    return Embeddings(
-        vectors=unit_rows(vectors) if n else np.zeros((0, d), dtype=np.float32),
-        images=tuple(f"{first + i}.jpg" for i in range(n)),
-        identities=tuple(f"w{i}" for i in who),
-        views=tuple(sides) if views else None,
-        stamp="net",
-    )
-
-
-def centers_of(names, d=6, stamp="net"):
-    """Two centers of every name."""
-    vectors = unit_rows(np.random.default_rng(7).normal(size=(2 * len(names), d)))
-    twice = tuple(names) * 2
-    return Embeddings(vectors, twice, twice, None, stamp)
-
-
 def naive_within(vectors, names, weight):
     """Its own whitening; from Cholesky's root, which turns all vectors alike."""
     wide, d = vectors.astype(float), vectors.shape[1]
@@ -106,7 +58,7 @@ def naive_within(vectors, names, weight):
     return lambda rows: unit_rows((rows - mean) @ root)
 
 
-def naive(queries, gallery, rules, centers, boost=None):
+def naive(queries, gallery, rules, centers, adjustment=None):
     """(identity -> (score, row)) for each query, the rules one after the other."""
     g = gallery.vectors
     if rules.whiten:
@@ -145,8 +97,8 @@ def naive(queries, gallery, rules, centers, boost=None):
             for row, view in enumerate(gallery.views):
                 if None not in (view, queries.views[number]) and view != queries.views[number]:
                     photos[row] -= rules.other_view
-        if boost is not None:
-            photos = [score + boost(number, row) for row, score in enumerate(photos)]
+        if adjustment is not None:
+            photos = [score + adjustment(number, row) for row, score in enumerate(photos)]
         answers, heads = {}, {}
         for name in sorted(set(gallery.identities)):
             rows = [row for row, other in enumerate(gallery.identities) if other == name]
@@ -171,15 +123,6 @@ def naive(queries, gallery, rules, centers, boost=None):
                 answers[name] = ((1 - rules.head) * score + rules.head * head, row)
         out.append(answers)
     return out
-
-
-def same(found, one):
-    """Whether identities, rows and scores of two answers are the same."""
-    return (
-        np.array_equal(found.labels, one.labels)
-        and np.array_equal(found.rows, one.rows)
-        and np.array_equal(found.scores, one.scores)
-    )
 
 
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
@@ -215,7 +158,7 @@ def test_off_is_the_gallery_itself(n, q, top, seed):
     plain = gallery.search_identities(queries, top)
     assert same(search(queries, gallery, OFF, top=top), plain)
     # The long way comes to the same, ties included.
-    assert same(search(queries, gallery, OFF, top=top, boost=lambda _, scores: scores), plain)
+    assert same(search(queries, gallery, OFF, top=top, adjustment=lambda _, scores: scores), plain)
     one = RankConfig(identity="mean", best=1)
     assert same(search(queries, gallery, one, top=top), plain)
     assert same(search(queries, gallery, RankConfig(within=0.0), top=top), plain)
@@ -229,30 +172,12 @@ def test_an_answer_does_not_depend_on_its_companions(rules, monkeypatch):
     queries, centers = drawn(9, seed=1), centers_of(["w0", "w1"])
     scorer = Scorer(Gallery(drawn(30)), rules, centers)
     whole = scorer.search(queries, 4)
-    monkeypatch.setattr(reranking, "_SCORES_AT_ONCE", 60)  # two queries at once
+    monkeypatch.setattr(neighbours_module, "_SCORES_AT_ONCE", 60)  # two queries at once
     assert same(scorer.search(queries, 4), whole)
     for query in range(len(queries)):
         alone = scorer.search(queries.take([query]), 4)
         assert np.array_equal(alone.labels[0], whole.labels[query])
         assert alone.scores[0] == pytest.approx(whole.scores[query], abs=1e-6)
-
-
-BETTER = [
-    {"whiten": 4}, {"within": 0.6}, {"whiten": 4, "within": 0.5}, {"augment_gallery": 2},
-    {"expand": 3}, {"whiten": 5, "within": 0.3, "augment_gallery": 3, "expand": 2, "alpha": 0.0},
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("rules", BETTER)
-@pytest.mark.parametrize("kind", [FloatProduct, HalfProduct])
-def test_better_vectors_are_searched_as_if_all_were_scored(rules, kind):
-    gallery, queries = drawn(300, names=40, d=12, seed=3), drawn(90, names=40, d=12, seed=4)
-    gallery = Embeddings.concatenate([gallery, gallery.take([7, 50, 7])])  # copies
-    scorer = Scorer(Gallery(gallery, product=kind), RankConfig(**rules))
-    long = scorer.search(queries, 5, boost=lambda _, scores: scores)
-    short = scorer.search(queries, 5)
-    np.testing.assert_array_equal(short.rows, long.rows)
-    np.testing.assert_allclose(short.scores, long.scores, rtol=0, atol=1e-7)
 
 
 def test_rules_refuse_an_index_that_may_miss_some():
@@ -263,17 +188,17 @@ def test_rules_refuse_an_index_that_may_miss_some():
             return 20
 
     gallery = drawn(20)
-    room = Gallery(gallery, index=Some())
-    Scorer(room, OFF)
-    Scorer(room, RankConfig(reciprocal=3, reciprocal_weight=0))  # changes nothing
+    indexed = Gallery(gallery, index=Some())
+    Scorer(indexed, OFF)
+    Scorer(indexed, RankConfig(reciprocal=3, reciprocal_weight=0))  # changes nothing
     for name, rules in RULES.items():
         if rules:
             with pytest.raises(FlukeprintError, match=r"set gallery\.backend=exact") as error:
-                Scorer(room, RankConfig(**rules), centers_of(["w0"]))
+                Scorer(indexed, RankConfig(**rules), centers_of(["w0"]))
             assert "=some finds" in str(error.value), name
             assert "\n" not in str(error.value)
-    room.index.exact = True
-    Scorer(room, RankConfig(within=0.5))
+    indexed.index.exact = True
+    Scorer(indexed, RankConfig(within=0.5))
 
 
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
@@ -282,66 +207,6 @@ def test_no_queries_have_no_answers(rules):
         drawn(0), Gallery(drawn(12)), RankConfig(**rules), top=3, centers=centers_of(["w0"])
     )
     assert found.scores.shape == found.rows.shape == found.labels.shape == (0, 3)
-
-
-def test_one_photo_an_identity_makes_no_difference():
-    gallery = drawn(8)
-    gallery = Embeddings(
-        gallery.vectors, gallery.images, tuple(f"w{i}" for i in range(8)), None, "net"
-    )
-    queries = drawn(5, seed=4)
-    plain = Gallery(gallery).search_identities(queries, 8)
-    for identity in ("mean", "prototype"):
-        found = search(queries, Gallery(gallery), RankConfig(identity=identity), top=8)
-        assert np.array_equal(found.rows, plain.rows)
-        assert found.scores == pytest.approx(plain.scores, abs=1e-6)
-
-
-def test_within_forgets_how_an_animal_differs_from_itself():
-    """Photos differ most by light, which says nothing of who it is."""
-    rng = np.random.default_rng(0)
-    who = np.arange(24) % 4
-    light = np.where(np.arange(24) < 12, 1.0, -1.0)[:, None] * [0, 0, 0, 0, 1, 0]
-    vectors = unit_rows(0.5 * np.eye(6)[who] + light + 0.05 * rng.normal(size=(24, 6)))
-    names = tuple(f"w{i}" for i in who)
-    whole = Embeddings(vectors, names, names, None, "net")
-    # The gallery has w0 and w1 in bright light mostly, w2 and w3 in dim light.
-    rows = [0, 1, 4, 5, 12, 13, 14, 15, 18, 19, 2, 3]
-    gallery = Gallery(whole.take(rows))
-    asked = whole.take([i for i in range(24) if i not in rows])
-    bright = asked.take([i for i, row in enumerate(asked.vectors) if row[4] > 0])
-
-    def margin(rules):
-        found = search(bright, gallery, rules, top=4)
-        right = found.labels == np.searchsorted(found.vocabulary, bright.identities)[:, None]
-        others = np.where(right, -np.inf, found.scores).max(axis=1)
-        return found.scores[right] - others
-
-    assert np.all(margin(RankConfig(within=0.9)) > margin(OFF))
-    assert np.all(margin(RankConfig(within=0.9)) > 0)
-
-
-def test_an_enrolled_identity_is_neither_favoured_nor_punished():
-    gallery, queries = Gallery(drawn(20)), drawn(6, seed=3)
-    plain = gallery.search_identities(queries, 5)
-    # Centers that are all as far below the photos: trained or enrolled, all fall alike.
-    names = gallery.vocabulary
-    query = queries.take([0])
-    target = plain.scores[0][np.argsort(plain.labels[0])] - np.float32(0.2)
-    axis = unit_rows(np.random.default_rng(0).normal(size=(5, 6)))
-    axis = unit_rows(axis - (axis @ query.vectors[0])[:, None] * query.vectors)
-    vectors = target[:, None] * query.vectors + np.sqrt(1 - target**2)[:, None] * axis
-    centers = Embeddings(unit_rows(vectors), names, names, None, "net")
-    rules = RankConfig(head=0.5)
-    for some in ([0, 1, 2, 3, 4], [1, 2], [4]):
-        found = search(query, gallery, rules, top=5, centers=centers.take(some))
-        assert np.array_equal(found.labels[0], plain.labels[0])
-        assert found.scores[0] == pytest.approx(plain.scores[0] - 0.1, abs=1e-6)
-    stranger = centers_of(["nobody"])
-    assert same(search(queries, gallery, rules, top=5, centers=stranger), plain)
-    only = search(queries, gallery, RankConfig(head=1.0), top=5, centers=centers_of(["w2"]))
-    near = cosines(queries.vectors, centers_of(["w2"]).vectors).max(axis=1)
-    assert only.scores[only.labels == names.index("w2")] == pytest.approx(near)
 
 
 def test_unknown_views_lose_nothing():
@@ -360,41 +225,39 @@ def test_unknown_views_lose_nothing():
     assert found.scores[1, 0] == pytest.approx(1)
 
 
-def test_a_boost_sees_rows_and_photos():
+def test_an_adjustment_sees_rows_and_photos():
     gallery, queries = drawn(15), drawn(7, seed=5)
     table = np.random.default_rng(0).normal(size=(7, 15)).astype(np.float32)
     rules = RankConfig(identity="mean", best=2, hubness=3)
     found = search(
-        queries, Gallery(gallery), rules, top=5, boost=lambda rows, scores: scores + table[rows]
+        queries,
+        Gallery(gallery),
+        rules,
+        top=5,
+        adjustment=lambda rows, scores: scores + table[rows],
     )
-    twin = naive(queries, gallery, rules, None, boost=lambda query, row: float(table[query, row]))
+    twin = naive(
+        queries, gallery, rules, None, adjustment=lambda query, row: float(table[query, row])
+    )
     for query, answers in enumerate(twin):
         order = sorted(answers.values(), key=lambda pair: -pair[0])
         assert found.rows[query].tolist() == [row for _, row in order]
         assert found.scores[query] == pytest.approx([score for score, _ in order], abs=1e-5)
-    with pytest.raises(ValueError, match="a boost of"):
-        search(queries, Gallery(gallery), OFF, top=5, boost=lambda rows, scores: scores[:, :3])
-
-
-def test_equal_scores_come_by_row():
-    vectors = unit_rows([[1, 0]] * 4)
-    gallery = Gallery(Embeddings(vectors, tuple("pqrs"), ("d", "c", "d", "a"), None, "net"))
-    query = Embeddings(vectors[:1], ("x",), (None,), None, "net")
-    for rules in ({"identity": "mean"}, {"identity": "prototype"}, {"hubness": 2}):
-        found = search(query, gallery, RankConfig(**rules), top=3)
-        assert found.rows.tolist() == [[0, 1, 3]]
-        assert [found.vocabulary[label] for label in found.labels[0]] == ["d", "c", "a"]
+    with pytest.raises(ValueError, match="an adjustment of"):
+        search(queries, Gallery(gallery), OFF, top=5, adjustment=lambda rows, scores: scores[:, :3])
 
 
 def test_what_does_not_compare_is_refused():
     gallery, queries = Gallery(drawn(9)), drawn(3, seed=2)
     alien = Embeddings(queries.vectors, queries.images, queries.identities, None, "other")
     for rules in (OFF, RankConfig(hubness=2)):
-        with pytest.raises(FlukeprintError, match="net made the gallery, other the queries"):
+        with pytest.raises(
+            FlukeprintError, match="net made those of the gallery, other those of the queries"
+        ):
             search(alien, gallery, rules, top=3)
     with pytest.raises(FlukeprintError, match=r"rank\.head=0\.5 needs the class centers"):
         search(queries, gallery, RankConfig(head=0.5), top=3)
-    with pytest.raises(FlukeprintError, match="other the class centers"):
+    with pytest.raises(FlukeprintError, match="other those of the class centers"):
         Scorer(gallery, RankConfig(head=0.5), centers_of(["w0"], stamp="other"))
     with pytest.raises(ValueError, match="dimension"):
         Scorer(gallery, RankConfig(head=0.5), centers_of(["w0"], d=7))
@@ -404,50 +267,11 @@ def test_what_does_not_compare_is_refused():
         search(queries, gallery, RankConfig(hubness=2), top=0)
 
 
-def two_sided(n=24, seed=0):
-    """Flanks that have a look of their own: photos of one view resemble each other."""
-    rng = np.random.default_rng(seed)
-    who, side = np.arange(n) % 4, rng.integers(0, 2, n)
-    vectors = 0.5 * np.eye(6)[who] + 0.9 * np.eye(6)[4 + side] + 0.25 * rng.normal(size=(n, 6))
-    names = tuple(f"w{i}" for i in who)
-    return Embeddings(
-        unit_rows(vectors), names, names, tuple(("left", "right")[i] for i in side), "net"
-    )
-
-
-@settings(max_examples=10, deadline=None)
-@given(st.integers(0, 99))
-def test_the_fitted_weight_is_the_smallest_of_the_best(seed):
-    gallery, queries = Gallery(two_sided(seed=seed)), two_sided(12, seed=seed + 1)
-    answers = [None if i % 5 == 0 else name for i, name in enumerate(queries.identities)]
-    known = [i for i, answer in enumerate(answers) if answer is not None]
-    table = np.random.default_rng(seed).normal(size=(12, 24)).astype(np.float32) / 5
-
-    def quality(value):
-        found = search(
-            queries, gallery, OFF, top=5, other_view=value, boost=lambda r, s: s + table[r]
-        )
-        places = [
-            [found.vocabulary[label] for label in found.labels[i]].index(answers[i]) + 1
-            for i in known
-        ]
-        return round(sum(1 / place for place in places) / len(known), 9)
-
-    best = max(OTHER_VIEW_GRID, key=lambda value: (quality(value), -value))
-    rules = RankConfig(other_view="fit")
-    fitted = fit_other_view(
-        Scorer(gallery, rules), queries, answers, boost=lambda r, s: s + table[r]
-    )
-    assert fitted == best
-
-
-def test_nothing_is_fitted_without_views_or_answers():
-    gallery, queries = drawn(20), drawn(6, seed=3)
-    answers = list(queries.identities)
-    scorer = Scorer(Gallery(gallery), OFF)
-    assert fit_other_view(scorer, drawn(6, seed=3, views=False), answers) == 0
-    assert fit_other_view(Scorer(Gallery(drawn(20, views=False)), OFF), queries, answers) == 0
-    assert fit_other_view(scorer, queries, [None] * 6) == 0
-    assert fit_other_view(scorer, queries.take([]), []) == 0
-    with pytest.raises(ValueError, match="answers for"):
-        fit_other_view(scorer, queries, answers[:2])
+def test_numbers_of_views_are_the_same_on_both_sides():
+    mine, theirs = view_numbers(("left", None, "top"), ("right", "left", None))
+    assert mine.tolist() == [0 + 1, -1, 2]
+    assert theirs[1] == mine[0]
+    assert theirs[0] not in mine
+    assert theirs[2] == -1
+    assert view_numbers(None, ("left",)) == (None, None)
+    assert view_numbers(("left",), None) == (None, None)

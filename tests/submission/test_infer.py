@@ -2,17 +2,15 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flukeprint.config.load import load_config
-from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.data.splits import halves
-from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
@@ -24,7 +22,7 @@ from flukeprint.training.check import split_of
 from flukeprint.training.cross_validation import answers_of
 from flukeprint.training.pseudo_labels import pseudo_label
 from flukeprint.training.train import baselines, train
-from tests.training.test_train import TINY
+from tests.tiny import TinyConfig
 
 RULES = (
     "rank.local={candidates: 3, side: 64, keypoints: 40}", "rank.head=0.2", "rank.other_view=fit",
@@ -32,26 +30,18 @@ RULES = (
 )  # fmt: skip
 
 
-def tiny(root: Path, *overrides: str) -> Config:
-    return load_config(root / "tiny.yaml", [*RULES, *overrides])
+@pytest.fixture(scope="module")
+def tiny(tiny_config: TinyConfig, tmp_path_factory: pytest.TempPathFactory) -> TinyConfig:
+    return tiny_config.apart(tmp_path_factory.mktemp("inference"))
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("inference")
-    (root / "tiny.yaml").write_text(TINY.format(root=root))
-    config = tiny(root)
-    write_synthetic(config.data.synthetic, config.data.root, progress=False)
-    return root
+def run(tiny: TinyConfig) -> Run:
+    return train(tiny(*RULES))
 
 
-@pytest.fixture(scope="module")
-def run(root: Path) -> Run:
-    return train(tiny(root))
-
-
-def test_a_submission_holds_what_the_identifier_says(root: Path, run: Run) -> None:
-    config = tiny(root)
+def test_a_submission_holds_what_the_identifier_says(tiny: TinyConfig, run: Run) -> None:
+    config = tiny(*RULES)
     answers = infer(config, run)
     identifier = Identifier.load(run.identifier)
     assert identifier.card.method.rules == config.rank
@@ -65,7 +55,7 @@ def test_a_submission_holds_what_the_identifier_says(root: Path, run: Run) -> No
         assert rows[image] == ["new_whale" if name is None else name for name in names]
 
 
-def test_a_run_keeps_what_its_answers_are_made_of(root: Path, run: Run) -> None:
+def test_a_run_keeps_what_its_answers_are_made_of(tiny: TinyConfig, run: Run) -> None:
     identifier = Identifier.load(run.identifier)
     assert identifier.keypoints is not None
     assert identifier.centers is not None
@@ -73,8 +63,8 @@ def test_a_run_keeps_what_its_answers_are_made_of(root: Path, run: Run) -> None:
     kept = Embeddings.load(run.path / CENTERS)
     np.testing.assert_array_equal(kept.vectors, identifier.centers.vectors)
     assert kept.stamp == identifier.card.stamp
-    catalog = read_labelled(tiny(root).data)
-    trained = catalog.take(split_of(tiny(root), catalog).train)
+    catalog = read_labelled(tiny(*RULES).data)
+    trained = catalog.take(split_of(tiny(*RULES), catalog).train)
     assert kept.identities == trained.vocabulary()
 
 
@@ -89,14 +79,14 @@ def test_a_run_keeps_what_its_answers_are_made_of(root: Path, run: Run) -> None:
     ],
 )
 def test_other_rules_than_those_of_the_run_are_refused(
-    root: Path, run: Run, override: str, said: str
+    tiny: TinyConfig, run: Run, override: str, said: str
 ) -> None:
     with pytest.raises(FlukeprintError, match=said):
-        infer(tiny(root, override), run)
+        infer(tiny(*RULES, override), run)
 
 
-def test_a_run_is_judged_again_as_it_was(root: Path, run: Run) -> None:
-    config = tiny(root)
+def test_a_run_is_judged_again_as_it_was(tiny: TinyConfig, run: Run) -> None:
+    config = tiny(*RULES)
     catalog = read_labelled(config.data)
     split = split_of(config, catalog)
     asked = ValidationQueries.load(run.path / QUERIES_FILE)
@@ -109,8 +99,8 @@ def test_a_run_is_judged_again_as_it_was(root: Path, run: Run) -> None:
     assert 0 < side.sum() < len(side)
 
 
-def test_pseudo_labels_come_from_the_same_answers(root: Path, run: Run) -> None:
-    config = tiny(root)
+def test_pseudo_labels_come_from_the_same_answers(tiny: TinyConfig, run: Run) -> None:
+    config = tiny(*RULES)
     infer(config, run)
     q = len(read_test(config.data))
     identifier = Identifier.load(run.identifier)
@@ -134,10 +124,10 @@ def test_pseudo_labels_come_from_the_same_answers(root: Path, run: Run) -> None:
     }
 
 
-def test_baselines_know_no_rules(root: Path) -> None:
+def test_baselines_know_no_rules(tiny: TinyConfig) -> None:
     ruled, plain = (
-        baselines(tiny(root)),
-        baselines(load_config(root / "tiny.yaml", list(RULES[4:]))),
+        baselines(tiny(*RULES)),
+        baselines(tiny(*RULES[4:])),
     )
     assert ruled == plain
 
@@ -147,32 +137,32 @@ def test_a_method_is_kept_as_it_was(run: Run) -> None:
     assert FittedRules.model_validate_json(method.model_dump_json()) == method
 
 
-def test_damaged_test_photographs_are_all_named_or_all_skipped(root: Path, run: Run) -> None:
-    sound = infer(tiny(root), run)
-    config = tiny(root)
-    folder = config.data.root / str(config.data.test)
-    photos = sorted(folder.glob("*.jpg"))
-    whole = {photo: photo.read_bytes() for photo in (photos[1], photos[3])}
-    try:
-        for photo, data in whole.items():
-            photo.write_bytes(data[: len(data) // 2])
-        with pytest.raises(FlukeprintError) as caught:
-            infer(config, run)
-        assert all(photo.name in str(caught.value) for photo in whole)
-        with pytest.warns(UserWarning, match="2 of"):
-            answers = infer(tiny(root, "data.skip_unreadable=true"), run)
-    finally:
-        for photo, data in whole.items():
-            photo.write_bytes(data)
+def test_damaged_test_photographs_are_all_named_or_all_skipped(
+    tiny: TinyConfig, run: Run, tmp_path: Path
+) -> None:
+    sound = infer(tiny(*RULES), run)
+    shutil.copytree(tiny.data / "shapes", tmp_path / "shapes")
+    config = tiny(*RULES, f"data.root={tmp_path}/shapes")
+    photos = sorted((config.data.root / str(config.data.test)).glob("*.jpg"))
+    damaged = (photos[1], photos[3])
+    for photo in damaged:
+        photo.write_bytes(photo.read_bytes()[: photo.stat().st_size // 2])
+    with pytest.raises(FlukeprintError) as caught:
+        infer(config, run)
+    assert all(photo.name in str(caught.value) for photo in damaged)
+    with pytest.warns(UserWarning, match="2 of"):
+        answers = infer(
+            tiny(*RULES, f"data.root={tmp_path}/shapes", "data.skip_unreadable=true"), run
+        )
     assert len(answers.ranking) == len(sound.ranking) - 2
     with answers.submission.open(newline="") as file:
         rows = {row["Image"]: row["Id"] for row in csv.DictReader(file)}
     assert len(rows) == len(sound.ranking)
-    assert all(rows[photo.name] == "new_whale" for photo in whole)
+    assert all(rows[photo.name] == "new_whale" for photo in damaged)
 
 
-def test_two_processes_give_the_same_submission(root: Path, run: Run) -> None:
-    one, two = infer(tiny(root), run), infer(tiny(root, "infer.devices=2"), run)
+def test_two_processes_give_the_same_submission(tiny: TinyConfig, run: Run) -> None:
+    one, two = infer(tiny(*RULES), run), infer(tiny(*RULES, "infer.devices=2"), run)
     assert two.ranking.images == one.ranking.images
     assert two.ranking.identities == one.ranking.identities
     np.testing.assert_allclose(two.ranking.scores, one.ranking.scores, atol=1e-5)

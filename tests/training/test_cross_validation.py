@@ -14,11 +14,9 @@ from typer.testing import CliRunner
 
 from benchmarks.accuracy import ladder
 from flukeprint.cli import app
-from flukeprint.config.load import load_config
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, unit_rows
-from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.breakdown import QueryTable
 from flukeprint.evaluation.results_table import RESULT_COLUMNS, Row, add_row, read_rows, write_rows
@@ -34,22 +32,32 @@ from flukeprint.training.cross_validation import (
     crossvalidate,
 )
 from flukeprint.training.module import MetricLearningModule
-from tests.training.test_train import TINY
+from tests.tiny import TinyConfig
+
+
+class Tiny:
+    """The tiny configuration with two epochs; its runs and table.csv lie in `folder`."""
+
+    def __init__(self, config: TinyConfig) -> None:
+        self.path, self.folder = config.path, config.folder
+        self._config = config
+
+    def __call__(self, *overrides: str) -> Config:
+        return self._config("train.epochs=2", *overrides)
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A drawn data set, and the recipe `tiny` measured on both folds into table.csv."""
-    root = tmp_path_factory.mktemp("crossvalidation")
-    (root / "tiny.yaml").write_text(TINY.format(root=root))
-    config = tiny(root)
-    write_synthetic(config.data.synthetic, config.data.root, progress=False)
-    crossvalidate(config, into=root / "table.csv", note="first  rung", report=lambda _: None)
-    return root
+def tiny(tiny_config: TinyConfig, tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """The recipe `tiny` measured on both folds into table.csv."""
+    tiny = Tiny(tiny_config.apart(tmp_path_factory.mktemp("crossvalidation")))
+    into = tiny.folder / "table.csv"
+    crossvalidate(tiny(), into=into, note="first  rung", report=lambda _: None)
+    return tiny
 
 
-def tiny(root: Path, *overrides: str) -> Config:
-    return load_config(root / "tiny.yaml", ["train.epochs=2", *overrides])
+@pytest.fixture(scope="module")
+def root(tiny: Tiny) -> Path:
+    return tiny.folder
 
 
 @pytest.fixture
@@ -130,24 +138,24 @@ def test_every_fold_has_a_row_that_can_be_recomputed(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_training")
-def test_what_is_in_the_table_is_skipped(root: Path, table: Path) -> None:
+def test_what_is_in_the_table_is_skipped(tiny: Tiny, table: Path) -> None:
     before = table.read_bytes()
     said: list[str] = []
-    rows = crossvalidate(tiny(root), into=table, note="other", report=said.append)
+    rows = crossvalidate(tiny(), into=table, note="other", report=said.append)
     assert [row.fold for row in rows] == [0, 1]
     assert sum("skipped" in line for line in said) == 2
     assert table.read_bytes() == before
-    crossvalidate(tiny(root, "split.fold=1", "train.workers=1"), folds=1, into=table)
+    crossvalidate(tiny("split.fold=1", "train.workers=1"), folds=1, into=table)
     assert table.read_bytes() == before
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_finished_run_without_a_row_is_only_scored(root: Path, table: Path) -> None:
+def test_a_finished_run_without_a_row_is_only_scored(tiny: Tiny, root: Path, table: Path) -> None:
     rows = read_rows(table)
     write_rows(rows[1:], table)
     (table.parent / rows[0].answers).unlink()
     said: list[str] = []
-    crossvalidate(tiny(root), into=table, note="first rung", report=said.append)
+    crossvalidate(tiny(), into=table, note="first rung", report=said.append)
     assert any("only scored" in line for line in said)
     assert read_rows(table) == [rows[1], rows[0]]  # the order of the rows is that of their making
     for row in rows:
@@ -155,11 +163,11 @@ def test_a_finished_run_without_a_row_is_only_scored(root: Path, table: Path) ->
 
 
 def test_a_killed_measurement_goes_on_to_the_same_rows(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cut off in the second epoch of the second fold."""
     table = tmp_path / "table.csv"
-    config = tiny(root, f"runs={tmp_path}/runs")
+    config = tiny(f"runs={tmp_path}/runs")
     plain: Callable[[MetricLearningModule], None] = MetricLearningModule.on_train_epoch_start
 
     def cut_off(self: MetricLearningModule) -> None:
@@ -177,7 +185,7 @@ def test_a_killed_measurement_goes_on_to_the_same_rows(
     until_then = next(state["minutes"] for state in states.values() if "minutes" in state)
     assert until_then > 0
     said: list[str] = []
-    moved = tiny(root, f"runs={tmp_path}/runs", f"image.cache={tmp_path}/cache")
+    moved = tiny(f"runs={tmp_path}/runs", f"image.cache={tmp_path}/cache")
     rows = crossvalidate(moved, into=table, note="first rung", report=said.append)
     assert any("going on with" in line for line in said)
     assert not any("training" in line for line in said)
@@ -192,7 +200,7 @@ def test_a_killed_measurement_goes_on_to_the_same_rows(
 
 
 def test_only_a_cut_off_run_of_the_recipe_itself_goes_on(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of another ranking would be refused as another recipe: it is trained anew."""
     run = run_of(read_rows(root / "table.csv")[0], root / "runs/tiny").path
@@ -207,7 +215,7 @@ def test_only_a_cut_off_run_of_the_recipe_itself_goes_on(
     monkeypatch.setattr(crossvalidation, "train", note_down)
     for wish in ("infer.threshold=none", "infer.threshold=0.5", "train.epochs=2"):
         with pytest.raises(KeyboardInterrupt):
-            crossvalidate(tiny(root, f"runs={tmp_path}/runs", wish), into=tmp_path / "t.csv")
+            crossvalidate(tiny(f"runs={tmp_path}/runs", wish), into=tmp_path / "t.csv")
     assert asked == [None, None, run.name]
 
 
@@ -229,7 +237,7 @@ def test_a_run_stands_in_the_table_once(table: Path) -> None:
     assert [row.seed for row in read_rows(table)] == [0, 0, 9]
 
 
-def test_views_and_gallery_photos_are_those_of_the_catalogue(root: Path, tmp_path: Path) -> None:
+def test_views_and_gallery_photos_are_those_of_the_catalogue(tiny: Tiny, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     names = [f"w_{i}" for i in range(12) for _ in range(1 + i % 5)]
     catalog = Catalog(
@@ -243,7 +251,7 @@ def test_views_and_gallery_photos_are_those_of_the_catalogue(root: Path, tmp_pat
     Embeddings(vectors, catalog.images, catalog.identities, catalog.views, "s").save(
         tmp_path / "embeddings.npz"
     )
-    config = tiny(root, "data.closed_set=true")
+    config = tiny("data.closed_set=true")
     split = split_of(config, catalog)
     answered = answers_of(run, config, catalog, split)
     assert set(answered.images) <= {catalog.images[row] for row in split.queries}
@@ -259,9 +267,9 @@ def test_views_and_gallery_photos_are_those_of_the_catalogue(root: Path, tmp_pat
 
 
 @pytest.mark.usefixtures("no_training")
-def test_another_way_of_answering_shares_the_training(root: Path, table: Path) -> None:
-    config = tiny(root, "infer.threshold=none")
-    assert recipe_digest(config) != recipe_digest(tiny(root))
+def test_another_way_of_answering_shares_the_training(tiny: Tiny, root: Path, table: Path) -> None:
+    config = tiny("infer.threshold=none")
+    assert recipe_digest(config) != recipe_digest(tiny())
     crossvalidate(config, into=table, note="no threshold")
     rows = read_rows(table)
     assert len(rows) == 4
@@ -279,8 +287,8 @@ def test_another_way_of_answering_shares_the_training(root: Path, table: Path) -
     assert found.map5.a == pytest.approx(total, abs=1e-5)
 
 
-def test_seeds_are_counted_from_the_first(root: Path, table: Path) -> None:
-    config = tiny(root, "train.epochs=1", "train.seed=5")
+def test_seeds_are_counted_from_the_first(tiny: Tiny, root: Path, table: Path) -> None:
+    config = tiny("train.epochs=1", "train.seed=5")
     rows = crossvalidate(config, folds=1, seeds=2, into=table)
     assert [(row.fold, row.seed) for row in rows] == [(0, 5), (0, 6)]
     assert rows[0].recipe == rows[1].recipe != read_rows(table)[0].recipe
@@ -293,26 +301,26 @@ def test_seeds_are_counted_from_the_first(root: Path, table: Path) -> None:
         compare_recipes(rows[0].recipe, "first rung", table)
 
 
-def test_the_digest_is_of_the_recipe(root: Path) -> None:
-    digest = recipe_digest(tiny(root))
+def test_the_digest_is_of_the_recipe(tiny: Tiny, root: Path) -> None:
+    digest = recipe_digest(tiny())
     for same in (
         "split.fold=1", "train.seed=3", "train.workers=2", "train.accelerator=auto",
         "image.cache=null", "runs=elsewhere", "submissions=elsewhere", "data.root=elsewhere",
         "model.neck=true",
     ):  # fmt: skip
-        assert recipe_digest(tiny(root, same)) == digest, same
+        assert recipe_digest(tiny(same)) == digest, same
     for other in ("train.lr=0.1", "split.seed=1", "model.pooling=avg", "losses=[{name: cosface}]"):
-        assert recipe_digest(tiny(root, other)) != digest, other
-        assert training_digest(tiny(root, other)) != training_digest(tiny(root)), other
-    early = [training_digest(tiny(root, "train.patience=1", *o)) for o in ([], ["rank.hubness=3"])]
+        assert recipe_digest(tiny(other)) != digest, other
+        assert training_digest(tiny(other)) != training_digest(tiny()), other
+    early = [training_digest(tiny("train.patience=1", *o)) for o in ([], ["rank.hubness=3"])]
     assert early[0] != early[1]  # early stopping looks at the ranking
 
 
 @pytest.mark.usefixtures("no_training")
 def test_the_table_and_its_predictions_can_be_moved_away_from_the_runs(
-    root: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crossvalidate(tiny(root, "infer.threshold=none"), into=table, note="no threshold")
+    crossvalidate(tiny("infer.threshold=none"), into=table, note="no threshold")
     _, _, before = compare_recipes("first rung", "no threshold", table)
     moved = tmp_path / "elsewhere"
     moved.mkdir()
@@ -325,9 +333,9 @@ def test_the_table_and_its_predictions_can_be_moved_away_from_the_runs(
 
 
 @pytest.mark.usefixtures("no_training")
-def test_a_table_names_its_predictions_wherever_they_lie(root: Path, table: Path) -> None:
+def test_a_table_names_its_predictions_wherever_they_lie(tiny: Tiny, table: Path) -> None:
     """Rows of older versions point to `answers/` beside the table."""
-    crossvalidate(tiny(root, "infer.threshold=none"), into=table, note="no threshold")
+    crossvalidate(tiny("infer.threshold=none"), into=table, note="no threshold")
     before = compare_recipes("first rung", "no threshold", table)[2]
     (table.parent / "answers").mkdir()
     old = []
@@ -339,7 +347,7 @@ def test_a_table_names_its_predictions_wherever_they_lie(root: Path, table: Path
     assert compare_recipes("first rung", "no threshold", table)[2] == before
     (rung, _) = ladder.rungs_of(read_rows(table), table.parent)["tiny"]
     assert rung.judged is not None
-    rows = crossvalidate(tiny(root, "infer.threshold=0.5"), into=table, note="half")
+    rows = crossvalidate(tiny("infer.threshold=0.5"), into=table, note="half")
     assert all(row.answers.startswith("predictions/tiny/") for row in rows)
     assert read_rows(table)[:4] == old
     assert compare_recipes("first rung", "half", table)[2].queries == before.queries
@@ -347,7 +355,7 @@ def test_a_table_names_its_predictions_wherever_they_lie(root: Path, table: Path
 
 @pytest.mark.usefixtures("no_training")
 def test_gone_answers_are_named_and_the_row_is_still_skipped(
-    root: Path, table: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Tiny, table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row = read_rows(table)[0]
     gone = table.parent / row.answers
@@ -359,22 +367,22 @@ def test_gone_answers_are_named_and_the_row_is_still_skipped(
     assert rung.judged is None
     assert f"no paired intervals: {gone} is missing" in capsys.readouterr().err
     said: list[str] = []
-    crossvalidate(tiny(root), into=table, note="first rung", report=said.append)
+    crossvalidate(tiny(), into=table, note="first rung", report=said.append)
     assert sum("skipped" in line for line in said) == 2
     assert not gone.exists()
 
 
 @pytest.mark.usefixtures("no_training")
-def test_wrong_wishes_are_refused_before_training(root: Path, tmp_path: Path) -> None:
+def test_wrong_wishes_are_refused_before_training(tiny: Tiny, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     for wish in ({"folds": 3}, {"folds": 0}, {"seeds": 0}):
         with pytest.raises(FlukeprintError, match=r"--folds|--seeds"):
-            crossvalidate(tiny(root), into=table, **wish)
+            crossvalidate(tiny(), into=table, **wish)
     with pytest.raises(FlukeprintError, match="one device"):
-        crossvalidate(tiny(root, "train.devices=2"), into=table)
+        crossvalidate(tiny("train.devices=2"), into=table)
     table.write_text("config,fold,speed\nx,0,1\n")
     with pytest.raises(FlukeprintError, match=r"another version: .*speed.*--into"):
-        crossvalidate(tiny(root), into=table)
+        crossvalidate(tiny(), into=table)
 
 
 def test_a_damaged_table_is_refused_with_its_line(table: Path) -> None:
@@ -402,8 +410,8 @@ def test_names_that_compare_nothing_are_refused(root: Path, table: Path) -> None
         compare_recipes("y", "first rung", table)
 
 
-def test_the_doors(root: Path, table: Path) -> None:
-    wish = ["crossvalidate", "-c", str(root / "tiny.yaml"), "--into", str(table), "train.epochs=2"]
+def test_the_doors(tiny: Tiny, table: Path) -> None:
+    wish = ["crossvalidate", "-c", str(tiny.path), "--into", str(table), "train.epochs=2"]
     done = CliRunner().invoke(app, wish)
     assert done.exit_code == 0, done.output
     assert "map5: mean 0." in done.output
@@ -413,8 +421,8 @@ def test_the_doors(root: Path, table: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_training")
-def test_the_page_keeps_its_text_and_gets_its_tables(root: Path, table: Path) -> None:
-    crossvalidate(tiny(root, "infer.threshold=none"), into=table, note="no threshold")
+def test_the_page_keeps_its_text_and_gets_its_tables(tiny: Tiny, table: Path) -> None:
+    crossvalidate(tiny("infer.threshold=none"), into=table, note="no threshold")
     rungs = ladder.rungs_of(read_rows(table), table.parent)["tiny"]
     text = ladder.ladder(rungs)
     _, _, found = compare_recipes("first rung", "no threshold", table)

@@ -9,16 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from flukeprint.cli import app
-from flukeprint.config.load import load_config
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled, read_test
-from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
-from flukeprint.submission.infer import infer
 from flukeprint.training.check import split_of
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.pseudo_labels import (
@@ -28,40 +25,19 @@ from flukeprint.training.pseudo_labels import (
     train_photos,
 )
 from flukeprint.training.train import train
-
-TINY = """
-name: tiny
-data:
-  reader: synthetic
-  root: {root}/shapes
-  synthetic: {{kind: shapes, identities: 10, long_side: 48, test_photos: 30}}
-image: {{height: 32, width: 48, cache: {root}/cache, augment: 0.2}}
-split: {{folds: 2}}
-model: {{backbone: test_resnet, weights: none, embedding_dim: 16}}
-sampler: {{batch_size: 8}}
-train: {{epochs: 1, lr: 0.002, workers: 0, accelerator: cpu}}
-runs: {root}/runs
-submissions: {root}/submissions
-"""
+from tests.tiny import TinyConfig
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("pseudo")
-    (root / "tiny.yaml").write_text(TINY.format(root=root))
-    write_synthetic(tiny(root).data.synthetic, tiny(root).data.root, progress=False)
-    return root
+@pytest.fixture
+def tiny(tiny_config: TinyConfig, tmp_path: Path) -> TinyConfig:
+    return tiny_config.apart(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def run(root: Path) -> Run:
-    run = train(tiny(root))
-    infer(tiny(root, "infer.threshold=none"), run)
-    return run
-
-
-def tiny(root: Path, *overrides: str) -> Config:
-    return load_config(root / "tiny.yaml", list(overrides))
+@pytest.fixture
+def run(tiny_run: Run, tmp_path: Path) -> Run:
+    """A copy of the finished run."""
+    shutil.copytree(tiny_run.path, tmp_path / "runs" / "tiny" / tiny_run.name)
+    return Run(tmp_path / "runs" / "tiny" / tiny_run.name)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -75,17 +51,17 @@ def written(path: Path, *rows: tuple[object, ...]) -> Path:
     return path
 
 
-def with_table(root: Path, table: Path, *overrides: str) -> Config:
-    return tiny(root, f"data.pseudo_labels={table}", *overrides)
+def with_table(tiny: TinyConfig, table: Path, *overrides: str) -> Config:
+    return tiny(f"data.pseudo_labels={table}", *overrides)
 
 
-def test_sure_photos_get_the_name_of_the_nearest_of_the_fold(root: Path, run: Run) -> None:
+def test_sure_photos_get_the_name_of_the_nearest_of_the_fold(tiny: TinyConfig, run: Run) -> None:
     test = Embeddings.load(run.path / "test.npz")
     sure = np.random.default_rng(0).random(len(test))
     found = rows_of(pseudo_label(run, 0.4, sure))
 
-    catalog = read_labelled(tiny(root).data)
-    gallery = split_of(tiny(root), catalog).gallery
+    catalog = read_labelled(tiny().data)
+    gallery = split_of(tiny(), catalog).gallery
     known = Embeddings.load(run.path / "embeddings.npz").take(gallery)
     cosine = test.vectors.astype(np.float64) @ known.vectors.T.astype(np.float64)
     threshold = Identifier.load(run.identifier).card.threshold
@@ -121,9 +97,9 @@ def test_a_run_without_calibration_is_refused(run: Run, monkeypatch: pytest.Monk
         pseudo_label(run)
 
 
-def test_the_door(root: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_door(tiny: TinyConfig, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Identifier, "probabilities", lambda _, ranking: np.full(len(ranking), 0.7))
-    asked = ["pseudo-label", "--config", str(root / "tiny.yaml"), "--run", run.name]
+    asked = ["pseudo-label", "--config", str(tiny.path), "--run", run.name]
     said = CliRunner().invoke(app, [*asked, "--confidence", "0.65"], catch_exceptions=False)
     table = run.path / "pseudo_labels.csv"
     assert said.exit_code == 0
@@ -131,19 +107,19 @@ def test_the_door(root: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert f"data.pseudo_labels={table}" in said.output
 
 
-def fold(root: Path) -> tuple[Catalog, Catalog, list[str], str]:
+def fold(tiny: TinyConfig) -> tuple[Catalog, Catalog, list[str], str]:
     """Labelled photos, test photos, individuals of the fold and one that is not of it."""
-    catalog = read_labelled(tiny(root).data)
-    split = split_of(tiny(root), catalog)
+    catalog = read_labelled(tiny().data)
+    split = split_of(tiny(), catalog)
     inside = sorted(catalog.take(split.gallery).counts())
     (outside, *_) = sorted(set(catalog.counts()) - set(inside))
-    return catalog, read_test(tiny(root).data), inside, outside
+    return catalog, read_test(tiny().data), inside, outside
 
 
 def test_pseudo_labels_are_learnt_from_and_nothing_else(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: TinyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    catalog, test, inside, outside = fold(root)
+    catalog, test, inside, outside = fold(tiny)
     table = written(
         tmp_path / "table.csv",
         (test.images[3], inside[1], 0.9, "away"),
@@ -151,9 +127,9 @@ def test_pseudo_labels_are_learnt_from_and_nothing_else(
         (test.images[2], inside[0], 0.59, "away"),
         (test.images[5], outside, 0.99, "away"),
     )
-    config = with_table(root, table)
+    config = with_table(tiny, table)
     split = split_of(config, catalog)
-    plain, more = FoldData(tiny(root), catalog, split), FoldData(config, catalog, split)
+    plain, more = FoldData(tiny(), catalog, split), FoldData(config, catalog, split)
     n = len(plain.train_catalog)
     assert more.train_catalog.images == (*plain.train_catalog.images, *test.images[3:0:-2])
     assert more.train_catalog.paths[n:] == (test.paths[3], test.paths[1])
@@ -167,7 +143,7 @@ def test_pseudo_labels_are_learnt_from_and_nothing_else(
         "2 test photographs added to the training photographs (1 left out"
         in capsys.readouterr().err
     )
-    run = train(with_table(root, table, "name=more"))
+    run = train(with_table(tiny, table, "name=more"))
     assert set(Identifier.load(run.identifier).gallery.images) <= set(catalog.images)
 
     with pytest.raises(FlukeprintError, match="the pseudo-labels or the teachers are not those"):
@@ -175,29 +151,29 @@ def test_pseudo_labels_are_learnt_from_and_nothing_else(
     more.load_state_dict(FoldData(config, catalog, split).state_dict())
 
 
-def test_a_copy_of_a_query_is_not_learnt_from(root: Path, tmp_path: Path) -> None:
-    catalog, test, inside, _ = fold(root)
-    split = split_of(tiny(root), catalog)
+def test_a_copy_of_a_query_is_not_learnt_from(tiny: TinyConfig, tmp_path: Path) -> None:
+    catalog, test, inside, _ = fold(tiny)
+    split = split_of(tiny(), catalog)
     assert catalog.paths is not None
     assert test.paths is not None
-    shutil.copytree(tiny(root).data.root, tmp_path / "shapes")
-    config = tiny(root, f"data.root={tmp_path}/shapes")
+    shutil.copytree(tiny().data.root, tmp_path / "shapes")
+    config = tiny(f"data.root={tmp_path}/shapes")
     catalog = read_labelled(config.data)
     assert catalog.paths is not None
     query = catalog.paths[int(split.queries[0])]
     shutil.copy(query, tmp_path / "shapes" / "test" / test.images[0])
     rows = [(test.images[i], inside[0], 0.9, "away") for i in range(2)]
     table = written(tmp_path / "table.csv", *rows)
-    config = tiny(root, f"data.root={tmp_path}/shapes", f"data.pseudo_labels={table}")
+    config = tiny(f"data.root={tmp_path}/shapes", f"data.pseudo_labels={table}")
     photos = train_photos(config, catalog, split)
     assert photos.images[len(split.train) :] == (test.images[1],)
 
 
-def test_a_table_of_another_fold_is_refused(root: Path, run: Run, tmp_path: Path) -> None:
-    catalog, test, inside, _ = fold(root)
+def test_a_table_of_another_fold_is_refused(tiny: TinyConfig, run: Run, tmp_path: Path) -> None:
+    catalog, test, inside, _ = fold(tiny)
     table = written(tmp_path / "table.csv", (test.images[0], inside[0], 0.9, run.path))
-    train_photos(with_table(root, table), catalog, split_of(tiny(root), catalog))
-    config = with_table(root, table, "split.fold=1")
+    train_photos(with_table(tiny, table), catalog, split_of(tiny(), catalog))
+    config = with_table(tiny, table, "split.fold=1")
     with pytest.raises(FlukeprintError, match=r"another fold: its split\.fold is 0, not 1"):
         train_photos(config, catalog, split_of(config, catalog))
 
@@ -214,13 +190,13 @@ def test_a_table_of_another_fold_is_refused(root: Path, run: Run, tmp_path: Path
     ],
 )
 def test_bad_rows_are_one_clear_line(
-    root: Path, tmp_path: Path, row: tuple[object, ...], words: str
+    tiny: TinyConfig, tmp_path: Path, row: tuple[object, ...], words: str
 ) -> None:
-    catalog, test, inside, _ = fold(root)
+    catalog, test, inside, _ = fold(tiny)
     cells = [str(cell).format(test=test.images[0], inside=inside[0]) for cell in row]
-    config = with_table(root, written(tmp_path / "table.csv", tuple(cells)))
+    config = with_table(tiny, written(tmp_path / "table.csv", tuple(cells)))
     with pytest.raises(FlukeprintError, match=words) as error:
         read_pseudo(config.data, catalog)
     assert "\n" not in str(error.value)
     with pytest.raises(FlukeprintError, match="is missing; write it with `flukeprint pseudo"):
-        read_pseudo(with_table(root, tmp_path / "none.csv").data, catalog)
+        read_pseudo(with_table(tiny, tmp_path / "none.csv").data, catalog)

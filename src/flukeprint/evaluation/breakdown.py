@@ -1,8 +1,9 @@
-"""Where answers are right.  A ranking and the truth enter, figures by view and by size leave.
+"""Break metrics down by view and by the number of gallery photographs of the individual.
 
-`QueryTable` holds all that figures are made of, one entry a query, and is kept as `queries.csv`:
-whoever has that table can recompute every figure without network or photographs.  The size of
-an individual is the number of its photographs in the gallery; 0 stands for a new individual.
+`QueryTable` holds everything that the metrics need, one entry a query, and is saved as
+`queries.csv`: every metric can be recomputed from that table without network or photographs.  The
+size of an individual is the number of its photographs in the gallery; 0 stands for a new
+individual.  `ceiling` is the share of queries that could be found by photographs of their view.
 """
 
 import csv
@@ -28,15 +29,15 @@ QUERY_COLUMNS = ("image", "answer", "view", "photos", "answers", "ap", "first_sc
 
 @dataclass(frozen=True)
 class QueryTable:
-    """The q queries of one run that report, with what was answered.
+    """The q reporting queries of one run with their right answers and the ranked ones.
 
-    images: names of the photos.
+    images: names of the photographs.
     truths: the right answers; None for a new individual.
-    views: None where nobody knows.
-    photos: photos of the right individual in the gallery; 0 for a new individual.
+    views: None where unknown.
+    photos: number of gallery photographs of the right individual; 0 for a new individual.
     found: for each query up to five answers, best first; None is a new individual.
     first_score: (q,) score of the first answer; best_known: (q,) similarity to the nearest
-        known identity, whatever was answered.
+        known identity, whatever is ranked first.
     """
 
     images: tuple[str, ...]
@@ -52,14 +53,16 @@ class QueryTable:
             if len(getattr(self, field.name)) != len(self.images):
                 raise ValueError(f"{field.name} must have one entry for each query")
         if not self.images:
-            raise ValueError("no queries to score_table on")
+            raise ValueError("no queries to measure on")
         wrong = [
             image
             for image, truth, photos in zip(self.images, self.truths, self.photos, strict=True)
             if (truth is None) != (photos == 0)
         ]
         if wrong:
-            raise ValueError(f"known individuals have photos in the gallery: {listed(wrong)}")
+            raise ValueError(
+                f"only known individuals have photographs in the gallery: {listed(wrong)}"
+            )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -71,12 +74,12 @@ class QueryTable:
         views: Sequence[str | None],
         gallery: Sequence[str | None],
     ) -> "QueryTable":
-        """Of a ranking of q queries.
+        """Make the table of a ranking of q queries.
 
         Args:
             truths: (q) right answers.
-            views: (q) views of the query photos.
-            gallery: one identity for each photo of the gallery.
+            views: (q) views of the query photographs.
+            gallery: one identity for each photograph of the gallery.
         """
         counts = Counter(gallery)
         return QueryTable(
@@ -91,26 +94,26 @@ class QueryTable:
 
     @property
     def ap(self) -> Values:
-        """(q,) average precision at 5."""
+        """Average precision at 5 (q,)."""
         return per_query_ap(self.found, self.truths)
 
     @property
     def first_right(self) -> Values:
-        """(q,) 1 where the first answer is right, else 0."""
+        """Top-1 (q,): 1 where the first answer is right, else 0."""
         return np.asarray(self.ap == 1, dtype=np.float64)
 
     @property
     def five_right(self) -> Values:
-        """(q,) 1 where one of the five answers is right, else 0."""
+        """Top-5 (q,): 1 where one of the five answers is right, else 0."""
         return np.asarray(self.ap > 0, dtype=np.float64)
 
     @property
     def is_new(self) -> npt.NDArray[np.bool_]:
-        """(q,) True for the queries of new individuals."""
+        """True (q,) for queries of new individuals."""
         return np.array([truth is None for truth in self.truths], dtype=bool)
 
     def save(self, path: Path) -> None:
-        """Write the table; an empty `answer` and a `null` among `answers` are new individuals."""
+        """Write CSV; an empty `answer` and a `null` in `answers` stand for a new individual."""
         with written_whole(path) as partial, partial.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(QUERY_COLUMNS)
@@ -153,7 +156,7 @@ class QueryTable:
 
 @dataclass(frozen=True)
 class QueryGroup:
-    """The figures of some of the queries."""
+    """Metrics of a group of queries."""
 
     queries: int
     top1: float
@@ -162,7 +165,7 @@ class QueryGroup:
 
 @dataclass(frozen=True)
 class Figures:
-    """All figures, each with its 95 % bootstrap interval; no `auroc` in a closed set."""
+    """Metrics of one run, each with its 95 % bootstrap interval; no `auroc` in a closed set."""
 
     map5: Interval
     top1: Interval
@@ -172,59 +175,59 @@ class Figures:
     new_queries: int
 
 
-def score_table(answered: QueryTable, *, seed: int) -> Figures:
-    """The figures of one run; `seed` is for the bootstrap over its queries."""
-    is_new = answered.is_new
+def score_table(table: QueryTable, *, seed: int) -> Figures:
+    """Compute the metrics of one run; `seed` is for the bootstrap over its queries."""
+    is_new = table.is_new
     open_set = bool(is_new.any() and not is_new.all())
     return Figures(
-        map5=bootstrap_interval(answered.ap, seed=seed),
-        top1=bootstrap_interval(answered.first_right, seed=seed),
-        top5=bootstrap_interval(answered.five_right, seed=seed),
-        auroc=auroc_interval(answered.best_known, is_new, seed=seed) if open_set else None,
-        queries=len(answered),
+        map5=bootstrap_interval(table.ap, seed=seed),
+        top1=bootstrap_interval(table.first_right, seed=seed),
+        top5=bootstrap_interval(table.five_right, seed=seed),
+        auroc=auroc_interval(table.best_known, is_new, seed=seed) if open_set else None,
+        queries=len(table),
         new_queries=int(is_new.sum()),
     )
 
 
-def by_view(answered: QueryTable) -> dict[str, QueryGroup]:
-    """View -> figures, in alphabetical order; nothing where no view is known.
+def by_view(table: QueryTable) -> dict[str, QueryGroup]:
+    """Metrics by view, in alphabetical order; empty where no view is known.
 
     Queries without a view stand under the empty name.
     """
-    if not any(answered.views):
+    if not any(table.views):
         return {}
-    views = np.array([view or "" for view in answered.views])
-    return {str(view): _part(answered, views == view) for view in sorted(set(views.tolist()))}
+    views = np.array([view or "" for view in table.views])
+    return {str(view): _group(table, views == view) for view in sorted(set(views.tolist()))}
 
 
-def by_size(answered: QueryTable) -> dict[str, QueryGroup]:
-    """Number of the individual's photos in the gallery (a key of SIZES) -> figures.
+def by_size(table: QueryTable) -> dict[str, QueryGroup]:
+    """Metrics by the number of the individual's gallery photographs, a key of SIZES.
 
     Sizes that no query has are left out.
     """
-    photos = np.array(answered.photos)
+    photos = np.array(table.photos)
     chosen = {
         name: (photos >= low) & (photos <= (np.inf if high is None else high))
         for name, (low, high) in SIZES.items()
     }
-    return {name: _part(answered, mask) for name, mask in chosen.items() if mask.any()}
+    return {name: _group(table, mask) for name, mask in chosen.items() if mask.any()}
 
 
-def _part(answered: QueryTable, mask: npt.NDArray[np.bool_]) -> QueryGroup:
+def _group(table: QueryTable, mask: npt.NDArray[np.bool_]) -> QueryGroup:
     return QueryGroup(
         queries=int(mask.sum()),
-        top1=float(answered.first_right[mask].mean()),
-        map5=float(answered.ap[mask].mean()),
+        top1=float(table.first_right[mask].mean()),
+        map5=float(table.ap[mask].mean()),
     )
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Share of queries, 0 to 1, whose animal has a gallery photo of the same view.
+    """Upper bound on recall by view: queries with a gallery photograph of their animal and view.
 
-    overall: of all queries; None where there are none.
-    of_view: of the queries of each view, views sorted.
-    queries: how many these are, with the same keys.
+    overall: share of all queries, 0 to 1; None where there are none.
+    of_view: share of the queries of each view, views sorted.
+    queries: number of queries of each view, with the same keys.
     Only queries count whose view and identity are known.
     """
 
@@ -239,10 +242,10 @@ def ceiling(
     gallery_views: Sequence[str | None],
     gallery_identities: Sequence[str | None],
 ) -> Ceiling:
-    """How many queries could be answered from photos of the same view alone.
+    """Compute how many queries could be found by gallery photographs of the same view alone.
 
-    Views and identities of the (q) queries and the (n) gallery photos; None where nobody
-    knows.  A photo without a view or an identity helps nobody.
+    Views and identities of the (q) queries and the (n) gallery photographs; None where unknown.
+    A gallery photograph without a view or an identity counts for no query.
     """
     there = set(zip(gallery_views, gallery_identities, strict=True))
     hits: dict[str, list[bool]] = {}

@@ -1,8 +1,8 @@
-"""Is B better than A?  The answers of two recipes to the same queries enter, a difference leaves.
+"""Compare two recipes on the same queries with a paired bootstrap: is B better than A?
 
-Both are judged on the queries that both answered, pooled over folds.  A query that several
+Both are measured on the queries that both answered, pooled over folds.  A query that several
 seeds of a recipe answered counts once, with their mean.  Queries are drawn with replacement,
-each time with A's and B's figures of the same query: what is hard for both cancels out.
+each with A's and B's metrics of the same query: what is hard for both cancels out.
 Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; for rankings
 Sakai, Evaluating Evaluation Metrics based on the Bootstrap (SIGIR 2006), section 3.1.
 """
@@ -23,13 +23,14 @@ from flukeprint.evaluation.metrics import (
 )
 
 SAMPLES = 5000
-Query = tuple[int, str]  # a fold and a photo
+Query = tuple[int, str]  # a fold and a photograph
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What one recipe answered: a name for people, the digest of the data, the answers of its runs.
+    """The query tables of all runs of one recipe.
 
+    name: for messages.  data: digest of the photographs and labels.
     folds: the fold of each run; runs of one fold differ in their seed.
     """
 
@@ -43,7 +44,7 @@ class Judged:
             raise ValueError("one fold for each run, and at least one run")
 
     def only(self, folds: set[int]) -> "Judged":
-        """The runs of these folds alone."""
+        """Keep the runs of these folds alone."""
         kept = [place for place, fold in enumerate(self.folds) if fold in folds]
         return Judged(
             self.name,
@@ -53,7 +54,7 @@ class Judged:
         )
 
     def per_query(self) -> dict[Query, tuple[float, float, float]]:
-        """Query -> AP@5, top-1 and top-5, means over the seeds that answered it."""
+        """AP@5, top-1 and top-5 of each query, means over the seeds that answered it."""
         found: dict[Query, list[tuple[float, float, float]]] = {}
         for fold, run in zip(self.folds, self.runs, strict=True):
             rows = zip(run.ap, run.first_right, run.five_right, strict=True)
@@ -68,8 +69,8 @@ class Judged:
             for query, rows in found.items()
         }
 
-    def asked(self) -> dict[Query, tuple[str | None, int]]:
-        """Query -> its right answer and how many photos of it the gallery had."""
+    def truths(self) -> dict[Query, tuple[str | None, int]]:
+        """The right answer of each query, and how many photographs of it the gallery had."""
         return {
             (fold, image): facts
             for fold, run in zip(self.folds, self.runs, strict=True)
@@ -81,8 +82,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of A and of B, B - A with its 95 % interval, and the share of resamples in which
-    B is better (equal does not count)."""
+    """A metric of A and of B, and their difference with its 95 % interval.
+
+    gain: B - A.  better: share of resamples in which B is better (equal does not count).
+    """
 
     a: float
     b: float
@@ -100,7 +103,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """B against A on `queries` queries that both answered."""
+    """The difference between two recipes on the `queries` queries that both answered."""
 
     map5: Difference
     top1: Difference
@@ -112,7 +115,7 @@ class Comparison:
 def paired_bootstrap(
     a: npt.ArrayLike, b: npt.ArrayLike, *, seed: int = 0, samples: int = SAMPLES
 ) -> Difference:
-    """Compare two figures of the same queries; a, b: (q,)."""
+    """Compare two metrics of the same queries, a and b (q,), by resampling the queries."""
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape != second.shape:
         raise ValueError(f"a is {first.shape}, b is {second.shape}")
@@ -128,9 +131,9 @@ def paired_bootstrap(
 
 
 def compare_answers(a: Judged, b: Judged, *, seed: int = 0, samples: int = SAMPLES) -> Comparison:
-    """B against A, by MAP@5 and top-1.
+    """Compare B with A by MAP@5 and top-1.
 
-    Raises FlukeprintError when they had other data, folds or splits, or no query in common.
+    Raises FlukeprintError when their data, folds or splits differ, or no query is common.
     """
     if a.data != b.data:
         raise FlukeprintError(
@@ -143,11 +146,11 @@ def compare_answers(a: Judged, b: Judged, *, seed: int = 0, samples: int = SAMPL
             f"{a.name} has the folds {listed(sorted(folds))}, {b.name} has "
             f"{listed(sorted(set(b.folds)))}; run crossvalidate for the missing ones"
         )
-    asked_a, asked_b = a.asked(), b.asked()
-    common = [query for query in asked_a if query in asked_b]
+    truths_a, truths_b = a.truths(), b.truths()
+    common = [query for query in truths_a if query in truths_b]
     if not common:
         raise FlukeprintError(f"{a.name} and {b.name} answered no query in common: other splits")
-    torn = [image for fold, image in common if asked_a[fold, image] != asked_b[fold, image]]
+    torn = [image for fold, image in common if truths_a[fold, image] != truths_b[fold, image]]
     if torn:
         raise FlukeprintError(
             f"{a.name} and {b.name} were split differently: galleries or right answers differ for "
@@ -160,16 +163,16 @@ def compare_answers(a: Judged, b: Judged, *, seed: int = 0, samples: int = SAMPL
         map5=paired_bootstrap(rows_a[:, 0], rows_b[:, 0], seed=seed, samples=samples),
         top1=paired_bootstrap(rows_a[:, 1], rows_b[:, 1], seed=seed, samples=samples),
         queries=len(common),
-        left_out=len(asked_a) + len(asked_b) - 2 * len(common),
+        left_out=len(truths_a) + len(truths_b) - 2 * len(common),
         folds=tuple(sorted(folds)),
     )
 
 
 def pooled(judged: Judged, *, seed: int = 0) -> Figures:
-    """The figures over all folds; `auroc` is the mean over runs.
+    """Compute the metrics of a recipe over all folds; `auroc` is the mean over runs.
 
-    Scores of two networks are on two scales, so the AUROC cannot be pooled by query; its ends
-    are the means of the runs' ends, which is wider than the truth.
+    Scores of two networks are on two scales, so the AUROC cannot be pooled by query; the ends of
+    its interval are the means of the runs' ends, which is wider than the true interval.
     """
     rows = np.array(list(judged.per_query().values()))
     parts = [
@@ -190,5 +193,5 @@ def pooled(judged: Judged, *, seed: int = 0) -> Figures:
         top5=bootstrap_interval(rows[:, 2], seed=seed),
         auroc=auroc,
         queries=len(rows),
-        new_queries=sum(answer is None for answer, _ in judged.asked().values()),
+        new_queries=sum(answer is None for answer, _ in judged.truths().values()),
     )

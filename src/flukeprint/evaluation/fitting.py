@@ -1,7 +1,8 @@
-"""Fit the numbers of the ranking rules, the threshold and the calibration on known answers.
+"""Fit the ranking rules, the new_whale threshold and the calibration on queries of known answer.
 
-Everything that is chosen by looking at right answers is chosen here, from the queries of one fold;
-report what it is worth on other queries than these.
+Everything that is chosen by looking at right answers is chosen here, on the queries of one fold;
+measure it on other queries than these.  `fit_threshold` chooses the threshold below which a query
+is answered as a new individual; `insert_new_individual` in `ranking/ranking.py` applies it.
 """
 
 import math
@@ -17,9 +18,9 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.metrics import ap_at_5, map_at_5
 from flukeprint.ranking.calibration import Calibration, Rising, features
 from flukeprint.ranking.local.fusion import KeypointGain
+from flukeprint.ranking.neighbours import largest
 from flukeprint.ranking.pipeline import FittedRules, QueryRanker
 from flukeprint.ranking.ranking import Ranking, rank, refuse_new_individuals
-from flukeprint.ranking.reranking import largest
 from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
 from flukeprint.ranking.threshold import interval_edges, threshold_for_share
 
@@ -27,7 +28,7 @@ from flukeprint.ranking.threshold import interval_edges, threshold_for_share
 # shares of other animals' photographs that stay below the floor, highest first.
 GAIN_SCALES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 FLOOR_SHARES = (0.99, 0.9)
-_OTHERS = 6  # identities without a candidate that can matter to the first five answers
+_OTHERS = 6  # best identities without a candidate, enough to decide the first five answers
 FEWEST_KNOWN = 20  # queries of known individuals that a calibration needs
 
 # Tried by `fit_other_view`, ascending.
@@ -37,31 +38,31 @@ OTHER_VIEW_GRID = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 def fit_rules(
     ranker: QueryRanker, answers: Sequence[str | None], rows: npt.ArrayLike | None = None
 ) -> FittedRules:
-    """Choose the numbers of the ranking rules that do best on queries with known answers.
+    """Fit the weight of other views and the keypoint gain on queries with known answers.
 
-    rows: (q,) places of these queries among the ranker's; all without.  answers: (q) the right
+    rows: (q,) places of these queries among the ranker's; None: all.  answers: (q) the right
     identity of each, None for an individual absent from the gallery.
     """
     index = np.arange(len(ranker.queries)) if rows is None else np.asarray(rows, dtype=np.int64)
-    asked = ranker.queries.embeddings.take(index)
+    queries = ranker.queries.embeddings.take(index)
     rules, scorer = ranker.rules, ranker.scorer
     other_view = 0.0
     if rules.other_view == "fit":
-        other_view = fit_other_view(scorer, asked, answers)
+        other_view = fit_other_view(scorer, queries, answers)
     elif not isinstance(rules.other_view, str):
         other_view = rules.other_view
     gain = KeypointGain()
-    if ranker.boost is not None and len(index):
+    if ranker.fusion is not None and len(index):
         labels, number = scorer.gallery.labels, scorer.gallery.number
         candidates = min(rules.local.candidates, len(labels))
         contenders = Contenders.joined(
             [
                 Contenders.of(scored.photos, labels, candidates)
-                for scored in scorer.photo_scores(asked, other_view)
+                for scored in scorer.photo_scores(queries, other_view)
             ]
         )
         truth = [-1 if name is None else number.get(name, -1) for name in answers]
-        strengths = ranker.boost.strengths(index, contenders.rows)
+        strengths = ranker.fusion.strengths(index, contenders.rows)
         gain = fit_gain(contenders, strengths, np.array(truth, dtype=np.int64))
     return FittedRules(
         rules=rules, other_view=other_view, gain_scale=gain.scale, gain_floor=gain.floor
@@ -69,17 +70,17 @@ def fit_rules(
 
 
 def fits_something(rules: RankConfig) -> bool:
-    """Whether the rules have numbers that queries with known answers must choose."""
+    """Whether the rules have numbers that are fitted on queries with known answers."""
     return rules.other_view == "fit" or rules.local.candidates > 0
 
 
 @dataclass(frozen=True)
 class Contenders:
-    """What decides the first five answers to q queries, whatever candidates gain.
+    """The scores that can decide the first five answers to q queries, whatever candidates gain.
 
     rows, labels: (q, c) int64 candidates, best first, and their identities; scores: (q, c) float32.
     other_labels, other_scores: (q, 6) the best identities without a candidate and the score of
-    their best photo; minus infinity where there are fewer.
+    their best photograph; minus infinity where there are fewer.
     """
 
     rows: Ints
@@ -90,10 +91,10 @@ class Contenders:
 
     @classmethod
     def of(cls, scores: Floats, labels: Ints, candidates: int) -> "Contenders":
-        """Of (q, n) scores of all photos, whose identities (n,) are numbers from 0 on."""
+        """Select them from scores (q, n) of all photographs; labels (n,) are numbers from 0 on."""
         best = largest(scores, candidates)
         named = labels[best.rows]
-        order = np.argsort(labels, kind="stable")  # an identity's photos stand together
+        order = np.argsort(labels, kind="stable")  # an identity's photographs together
         starts = np.searchsorted(labels[order], np.arange(int(labels.max()) + 1))
         identities = np.maximum.reduceat(scores[:, order], starts, axis=1)
         np.put_along_axis(identities, named, -np.inf, axis=1)
@@ -102,7 +103,7 @@ class Contenders:
 
     @classmethod
     def joined(cls, parts: Sequence["Contenders"]) -> "Contenders":
-        """One after the other."""
+        """Join blocks of queries one after the other."""
         return cls(
             np.concatenate([part.rows for part in parts]),
             np.concatenate([part.labels for part in parts]),
@@ -113,24 +114,24 @@ class Contenders:
 
 
 def fit_gain(seen: Contenders, strengths: Floats, truth: Ints) -> KeypointGain:
-    """The gain with the best MAP@5 on these queries; no gain at all where none is better.
+    """Fit the keypoint gain with the best MAP@5 on these queries; no gain where none is better.
 
     strengths: (q, c) of the candidates.  truth: (q,) label of the right identity, -1 for a new
-    individual, whose candidates help to set the floor and nothing else.
+    individual, whose candidates are used for the floor alone.
 
-    An identity counts by its best photo.  A small grid is tried, for MAP@5 has steps; of equal
-    ones the smallest scale with the highest floor is taken.  Report on other queries than these.
+    An identity counts by its best photograph.  A small grid is tried, because MAP@5 has steps; of
+    equal ones the smallest scale with the highest floor is taken.
     """
     if not len(seen.rows) == len(strengths) == len(truth):
         raise ValueError(f"{len(truth)} answers and {len(strengths)} matched for {len(seen.rows)}")
     others = strengths[seen.labels != truth[:, None]]
-    asked = truth >= 0
-    if not others.size or not asked.any():
+    known = truth >= 0
+    if not others.size or not known.any():
         return KeypointGain()
-    truth, strengths = truth[asked], strengths[asked]
+    truth, strengths = truth[known], strengths[known]
     seen = Contenders(
-        seen.rows[asked], seen.labels[asked], seen.scores[asked],
-        seen.other_labels[asked], seen.other_scores[asked],
+        seen.rows[known], seen.labels[known], seen.scores[known],
+        seen.other_labels[known], seen.other_scores[known],
     )  # fmt: skip
     cosines = seen.scores.astype(np.float64)
     best, chosen = ap_at_5(_places(seen, cosines, truth)).mean(), KeypointGain()
@@ -144,12 +145,12 @@ def fit_gain(seen: Contenders, strengths: Floats, truth: Ints) -> KeypointGain:
 
 
 def _places(seen: Contenders, fused: Values, truth: Ints) -> Ints:
-    """(q,) places of the right identities by (q, c) scores of the candidates, 0 where missing.
+    """Places (q,) of the right identities by scores (q, c) of the candidates, 0 where missing.
 
     Of equal scores the right one counts as last.
 
-    An identity without a candidate has no photo above any candidate's own score, and gains are not
-    negative: it ranks behind all that have one.
+    An identity without a candidate has no photograph above any candidate's own score, and gains
+    are not negative: it ranks behind all that have one.
     """
     q, c = fused.shape
     # Identities of the candidates, numbered from 0 for each query.
@@ -168,7 +169,7 @@ def _places(seen: Contenders, fused: Values, truth: Ints) -> Ints:
 
 
 def fit_calibration(ranking: Ranking, answers: Sequence[str | None]) -> Calibration | None:
-    """Fit the probability of a right answer on q queries with known answers.
+    """Fit the probability that the first answer is right on q queries with known answers.
 
     None when fewer than `FEWEST_KNOWN` are of known individuals.
     """
@@ -192,9 +193,9 @@ def fit_calibration(ranking: Ranking, answers: Sequence[str | None]) -> Calibrat
 
 
 def _fit(x: Values, outcome: npt.NDArray[np.bool_]) -> Rising:
-    """Logistic regression on standardised features; one that would count downwards is left out.
+    """Logistic regression on standardised features; features of negative weight are left out.
 
-    Where all outcomes are alike, Laplace's rule of succession.
+    Laplace's rule of succession where all outcomes are alike or no feature is left.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -213,17 +214,20 @@ def _fit(x: Values, outcome: npt.NDArray[np.bool_]) -> Rising:
 
 
 def fit_threshold(ranking: Ranking, answers: Sequence[str | None]) -> float:
-    """The threshold with the best MAP@top on these queries (answer None: a new individual).
+    """Fit the new_whale threshold that gives the best MAP@top on these queries.
 
-    ranking: made without a threshold.  As the threshold rises past the i-th score of a query,
+    `insert_new_individual` in `ranking/ranking.py` applies it.  answers: (q) the right identities,
+    None for a new individual.  ranking: made without a threshold.
+
+    As the threshold rises past the i-th score of a query,
     the new individual moves from place i + 1 to place i.  A query of a new individual then
     gains 1/i - 1/(i+1) (1/i for the last place), a query whose right identity was i-th loses
     the same, and no other query changes.  One sort of these steps and their running sum give
     the score of every threshold, in O(q log q).
 
     The best thresholds form an interval between two neighbouring scores; its middle is
-    returned, of several equally good intervals the widest (the one that a small change of
-    the scores leaves right).  Beyond the outermost scores intervals end at -1 and 1.
+    returned, of several equally good intervals the widest (it stays right under small changes
+    of the scores).  Beyond the outermost scores intervals end at -1 and 1.
     Raises FlukeprintError unless there are both known and new individuals to weigh.
     """
     refuse_new_individuals(ranking)
@@ -257,7 +261,7 @@ def fit_threshold(ranking: Ranking, answers: Sequence[str | None]) -> float:
 
 
 def threshold_for_false_new(best_known: npt.ArrayLike, is_new: npt.ArrayLike, rate: float) -> float:
-    """The threshold at which at most `rate` of the known individuals are called new first.
+    """Choose the threshold at which at most `rate` of the known individuals are answered new first.
 
     best_known: (q,) similarities; is_new: (q,) True for the queries of new individuals.
     """
@@ -270,13 +274,13 @@ def fit_other_view(
     queries: Embeddings,
     answers: Sequence[str | None],
     *,
-    boost: ScoreAdjustment | None = None,
+    adjustment: ScoreAdjustment | None = None,
 ) -> float:
-    """The `other_view` of OTHER_VIEW_GRID with the best MAP@5, of equal ones the smallest.
+    """Fit the penalty for photographs of another view: the number of OTHER_VIEW_GRID by MAP@5.
 
+    Of equally good ones the smallest.
     answers: (q) right identities; queries without one (new individuals) are left out.
-    0 where no view of a query or of a photo is known, or no query has an answer.
-    Report what it is worth on other queries than these.
+    0 where no view of the queries or of the gallery is known, or no query has an answer.
     """
     if len(answers) != len(queries):
         raise ValueError(f"{len(answers)} answers for {len(queries)} queries")
@@ -284,11 +288,11 @@ def fit_other_view(
     seen = [set(views or ()) - {None} for views in (queries.views, scorer.gallery.embeddings.views)]
     if not len(known) or not all(seen):
         return 0.0
-    asked, truth = queries.take(known), [answers[row] for row in known]
+    queries, truth = queries.take(known), [answers[row] for row in known]
     best, chosen = -1.0, 0.0
     for value in OTHER_VIEW_GRID:
-        matches = scorer.search(asked, 5, boost=boost, rows=known, other_view=value)
-        quality = map_at_5(rank(matches, asked.images, threshold=None).identities, truth)
+        matches = scorer.search(queries, 5, adjustment=adjustment, rows=known, other_view=value)
+        quality = map_at_5(rank(matches, queries.images, threshold=None).identities, truth)
         if quality > best + 1e-12:
             best, chosen = quality, value
     return chosen

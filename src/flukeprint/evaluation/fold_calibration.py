@@ -1,11 +1,11 @@
-"""What a fold's queries teach besides the threshold: a split enters, `FoldCalibration` leave."""
+"""Calibrate the out-of-distribution floor and the verification thresholds on a validation fold."""
 
 from dataclasses import dataclass
 
-from flukeprint.config.schema import Config, Section
+from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.splits import Split
-from flukeprint.evaluation.metrics import Scores
+from flukeprint.evaluation.metrics import FoldScores
 from flukeprint.evaluation.validation import Validation
 from flukeprint.evaluation.verification import Pairs, Verifier, sample_pairs
 from flukeprint.ranking.features import Features
@@ -13,39 +13,16 @@ from flukeprint.ranking.pipeline import FittedRules, PairScorer, RankingGallery
 from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine
 from flukeprint.search.gallery import Gallery
 
-MOST_PAIRS = 5000  # of different individuals, and of the same
-
-
-class FoldScores(Section):
-    """What local validation found, on photographs that training never saw."""
-
-    text: str
-    map5: float
-    map5_low: float
-    map5_high: float
-    top1: float
-    top5: float
-    queries: int
-    new_queries: int
-
-    @classmethod
-    def of(cls, scores: Scores) -> "FoldScores":
-        """The figures of a fold."""
-        return cls(
-            text=scores.text(),
-            map5=scores.map5.mean,
-            map5_low=scores.map5.low,
-            map5_high=scores.map5.high,
-            top1=scores.top1,
-            top5=scores.top5,
-            queries=scores.queries,
-            new_queries=scores.new_queries,
-        )
+MOST_PAIRS = 5000  # of the same individual, and of different ones
 
 
 @dataclass(frozen=True)
 class FoldCalibration:
-    """outside, verifier: None where the configuration wants none or the queries are too few."""
+    """Everything that an identifier learns from its validation fold besides the threshold.
+
+    measured: the fold's metrics.  outside: the out-of-distribution floor, None without
+    `infer.outside` or queries.  verifier: verification thresholds, None with too few pairs.
+    """
 
     measured: FoldScores
     outside: OutOfDistribution | None
@@ -53,30 +30,30 @@ class FoldCalibration:
 
 
 def calibrate_fold(
-    evidence: Features,
+    features: Features,
     split: Split,
     config: Config,
     result: Validation,
-    method: FittedRules,
+    fitted: FittedRules,
     centers: Embeddings | None = None,
 ) -> FoldCalibration:
-    """Of the fold's queries against its gallery, none of which the network has learnt.
+    """Calibrate on the fold's queries against its gallery; the network was trained on neither.
 
-    evidence: of the whole catalogue that `split` has the rows of.
+    features: of the whole catalogue, whose rows `split` names.
     """
-    gallery, queries = evidence.take(split.gallery), evidence.take(split.queries)
+    gallery, queries = features.take(split.gallery), features.take(split.queries)
     outside = None
     if config.infer.outside is not None and len(queries):
         plain = Gallery(gallery.embeddings)
         outside = OutOfDistribution.fit(
             nearest_cosine(plain, queries.embeddings), config.infer.outside
         )
-        del plain  # with its vectors in bf16
+        del plain  # frees its copy of the vectors in bf16
     prepared = RankingGallery(gallery, config.rank, centers)
     same, other = sample_pairs(
         queries.embeddings.identities, prepared.gallery.identities, seed=config.split.seed,
         most_other=MOST_PAIRS, most_same=MOST_PAIRS,
     )  # fmt: skip
-    score = PairScorer(prepared, method)
+    score = PairScorer(prepared, fitted)
     pairs = Pairs(score(queries, gallery, same), score(queries, gallery, other))
     return FoldCalibration(FoldScores.of(result.scores), outside, Verifier.fit(pairs))

@@ -1,4 +1,4 @@
-"""Metrics.  Answers in order and the right ones enter, numbers with intervals leave.
+"""Metrics of rankings, MAP@5, top-k, CMC, AUROC and FPR, with bootstrap intervals.
 
 A prediction is a sequence of distinct answers, best first; None is a new individual,
 as answer and as truth.  Every query has exactly one right answer.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from flukeprint.config.schema import Section
 from flukeprint.data.embeddings import Ints, Values
 from flukeprint.ranking.ranking import Ranking
 
@@ -19,7 +20,7 @@ Prediction = Sequence[str | None]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the ends of its confidence interval."""
+    """A mean with its confidence interval."""
 
     low: float
     mean: float
@@ -32,12 +33,12 @@ class Interval:
 
 @dataclass(frozen=True)
 class Scores:
-    """How good a ranking is.
+    """All metrics of a ranking of queries.
 
     map5: MAP@5 with its 95 % interval.  top1, top5: share of queries whose right answer is
     the first, or among the first five.  auroc, fpr95: how well `best_known` alone tells new
-    individuals from known ones; None where the queries have only one of the two.
-    queries, new_queries: how many, and how many of them of new individuals.
+    individuals from known ones; None where the queries are all of one kind.
+    queries, new_queries: number of queries, and of queries of new individuals.
     """
 
     map5: Interval
@@ -60,8 +61,35 @@ class Scores:
         return f"{', '.join(parts)} ({self.queries} queries, {self.new_queries} new)"
 
 
+class FoldScores(Section):
+    """Metrics of local validation, as an identifier keeps them; training never saw the queries."""
+
+    text: str
+    map5: float
+    map5_low: float
+    map5_high: float
+    top1: float
+    top5: float
+    queries: int
+    new_queries: int
+
+    @classmethod
+    def of(cls, scores: Scores) -> "FoldScores":
+        """Select them from all scores of a fold."""
+        return cls(
+            text=scores.text(),
+            map5=scores.map5.mean,
+            map5_low=scores.map5.low,
+            map5_high=scores.map5.high,
+            top1=scores.top1,
+            top5=scores.top5,
+            queries=scores.queries,
+            new_queries=scores.new_queries,
+        )
+
+
 def _places(predictions: Sequence[Prediction], answers: Prediction) -> npt.NDArray[np.int64]:
-    """(q,) place of the right answer counted from 1, 0 where it is missing."""
+    """Place (q,) of the right answer, counted from 1; 0 where it is missing."""
     if len(predictions) != len(answers):
         raise ValueError(f"{len(predictions)} predictions for {len(answers)} answers")
     if len(answers) == 0:
@@ -76,7 +104,7 @@ def _places(predictions: Sequence[Prediction], answers: Prediction) -> npt.NDArr
 
 
 def per_query_ap(predictions: Sequence[Prediction], answers: Prediction) -> Values:
-    """(q,) average precision at 5: 1 / place of the right answer, 0 beyond place 5.
+    """Average precision at 5 (q,): 1 / place of the right answer, 0 beyond place 5.
 
     With one right answer this is Kaggle's AP@5 (humpback-whale-identification, evaluation).
     """
@@ -84,34 +112,34 @@ def per_query_ap(predictions: Sequence[Prediction], answers: Prediction) -> Valu
 
 
 def ap_at_5(places: Ints) -> Values:
-    """(q,) average precision at 5 from the places of the right answers, 0 where one is missing."""
+    """Average precision at 5 (q,) from the places of the right answers, 0 where one is missing."""
     hit = (places >= 1) & (places <= 5)
     return np.where(hit, 1.0 / np.maximum(places, 1), 0.0)
 
 
 def map_at_5(predictions: Sequence[Prediction], answers: Prediction) -> float:
-    """Mean of `per_query_ap`."""
+    """Mean average precision at 5, the mean of `per_query_ap`."""
     return float(per_query_ap(predictions, answers).mean())
 
 
 def top_k_accuracy(predictions: Sequence[Prediction], answers: Prediction, k: int) -> float:
-    """Share of queries whose right answer is among the first k."""
+    """Top-k accuracy: share of queries whose right answer is among the first k."""
     places = _places(predictions, answers)
     return float(((places >= 1) & (places <= k)).mean())
 
 
 def cmc(predictions: Sequence[Prediction], answers: Prediction, depth: int = 5) -> Values:
-    """(depth,) cumulative match characteristic: entry k - 1 is the top-k accuracy."""
+    """Cumulative match characteristic (depth,): entry k - 1 is the top-k accuracy."""
     places = _places(predictions, answers)
     counts = np.bincount(places[places <= depth], minlength=depth + 1)[1:]
     return np.asarray(np.cumsum(counts) / len(places), dtype=np.float64)
 
 
 def open_set_auroc(best_known: npt.ArrayLike, is_new: npt.ArrayLike) -> float:
-    """Probability that a query of a known individual scores above one of a new individual.
+    """AUROC: probability that a query of a known individual scores above one of a new individual.
 
     best_known, is_new: (q,).  Equal scores count one half (Mann-Whitney U / pairs).
-    Raises ValueError unless both kinds are there.
+    Raises ValueError unless there are both.
     """
     known, new = _known_and_new(best_known, is_new)
     new = np.sort(new)
@@ -121,10 +149,10 @@ def open_set_auroc(best_known: npt.ArrayLike, is_new: npt.ArrayLike) -> float:
 
 
 def fpr_at_tpr(best_known: npt.ArrayLike, is_new: npt.ArrayLike, tpr: float = 0.95) -> float:
-    """Share of new individuals taken for known at the threshold that keeps `tpr` of the known.
+    """FPR at TPR: share of new individuals accepted at the threshold that keeps `tpr` of the known.
 
     The threshold is the highest that at least `tpr` of the known individuals reach.
-    Raises ValueError unless both kinds are there.
+    Raises ValueError unless there are both.
     """
     if not 0 < tpr <= 1:
         raise ValueError(f"a rate lies above 0 and is at most 1: {tpr}")
@@ -145,7 +173,7 @@ def _known_and_new(best_known: npt.ArrayLike, is_new: npt.ArrayLike) -> tuple[Va
 
 
 def bootstrap_means(values: npt.ArrayLike, *, seed: int, samples: int = 2000) -> Values:
-    """(samples,) means of (q,) values drawn with replacement.
+    """Bootstrap means (samples,) of values (q,) drawn with replacement.
 
     Only how often a resample takes each distinct value matters, so those numbers are drawn, from
     the multinomial distribution that drawing q values with replacement gives.
@@ -161,7 +189,7 @@ def bootstrap_means(values: npt.ArrayLike, *, seed: int, samples: int = 2000) ->
 
 
 def percentile_interval(means: Values, middle: float, *, level: float = 0.95) -> Interval:
-    """The share `level` in the middle of resampled figures, around the figure itself.
+    """Percentile interval: the share `level` in the middle of resampled values, around `middle`.
 
     Source: Efron and Tibshirani (1993), chapter 13, percentile interval.
     """
@@ -172,7 +200,7 @@ def percentile_interval(means: Values, middle: float, *, level: float = 0.95) ->
 def bootstrap_interval(
     values: npt.ArrayLike, *, seed: int, samples: int = 2000, level: float = 0.95
 ) -> Interval:
-    """Mean of (q,) values and its percentile bootstrap interval."""
+    """Mean of values (q,) with its percentile bootstrap interval."""
     means = bootstrap_means(values, seed=seed, samples=samples)
     return percentile_interval(means, float(np.asarray(values).mean()), level=level)
 
@@ -185,9 +213,9 @@ def auroc_interval(
     samples: int = 2000,
     level: float = 0.95,
 ) -> Interval:
-    """`open_set_auroc` and its percentile bootstrap interval.
+    """`open_set_auroc` with its percentile bootstrap interval.
 
-    Known and new individuals are resampled apart, so every resample has as many of both.
+    Known and new individuals are resampled separately, so every resample has as many of each.
     Source: Efron and Tibshirani (1993), chapter 8.3, two samples.
     """
     known, new = _known_and_new(best_known, is_new)
@@ -207,7 +235,7 @@ def auroc_interval(
 
 
 def evaluate(ranking: Ranking, answers: Prediction, *, seed: int) -> Scores:
-    """All scores of a ranking; `seed` is for the bootstrap over its queries."""
+    """Compute all metrics of a ranking; `seed` is for the bootstrap over its queries."""
     ap = per_query_ap(ranking.identities, answers)
     is_new = np.array([answer is None for answer in answers], dtype=bool)
     open_set = bool(is_new.any() and not is_new.all())
@@ -225,10 +253,10 @@ def evaluate(ranking: Ranking, answers: Prediction, *, seed: int) -> Scores:
 def commonest_labels(
     identities: Prediction, *, with_new: bool, top: int = 5
 ) -> tuple[str | None, ...]:
-    """The `top` answers with most photos; equal counts by name.
+    """The `top` labels with the most photographs, a baseline answer; equal counts by name.
 
-    identities: one entry a photo.  with_new: photos without an identity count as the label
-    None (new_whale); otherwise they do not count.
+    identities: one entry a photograph.  with_new: photographs without an identity count as the
+    label None (new_whale); otherwise they do not count.
     """
     counts = Counter(name for name in identities if with_new or name is not None)
     order = sorted(counts, key=lambda name: (-counts[name], name is not None, name or ""))

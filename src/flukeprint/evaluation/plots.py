@@ -1,4 +1,4 @@
-"""Pictures for people: catalogues, rankings and logs enter, PNG files leave."""
+"""Draw rankings, training curves, keypoint matches and reliability diagrams as PNG files."""
 
 import csv
 from collections.abc import Sequence
@@ -33,13 +33,13 @@ def draw_answers(
     truth: Sequence[str | None] | None = None,
     rows: Sequence[int] | None = None,
 ) -> None:
-    """Queries with their answers beside them, the right answer framed in green.
+    """Draw queries with their ranked answers, right answers framed in green.
 
     Args:
-        queries: the photographs that `ranking` answers, in its order.
+        queries: the query photographs, in the order of `ranking`.
         gallery: the photographs that `ranking.rows` points to.
-        truth: right answer of each query, None for a new individual; nothing is framed without.
-        rows: which queries to show; the first six without.
+        truth: right answer of each query, None for a new individual; without, nothing is framed.
+        rows: which queries to draw; None: the first six.
     """
     shown = list(range(min(6, len(ranking)))) if rows is None else list(rows)
     top = ranking.scores.shape[1]
@@ -72,7 +72,7 @@ def draw_answers(
 
 
 def draw_curves(logs: Sequence[Path], target: Path) -> None:
-    """Loss and validation MAP@5 over epochs, from Lightning's CSV logs; resumed runs have more."""
+    """Draw loss and validation MAP@5 by epoch from CSV logs; a resumed run has several."""
     points: dict[str, dict[int, float]] = {"train/loss": {}, "val/map5": {}}
     for log in logs:
         with log.open(newline="") as file:
@@ -94,10 +94,10 @@ def draw_curves(logs: Sequence[Path], target: Path) -> None:
 
 
 def draw_pair(first: Path, second: Path, config: LocalConfig, target: Path) -> PairMatch:
-    """Two photographs side by side, with lines between the keypoints that agree on one geometry.
+    """Draw two photographs side by side, with lines between the matched keypoints.
 
     Raises:
-        FlukeprintError: a photograph that cannot be read, a matcher that cannot be had, or a
+        FlukeprintError: a photograph that cannot be read, a matcher that is not installed, or a
             picture that cannot be written.
     """
     backend = keypoint_backend(config)
@@ -111,20 +111,21 @@ def draw_pair(first: Path, second: Path, config: LocalConfig, target: Path) -> P
 
 
 def draw_reliability(reliability: Reliability, target: Path) -> None:
-    """Share of right first answers over their probability; faultless points lie on the diagonal.
+    """Draw a reliability diagram: observed share of right answers over predicted probability.
 
+    Points of perfect calibration lie on the diagonal.
     Whiskers are 95 % Wilson intervals of the share; the area of a point is its queries.
     """
-    foretold, happened, queries = (
+    predicted, observed, queries = (
         np.asarray(part, dtype=np.float64)
-        for part in (reliability.foretold, reliability.happened, reliability.queries)
+        for part in (reliability.predicted, reliability.observed, reliability.queries)
     )
     figure = Figure(figsize=(4.2, 4.2), dpi=100)
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color=WRONG, linestyle="--", linewidth=1)
-    axis.vlines(foretold, *wilson(happened, queries), color=WRONG, linewidth=1)
+    axis.vlines(predicted, *wilson(observed, queries), color=WRONG, linewidth=1)
     axis.scatter(
-        foretold, happened, s=20 + 200 * queries / queries.sum(), color="#4575b4", zorder=3
+        predicted, observed, s=20 + 200 * queries / queries.sum(), color="#4575b4", zorder=3
     )
     axis.set(
         xlabel="probability of the first answer", ylabel="share that was right",

@@ -1,12 +1,13 @@
-"""What answers are worth.  Rankings with known answers enter, expectations and probabilities leave.
+"""Measure how far a threshold and calibrated probabilities can be relied on, on held-out queries.
 
-`report_threshold` says what a threshold for new individuals costs and gains.  `Calibration` turns
-similarities into the probability that the first answer is right; `measure_reliability` says
-how far such probabilities are from what happened.
+`report_threshold` measures what the threshold for new individuals gains and costs.
+`measure_reliability` compares the probabilities of `ranking/calibration.py` with what was observed:
+reliability diagram and expected calibration error.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,12 @@ BINS = 15
 
 @dataclass(frozen=True)
 class ThresholdReport:
-    """What to expect at a threshold, with 95 % bootstrap intervals over queries.
+    """Error rates and MAP@5 at a threshold, with 95 % bootstrap intervals over queries.
 
-    map5: MAP@5.  false_new: share of known individuals whose first answer is a new one;
+    map5: MAP@5.  false_new: share of known individuals whose first answer is a new individual;
     missed_new: share of new individuals whose first answer is a known one; None without such
-    queries.  never, always: MAP@5 of never, and of always first, answering a new individual.
-    over_never, over_always: MAP@5 gained over these two, of the same queries (paired).
+    queries.  never, always: MAP@5 of never answering, and of always answering first, a new
+    individual.  over_never, over_always: MAP@5 gained over these two, paired by query.
     """
 
     threshold: float
@@ -56,7 +57,7 @@ class ThresholdReport:
 def report_threshold(
     plain: Ranking, answers: Prediction, threshold: float, *, seed: int
 ) -> ThresholdReport:
-    """The `ThresholdReport` of `threshold` on q queries that did not choose it.
+    """Measure `threshold` on q queries that were not used to choose it.
 
     plain: the ranking made without a threshold.  answers: (q) the right ones, None for a new
     individual.  Each interval draws the queries of its mean with replacement (`seed`); queries
@@ -69,8 +70,8 @@ def report_threshold(
     is_new = np.array([answer is None for answer in answers], dtype=bool)
     first_new = np.array([names[0] is None for names in at.identities], dtype=bool)
 
-    def rate(happened: npt.NDArray[np.bool_]) -> Interval | None:
-        return _rate(happened, seed) if happened.size else None
+    def rate(errors: npt.NDArray[np.bool_]) -> Interval | None:
+        return _rate(errors, seed) if errors.size else None
 
     return ThresholdReport(
         threshold=threshold,
@@ -84,17 +85,18 @@ def report_threshold(
     )
 
 
-def _rate(happened: npt.NDArray[np.bool_], seed: int) -> Interval:
-    """Share of n that happened.  Where none or all did, resampling would leave no doubt at all.
+def _rate(errors: npt.NDArray[np.bool_], seed: int) -> Interval:
+    """Share of errors among n queries, with its interval.
 
-    Then the exact interval of a binomial share (Clopper and Pearson, Biometrika 26:404, 1934).
+    Where none or all are errors, resampling would give an interval of no width.  Then it is the
+    exact one of a binomial share (Clopper and Pearson, Biometrika 26:404, 1934).
     """
-    reach = 1 - 0.025 ** (1 / len(happened))
-    if not happened.any():
+    reach = 1 - 0.025 ** (1 / len(errors))
+    if not errors.any():
         return Interval(0.0, 0.0, reach)
-    if happened.all():
+    if errors.all():
         return Interval(1 - reach, 1.0, 1.0)
-    return bootstrap_interval(happened, seed=seed)
+    return bootstrap_interval(errors, seed=seed)
 
 
 def _signed(gain: Interval) -> str:
@@ -103,19 +105,29 @@ def _signed(gain: Interval) -> str:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How probabilities agree with what happened, in bins of about equally many queries.
+    """A reliability diagram: predicted probability and observed share of right answers by bin.
 
-    foretold, happened: (b,) mean probability and share of right answers of each bin, rising
-    with the probability; queries: (b,) how many.
-    ece: mean |foretold - happened| over queries, the expected calibration error.
-    chance: the ece that probabilities without any error would have on so many queries.
+    predicted, observed: (b,) mean probability and share of right answers of each bin, ascending
+    by probability; queries: (b,) number of queries, about equal.
+    ece: expected calibration error, the mean of |predicted - observed| over queries.
+    chance: the ece that perfectly calibrated probabilities would have on as many queries.
     """
 
     ece: float
     chance: float
-    foretold: tuple[float, ...]
-    happened: tuple[float, ...]
+    predicted: tuple[float, ...]
+    observed: tuple[float, ...]
     queries: tuple[int, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Numbers for JSON, under the names that `validation.json` has always had."""
+        return {
+            "ece": self.ece,
+            "chance": self.chance,
+            "foretold": self.predicted,
+            "happened": self.observed,
+            "queries": self.queries,
+        }
 
     def text(self) -> str:
         """One line for people."""
@@ -126,7 +138,10 @@ class Reliability:
 
 
 def equal_mass_bins(probabilities: npt.ArrayLike, bins: int = BINS) -> npt.NDArray[np.int64]:
-    """(q,) bin of each probability, from 0; equal probabilities share a bin, so some stay empty."""
+    """Bin (q,) of each probability, from 0, with about equally many in each.
+
+    Equal probabilities share a bin, so some bins may be empty.
+    """
     values = np.asarray(probabilities, dtype=np.float64)
     ordered = np.sort(values)
     low = np.searchsorted(ordered, values, side="left")
@@ -137,7 +152,7 @@ def equal_mass_bins(probabilities: npt.ArrayLike, bins: int = BINS) -> npt.NDArr
 def calibration_error(
     probabilities: npt.ArrayLike, right: npt.ArrayLike, bins: int = BINS
 ) -> float:
-    """Expected calibration error with equal-mass bins.
+    """Expected calibration error (ECE) with equal-mass bins.
 
     Sum over bins of |sum of probabilities - number right| / q.  Source: Naeini, Cooper and
     Hauskrecht (AAAI 2015); Guo et al., On Calibration of Modern Neural Networks (ICML 2017), eq. 3.
@@ -152,9 +167,9 @@ def calibration_error(
 def measure_reliability(
     probabilities: npt.ArrayLike, right: npt.ArrayLike, *, seed: int, bins: int = BINS
 ) -> Reliability:
-    """`Reliability` of (q,) probabilities beside whether each first answer was right.
+    """Measure probabilities (q,) against whether each first answer was right (q,).
 
-    chance: the mean error of 200 draws of what would happen if the probabilities were true
+    `chance` is the mean error of 200 draws of outcomes from the probabilities themselves
     (Vaicenavicius et al., Evaluating model calibration in classification, AISTATS 2019).
     """
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(right, dtype=np.float64)
@@ -170,7 +185,7 @@ def measure_reliability(
     return Reliability(
         ece=ece,
         chance=float(np.mean(drawn)),
-        foretold=tuple(mean_p.tolist()),
-        happened=tuple(mean_y.tolist()),
+        predicted=tuple(mean_p.tolist()),
+        observed=tuple(mean_y.tolist()),
         queries=tuple(count[some].tolist()),
     )

@@ -17,15 +17,15 @@ Key = tuple[str, str, int, int]  # recipe, data, fold, seed
 
 @dataclass(frozen=True)
 class Row:
-    """One run of one recipe.
+    """The results of one run of one recipe.
 
     recipe: digest of the configuration without fold, seed and places on disk.
     data: digest of the labelled photographs' names and identities.
-    minutes: of training, with validations.  peak_mb: most memory that the process and its
-        largest helper held until the end of training, in MB.  None: not noted.
+    minutes: of training, with validations.  peak_mb: peak memory of the process and its largest
+        worker until the end of training, in MB.  None: not recorded.
     `_low`, `_high`: ends of the 95 % bootstrap interval over queries; auroc is None in a
         closed set.
-    views, sizes: figures by view and by photos of the individual in the gallery.
+    views, sizes: metrics by view and by number of gallery photographs of the individual.
     answers: path of the run's predictions (a `breakdown.QueryTable`), relative to this table's
         folder, such as `predictions/whales/<recipe>-<data>-fold0-seed0.csv`.
     """
@@ -80,7 +80,7 @@ _OPTIONAL = {"minutes", "peak_mb", "auroc", "auroc_low", "auroc_high"}
 
 
 def read_rows(path: Path) -> list[Row]:
-    """All rows of the table, in order; none where there is no file yet.
+    """Read all rows of the table, in order; none where there is no file yet.
 
     Raises FlukeprintError for other columns and for cells that cannot be read.
     """
@@ -105,7 +105,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def add_row(row: Row, path: Path) -> None:
-    """Put the row at the end of the table, unless its run is there.
+    """Append a row to the table, unless its run is there already.
 
     The table is read again first: another training may have added to it.
     """
@@ -123,7 +123,7 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
 
 
 def named_rows(name: str, path: Path) -> list[Row]:
-    """The rows whose recipe begins with `name`, or whose note is `name`.
+    """Find the rows whose note is `name`, or else whose recipe begins with `name`.
 
     Raises FlukeprintError when there are none, or rows of several recipes or data.
     """

@@ -1,8 +1,13 @@
-"""How good a network is on its fold: embeddings and a split enter, figures with intervals leave.
+"""Validate a network on its fold: fit the threshold on half of the queries, report on the other.
 
-The threshold is chosen on one half of the queries and everything is reported on
-the other; no individual stands on both.  Where nothing is chosen (a closed set, a given
-threshold) all queries report, unless early stopping has chosen the weights on one half.
+No individual is in both halves.  Where nothing is fitted (a closed set, a given threshold) all
+queries report, unless early stopping has chosen the weights on one half.
+
+`infer.threshold` says how the threshold for new individuals (new_whale) is chosen:
+`best_map5` by `fit_threshold` and `{false_new: x}` by `threshold_for_false_new` (both in
+`evaluation/fitting.py`), `{share: x}` by `threshold_for_share` (`ranking/threshold.py`).  A number
+is the threshold itself; `none` answers no new individuals.  `insert_new_individual` in
+`ranking/ranking.py` then applies it.
 """
 
 from collections.abc import Sequence
@@ -46,25 +51,27 @@ ANSWERS = 5
 
 @dataclass(frozen=True)
 class Validation:
-    """The fold's figures; `ranking` answers the reporting queries, whose places are `report`.
+    """Metrics, threshold and calibration of one fold.
 
-    expectation: at the threshold, None without one.  reliability: of the probabilities that
-    queries of other individuals gave the reporting ones; calibration: fitted on all queries, to
-    be kept.  Both are None when the queries are too few.
+    ranking: of the reporting queries, whose places among all are `report`.
+    expectation: error rates at the threshold, None without one.  calibration: fitted on all
+    queries, for the identifier; reliability: of probabilities for the reporting queries, fitted on
+    queries of other individuals.  Both are None when the queries are too few.
+    queries: all queries ranked without a threshold, to choose another threshold later.
     """
 
     scores: Scores
     threshold: float | None
-    fitted_on: int  # queries that fitted the threshold or chose the weights
+    fitted_on: int  # number of queries that fitted the threshold or chose the weights
     ranking: Ranking
     report: npt.NDArray[np.int64]
     expectation: ThresholdReport | None
     calibration: Calibration | None
     reliability: Reliability | None
-    asked: ValidationQueries
+    queries: ValidationQueries
 
     def summary(self) -> dict[str, Any]:
-        """Numbers alone, for JSON; `lines` is what people should read besides `text`."""
+        """Everything for `validation.json`; `text` and `lines` are for people."""
         return {
             "text": self.text(),
             "lines": self.lines(),
@@ -72,7 +79,7 @@ class Validation:
             "threshold": self.threshold,
             "fitted_on": self.fitted_on,
             "expectation": None if self.expectation is None else asdict(self.expectation),
-            "reliability": None if self.reliability is None else asdict(self.reliability),
+            "reliability": None if self.reliability is None else self.reliability.summary(),
         }
 
     def text(self) -> str:
@@ -80,7 +87,7 @@ class Validation:
         return self.scores.text()
 
     def lines(self) -> list[str]:
-        """What to expect of the threshold and of the probabilities."""
+        """Lines for people on the threshold and on the probabilities."""
         lines = [] if self.expectation is None else self.expectation.text().splitlines()
         if self.reliability is None:
             return [
@@ -91,51 +98,53 @@ class Validation:
 
 
 def validate(
-    evidence: Features,
+    features: Features,
     split: Split,
     config: Config,
     *,
     centers: Embeddings | None = None,
     progress: str | None = None,
 ) -> tuple[Validation, FittedRules]:
-    """Answer the fold's queries from its gallery and measure the answers.
+    """Rank the fold's queries against its gallery and measure the rankings.
 
-    Numbers of the ranking rules that have to be fitted are fitted on all queries to be kept; but
-    each half of the queries is answered with those that the other half chose.
+    The fitted rules that are returned were fitted on all queries; but for the metrics, each half
+    of the queries is ranked with rules fitted on the other half.
 
     Args:
-        evidence: of the whole catalogue that `split` has the rows of.
-        centers: of the head's classes, for rank.head.
+        features: of the whole catalogue, whose rows `split` names.
+        centers: class centres of the head, for rank.head.
         progress: title of a progress bar over keypoint matching.
     """
-    individuals = _individuals(evidence.embeddings.identities, split)
-    gallery, queries = evidence.take(split.gallery), evidence.take(split.queries)
+    individuals = _individuals(features.embeddings.identities, split)
+    gallery, queries = features.take(split.gallery), features.take(split.queries)
     ranker = QueryRanker(gallery, queries, config.rank, centers=centers, progress=progress)
-    method = fit_rules(ranker, split.answers)
+    fitted = fit_rules(ranker, split.answers)
     if fits_something(config.rank):
         parts = []
         for fit, report in _turns(split.answers, individuals, config.split.seed):
-            fitted = fit_rules(ranker, [split.answers[i] for i in fit], fit)
-            parts.append((report, ranker.rank(fitted, report)))
+            of_half = fit_rules(ranker, [split.answers[i] for i in fit], fit)
+            parts.append((report, ranker.rank(of_half, report)))
         ranking = merge_rankings(parts)
     else:
-        ranking = ranker.rank(method)
-    return validate_rankings(ValidationQueries(ranking, split.answers, individuals), config), method
+        ranking = ranker.rank(fitted)
+    return validate_rankings(ValidationQueries(ranking, split.answers, individuals), config), fitted
 
 
-def validate_rankings(asked: ValidationQueries, config: Config) -> Validation:
-    """Choose the threshold that `config` wishes on one half of the queries, measure on the other.
+def validate_rankings(queries: ValidationQueries, config: Config) -> Validation:
+    """Choose the threshold by `infer.threshold` on one half of the queries, report on the other.
 
     Raises:
-        FlukeprintError: the queries are too few for that.
+        FlukeprintError: the queries are too few.
     """
-    _check_halves(asked.answers, asked.individuals, config)
-    fit, report = _sides(asked.answers, asked.individuals, config)
-    threshold = _threshold(asked.ranking, asked.answers, fit, config)
-    final = asked.ranking if threshold is None else insert_new_individual(asked.ranking, threshold)
-    answers = [asked.answers[i] for i in report]
+    _check_halves(queries.answers, queries.individuals, config)
+    fit, report = _sides(queries.answers, queries.individuals, config)
+    threshold = _threshold(queries.ranking, queries.answers, fit, config)
+    final = (
+        queries.ranking if threshold is None else insert_new_individual(queries.ranking, threshold)
+    )
+    answers = [queries.answers[i] for i in report]
     seed = config.split.seed
-    reliability = _reliability(asked, final, fit, report, seed)
+    reliability = _reliability(queries, final, fit, report, seed)
     return Validation(
         scores=evaluate(final.take(report), answers, seed=seed),
         threshold=threshold,
@@ -144,20 +153,22 @@ def validate_rankings(asked: ValidationQueries, config: Config) -> Validation:
         report=report,
         expectation=None
         if threshold is None
-        else report_threshold(asked.ranking.take(report), answers, threshold, seed=seed),
+        else report_threshold(queries.ranking.take(report), answers, threshold, seed=seed),
         # Kept only where it could be measured.
-        calibration=None if reliability is None else fit_calibration(asked.ranking, asked.answers),
+        calibration=None
+        if reliability is None
+        else fit_calibration(queries.ranking, queries.answers),
         reliability=reliability,
-        asked=asked,
+        queries=queries,
     )
 
 
 def selection_map5(embeddings: Embeddings, split: Split, config: Config) -> float:
-    """MAP@5 that early stopping may look at: on the half that does not report."""
+    """MAP@5 for early stopping, on the half of the queries that does not report."""
     fit, _ = _sides(split.answers, _individuals(embeddings.identities, split), config)
-    if not len(fit):  # nothing is chosen, the whole fold may be shown
+    if not len(fit):  # nothing is fitted on queries, so all of them may be used
         fit = np.arange(len(split.queries))
-    ranking = _nearest(embeddings, split)  # the ranking rules are for the end
+    ranking = _nearest(embeddings, split)  # the ranking rules are applied after training only
     threshold = _threshold(ranking, split.answers, fit, config)
     if threshold is not None:
         ranking = insert_new_individual(ranking, threshold)
@@ -165,12 +176,12 @@ def selection_map5(embeddings: Embeddings, split: Split, config: Config) -> floa
 
 
 def check_fittable(identities: tuple[str | None, ...], split: Split, config: Config) -> None:
-    """Refuse, before anything is trained, a fold on which the threshold cannot be chosen."""
+    """Raise FlukeprintError, before training, for a fold on which no threshold can be chosen."""
     _check_halves(split.answers, _individuals(identities, split), config)
 
 
 def view_ceiling(embeddings: Embeddings, split: Split) -> Ceiling:
-    """How many of the fold's queries could be answered from photos of the same view alone."""
+    """Upper bound on recall if only gallery photographs of the query's view could match."""
     gallery, queries = embeddings.take(split.gallery), embeddings.take(split.queries)
     return ceiling(
         queries.views or (None,) * len(queries),
@@ -181,11 +192,11 @@ def view_ceiling(embeddings: Embeddings, split: Split) -> Ceiling:
 
 
 def commonest_baseline(catalog: Catalog, split: Split, config: Config) -> Scores:
-    """The figures of always answering the five labels with most photographs outside the queries."""
+    """Metrics of always answering the five labels with the most photographs, queries aside."""
     with_new = not config.data.closed_set
-    asked = np.isin(np.arange(len(catalog)), split.queries)
+    in_queries = np.isin(np.arange(len(catalog)), split.queries)
     labels = [
-        name for name, is_query in zip(catalog.identities, asked, strict=True) if not is_query
+        name for name, is_query in zip(catalog.identities, in_queries, strict=True) if not is_query
     ]
     answer = commonest_labels(labels, with_new=with_new)
     _, report = _sides(split.answers, _individuals(catalog.identities, split), config)
@@ -213,20 +224,20 @@ def _individuals(identities: tuple[str | None, ...], split: Split) -> tuple[str 
     return tuple(identities[row] for row in split.queries)
 
 
-def _chosen(config: Config) -> bool:
-    """Whether queries choose the threshold."""
-    wish = config.infer.threshold
-    if wish == "best_map5":
+def _fits_threshold(config: Config) -> bool:
+    """Whether the threshold is fitted on queries."""
+    rule = config.infer.threshold
+    if rule == "best_map5":
         return not config.data.closed_set
-    return isinstance(wish, NewShare | FalseNew)
+    return isinstance(rule, NewShare | FalseNew)
 
 
 def _sides(
     answers: Sequence[str | None], individuals: Sequence[str | None], config: Config
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Places of the queries that fit, and of those that report."""
+    """Places of the queries used for fitting, and of those that report."""
     every = np.arange(len(answers))
-    if not _chosen(config) and config.train.patience is None:
+    if not _fits_threshold(config) and config.train.patience is None:
         return every[:0], every
     return _turns(answers, individuals, config.split.seed)[0]
 
@@ -234,7 +245,7 @@ def _sides(
 def _turns(
     answers: Sequence[str | None], individuals: Sequence[str | None], seed: int
 ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Places of one half of the queries, that is learnt from, and of the other; and vice versa."""
+    """Two-fold split of the queries: places (fit, report), each half used once for fitting."""
     side = halves(answers, individuals, seed)
     one, other = np.flatnonzero(side), np.flatnonzero(~side)
     return [(one, other), (other, one)]
@@ -243,15 +254,15 @@ def _turns(
 def _check_halves(
     answers: Sequence[str | None], individuals: Sequence[str | None], config: Config
 ) -> None:
-    if not _chosen(config):
+    if not _fits_threshold(config):
         return
-    wish = config.infer.threshold
+    rule = config.infer.threshold
     for half in _sides(answers, individuals, config):
         kinds = {answers[i] is None for i in half}
-        if wish == "best_map5":
+        if rule == "best_map5":
             enough = len(kinds) == 2
         else:  # a share needs any queries, a false-new rate some of known individuals
-            enough = False in kinds or (isinstance(wish, NewShare) and bool(kinds))
+            enough = False in kinds or (isinstance(rule, NewShare) and bool(kinds))
         if not enough:
             raise FlukeprintError(
                 f"the {len(answers)} queries of fold {config.split.fold} are too few to fit "
@@ -266,35 +277,36 @@ def _threshold(
     fit: npt.NDArray[np.int64],
     config: Config,
 ) -> float | None:
-    wish = config.infer.threshold
-    if wish == "none" or (wish == "best_map5" and config.data.closed_set):
+    """The threshold by `infer.threshold`, fitted on the queries at `fit` where it is fitted."""
+    rule = config.infer.threshold
+    if rule == "none" or (rule == "best_map5" and config.data.closed_set):
         return None
-    if isinstance(wish, float):
-        return wish
+    if isinstance(rule, float):
+        return rule
     right = [answers[i] for i in fit]
-    if isinstance(wish, NewShare):
-        return threshold_for_share(ranking.best_known[fit], wish.share)
-    if isinstance(wish, FalseNew):
+    if isinstance(rule, NewShare):
+        return threshold_for_share(ranking.best_known[fit], rule.share)
+    if isinstance(rule, FalseNew):
         is_new = [answer is None for answer in right]
-        return threshold_for_false_new(ranking.best_known[fit], is_new, wish.false_new)
+        return threshold_for_false_new(ranking.best_known[fit], is_new, rule.false_new)
     return fit_threshold(ranking.take(fit), right)
 
 
 def _reliability(
-    asked: ValidationQueries,
+    queries: ValidationQueries,
     final: Ranking,
     fit: npt.NDArray[np.int64],
     report: npt.NDArray[np.int64],
     seed: int,
 ) -> Reliability | None:
-    """Of probabilities for the reporting queries, each foretold from other individuals alone."""
-    # Where all report, each half foretells the other.
-    turns = [(fit, report)] if len(fit) else _turns(asked.answers, asked.individuals, seed)
+    """Reliability of the reporting queries' probabilities, calibrated on other individuals."""
+    # Where all queries report, each half is calibrated on the other.
+    turns = [(fit, report)] if len(fit) else _turns(queries.answers, queries.individuals, seed)
     probabilities = np.full(len(final), np.nan)
-    for learn, tell in turns:
-        calibration = fit_calibration(asked.ranking.take(learn), [asked.answers[i] for i in learn])
+    for one, other in turns:
+        calibration = fit_calibration(queries.ranking.take(one), [queries.answers[i] for i in one])
         if calibration is None:
             return None
-        probabilities[tell] = calibration.probabilities(final.take(tell))
-    right = np.array([final.identities[i][0] == asked.answers[i] for i in report])
+        probabilities[other] = calibration.probabilities(final.take(other))
+    right = np.array([final.identities[i][0] == queries.answers[i] for i in report])
     return measure_reliability(probabilities[report], right, seed=seed)

@@ -1,7 +1,7 @@
-"""The queries of a fold with what is known of them, kept so that a threshold can be chosen later.
+"""Save a fold's rankings with their right answers, to choose another threshold without a GPU.
 
-A `Ranking` without a threshold, the right answers and the true individuals enter and are
-written as JSON into the run; any wish for a threshold is judged on them without a network.
+A run keeps them as JSON; `validate_rankings` measures any `infer.threshold` on them, without
+network or photographs.
 """
 
 import json
@@ -20,10 +20,10 @@ QUERIES_FILE = "asked.json"  # in a run's folder
 
 @dataclass(frozen=True)
 class ValidationQueries:
-    """q queries of a fold, answered without a threshold: any threshold can be chosen on them.
+    """The q queries of a fold, ranked without a threshold, with their right answers.
 
-    answers: (q) the right ones, None for an individual absent from the gallery.
-    individuals: (q) who it really is, None where nobody knows.
+    answers: (q) the right answers, None for an individual absent from the gallery.
+    individuals: (q) the true identity, also of absent individuals; None where unknown.
     """
 
     ranking: Ranking
@@ -35,7 +35,7 @@ class ValidationQueries:
             raise ValueError("one answer and one individual for each query")
 
     def save(self, path: Path) -> None:
-        """Write JSON, whole or not at all; its numbers are read back as they were."""
+        """Write JSON that `load` reads back with equal numbers; a failure leaves no file."""
         r = self.ranking
         fields = {
             "images": r.images,
@@ -54,7 +54,7 @@ class ValidationQueries:
         """Read what `save` wrote.
 
         Raises:
-            FlukeprintError: it is missing or damaged.
+            FlukeprintError: the file is missing or damaged.
         """
         try:
             fields = json.loads(path.read_text())

@@ -1,7 +1,7 @@
-"""Do two photographs show one individual?  Scores of labelled pairs enter, a `Verifier` leaves.
+"""Fit verification thresholds on labelled pairs: do two photographs show one individual?
 
-`sample_pairs` says which query and gallery photographs to compare, `roc` what every threshold
-does to them, and a `Verifier` keeps the thresholds at a few rates of false acceptance.
+`sample_pairs` draws query and gallery photographs to compare, `roc` counts the errors at every
+threshold, and `Verifier` keeps the thresholds at a few rates of false acceptance.
 A score is a similarity: from the threshold on, two photographs are taken for one individual.
 """
 
@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from flukeprint.config.schema import Section
 from flukeprint.data.embeddings import Ints, Values
 
-FEWEST_SAME, FEWEST_OTHER = 20, 100  # pairs that a verifier needs
+FEWEST_SAME, FEWEST_OTHER = 20, 100  # least pairs to fit a verifier
 FALSE_ACCEPTS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 
 # The rule of 3: no rate below 3 / o can be told from o pairs with 95 % confidence (Mansfield and
@@ -28,7 +28,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Scores of pairs of photographs.
+    """Scores of labelled pairs of photographs.
 
     same: (s,) float64 of pairs of one individual; other: (o,) of two individuals.
     """
@@ -44,10 +44,10 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Roc:
-    """What every threshold does, strictest first; neighbouring ones differ by at least a pair.
+    """The ROC curve: errors at every threshold that makes a difference, strictest first.
 
     thresholds: (k,) float64, descending, each in the middle between two neighbouring scores.
-    accepted_other, accepted_same: (k,) int64, how many of `others` and `sames` pairs reach it.
+    accepted_other, accepted_same: (k,) int64, number of the `others` and `sames` pairs accepted.
     """
 
     thresholds: Values
@@ -58,16 +58,16 @@ class Roc:
 
     @property
     def false_accept(self) -> Values:
-        """(k,) share of the pairs of two individuals that are accepted, from 0 to 1."""
+        """False acceptance rate (k,): share of pairs of two individuals accepted, from 0 to 1."""
         return np.asarray(self.accepted_other / self.others, dtype=np.float64)
 
     @property
     def false_reject(self) -> Values:
-        """(k,) share of the pairs of one individual that are rejected, from 1 to 0."""
+        """False rejection rate (k,): share of pairs of one individual rejected, from 1 to 0."""
         return np.asarray((self.sames - self.accepted_same) / self.sames, dtype=np.float64)
 
     def equal(self) -> int:
-        """Where false acceptance and false rejection are nearest to each other.
+        """Place of the equal error rate, where false acceptance and rejection are nearest.
 
         They seldom meet exactly.  Of the strictest threshold with rejection <= acceptance and the
         loosest with rejection >= acceptance, the one with the smaller sum of both; the equal error
@@ -84,7 +84,7 @@ class Roc:
 
 
 def roc(pairs: Pairs) -> Roc:
-    """The `Roc` of pairs of both kinds, at least one of each.
+    """Compute the ROC curve of pairs, at least one of each kind.
 
     False acceptance at t is the share of other pairs with score >= t, false rejection the share
     of same pairs with score < t.  Source: Fawcett, An introduction to ROC analysis (Pattern
@@ -94,7 +94,7 @@ def roc(pairs: Pairs) -> Roc:
         raise ValueError("pairs of one individual and pairs of two are needed")
     scores = np.unique(np.concatenate([pairs.same, pairs.other]))
     same, other = np.sort(pairs.same), np.sort(pairs.other)
-    # Accepted from the score on; above the highest score nothing is.
+    # Accepted from the score on; above the highest score none.
     accepted_same = np.append(len(same) - np.searchsorted(same, scores), 0)
     accepted_other = np.append(len(other) - np.searchsorted(other, scores), 0)
     lowest, highest = float(scores[0]), float(scores[-1])
@@ -106,7 +106,7 @@ def roc(pairs: Pairs) -> Roc:
         ]
     )
     middles = edges[:-1] + np.diff(edges) / 2
-    # Between neighbouring floats there is no middle: the upper one parts them as well.
+    # Between neighbouring floats there is no middle: the upper one separates them as well.
     thresholds = np.where(middles > edges[:-1], middles, edges[1:])
     return Roc(
         thresholds=thresholds[::-1],
@@ -119,7 +119,7 @@ def roc(pairs: Pairs) -> Roc:
 
 @dataclass(frozen=True)
 class VerificationThreshold:
-    """A decision: two photographs are of one individual from `threshold` on.
+    """A verification decision: two photographs are of one individual from `threshold` on.
 
     false_accept: share of pairs of two individuals that reach it, measured on `pairs` of them.
     false_reject: share of pairs of one individual that do not.
@@ -132,11 +132,11 @@ class VerificationThreshold:
 
 
 class Verifier(Section):
-    """Thresholds from strict to loose, with what each did on labelled pairs.
+    """Verification thresholds from strict to loose, with error rates measured on labelled pairs.
 
     thresholds: descending; false_accept, false_reject: the rates measured at each.
-    pairs_same, pairs_other: how many pairs they were measured on.  Pairs that share a photograph
-    are not independent, so the rates are less sure than so many pairs suggest.
+    pairs_same, pairs_other: number of pairs they were measured on.  Pairs that share a photograph
+    are not independent, so the rates are less certain than the number of pairs suggests.
     eer: equal error rate, the mean of both rates where they are nearest to each other.
     """
 
@@ -159,10 +159,10 @@ class Verifier(Section):
 
     @classmethod
     def fit(cls, pairs: Pairs) -> "Verifier | None":
-        """The thresholds for `FALSE_ACCEPTS` and for the equal error rate.
+        """Fit the thresholds for the rates `FALSE_ACCEPTS` and for the equal error rate.
 
-        The threshold for a rate is the smallest that at most this share of the other pairs
-        reach.  A rate of which fewer than `SUPPORT` accepted pairs are expected is left out.
+        The threshold for a rate is the smallest that accepts at most this share of the other
+        pairs.  A rate of which fewer than `SUPPORT` accepted pairs are expected is left out.
         None with fewer than 20 same or 100 other pairs.
         """
         if len(pairs.same) < FEWEST_SAME or len(pairs.other) < FEWEST_OTHER:
@@ -186,7 +186,7 @@ class Verifier(Section):
         )
 
     def at(self, false_accept: float) -> VerificationThreshold:
-        """The loosest decision with at most this false acceptance, or the strictest there is."""
+        """Select the loosest decision with at most this false acceptance, or the strictest one."""
         place = int(np.searchsorted(self.false_accept, false_accept, side="right"))
         place = max(place - 1, 0)
         return VerificationThreshold(
@@ -205,15 +205,18 @@ def sample_pairs(
     most_same: int = 5000,
     seed: int,
 ) -> tuple[Ints, Ints]:
-    """same (s, 2) and other (o, 2) int64: rows of a query and of a gallery photograph.
+    """Draw pairs of query and gallery photographs, of the same and of different individuals.
 
-    A query None is of an individual that the gallery lacks: all its pairs are other ones.
-    At most `most_same` and `most_other` pairs, each once, in ascending order.  No query has more
-    than one pair more than another of which pairs are left; which ones, chance (`seed`) says.
+    Returns rows same (s, 2) and other (o, 2), int64, of a query and of a gallery photograph: at
+    most `most_same` and `most_other` distinct pairs, in ascending order.  They are spread evenly
+    over the queries, to within one pair where a query has pairs left, and drawn by `seed`.
+    A query of identity None is of an individual absent from the gallery: all its pairs are other.
     Raises ValueError for a gallery photograph without an identity.
     """
     if most_other < 0 or most_same < 0:
-        raise ValueError(f"no number of pairs: {most_same} same, {most_other} other")
+        raise ValueError(
+            f"numbers of pairs must not be negative: {most_same} same, {most_other} other"
+        )
     rows_of: dict[str, list[int]] = {}
     for row, identity in enumerate(gallery_identities):
         if identity is None:
@@ -226,7 +229,7 @@ def sample_pairs(
     lacking = len(gallery_identities) - have
     rng = np.random.default_rng(seed)
     same = _drawn(have, most_same, rng, lambda query, places: own[query][places])
-    # The i-th row outside ascending rows: shifted past each of them that lies before it.
+    # The i-th row that is not among ascending rows: shifted past each of them before it.
     other = _drawn(
         lacking,
         most_other,
@@ -241,7 +244,7 @@ def sample_pairs(
 def _drawn(
     have: Ints, most: int, rng: np.random.Generator, row_of: Callable[[int, Ints], Ints]
 ) -> Ints:
-    """(n, 2) of each query as many of its `have` places as `_shares` allots, as gallery rows."""
+    """Draw pairs (n, 2): from each query's `have` places as many as `_shares` allots it."""
     pairs = [np.empty((0, 2), dtype=np.int64)]
     for query, share in enumerate(_shares(have, most, rng).tolist()):
         if share:
@@ -252,9 +255,9 @@ def _drawn(
 
 
 def _shares(have: Ints, most: int, rng: np.random.Generator) -> Ints:
-    """(q,) how many of each query's `have` pairs to take: `most` in all, as evenly as can be."""
+    """How many of each query's `have` pairs to draw (q,): `most` in all, as evenly as possible."""
     low, high = 0, int(have.max(initial=0))
-    while low < high:  # the highest level to which all can be filled
+    while low < high:  # find the highest level to which all can be filled
         level = (low + high + 1) // 2
         if np.minimum(have, level).sum() <= most:
             low = level

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from flukeprint.config.schema import GalleryConfig, ImageConfig, ModelConfig, Section
 from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.fold_calibration import FoldScores
+from flukeprint.evaluation.metrics import FoldScores
 from flukeprint.evaluation.verification import Verifier
 from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.pipeline import FittedRules

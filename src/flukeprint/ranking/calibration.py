@@ -1,8 +1,9 @@
-"""What answers are worth.  Rankings with known answers enter, expectations and probabilities leave.
+"""Calibrated probabilities: how likely the first answer, or any identity, is to be right.
 
-`expect` says what a threshold for new individuals costs and gains.  `Calibration` turns
-similarities into the probability that the first answer is right; `measure_reliability` says
-how far such probabilities are from what happened.
+`Calibration` turns the scores of a ranking into the probability that its first answer is right;
+`posterior` spreads probability over all identities and a new individual.  `Calibration` is fitted
+on queries with known answers in `evaluation/fitting.py`, and `evaluation/reliability.py` measures
+how far its probabilities are from what was observed.
 """
 
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ _SHARPEST = 1e6
 
 
 class Logistic(Section):
-    """1 / (1 + exp(-(intercept + score * s + lead * d))).
+    """Logistic model 1 / (1 + exp(-(intercept + score * s + lead * d))) of two features.
 
-    s: similarity to the nearest known identity; d: how much more than to the second.
+    s: similarity to the nearest known identity; d: its lead over the second nearest.
     """
 
     intercept: float = Field(allow_inf_nan=False)
@@ -30,26 +31,26 @@ class Logistic(Section):
     lead: float = Field(allow_inf_nan=False)
 
     def __call__(self, features: Values) -> Values:
-        """(q,) values between 0 and 1 of (q, 2) features."""
+        """Probabilities (q,) from features (q, 2)."""
         power = self.intercept + features @ np.array([self.score, self.lead])
         return np.asarray(0.5 * (1 + np.tanh(power / 2)))  # does not overflow
 
 
 class Rising(Logistic):
-    """Never falls with the score or the lead."""
+    """A logistic model that never falls as the score or the lead rises."""
 
     score: float = Field(ge=0, allow_inf_nan=False)
     lead: float = Field(ge=0, allow_inf_nan=False)
 
 
 class Calibration(Section):
-    """The probability that the first answer is right; it does not depend on the threshold.
+    """Platt calibration of the first answer, for either answer and at any threshold.
 
-    right: that the nearest identity is the right one, given that the individual is known.
-    known: that the individual is known; None where no query was of a new one.
+    right: probability that the nearest identity is right, given that the individual is known.
+    known: probability that the individual is known; None where no query was of a new one.
     So the nearest identity is right with `known * right`, a new individual with `1 - known`.
     Both rise with the score and with the lead (Platt, Probabilities for SV machines, 1999).
-    queries: how many it was fitted on.
+    queries: how many queries it was fitted on.
     """
 
     right: Rising
@@ -57,7 +58,7 @@ class Calibration(Section):
     queries: int
 
     def probabilities(self, ranking: Ranking) -> Values:
-        """(q,) probability that the first answer of each query is right, made at any threshold."""
+        """Probability (q,) that the first answer of each query is right; any threshold will do."""
         x = features(ranking)
         known = np.ones(len(x)) if self.known is None else self.known(x)
         is_new = np.array([names[0] is None for names in ranking.identities], dtype=bool)
@@ -65,9 +66,9 @@ class Calibration(Section):
 
 
 def features(ranking: Ranking) -> Values:
-    """(q, 2) similarity to the nearest known identity, and its lead over the second.
+    """Features (q, 2) of calibration: score of the nearest identity, and its lead over the second.
 
-    Where the gallery has one identity, a second one is taken to be as far as can be (-1).
+    Where the gallery has one identity, a second one is taken to be as far as possible (-1).
     Raises ValueError when the ranking has too few answers to hold two known identities.
     """
     if ranking.scores.shape[1] < 3:
@@ -81,10 +82,10 @@ def features(ranking: Ranking) -> Values:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Probabilities of q queries.
+    """Probabilities of every identity and of a new individual, for q queries.
 
-    identities: (q, n) in the order of the ranking, each that this is the individual.
-    new: (q,) that the individual is not in the gallery.
+    identities: (q, n) in the order of the ranking, probability that this is the individual.
+    new: (q,) probability that the individual is not in the gallery.
     With two identities or more, the row sums and `new` add up to 1.
     """
 
@@ -93,7 +94,9 @@ class Posterior:
 
 
 def posterior(ranking: Ranking, calibration: Calibration) -> Posterior:
-    """`Posterior` of a ranking of all identities of the gallery, made without a threshold.
+    """Spread each query's probability over all identities of the gallery and a new individual.
+
+    ranking: of all identities, made without a threshold; ValueError otherwise.
 
     The first column is `known * right` of `Calibration`, exactly.  The others are
     `known * (1 - right) * w / sum(w)`, w_i = exp(-b (s_1 - s_i)), with b chosen for each query so
@@ -111,14 +114,14 @@ def posterior(ranking: Ranking, calibration: Calibration) -> Posterior:
     weights = np.exp(-_sharpness(behind, right)[:, None] * behind)
     rest = weights.sum(axis=1, keepdims=True)
     others = np.divide(weights, rest, out=np.zeros_like(weights), where=rest > 0)
-    # All others out of reach: they are as unlikely as each other.
+    # All others have weight 0: they are equally unlikely.
     others[rest[:, 0] == 0] = 1 / max(1, behind.shape[1])
     joined = np.concatenate([right[:, None], (1 - right)[:, None] * others], axis=1)
     return Posterior(identities=known[:, None] * joined, new=1 - known)
 
 
 def _sharpness(behind: Values, right: Values) -> Values:
-    """(q,) b >= 0 at which 1 / (1 + sum(exp(-b behind))) is `right`: it rises with b."""
+    """Solve 1 / (1 + sum(exp(-b behind))) = right for b >= 0 (q,); the left side rises with b."""
     low, high = np.zeros(len(right)), np.full(len(right), _SHARPEST)
     for _ in range(_STEPS):
         middle = (low + high) / 2

@@ -1,8 +1,4 @@
-"""From photographs' `Features` to answers: gallery and queries enter, a `Ranking` leaves.
-
-A `Method` is the ranking rules of a configuration with the numbers that were fitted for them on
-queries with known answers.  Validation and identifier answer through this room alone.
-"""
+"""The features that ranking compares: embeddings of photographs and, optionally, keypoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,26 +15,26 @@ from flukeprint.ranking.local.lightglue import keypoint_backend
 
 @dataclass(frozen=True)
 class Features:
-    """What answers are made from: embeddings of n photographs and, where asked for, keypoints."""
+    """Embeddings of n photographs, with their keypoints where the ranking rules match them."""
 
     embeddings: Embeddings
     keypoints: KeypointStore | None = None
 
     def __post_init__(self) -> None:
         if self.keypoints is not None and len(self.keypoints) != len(self.embeddings):
-            raise ValueError("as many photographs with keypoints as with embeddings")
+            raise ValueError("as many photographs with keypoints as with embeddings are needed")
 
     def __len__(self) -> int:
         return len(self.embeddings)
 
     def take(self, rows: npt.ArrayLike) -> "Features":
-        """The photographs of `rows`, in that order."""
+        """Select the photographs at `rows`, in that order."""
         keypoints = None if self.keypoints is None else self.keypoints.take(rows)
         return Features(self.embeddings.take(rows), keypoints)
 
     @staticmethod
     def concatenate(parts: Sequence["Features"]) -> "Features":
-        """One after the other; keypoints are kept where all parts have them."""
+        """Join features one after the other; keypoints are kept where all parts have them."""
         stores = [part.keypoints for part in parts if part.keypoints is not None]
         return Features(
             Embeddings.concatenate([part.embeddings for part in parts]),
@@ -54,11 +50,11 @@ def extract_features(
     *,
     progress: str | None = None,
 ) -> Features:
-    """Embeddings of a catalogue's photographs, with their keypoints where `rules` ask for them.
+    """Add keypoints to a catalogue's embeddings, where the ranking rules match keypoints.
 
     Raises:
         FlukeprintError: embeddings of other photographs, a photograph that cannot be read, or a
-            matcher that cannot be had.
+            matcher that is not installed.
     """
     if not rules.local.candidates:
         return Features(embeddings)

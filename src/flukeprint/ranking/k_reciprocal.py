@@ -1,12 +1,12 @@
-"""k-reciprocal re-ranking.  A gallery's vectors enter once, then neighbours of queries.
+"""k-reciprocal re-ranking: compare photographs by the nearest neighbours that they share.
 
-What leaves is the share of neighbours that a query and a gallery photo have in common,
-0 to 1.  Each query meets the gallery alone: neither other queries nor the query itself
-changes who is near whom in the gallery.  So an answer does not depend on its companions.
+The result is the Jaccard similarity, 0 to 1, of the neighbourhoods of a query and a gallery
+photograph.  Neighbourhoods in the gallery are made once, and queries do not change them: so a
+query's answer does not depend on the other queries.
 
 Source: Zhong et al., Re-ranking person re-identification with k-reciprocal encoding (2017).
-Where the paper leaves a choice open, the authors' program decides: k/2 neighbours in the
-growing of a neighbourhood, encodings of sum 1, and 0.3 k neighbours in their averaging.
+Where the paper leaves a choice open, this follows the authors' program: k/2 neighbours when a
+neighbourhood is expanded, encodings of sum 1, and 0.3 k neighbours when they are averaged.
 """
 
 from collections.abc import Iterable
@@ -15,20 +15,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from flukeprint.data.embeddings import Floats, Ints, Values
-from flukeprint.ranking.reranking import neighbours
+from flukeprint.ranking.neighbours import neighbours
 from flukeprint.search.index import Matches
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """A photo as its neighbourhood: ascending gallery rows (m,) and their weights (m,)."""
+    """A photograph's neighbourhood as ascending gallery rows (m,) with weights (m,)."""
 
     rows: Ints
     weights: Values
 
     @classmethod
     def mean(cls, parts: Iterable["Encoding"]) -> "Encoding":
-        """The average of several (local query expansion: Zhong et al., equation 11)."""
+        """Average several encodings (local query expansion: Zhong et al., equation 11)."""
         every = list(parts)
         rows, place = np.unique(np.concatenate([part.rows for part in every]), return_inverse=True)
         weights = np.concatenate([part.weights for part in every])
@@ -36,14 +36,14 @@ class Encoding:
 
 
 class Reciprocal:
-    """A gallery's neighbourhoods, made once for many queries; memory grows with n * k."""
+    """Neighbourhoods of a gallery, made once for many queries; memory grows with n * k."""
 
     def __init__(self, vectors: Floats, k: int, hubs: Floats | None = None) -> None:
         """
         Args:
             vectors: (n, d) of the gallery.
-            k: neighbours that must be mutual; all others if the gallery has fewer.
-            hubs: (n,) CSLS terms; neighbours are by cosine without.
+            k: size of the neighbourhoods; smaller galleries have all other photographs in them.
+            hubs: (n,) mean similarities for `csls`; None: neighbours by cosine.
         """
         self.k, self._half, self._mean = k, max(1, round(k / 2)), max(1, round(0.3 * k))
         self._vectors, self._hubs = vectors, hubs
@@ -58,12 +58,12 @@ class Reciprocal:
         self._index([self._averaged(raw, near.rows[row]) for row, raw in enumerate(self._raw)])
 
     def common(self, vectors: Floats, near: Matches, hubs: Floats | None = None) -> Floats:
-        """(b, n) Jaccard similarity of the neighbourhoods of b queries and n gallery photos.
+        """Jaccard similarity (b, n) of the neighbourhoods of queries and gallery photographs.
 
         Args:
             vectors: (b, d) of the queries.
-            near: their k nearest gallery photos (or more, or all there are).
-            hubs: (b,) CSLS terms of the queries, where the gallery was given its own.
+            near: their k nearest gallery photographs (or more, or all there are).
+            hubs: (b,) mean similarities of the queries, where the gallery has its own.
         """
         out = np.zeros((len(vectors), len(self._vectors)), dtype=np.float32)
         for query, vector in enumerate(vectors):
@@ -85,10 +85,10 @@ class Reciprocal:
         vector: Floats | None = None,
         hub: np.float32 | None = None,
     ) -> Encoding:
-        """The grown mutual neighbours (equations 4, 5) with weights exp(score - 1), of sum 1.
+        """Encode the expanded mutual neighbours (equations 4, 5) by exp(score - 1), of sum 1.
 
-        at: row of `near`; itself: the photo's gallery row, None for a query, which then brings
-        its vector and hub.
+        at: row of `near`.  itself: row of a gallery photograph; None for a query, of which
+        `vector` and `hub` are given.
         """
         mutual = set(_mutual(near.scores[at], near.rows[at], self._reach, self.k))
         if itself is not None:
@@ -113,7 +113,7 @@ class Reciprocal:
         return Encoding.mean([raw, *(self._raw[row] for row in near[: self._mean - 1])])
 
     def _index(self, encodings: list[Encoding]) -> None:
-        """For every gallery row, whose encodings hold it and with what weight."""
+        """Build the inverted index: for every gallery row, the encodings that hold it."""
         rows = np.concatenate([one.rows for one in encodings])
         who = np.repeat(np.arange(len(encodings)), [len(one.rows) for one in encodings])
         order = np.argsort(rows, kind="stable")
@@ -123,7 +123,7 @@ class Reciprocal:
 
 
 def _reach(near: Matches, k: int) -> Floats:
-    """(n,) the similarity from which on one is among a photo's k nearest."""
+    """The similarity (n,) from which on something is among a photograph's k nearest."""
     n = len(near.scores)
     if near.scores.shape[1] < k:
         return np.full(n, -np.inf, dtype=np.float32)
@@ -131,6 +131,6 @@ def _reach(near: Matches, k: int) -> Floats:
 
 
 def _mutual(scores: Floats, rows: Ints, reach: Floats, k: int) -> list[int]:
-    """Of a photo's k nearest those that have the photo among their own (equation 3)."""
+    """The k nearest of a photograph that have it among their own k nearest (equation 3)."""
     scores, rows = scores[:k], rows[:k]
     return [int(row) for row in rows[scores >= reach[rows]]]

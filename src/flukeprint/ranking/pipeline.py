@@ -1,14 +1,15 @@
-"""Rank a gallery's identities for queries, with embeddings and, where asked for, keypoints.
+"""Rank a gallery's identities for queries, by embeddings and, optionally, matched keypoints.
 
-`FittedRules` are the ranking rules of a configuration with the numbers fitted for them on queries
-with known answers.  Validation and `Identifier` rank through this module alone.
+`FittedRules` are the ranking rules of a configuration with the numbers that
+`evaluation/fitting.py` fitted for them.  Validation and `Identifier` rank with `QueryRanker` alone.
+Rankings are made without a threshold: see `ranking/ranking.py` for where new individuals enter.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from flukeprint.config.schema import RankConfig, Section
-from flukeprint.data.embeddings import Embeddings, Ints, Values
+from flukeprint.data.embeddings import Embeddings, Ints, Values, check_stamp
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.local.fusion import KeypointFusion, KeypointGain
@@ -20,25 +21,25 @@ from flukeprint.search.index import Index
 
 
 class FittedRules(Section):
-    """Ranking rules and their fitted numbers; JSON-able."""
+    """Ranking rules with their fitted numbers, as an identifier keeps them in JSON."""
 
     rules: RankConfig = RankConfig()
-    other_view: float = 0.0  # taken from the similarity of photos of another view
-    gain_scale: float = 0.0  # `KeypointGain` of matched keypoints
+    other_view: float = 0.0  # subtracted from the similarity of photographs of another view
+    gain_scale: float = 0.0  # of `KeypointGain`
     gain_floor: float = 0.0
 
     @property
     def gain(self) -> KeypointGain:
-        """What matched keypoints are worth."""
+        """How much matched keypoints add to a score."""
         return KeypointGain(self.gain_scale, self.gain_floor)
 
 
 class RankingGallery:
-    """A gallery and all that is made of it once, however many queries come.
+    """A gallery prepared for ranking: everything that does not depend on the queries.
 
-    gallery: photos with identities; with keypoints where rules.local asks for candidates.
-    centers: class centers of the head, for rules.head.
-    index: of the gallery's photos, if it is not to look at all of them.
+    gallery: features of photographs with identities; with keypoints if rules.local.candidates.
+    centers: class centres of the head, for rules.head.
+    index: of the gallery's photographs, for approximate search; None: exact search.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class RankingGallery:
 
 
 class QueryRanker:
-    """A gallery at which queries are answered, one method after the other.
+    """Ranks a set of queries against a gallery, with any fitted numbers of the rules.
 
-    gallery: prepared, or photos that are prepared by `rules` and `centers`.
-    queries: with keypoints where the rules match them.
-    Pairs of photographs are matched once, whatever the method.
+    gallery: prepared, or features that are prepared with `rules` and `centers`.
+    queries: features, with keypoints where the rules match them.
+    progress: title of a progress bar over keypoint matching.
+    The keypoints of a pair of photographs are matched once, also when `rank` is called again with
+    other numbers.
     """
 
     def __init__(
@@ -75,60 +78,69 @@ class QueryRanker:
         if isinstance(gallery, Features):
             gallery = RankingGallery(gallery, rules or RankConfig(), centers)
         elif rules is not None or centers is not None:
-            raise ValueError("a prepared gallery has its rules and centers already")
+            raise ValueError("a prepared gallery has its rules and class centres already")
         self.queries, self.rules = queries, gallery.rules
         self.scorer = gallery.scorer
-        self.boost: KeypointFusion | None = None
+        self.fusion: KeypointFusion | None = None
         if gallery.backend is not None:
             if gallery.keypoints is None or queries.keypoints is None:
                 raise FlukeprintError(
                     f"rank.local.candidates={self.rules.local.candidates} needs keypoints, and "
-                    "there are none of these photographs; train again or set it to 0"
+                    "these photographs have none; train again or set it to 0"
                 )
-            self.boost = KeypointFusion(
+            self.fusion = KeypointFusion(
                 gallery.keypoints, queries.keypoints, self.rules.local, KeypointGain(),
                 match=gallery.backend.match, progress=progress,
             )  # fmt: skip
 
-    def rank(self, method: FittedRules, rows: npt.ArrayLike | None = None, top: int = 5) -> Ranking:
-        """The `top` best identities of the queries at `rows` (of all without), no threshold."""
+    def rank(self, fitted: FittedRules, rows: npt.ArrayLike | None = None, top: int = 5) -> Ranking:
+        """Rank the `top` best identities of each query, without a threshold.
+
+        rows: places of the queries to rank; None: all.
+        """
         index = np.arange(len(self.queries)) if rows is None else np.asarray(rows, dtype=np.int64)
-        asked = self.queries.embeddings.take(index)
-        if self.boost is not None:
-            self.boost.gain = method.gain
-        found = self.scorer.search(
-            asked, top, boost=self.boost, rows=index, other_view=method.other_view
+        queries = self.queries.embeddings.take(index)
+        if self.fusion is not None:
+            self.fusion.gain = fitted.gain
+        matches = self.scorer.search(
+            queries, top, adjustment=self.fusion, rows=index, other_view=fitted.other_view
         )
-        return rank(found, asked.images, threshold=None, top=top)
+        return rank(matches, queries.images, threshold=None, top=top)
 
 
 class PairScorer:
-    """What the ranking rules make of two photographs alone.
+    """Scores pairs of photographs for verification: do the two show one individual?
 
-    The cosine of their embeddings, whitened as the gallery is, and what keypoints add that agree,
-    averaged over both directions: which photograph comes first makes no difference.
+    The score is the cosine of their embeddings, whitened as the gallery's are, plus the keypoint
+    gain, averaged over both directions of matching: the order of the two makes no difference.
     """
 
-    def __init__(self, gallery: RankingGallery, method: FittedRules) -> None:
-        self._gallery, self._method = gallery, method
+    def __init__(self, gallery: RankingGallery, fitted: FittedRules) -> None:
+        self._gallery, self._fitted = gallery, fitted
 
     def __call__(self, first: Features, second: Features, pairs: Ints) -> Values:
-        """(p,) scores of (p, 2) rows of `first` and of `second`.
+        """Score pairs (p, 2), rows of `first` and of `second`: (p,).
 
         Raises FlukeprintError for photographs without the keypoints that the rules match, or
         embedded by two networks.
         """
-        if first.embeddings.stamp != second.embeddings.stamp:
-            raise FlukeprintError("embeddings of two networks do not compare; embed with one")
+        check_stamp(
+            first.embeddings,
+            second.embeddings,
+            first="the first photographs",
+            second="the second photographs",
+        )
         whitened = self._gallery.scorer.whitened
         left = whitened(first.embeddings.vectors[pairs[:, 0]]).astype(np.float64)
         right = whitened(second.embeddings.vectors[pairs[:, 1]]).astype(np.float64)
         scores = (left * right).sum(axis=1)
-        backend, gain = self._gallery.backend, self._method.gain
+        backend, gain = self._gallery.backend, self._fitted.gain
         if backend is None or gain.scale == 0:
             return np.asarray(scores)
         if first.keypoints is None or second.keypoints is None:
-            raise FlukeprintError("the ranking rules match keypoints, and there are none of these")
+            raise FlukeprintError(
+                "the ranking rules match keypoints, and these photographs have none"
+            )
         strengths = []
         for i, j in pairs.tolist():
             one, other = first.keypoints[i], second.keypoints[j]

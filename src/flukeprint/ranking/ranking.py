@@ -1,4 +1,11 @@
-"""Several photographs of one encounter: a ranking of each enters, one ranking of all leaves."""
+"""Rank identities for queries, and decide at which place a new individual (new_whale) stands.
+
+`rank` orders the identities found by search; `insert_new_individual` then applies the open-set
+threshold: a new individual stands before the first identity whose score is below it.  The
+threshold itself is chosen elsewhere: `fit_threshold` in `evaluation/fitting.py` by MAP@5 on
+queries with known answers, `threshold_for_share` in `ranking/threshold.py` by the share of queries
+that may be new; `infer.threshold` says which, see `evaluation/validation.py`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -13,16 +20,16 @@ from flukeprint.search.index import IdentityMatches
 
 @dataclass(frozen=True)
 class Ranking:
-    """The answers for q queries, best first.
+    """The ranked identities of q queries, best first.
 
-    images: (q) names of the query photos.
+    images: (q) names of the query photographs.
     identities: for each query up to `top` distinct answers, None at most once for a new
         individual.  A tuple is shorter than `top` when the gallery has fewer identities.
     scores: (q, top) float32, descending; the threshold for a new individual, NaN where
         there is no answer.
-    rows: (q, top) int64, the gallery photo that speaks for the answer; -1 for a new individual
-        and where there is no answer.
-    best_known: (q,) float32, similarity to the nearest known identity, whatever was answered.
+    rows: (q, top) int64, the best-matching gallery photograph of each answer; -1 for a new
+        individual and where there is no answer.
+    best_known: (q,) float32, similarity to the nearest known identity, whatever is ranked first.
     """
 
     images: tuple[str, ...]
@@ -47,7 +54,7 @@ class Ranking:
         return len(self.images)
 
     def take(self, queries: npt.ArrayLike) -> "Ranking":
-        """The queries at these positions (or of this boolean mask), in that order."""
+        """Select the queries at these positions (or of this boolean mask), in that order."""
         index = np.asarray(queries)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
         return Ranking(
@@ -60,7 +67,7 @@ class Ranking:
 
 
 def merge_rankings(parts: Sequence[tuple[Ints, Ranking]]) -> Ranking:
-    """Rankings of some queries each, with their places, as one ranking in the order of places."""
+    """Join rankings of parts of the queries, each with its (places, ranking), ordered by place."""
     order = np.argsort(np.concatenate([places for places, _ in parts]))
     rankings = [ranking for _, ranking in parts]
     whole = Ranking(
@@ -74,11 +81,11 @@ def merge_rankings(parts: Sequence[tuple[Ints, Ranking]]) -> Ranking:
 
 
 def merge_encounter(ranking: Ranking) -> Ranking:
-    """One query instead of q: an identity's score is its mean over the photographs.
+    """Rank q photographs of one encounter as one query: scores are means over the photographs.
 
-    ranking: of all identities for each photograph, made without a threshold.  The photo that
-    speaks for an identity is that of the photograph with its best score (the first of equals).
-    Equal means are ordered by that photo's row, as everywhere.  A mean keeps the range of a single
+    ranking: of all identities for each photograph, made without a threshold.  The best-matching
+    gallery photograph of an identity is that of the query with its best score (the first of equal
+    ones).  Equal means are ordered by its row, as everywhere.  A mean keeps the range of a single
     photograph's scores, so thresholds and calibrations keep their meaning.
 
     Raises ValueError for rankings that lack an identity.
@@ -86,7 +93,7 @@ def merge_encounter(ranking: Ranking) -> Ranking:
     first = ranking.identities[0] if len(ranking) else ()
     names = sorted(name for name in first if name is not None)
     if not names or len(names) < len(first):
-        raise ValueError("an merge_encounter needs photographs ranked without a threshold")
+        raise ValueError("an encounter needs photographs ranked without a threshold")
     place: dict[str | None, int] = {name: column for column, name in enumerate(names)}
     q, n = len(ranking), len(names)
     scores = np.full((q, n), np.nan)
@@ -98,14 +105,14 @@ def merge_encounter(ranking: Ranking) -> Ranking:
         scores[query, columns] = ranking.scores[query, :n]
         rows[query, columns] = ranking.rows[query, :n]
     mean = scores.mean(axis=0).astype(np.float32)
-    speaking = rows[scores.argmax(axis=0), np.arange(n)]
-    order = np.lexsort((speaking, -mean))
+    best_rows = rows[scores.argmax(axis=0), np.arange(n)]
+    order = np.lexsort((best_rows, -mean))
     top = ranking.scores.shape[1]
     return Ranking(
         images=ranking.images[:1],
         identities=(tuple(names[i] for i in order),),
         scores=np.concatenate([mean[order], np.full(top - n, np.nan, np.float32)])[None],
-        rows=np.concatenate([speaking[order], np.full(top - n, -1)])[None],
+        rows=np.concatenate([best_rows[order], np.full(top - n, -1)])[None],
         best_known=mean[order][:1],
     )
 
@@ -113,10 +120,12 @@ def merge_encounter(ranking: Ranking) -> Ranking:
 def rank(
     matches: IdentityMatches, images: Sequence[str], *, threshold: float | None, top: int = 5
 ) -> Ranking:
-    """The first `top` identities of every query; with a threshold, a new individual among them.
+    """Rank the first `top` identities of every query, with a threshold also a new individual.
 
-    matches: of `Gallery.search_identities` with at least `top` identities (or all there are).
-    images: (q) names of the query photos.
+    matches: of `Gallery.search_identities` or `Scorer.search`, at least `top` identities (or all
+        there are).
+    images: (q) names of the query photographs.
+    threshold: see `insert_new_individual`; None: no new individual.
     """
     if top < 1:
         raise ValueError(f"at least one answer must be asked for, not {top}")
@@ -141,13 +150,15 @@ def rank(
 
 
 def insert_new_individual(ranking: Ranking, threshold: float) -> Ranking:
-    """The ranking with a new individual before the first identity whose score < threshold.
+    """Answer new_whale: place a new individual before the first identity below the threshold.
 
-    It is as if every gallery had one more identity that resembles every photo by `threshold`
-    (1st place of the 2022 whale competition), behind identities that resemble it as much.
+    This is where a new individual is decided; `fit_threshold` in `evaluation/fitting.py` chooses
+    the threshold.  It is as if the gallery had one more identity, whose similarity to every query
+    is `threshold` (1st place of the 2022 whale competition), behind identities of equal score.
     So it is not among the answers when all `top` identities reach the threshold, and it is
     the last one when fewer than `top` identities exist and all reach it.
-    `ranking` must be made without a threshold (else its last identities are lost).
+
+    ranking: made without a threshold, otherwise ValueError.
     """
     if math.isnan(threshold):
         raise ValueError("the threshold is not a number")
@@ -174,10 +185,11 @@ def insert_new_individual(ranking: Ranking, threshold: float) -> Ranking:
 
 
 def _reached(scores: Floats, threshold: float) -> npt.NDArray[np.bool_]:
-    # In float64: rounded to float32 a threshold between two neighbours would fall on one.
+    # In float64: rounded to float32, a threshold between neighbouring scores would equal one.
     return scores.astype(np.float64) >= np.float64(threshold)
 
 
 def refuse_new_individuals(ranking: Ranking) -> None:
+    """Raise ValueError for a ranking that was made with a threshold."""
     if any(None in answers for answers in ranking.identities):
         raise ValueError("the ranking already has new individuals; rank without a threshold")

@@ -1,8 +1,9 @@
-"""Photographs of something else.  Similarities to the gallery enter, a floor for them leaves.
+"""Thresholds on similarity that need no right answers: for new individuals and for other subjects.
 
-An individual that is not in the gallery still resembles its photographs; a photograph of another
-animal, or of none, does not.  The plain cosine to the nearest photo tells them apart better than
-what ranking rules make of it, and better than a mean over several neighbours.
+`threshold_for_share` chooses the threshold below which a query is answered as a new individual
+(new_whale) so that at most a given share of queries is; `ranking/ranking.py` applies it, and
+`evaluation/fitting.py` fits one on right answers instead.  `OutOfDistribution` recognises
+photographs of another species, or of no animal.
 """
 
 import math
@@ -17,10 +18,14 @@ from flukeprint.search.gallery import Gallery
 
 
 class OutOfDistribution(Section):
-    """Below `floor` a photograph shows something else.
+    """Recognises photographs that show none of the gallery's kind: similarity below `floor`.
 
-    share: of the queries that it was fitted on, so many may lie below it, at most.
-    queries: how many these were; of few, none lies below.
+    An individual that is not in the gallery still resembles its photographs; a photograph of
+    another animal, or of none, does not.  The plain cosine to the nearest photograph separates
+    them better than scores after the ranking rules, or a mean over several neighbours.
+
+    share: at most this share of the queries it was fitted on lies below the floor.
+    queries: how many queries it was fitted on; of few, none lies below.
     """
 
     floor: float = Field(allow_inf_nan=False)
@@ -29,7 +34,7 @@ class OutOfDistribution(Section):
 
     @classmethod
     def fit(cls, cosines: npt.ArrayLike, share: float) -> "OutOfDistribution":
-        """The highest floor below which at most `share` of (q,) queries lie."""
+        """Fit the highest floor with at most `share` of the queries' cosines (q,) below it."""
         values = np.sort(np.asarray(cosines, dtype=np.float64))
         if values.size == 0:
             raise ValueError("no queries to fit a floor on")
@@ -37,20 +42,21 @@ class OutOfDistribution(Section):
         return cls(floor=float(values[below]), share=share, queries=len(values))
 
     def __call__(self, cosines: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """(q,) True where a photograph shows something else."""
+        """True (q,) where a photograph shows something else."""
         return np.asarray(cosines, dtype=np.float64) < self.floor
 
 
 def nearest_cosine(gallery: Gallery, queries: Embeddings) -> Values:
-    """(q,) cosine of each query to the nearest photo of the gallery."""
+    """Cosine (q,) of each query to the nearest photograph of the gallery."""
     return gallery.search(queries, 1).scores[:, 0].astype(np.float64)
 
 
 def threshold_for_share(best_known: npt.ArrayLike, share: float) -> float:
-    """The threshold that makes a new individual the first answer of at most `share` of queries.
+    """Choose the threshold at which at most `share` of queries are answered new_whale first.
 
-    best_known: (q,) similarity of each query to the nearest known identity.  The share is
-    reached to the photo unless scores are equal.
+    best_known: (q,) similarity of each query to the nearest known identity.  As many queries as
+    the share allows are answered so, unless scores are equal.  `insert_new_individual` in
+    `ranking/ranking.py` applies the threshold.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"a share lies between 0 and 1: {share}")
@@ -65,7 +71,7 @@ def threshold_for_share(best_known: npt.ArrayLike, share: float) -> float:
 
 
 def interval_edges(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(v + 2,) ends of the intervals below, between and above v ascending scores."""
+    """The ends (v + 2,) of the intervals below, between and above v ascending scores."""
     if values.size == 0:
         return np.array([-1.0, 1.0])
     lowest = min(-1.0, float(values[0]) - 1e-6)

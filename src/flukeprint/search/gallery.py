@@ -111,7 +111,7 @@ class Gallery:
         """(q, min(wanted, most)) scores and rows of the nearest, or of the best of each group."""
         if wanted < 1:
             raise ValueError(f"at least one match must be asked for, not {wanted}")
-        check_stamp(self.embeddings, queries)
+        check_stamp(self.embeddings, queries, second="the queries")
         k = min(wanted, most)
         if self.index is None:
             vectors = self.embeddings.vectors

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from flukeprint.config.schema import GalleryConfig
-from flukeprint.data.embeddings import Embeddings, Floats, Ints
+from flukeprint.data.embeddings import Embeddings, Floats, Ints, check_stamp
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import read_npz, written_whole
 from flukeprint.search.index import NOTHING, Matches
@@ -91,11 +91,7 @@ class QdrantIndex:
             FlukeprintError: another network embedded them.
             ValueError: a row in use.
         """
-        if photos.stamp != self.location.stamp:
-            raise FlukeprintError(
-                f"embeddings of two networks do not compare: {self.location.stamp} made the "
-                f"gallery, {photos.stamp} these; embed both with one network"
-            )
+        check_stamp(self.location.stamp, photos)
         with answering(self.location):
             there = self.collection.existing(rows)
             if there or len(np.unique(rows)) != len(rows):

@@ -168,7 +168,7 @@ def _save_validation(run: Run, validation: Validation, ceiling: Ceiling | None) 
             )
     with written_whole(run.validation) as path:
         path.write_text(json.dumps(summary, indent=2) + "\n")
-    validation.asked.save(run.path / QUERIES_FILE)
+    validation.queries.save(run.path / QUERIES_FILE)
     if validation.reliability is not None:
         draw_reliability(validation.reliability, run.path / "reliability.png")
 

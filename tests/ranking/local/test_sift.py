@@ -1,15 +1,11 @@
 """Matching against a naive twin, known transforms and photographs that have nothing in common."""
 
-import sys
-from types import ModuleType
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from flukeprint.config.schema import LocalConfig
-from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.local.keypoints import Keypoints, empty, extract
 from flukeprint.ranking.local.lightglue import MATCHERS, keypoint_backend
 from flukeprint.ranking.local.sift import (
@@ -24,13 +20,6 @@ from tests.ranking.local.textures import textured
 
 Pixels = npt.NDArray[np.uint8]
 CONFIG = LocalConfig(side=160, keypoints=150)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    cv2.setNumThreads(1)
-
-
 TURNED = np.array([[0.9, -0.25, 22.0], [0.2, 0.95, -8.0]])
 
 
@@ -181,9 +170,6 @@ def test_weights_of_another_matcher_are_kept():
     assert found.strength == 5.0
 
 
-# --- drawing
-
-
 def test_matches_are_drawn_between_the_photographs():
     one, other = textured(0), textured(0, 60, 40)
     a = Keypoints(np.array([[10, 20]], np.float32), np.ones((1, 128), np.uint8), (120, 160))
@@ -203,9 +189,6 @@ def test_matches_are_drawn_between_the_photographs():
         draw_matches(other, other, a, b, PairMatch(pairs, weights, np.array([True]), None))
 
 
-# --- the backends
-
-
 def test_the_sift_backend_is_extract_and_match():
     backend = keypoint_backend(CONFIG)
     assert MATCHERS["sift"] is sift_backend
@@ -213,25 +196,3 @@ def test_the_sift_backend_is_extract_and_match():
     query, candidate = backend.extract(photo), backend.extract(seen_again(photo, TURNED))
     assert np.array_equal(query.points, of(photo).points)
     assert backend.match(query, candidate).count == match(query, candidate, CONFIG).count
-
-
-def test_without_kornia_the_extra_and_the_way_out_are_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "kornia", None)
-    monkeypatch.setitem(sys.modules, "kornia.feature", None)
-    with pytest.raises(FlukeprintError, match=r"flukeprint\[lightglue\].*matcher=sift"):
-        keypoint_backend(CONFIG.model_copy(update={"matcher": "lightglue"}))
-
-
-def test_without_weights_their_place_and_the_way_out_are_named(monkeypatch: pytest.MonkeyPatch):
-    class Unreachable:
-        @staticmethod
-        def from_pretrained(name: str) -> None:
-            raise OSError("Name or service not known\nmore")
-
-    feature = ModuleType("kornia.feature")
-    feature.DISK = Unreachable  # type: ignore[attr-defined]
-    feature.LightGlue = Unreachable  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "kornia", ModuleType("kornia"))
-    monkeypatch.setitem(sys.modules, "kornia.feature", feature)
-    with pytest.raises(FlukeprintError, match=r"not known more\).*checkpoints.*matcher=sift"):
-        keypoint_backend(CONFIG.model_copy(update={"matcher": "lightglue"}))

@@ -1,10 +1,10 @@
-"""Local fusion.  Scores of photographs enter, the same scores plus a gain by keypoints leave.
+"""Add a gain for matched keypoints to the scores of the best candidates of each query.
 
     score = cosine + gain(strength),  gain(s) = scale * max(0, log(1 + s) - log(1 + floor))
 
 `strength` is `PairMatch.strength` of query and photograph.  The gain is never negative and is 0
 up to a floor that chance agreement seldom passes, so cosines and thresholds keep their meaning.
-Two numbers are fitted, on queries with known answers; where they do not help they are 0.
+Its two numbers are fitted by `evaluation/fitting.py`; where they do not help they are 0.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import extraction_digest
 from flukeprint.ranking.local.sift import Matcher, sift_backend
-from flukeprint.ranking.reranking import largest
+from flukeprint.ranking.neighbours import largest
 
 
 @dataclass(frozen=True)
 class KeypointGain:
-    """What a strength is worth, in cosines.  Its two numbers are all there is to save."""
+    """How much a match of some strength adds to a cosine; two numbers are all there is to save."""
 
     scale: float = 0.0
     floor: float = 0.0
@@ -35,15 +35,15 @@ class KeypointGain:
             raise ValueError(f"scale {self.scale} and floor {self.floor} must not be negative")
 
     def __call__(self, strengths: npt.ArrayLike) -> Values:
-        """Of any shape, >= 0, to gains of that shape, >= 0 and never falling."""
+        """Gains of strengths >= 0 of any shape: >= 0, and never falling as the strength rises."""
         above = np.log1p(np.asarray(strengths, dtype=np.float64)) - np.log1p(self.floor)
         return np.asarray(self.scale * np.maximum(above, 0.0), dtype=np.float64)
 
 
 class Counts(NamedTuple):
-    """The candidates of b queries and how much each has in common with its query.
+    """The candidates of b queries and how strongly the keypoints of each match its query.
 
-    rows: (b, c) int64 gallery photos, best score first.  strengths: (b, c) float32, >= 0.
+    rows: (b, c) int64 gallery photographs, best score first.  strengths: (b, c) float32, >= 0.
     """
 
     rows: Ints
@@ -51,9 +51,9 @@ class Counts(NamedTuple):
 
 
 class KeypointFusion:
-    """Adds the gain to the best candidates of each query.  Pairs once matched are remembered.
+    """A score adjustment: adds the keypoint gain to the best candidates of each query.
 
-    What a query gets depends on itself and the gallery alone, not on the other queries.
+    Matches are cached by pair of photographs.  A query's scores do not depend on other queries.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class KeypointFusion:
     ) -> None:
         """
         Args:
-            match: instead of SIFT's, which `config.matcher` must then name.
-            progress: title of a progress bar over queries; none without.
+            match: of the backend that `config.matcher` names; None: SIFT's.
+            progress: title of a progress bar over queries; None: no bar.
 
-        Raises FlukeprintError for keypoints that other settings found.
+        Raises FlukeprintError for keypoints found with other settings.
         """
         if match is None:
             if config.matcher != "sift":
@@ -91,7 +91,7 @@ class KeypointFusion:
         self._known: dict[tuple[int, int], float] = {}
 
     def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
-        """(b,) rows of the queries, (b, n) scores -> (b, n) float32, no score below its own."""
+        """Fused scores (b, n) float32 of the queries at (b,) rows; no score falls."""
         if self.gain.scale == 0 or self._candidates == 0:
             return scores
         found = self.counts(query_rows, scores)
@@ -102,17 +102,17 @@ class KeypointFusion:
         return fused
 
     def counts(self, query_rows: Ints, scores: Floats) -> Counts:
-        """The `candidates` best photos of each query by score (equal ones by row), matched."""
+        """Match the best candidates of each query by score, equal ones by row."""
         if scores.shape != (len(query_rows), len(self._gallery)):
             raise ValueError(
                 f"scores are {scores.shape} for {len(query_rows)} queries and "
-                f"{len(self._gallery)} photos"
+                f"{len(self._gallery)} photographs"
             )
         rows = largest(scores, self._candidates).rows
         return Counts(rows, self.strengths(query_rows, rows))
 
     def strengths(self, query_rows: Ints, rows: Ints) -> Floats:
-        """(b,) rows of the queries, (b, c) of gallery photos -> (b, c) float32, matched."""
+        """Match strengths (b, c) float32 of query rows (b,) and gallery rows (b, c)."""
         strengths = np.zeros(rows.shape, dtype=np.float32)
         bar = tqdm(
             query_rows.tolist(), desc=self._progress, unit="query", disable=self._progress is None

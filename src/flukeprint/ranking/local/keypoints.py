@@ -1,7 +1,7 @@
-"""Keypoints.  RGB pixels enter, the places and descriptors of what stands out leave.
+"""Extract keypoints and their descriptors from a photograph with SIFT.
 
 Stripes, scars and notched edges are local: SIFT (Lowe 2004) finds them, RootSIFT (Arandjelovic
-and Zisserman 2012) describes them.  Another `Extractor` may take the place of `extract`;
+and Zisserman 2012) describes them.  A matcher may bring another `Extractor` instead of `extract`;
 `keypoint_store.py` keeps the keypoints of a whole catalogue.
 """
 
@@ -20,10 +20,10 @@ from flukeprint.data.embeddings import Floats
 
 Descriptors = npt.NDArray[np.uint8 | np.float16]
 
-# Raise it when extraction gives other keypoints than before: older entries are then left.
+# To be raised when extraction finds other keypoints: older cache entries are then not used.
 EXTRACTION_VERSION = 1
 SIFT_DIMENSIONS = 128
-CONTRAST = 0.02  # half of Lowe's: fur has little
+CONTRAST = 0.02  # half of Lowe's: fur has little contrast
 DESCRIPTOR_TYPES: dict[str, type[np.uint8] | type[np.float16]] = {
     "sift": np.uint8,
     "lightglue": np.float16,
@@ -32,11 +32,11 @@ DESCRIPTOR_TYPES: dict[str, type[np.uint8] | type[np.float16]] = {
 
 @dataclass(frozen=True)
 class Keypoints:
-    """What stands out in one photograph, strongest first.
+    """The keypoints of one photograph, strongest first.
 
     points: (k, 2) float32 x, y in px of the resized photograph.
     descriptors: (k, 128) uint8 of SIFT, float16 of a learned extractor; only their directions
-        mean something.
+        matter.
     size: height, width of the resized photograph, px.
     """
 
@@ -61,7 +61,7 @@ Extractor = Callable[[Pixels], Keypoints]
 
 
 def shrink(pixels: Pixels, side: int) -> Pixels:
-    """(h, w[, 3]) pixels with the long side `side` px; small photographs are enlarged."""
+    """Resize pixels (h, w[, 3]) to a long side of `side` px; small photographs are enlarged."""
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -70,11 +70,11 @@ def shrink(pixels: Pixels, side: int) -> Pixels:
 
 
 def extract(pixels: Pixels, config: LocalConfig) -> Keypoints:
-    """The at most `config.keypoints` strongest SIFT keypoints of RGB pixels (h, w, 3) uint8.
+    """Extract at most `config.keypoints` SIFT keypoints, the strongest, from RGB (h, w, 3) uint8.
 
     RootSIFT: a descriptor divided by its sum, then the root of each number, so that its length
     is 1 and the Euclidean distance compares histograms (Hellinger).  Kept as round(255 v).
-    `config.upright` leaves out SIFT's turning of a descriptor into the direction of its keypoint.
+    `config.upright` does not rotate descriptors to the direction of their keypoint.
     """
     grey = shrink(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8), config.side)
     size = (grey.shape[0], grey.shape[1])
@@ -84,7 +84,7 @@ def extract(pixels: Pixels, config: LocalConfig) -> Keypoints:
         found, raw = sift.compute(grey, _upright(found))
     if raw is None or not found:
         return empty(size)
-    # OpenCV gives more than asked for where strengths tie; a fixed order settles it.
+    # OpenCV gives more than nfeatures where strengths tie: cut in a fixed order.
     order = sorted(
         range(len(found)),
         key=lambda i: (-found[i].response, *found[i].pt, found[i].size, found[i].angle),
@@ -98,7 +98,7 @@ def extract(pixels: Pixels, config: LocalConfig) -> Keypoints:
 
 
 def _upright(found: Sequence[cv2.KeyPoint]) -> list[cv2.KeyPoint]:
-    """Each place and size once (SIFT repeats it for every direction), all with direction 0."""
+    """Keep each place and size once (SIFT repeats it for every direction), with direction 0."""
     once = {(*keypoint.pt, keypoint.size): keypoint for keypoint in found}
     for keypoint in once.values():
         keypoint.angle = 0
@@ -106,7 +106,7 @@ def _upright(found: Sequence[cv2.KeyPoint]) -> list[cv2.KeyPoint]:
 
 
 def empty(size: tuple[int, int], *, matcher: str = "sift") -> Keypoints:
-    """No keypoints at all, of a photograph of `size`."""
+    """Keypoints of a photograph of `size` in which none were found."""
     return Keypoints(
         np.empty((0, 2), np.float32),
         np.empty((0, SIFT_DIMENSIONS), DESCRIPTOR_TYPES[matcher]),
@@ -115,7 +115,7 @@ def empty(size: tuple[int, int], *, matcher: str = "sift") -> Keypoints:
 
 
 def extraction_digest(config: LocalConfig) -> str:
-    """12 hex digits of all settings that keypoints depend on; those of two do not compare."""
+    """Digest (12 hex digits) of all settings that keypoints depend on, to refuse a mixture."""
     settings = (config.matcher, config.side, config.keypoints, config.upright)
     text = json.dumps([EXTRACTION_VERSION, *settings])
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,7 +1,7 @@
-"""Learned matching.  Settings enter, the `KeypointBackend` that `rank.local.matcher` names leaves.
+"""Match keypoints with LightGlue; the table of matchers that `rank.local.matcher` names.
 
 LightGlue (Lindenberger et al. 2023) matches keypoints of DISK (Tyszkiewicz et al. 2020), both
-through kornia, an optional package.  It is imported, and weights fetched, only when asked for.
+through kornia, an optional package that is imported, and its weights downloaded, only when used.
 """
 
 from collections.abc import Callable
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def keypoint_backend(config: LocalConfig) -> KeypointBackend:
-    """The matcher of these settings, ready for `KeypointStore.of` and `LocalBoost`.
+    """The backend that `config.matcher` names, for `KeypointStore.of` and `KeypointFusion`.
 
-    Raises FlukeprintError where LightGlue is asked for and the package or its weights are missing.
+    Raises FlukeprintError where LightGlue is named and the package or its weights are missing.
     """
     return MATCHERS[config.matcher](config)
 
 
 def lightglue_backend(config: LocalConfig) -> KeypointBackend:
-    """DISK and LightGlue with the weights that kornia fetches once into torch's hub folder."""
+    """DISK and LightGlue with pretrained weights, downloaded once into torch's hub folder."""
     try:
         from kornia.feature import DISK, LightGlue
     except ImportError as error:
@@ -43,7 +43,7 @@ def lightglue_backend(config: LocalConfig) -> KeypointBackend:
     except Exception as error:  # whatever a download may raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise FlukeprintError(
-            f"rank.local.matcher=lightglue: the weights of DISK and LightGlue cannot be had "
+            f"rank.local.matcher=lightglue: the weights of DISK and LightGlue cannot be loaded "
             f"({reason}); put them into {torch.hub.get_dir()}/checkpoints, "
             "or set rank.local.matcher=sift"
         ) from error
@@ -51,7 +51,7 @@ def lightglue_backend(config: LocalConfig) -> KeypointBackend:
 
 
 def learned_backend(disk: Any, glue: Any, config: LocalConfig) -> KeypointBackend:
-    """A `kornia.feature` DISK and LightGlue("disk") as a backend."""
+    """Wrap a `kornia.feature` DISK and LightGlue("disk") as a backend."""
     import torch
 
     @torch.inference_mode()
@@ -74,7 +74,7 @@ def learned_backend(disk: Any, glue: Any, config: LocalConfig) -> KeypointBacken
     def match(query: Keypoints, candidate: Keypoints) -> PairMatch:
         pairs, weights = np.empty((0, 2), np.int64), np.empty(0, np.float32)
         if len(query) and len(candidate):
-            found = glue({"image0": _entered(query), "image1": _entered(candidate)})
+            found = glue({"image0": _glue_input(query), "image1": _glue_input(candidate)})
             pairs = found["matches"][0].numpy().astype(np.int64)
             weights = found["scores"][0].float().numpy()
         return agreed(query, candidate, pairs, weights, config)
@@ -82,7 +82,7 @@ def learned_backend(disk: Any, glue: Any, config: LocalConfig) -> KeypointBacken
     return KeypointBackend(extract, match)
 
 
-def _entered(keypoints: Keypoints) -> "dict[str, torch.Tensor]":
+def _glue_input(keypoints: Keypoints) -> "dict[str, torch.Tensor]":
     import torch
 
     height, width = keypoints.size

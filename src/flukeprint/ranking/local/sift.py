@@ -1,7 +1,7 @@
-"""Matching.  The keypoints of two photographs enter, a `PairMatch` leaves.
+"""Match the keypoints of two photographs with SIFT descriptors and check their geometry.
 
-Descriptors pair up by Lowe's ratio test (2004) if each is the other's nearest; then one affine
-map of the plane, found by RANSAC (Fischler and Bolles 1981), must carry the pairs over.
+Descriptors are paired by Lowe's ratio test (2004) if each is the other's nearest.  Pairs are
+inliers if one affine map, found by RANSAC (Fischler and Bolles 1981), maps one onto the other.
 """
 
 from collections.abc import Callable
@@ -17,20 +17,20 @@ from flukeprint.data.decoding import Pixels
 from flukeprint.data.embeddings import Floats
 from flukeprint.ranking.local.keypoints import Extractor, Keypoints, extract, shrink
 
-# An animal seen again is neither mirrored, nor of another size beyond measure, nor flattened.
-AREA_RATIOS = (0.05, 20.0)  # of an area
-STRETCH = 4.0  # of one direction against the other
+# An animal seen again is not mirrored, not very much larger or smaller, and not flattened.
+AREA_RATIOS = (0.05, 20.0)  # least and greatest change of an area
+STRETCH = 4.0  # most stretch of one direction against the other
 _TRIALS = 1000
 _CONFIDENCE = 0.99
 
 
 @dataclass(frozen=True)
 class PairMatch:
-    """What two photographs have in common.
+    """The matched keypoints of two photographs, and which of them agree on one affine map.
 
     pairs: (m, 2) int64, a keypoint of the query and one of the candidate, each at most once.
     weights: (m,) float32 in [0, 1], how distinct a pair is: 1 - ratio, or a learned confidence.
-    inlier: (m,) True for the pairs that the transform carries over.
+    inlier: (m,) True for the pairs that the transform maps onto each other.
     transform: (2, 3) float64 from the query's px to the candidate's; None without agreement.
     """
 
@@ -46,12 +46,12 @@ class PairMatch:
 
     @property
     def count(self) -> int:
-        """How many pairs agree."""
+        """Number of inliers."""
         return int(self.inlier.sum())
 
     @property
     def strength(self) -> float:
-        """Sum of the weights of the pairs that agree: ranks better than their mere count."""
+        """Sum of the inliers' weights, which ranks better than their count."""
         return float(self.weights[self.inlier].sum(dtype=np.float64))
 
 
@@ -60,14 +60,14 @@ Matcher = Callable[[Keypoints, Keypoints], PairMatch]
 
 @dataclass(frozen=True)
 class KeypointBackend:
-    """How keypoints are found and how those of two photographs (query, candidate) are matched."""
+    """An extractor of keypoints with its matcher of two photographs (query, candidate)."""
 
     extract: Extractor
     match: Matcher
 
 
 def sift_backend(config: LocalConfig) -> KeypointBackend:
-    """SIFT with the ratio test: `extract` and `match` with these settings."""
+    """The SIFT backend: `extract` and `match` with these settings."""
     return KeypointBackend(
         extract=lambda pixels: extract(pixels, config),
         match=lambda query, candidate: match(query, candidate, config),
@@ -75,7 +75,9 @@ def sift_backend(config: LocalConfig) -> KeypointBackend:
 
 
 def match(query: Keypoints, candidate: Keypoints, config: LocalConfig) -> PairMatch:
-    """Pairs that are each other's nearest with distance < ratio * the second nearest's.
+    """Match two photographs by mutual nearest descriptors that pass the ratio test, then RANSAC.
+
+    A pair passes if its distance is below `config.ratio` times that of the second nearest.
 
     A pure function: the same two photographs always give the same answer.
     """
@@ -90,7 +92,7 @@ def agreed(
     weights: Floats,
     config: LocalConfig,
 ) -> PairMatch:
-    """Which of the (m, 2) pairs one affine map carries to within `reach * side` px."""
+    """Find the inliers among pairs (m, 2): one affine map fits them to within `reach * side` px."""
     there, found = query.points[pairs[:, 0]], candidate.points[pairs[:, 1]]
     none = PairMatch(pairs, weights, np.zeros(len(pairs), dtype=np.bool_), None)
     if len(pairs) < 3:
@@ -112,8 +114,8 @@ def agreed(
 def _nearest_pairs(
     query: Keypoints, candidate: Keypoints, ratio: float
 ) -> tuple[npt.NDArray[np.int64], Floats]:
-    """(m, 2) mutual nearest neighbours that pass the ratio test, and (m,) their ratios."""
-    if len(query) == 0 or len(candidate) < 2:  # without a second nearest nothing is distinct
+    """Mutual nearest neighbours (m, 2) that pass the ratio test, and their ratios (m,)."""
+    if len(query) == 0 or len(candidate) < 2:  # the ratio needs a second nearest
         return np.empty((0, 2), dtype=np.int64), np.empty(0, dtype=np.float32)
     cosines = _directions(query) @ _directions(candidate).T
     own = np.arange(len(query))
@@ -137,7 +139,7 @@ def _directions(keypoints: Keypoints) -> Floats:
 
 
 def _plausible(transform: npt.NDArray[Any]) -> bool:
-    """Whether the linear part [[a, b], [c, d]] keeps the sense of turning, and shape roughly.
+    """Whether the linear part [[a, b], [c, d]] does not mirror, and roughly keeps size and shape.
 
     Its singular values s >= t have s t = determinant and s s + t t = a a + b b + c c + d d, so
     s / t <= STRETCH is a bound on the quotient of the two.
@@ -161,10 +163,10 @@ def draw_matches(
     *,
     most: int = 60,
 ) -> Pixels:
-    """(h, w, 3) uint8 RGB: both photographs side by side, lines between what agrees.
+    """Draw two photographs side by side, with lines between inliers; (h, w, 3) uint8 RGB.
 
-    Photographs (h, w, 3) are drawn at the size of their keypoints, the shorter one on black.  At
-    most `most` lines, of the pairs with the greatest weights.
+    Photographs (h, w, 3) are drawn at the size of their keypoints, the shorter one on black, with
+    at most `most` lines, of the inliers with the greatest weights.
     """
     left = _at_size(query_photo, query.size)
     right = _at_size(candidate_photo, candidate.size)

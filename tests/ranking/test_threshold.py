@@ -1,4 +1,4 @@
-"""Photographs of something else: the floor, and what lies below it."""
+"""Thresholds for a share of the queries, and the floor of what is out of distribution."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flukeprint.data.embeddings import Embeddings, unit_rows
-from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine
+from flukeprint.evaluation.fitting import threshold_for_false_new
+from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine, threshold_for_share
 from flukeprint.search.gallery import Gallery
+from tests.ranking.rankings import SCORES
+
+
+@given(st.lists(SCORES, min_size=1, max_size=30), st.floats(0, 1))
+def test_a_share_is_the_largest_that_does_not_exceed(scores, share):
+    scores = np.array(scores, dtype=np.float32)
+    threshold = threshold_for_share(scores, share)
+    reached = np.mean(scores.astype(float) < threshold)
+    every = [*scores.tolist(), 2.0]
+    possible = [float(np.mean(scores < t)) for t in every]
+    assert reached == max(s for s in possible if s <= share + 1e-9)
+    assert all(abs(threshold - s) > 1e-8 for s in scores.astype(float))  # between, not on
+
+
+def test_shares_by_eye():
+    scores = np.arange(10) / 10
+    assert threshold_for_share(scores, 0.3) == pytest.approx(0.25)
+    assert threshold_for_share(scores, 0) == pytest.approx(-0.5)
+    assert threshold_for_share(scores, 1) == pytest.approx(0.95)
+    is_new = scores < 0.45
+    assert threshold_for_false_new(scores, is_new, 0.2) == pytest.approx(0.55)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        threshold_for_share(scores, 1.5)
+
 
 NUMBERS = st.lists(st.floats(-1, 1), min_size=1, max_size=60)
 
