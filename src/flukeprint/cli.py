@@ -344,7 +344,7 @@ def compare_command(
     into: ResultTable = Path("benchmarks/accuracy/table.csv"),
 ) -> None:
     """Compare recipe B with A on the queries that both answered."""
-    from flukeprint.training.cross_validation import compare_recipes, comparison_text
+    from flukeprint.identifier.run_comparison import compare_recipes, comparison_text
 
     print(comparison_text(*compare_recipes(a, b, into)))
 

@@ -13,7 +13,7 @@ import pytest
 
 from flukeprint.config.schema import DataConfig
 from flukeprint.errors import FlukeprintError
-from flukeprint.submission import kaggle as archive
+from flukeprint.submission import archive
 from flukeprint.submission.kaggle import UPLOAD_FAILED, download, submit
 
 SECRET = "sig=topsecret"

@@ -22,13 +22,13 @@ from flukeprint.evaluation.breakdown import QueryTable
 from flukeprint.evaluation.results_table import RESULT_COLUMNS, Row, add_row, read_rows, write_rows
 from flukeprint.identifier.digests import recipe_digest, training_digest
 from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.run_comparison import compare_recipes
 from flukeprint.identifier.runs import Run
 from flukeprint.training import cross_validation as crossvalidation
 from flukeprint.training.callbacks import Stopwatch
 from flukeprint.training.check import split_of
 from flukeprint.training.cross_validation import (
     answers_of,
-    compare_recipes,
     crossvalidate,
 )
 from flukeprint.training.module import MetricLearningModule

@@ -11,6 +11,7 @@ centers.npz       class centres: the weights of the loss's head, if it works wit
 asked.json        the fold's queries, ranked without a threshold
 validation.json   figures on the fold
 reliability.png   reliability diagram: predicted probabilities against observed accuracy
+queries.csv       predictions for the fold's queries, of `flukeprint crossvalidate`
 minutes.json      minutes and peak memory of the training
 identifier/       network + gallery + threshold; only a finished run has it
 """
@@ -32,6 +33,7 @@ from flukeprint.files import written_whole
 
 CENTERS = "centers.npz"
 PSEUDO_LABEL_COLUMNS = ("Image", "Id", "confidence", "run")
+PREDICTIONS = "queries.csv"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class Run:
             queries = counted(figures["fitted_on"], "other query", "other queries")
             lines.append(f"threshold {figures['threshold']:.4f}, fitted on {queries}")
         return "\n".join([*lines, *figures["lines"]])
+
+    def data_digest(self) -> str:
+        """Digest of the run's photographs and labels, 12 hex digits; empty where it has none."""
+        file = self.path / "catalog.json"
+        return str(json.loads(file.read_text()).get("digest", ""))[:12] if file.is_file() else ""
 
     def config(self) -> Config:
         """Read the configuration that the run was started with."""

@@ -17,17 +17,14 @@ from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import Split
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.evaluation.breakdown import QueryTable, by_size, by_view, score_table
-from flukeprint.evaluation.comparison import Comparison, Judged, compare_answers
-from flukeprint.evaluation.results_table import Row, add_row, named_rows, read_rows
+from flukeprint.evaluation.results_table import Row, add_row, read_rows
 from flukeprint.evaluation.validation import Validation, validate
 from flukeprint.identifier.digests import data_digest, recipe_digest, training_digest
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.runs import CENTERS, Run
+from flukeprint.identifier.runs import CENTERS, PREDICTIONS, Run
 from flukeprint.ranking.features import extract_features
 from flukeprint.training.check import split_of
 from flukeprint.training.train import train
-
-QUERIES = "queries.csv"  # in a run's folder
 
 
 def crossvalidate(
@@ -118,7 +115,7 @@ def score_run(
     (tables / copy).parent.mkdir(parents=True, exist_ok=True)
     answered.save(tables / copy)
     own = recipe_digest(run.config()) == recipe
-    table = run.path / (QUERIES if own else f"queries-{recipe}.csv")
+    table = run.path / (PREDICTIONS if own else f"queries-{recipe}.csv")
     answered.save(table)
     figures = score_table(answered, seed=config.split.seed)
     stopwatch = run.path / "minutes.json"  # a run of an older version has none
@@ -182,66 +179,6 @@ def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> Quer
         views=[views[row] for row in rows],
         gallery=[catalog.identities[row] for row in split.gallery],
     )
-
-
-def compare_recipes(a: str, b: str, into: Path) -> tuple[Judged, Judged, Comparison]:
-    """Compare recipe B with recipe A by a paired bootstrap over the queries that both answered.
-
-    Args:
-        a, b: each a run's folder, or a recipe's digest (or its beginning) or note in `into`.
-
-    Raises:
-        FlukeprintError: no such run or row, other data or folds, or missing predictions.
-    """
-    first, second = _judged(a, into), _judged(b, into)
-    return first, second, compare_answers(first, second)
-
-
-def comparison_text(a: Judged, b: Judged, result: Comparison) -> str:
-    """Format a comparison of recipes as lines."""
-    folds = ", ".join(map(str, result.folds))
-    return "\n".join(
-        (
-            f"A  {a.name} ({counted(len(a.runs), 'run')})",
-            f"B  {b.name} ({counted(len(b.runs), 'run')})",
-            f"{counted(result.queries, 'query', 'queries')} of both in folds {folds}; "
-            f"{result.left_out:,} of one alone",
-            f"MAP@5  {result.map5.text()}",
-            f"top-1  {result.top1.text()}",
-        )
-    )
-
-
-def judged_rows(rows: list[Row], name: str, folder: Path) -> Judged:
-    """Read the predictions of a recipe's rows.
-
-    folder: of the table that the rows are from.
-
-    Raises FlukeprintError where a run's predictions are missing.
-    """
-    return Judged(
-        name=name,
-        data=rows[0].data,
-        folds=tuple(row.fold for row in rows),
-        runs=tuple(_queries(folder / row.answers) for row in rows),
-    )
-
-
-def _judged(name: str, into: Path) -> Judged:
-    folder = Path(name)
-    if not (folder / "config.yaml").is_file():
-        return judged_rows(named_rows(name, into), name, into.parent)
-    run = Run(folder)
-    return Judged(name, _data_of(run), (run.config().split.fold,), (_queries(folder / QUERIES),))
-
-
-def _queries(path: Path) -> QueryTable:
-    if not path.is_file():
-        raise FlukeprintError(
-            f"{path} is missing; flukeprint crossvalidate makes it (remove the run's row "
-            "from the table if it has one)"
-        )
-    return QueryTable.load(path)
 
 
 def _validated(
@@ -314,14 +251,6 @@ def _runs_of(config: Config, data: str) -> Iterator[tuple[Run, Config]]:
             known = run.config()
         except FlukeprintError:  # of a version with other settings
             continue
-        have = (training_digest(known), known.split.fold, known.train.seed, _data_of(run))
+        have = (training_digest(known), known.split.fold, known.train.seed, run.data_digest())
         if have == wanted:
             yield run, known
-
-
-def _data_of(run: Run) -> str:
-    """The data digest of a run; empty where it has none."""
-    path = run.path / "catalog.json"
-    if not path.is_file():
-        return ""
-    return str(json.loads(path.read_text()).get("digest", ""))[:12]

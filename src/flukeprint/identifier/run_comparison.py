@@ -1,0 +1,71 @@
+"""Compare recipes by the predictions of their measured runs."""
+
+from pathlib import Path
+
+from flukeprint.errors import FlukeprintError, counted
+from flukeprint.evaluation.breakdown import QueryTable
+from flukeprint.evaluation.comparison import Comparison, Judged, compare_answers
+from flukeprint.evaluation.results_table import Row, named_rows
+from flukeprint.identifier.runs import PREDICTIONS, Run
+
+
+def compare_recipes(a: str, b: str, into: Path) -> tuple[Judged, Judged, Comparison]:
+    """Compare recipe B with recipe A by a paired bootstrap over the queries that both answered.
+
+    Args:
+        a, b: each a run's folder, or a recipe's digest (or its beginning) or note in `into`.
+
+    Raises:
+        FlukeprintError: no such run or row, other data or folds, or missing predictions.
+    """
+    first, second = _judged(a, into), _judged(b, into)
+    return first, second, compare_answers(first, second)
+
+
+def comparison_text(a: Judged, b: Judged, result: Comparison) -> str:
+    """Format a comparison of recipes as lines."""
+    folds = ", ".join(map(str, result.folds))
+    return "\n".join(
+        (
+            f"A  {a.name} ({counted(len(a.runs), 'run')})",
+            f"B  {b.name} ({counted(len(b.runs), 'run')})",
+            f"{counted(result.queries, 'query', 'queries')} of both in folds {folds}; "
+            f"{result.left_out:,} of one alone",
+            f"MAP@5  {result.map5.text()}",
+            f"top-1  {result.top1.text()}",
+        )
+    )
+
+
+def judged_rows(rows: list[Row], name: str, folder: Path) -> Judged:
+    """Read the predictions of a recipe's rows.
+
+    folder: of the table that the rows are from.
+
+    Raises FlukeprintError where a run's predictions are missing.
+    """
+    return Judged(
+        name=name,
+        data=rows[0].data,
+        folds=tuple(row.fold for row in rows),
+        runs=tuple(_queries(folder / row.answers) for row in rows),
+    )
+
+
+def _judged(name: str, into: Path) -> Judged:
+    folder = Path(name)
+    if not (folder / "config.yaml").is_file():
+        return judged_rows(named_rows(name, into), name, into.parent)
+    run = Run(folder)
+    return Judged(
+        name, run.data_digest(), (run.config().split.fold,), (_queries(folder / PREDICTIONS),)
+    )
+
+
+def _queries(path: Path) -> QueryTable:
+    if not path.is_file():
+        raise FlukeprintError(
+            f"{path} is missing; flukeprint crossvalidate makes it (remove the run's row "
+            "from the table if it has one)"
+        )
+    return QueryTable.load(path)
