@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled, read_test
@@ -83,6 +84,34 @@ def test_other_rules_than_those_of_the_run_are_refused(
 ) -> None:
     with pytest.raises(FlukeprintError, match=said):
         infer(tiny(*RULES, override), run)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["infer.engine=onnxruntime", "infer.precision=bf16"], "onnxruntime on this machine have"),
+        (["train.accelerator=gpu"], r"train\.accelerator=gpu, but torch finds none"),
+        (["submissions={folder}/file/below"], "cannot make .*/file/below: Not a directory"),
+        (["data.new_label=two words"], "must be a word without blanks"),
+    ],
+)
+def test_what_cannot_be_written_is_not_embedded(
+    tiny: TinyConfig,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    words: str,
+) -> None:
+    def embed(*_: object, **__: object) -> None:
+        raise AssertionError("photographs were embedded")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(Identifier, "examine", embed)
+    (tiny.folder / "file").touch()
+    options = [option.format(folder=tiny.folder) for option in options]
+    with pytest.raises(FlukeprintError, match=words):
+        infer(tiny(*RULES, *options), run)
 
 
 def test_a_run_is_judged_again_as_it_was(tiny: TinyConfig, run: Run) -> None:

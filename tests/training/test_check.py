@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from flukeprint.config.load import load_config
 from flukeprint.config.schema import Config
 from flukeprint.data.readers.read import read_labelled
-from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.build import gallery_rows
 from flukeprint.identifier.runs import new_run
@@ -18,33 +16,7 @@ from flukeprint.models.network import build_model
 from flukeprint.training import check as checking
 from flukeprint.training.check import check, check_gallery
 from flukeprint.training.train import train
-
-TINY = """
-name: tiny
-data:
-  reader: synthetic
-  root: {root}/shapes
-  synthetic: {{kind: shapes, identities: 10, long_side: 48, test_photos: 10}}
-image: {{height: 32, width: 48, cache: {root}/cache, augment: 0.2}}
-split: {{folds: 2}}
-model: {{backbone: test_resnet, weights: none, embedding_dim: 16}}
-sampler: {{batch_size: 8}}
-train: {{epochs: 3, workers: 0, accelerator: cpu}}
-runs: {root}/runs
-"""
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("check")
-    (root / "tiny.yaml").write_text(TINY.format(root=root))
-    config = load_config(root / "tiny.yaml")
-    write_synthetic(config.data.synthetic, config.data.root, progress=False)
-    return root
-
-
-def tiny(root: Path, *overrides: str) -> Config:
-    return load_config(root / "tiny.yaml", list(overrides))
+from tests.tiny import TinyConfig
 
 
 def refusal(config: Config, resume: str | None = None) -> str:
@@ -78,12 +50,16 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.usefixtures("unread")
 def test_settings_that_this_machine_cannot_do(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
+    tiny: TinyConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    words: str,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(FlukeprintError, match=words):
-        train(tiny(root, f"runs={tmp_path}/runs", *options))
+        train(tiny(f"runs={tmp_path}/runs", *options))
     assert not (tmp_path / "runs").exists()
 
 
@@ -100,34 +76,36 @@ def test_settings_that_this_machine_cannot_do(
 )
 @pytest.mark.usefixtures("unread")
 def test_a_missing_package_is_named_with_its_extra(
-    root: Path, monkeypatch: pytest.MonkeyPatch, package: str, option: str, extra: str
+    tiny: TinyConfig, monkeypatch: pytest.MonkeyPatch, package: str, option: str, extra: str
 ) -> None:
     if package == "onnxruntime":
         pytest.importorskip("onnx")
     monkeypatch.setitem(sys.modules, package, None)
     wanted = f"this needs the package {package}: pip install 'flukeprint[{extra}]'"
-    assert refusal(tiny(root, option)) == wanted
+    assert refusal(tiny(option)) == wanted
 
 
-def test_more_devices_than_there_are(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_devices_than_there_are(tiny: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    said = refusal(tiny(root, "train.accelerator=gpu", "train.devices=2"))
+    said = refusal(tiny("train.accelerator=gpu", "train.devices=2"))
     assert said.startswith("train.devices=2, but this machine has 1 GPU; set train.devices=1")
 
 
-def test_an_engine_of_the_cpu_beside_a_gpu(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_of_the_cpu_beside_a_gpu(
+    tiny: TinyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    said = refusal(tiny(root, "train.accelerator=gpu", "infer.engine=onnxruntime"))
+    said = refusal(tiny("train.accelerator=gpu", "infer.engine=onnxruntime"))
     assert "infer.engine=onnxruntime runs on the CPU, and the network is on cuda" in said
 
 
 def test_an_index_that_the_size_of_the_gallery_needs(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: TinyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the back end `auto` it is the number of photographs that decides."""
-    config = tiny(root, "infer.mirror=true", "image.flip=none")
+    config = tiny("infer.mirror=true", "image.flip=none")
     catalog = read_labelled(config.data)
     net = build_model(config.model, (32, 48))
     asked: list[tuple[int, int]] = []
@@ -148,22 +126,22 @@ def test_an_index_that_the_size_of_the_gallery_needs(
 
 @pytest.mark.usefixtures("unread")
 def test_a_folder_for_runs_that_cannot_be_made(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: TinyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("where the folder should be")
-    said = refusal(tiny(root, f"runs={tmp_path}/file/runs"))
+    said = refusal(tiny(f"runs={tmp_path}/file/runs"))
     assert said == f"cannot make {tmp_path}/file/runs/tiny: Not a directory"
     monkeypatch.setattr(os, "access", lambda *_: False)  # else root may write everywhere
-    said = refusal(tiny(root, f"runs={tmp_path}/runs"))
+    said = refusal(tiny(f"runs={tmp_path}/runs"))
     assert said == f"cannot make {tmp_path}/runs/tiny: Permission denied"
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_that_cannot_be_resumed(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: TinyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = f"runs={tmp_path}/runs"
-    config = tiny(root, runs)
+    config = tiny(runs)
     catalog = read_labelled(config.data)
     run = new_run(config, catalog)
     with monkeypatch.context() as patch:
@@ -173,18 +151,60 @@ def test_a_run_that_cannot_be_resumed(
         assert f"{run.path} has no checkpoint yet" in refusal(config, run.name)
         run.checkpoints.mkdir()
         run.last.touch()
-        said = refusal(tiny(root, runs, "train.lr=0.5", "model.dropout=0.1"), "last")
+        said = refusal(tiny(runs, "train.lr=0.5", "model.dropout=0.1"), "last")
         assert "it differs in model.dropout, train.lr" in said
         run.identifier.mkdir()
         assert f"run {run.name} is finished" in refusal(config, run.name)
         run.identifier.rmdir()
-    assert check(tiny(root, runs, "train.workers=1"), resume="last").resumed == run
+    assert check(tiny(runs, "train.workers=1"), resume="last").resumed == run
     (run.path / "catalog.json").write_text('{"digest": "of other labels"}')
     assert "the labelled photographs are not those" in refusal(config, "last")
 
 
-def test_a_right_configuration_is_not_refused(root: Path) -> None:
-    setup = check(tiny(root))
+def test_a_right_configuration_is_not_refused(tiny: TinyConfig) -> None:
+    setup = check(tiny())
     assert setup.resumed is None
     assert len(setup.catalog) > len(setup.split.train) > 0
-    assert not (root / "runs").exists()
+    assert not (tiny.folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["rank.head=0.3", "losses=[{name: triplet}]"], r"rank\.head=0\.3 needs class centers"),
+        (["rank.head=0.3", "infer.mirror=true"], r"turn the mirror off or set rank\.head=0"),
+        (["image.mirror_views=[left]"], r"no photograph has the view left; set data\.views"),
+    ],
+)
+def test_what_could_not_be_answered_is_not_trained(
+    tiny: TinyConfig, tmp_path: Path, overrides: list[str], said: str
+) -> None:
+    with pytest.raises(FlukeprintError, match=said):
+        train(tiny(f"runs={tmp_path}/runs", *overrides))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["train.ema=0.9", "train.swa=0.5"], r"train\.ema=0.9 and train\.swa=0.5"),
+        (["train.sizes=[0.5, 0.6, 0.7, 1]"], r"train\.sizes: 4 sizes in 3 epochs"),
+        (
+            [
+                "train.sizes=[0.5, 1]",
+                "model.backbone=vit_tiny_patch16_224",
+                "image={height: 64, width: 64}",
+            ],
+            r"train\.sizes: vit_tiny_patch16_224 takes photos of 64 x 64 px only, not 32 x 32",
+        ),
+        (["train.memory=10"], r"train\.memory"),
+        (
+            ["train.layer_decay=0.5", "sampler={first_epochs: 1, first_photos: 99}"],
+            r"sampler\.first_photos is 99",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(tiny: TinyConfig, options: list[str], words: str) -> None:
+    with pytest.raises(FlukeprintError, match=words) as error:
+        check(tiny(*options))
+    assert "\n" not in str(error.value)

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import torch
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import Run, find_run
-from flukeprint.training.check import check
 from flukeprint.training.train import baselines, train
 from tests.processes import call
 from tests.tiny import TinyConfig
@@ -34,22 +32,6 @@ def test_a_run_leaves_what_it_promises(tiny_config: TinyConfig, tiny_run: Run) -
     assert [line for line in logs if line.get("val/map5")]
     assert list(run.path.glob("log/tensorboard/events*"))
     assert find_run(tiny_config()).path == run.path
-
-
-@pytest.mark.parametrize(
-    ("overrides", "said"),
-    [
-        (["rank.head=0.3", "losses=[{name: triplet}]"], r"rank\.head=0\.3 needs class centers"),
-        (["rank.head=0.3", "infer.mirror=true"], r"turn the mirror off or set rank\.head=0"),
-        (["image.mirror_views=[left]"], r"no photograph has the view left; set data\.views"),
-    ],
-)
-def test_what_could_not_be_answered_is_not_trained(
-    tiny: TinyConfig, tmp_path: Path, overrides: list[str], said: str
-) -> None:
-    with pytest.raises(FlukeprintError, match=said):
-        train(tiny(f"runs={tmp_path}/runs", *overrides))
-    assert not (tmp_path / "runs").exists()
 
 
 def test_the_same_seed_gives_the_same_network_and_another_does_not(tiny: TinyConfig) -> None:
@@ -99,32 +81,6 @@ def test_a_loss_that_is_no_number_names_the_photos(tiny: TinyConfig) -> None:
     config = tiny("train.lr=1e30", "train.clip=null", "train.warmup=0", "train.epochs=5")
     with pytest.raises(FlukeprintError, match=r"the loss is (nan|inf).*\.jpg"):
         train(config)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["train.ema=0.9", "train.swa=0.5"], r"train\.ema=0.9 and train\.swa=0.5"),
-        (["train.sizes=[0.5, 0.6, 0.7, 1]"], r"train\.sizes: 4 sizes in 3 epochs"),
-        (
-            [
-                "train.sizes=[0.5, 1]",
-                "model.backbone=vit_tiny_patch16_224",
-                "image={height: 64, width: 64}",
-            ],
-            r"train\.sizes: vit_tiny_patch16_224 takes photos of 64 x 64 px only, not 32 x 32",
-        ),
-        (["train.memory=10"], r"train\.memory"),
-        (
-            ["train.layer_decay=0.5", "sampler={first_epochs: 1, first_photos: 99}"],
-            r"sampler\.first_photos is 99",
-        ),
-    ],
-)
-def test_what_cannot_be_is_refused(tiny: TinyConfig, options: list[str], words: str) -> None:
-    with pytest.raises(FlukeprintError, match=words) as error:
-        check(tiny(*options))
-    assert "\n" not in str(error.value)
 
 
 def test_the_baselines_are_measured_on_the_same_queries(tiny: TinyConfig) -> None:
