@@ -6,8 +6,9 @@ ivf_pq       a twentieth of the vectors' size, where memory is short
 faiss_flat   FAISS's own exhaustive search; for comparison
 qdrant       a server or cluster, for what no single machine holds
 
-A new back end is a file with its index, a row of `BACKENDS` and a word of `BackendName` in
-`config/schema.py`.
+A new back end is a file with a class that has the methods of `Index` in `index.py` and a `load`, a
+row of `BACKENDS`, and a word of `BackendName` in `config/schema.py`.  `choose` decides when
+`gallery.backend: auto` takes it; `IndexContract` in `tests/search/contract.py` tests it.
 """
 
 import os
