@@ -14,7 +14,7 @@ INTRODUCTION = """\
 # Configuration
 
 Every key, with its default. `python docs/write_configuration.py` writes this page from
-`src/flukeprint/config/schema.py`.
+the sections in `src/flukeprint/config/`.
 
 A configuration is a YAML file that holds only what differs from these defaults. After a command the
 same keys are written `section.key=value`, the value as in YAML: `train.epochs=30`,

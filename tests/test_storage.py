@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flukeprint.config.data import DataConfig, ImageConfig
 from flukeprint.config.load import load_config, parse_config
-from flukeprint.config.schema import DataConfig, ImageConfig
 from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.data.synthetic.shapes import draw_shape
 from flukeprint.embedding.photos import PhotoCache

@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI, UploadFile
 from PIL import Image, ImageOps
 
-from flukeprint.config.schema import ImageConfig
+from flukeprint.config.data import ImageConfig
 from flukeprint.embedding.photos import kept_size
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier

@@ -22,8 +22,9 @@ import torch
 from benchmarks.harness.arguments import options
 from benchmarks.harness.places import ROOT
 from benchmarks.harness.timing import peak_mb, save
+from flukeprint.config.data import SyntheticConfig
 from flukeprint.config.load import load_config
-from flukeprint.config.schema import Config, SyntheticConfig
+from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.read import read_labelled, read_test

@@ -23,7 +23,7 @@ from PIL import Image
 
 from benchmarks.harness.arguments import options
 from benchmarks.harness.timing import in_turns, ratio, save
-from flukeprint.config.schema import ImageConfig
+from flukeprint.config.data import ImageConfig
 from flukeprint.data.cache_entries import find_entry
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import decode, decode_bytes

@@ -77,7 +77,7 @@ def _search(features: Any, split: Any) -> None:
 
 
 def _rank(features: Any, split: Any, few: bool = False, **rules: Any) -> None:
-    from flukeprint.config.schema import RankConfig
+    from flukeprint.config.ranking import RankConfig
     from flukeprint.ranking.pipeline import QueryRanker
     from flukeprint.ranking.rules import FittedRules
 
@@ -87,7 +87,8 @@ def _rank(features: Any, split: Any, few: bool = False, **rules: Any) -> None:
 
 
 def _validation(features: Any, split: Any, **rules: Any) -> None:
-    from flukeprint.config.schema import Config, RankConfig
+    from flukeprint.config.ranking import RankConfig
+    from flukeprint.config.schema import Config
     from flukeprint.evaluation.fold_calibration import calibrate_fold
     from flukeprint.evaluation.validation import validate
 

@@ -20,7 +20,9 @@ from benchmarks.harness.arguments import options
 from benchmarks.harness.random_embeddings import random_embeddings
 from benchmarks.harness.timing import save, timed
 from benchmarks.speed.scale_page import SIDE, D, render
-from flukeprint.config.schema import GalleryConfig, ImageConfig, ModelConfig
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.ranking import GalleryConfig
+from flukeprint.config.training import ModelConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.kaggle_csv import read_label_table
 from flukeprint.embedding.embed import embed

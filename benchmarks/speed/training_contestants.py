@@ -184,7 +184,7 @@ def _transforms() -> list[Any]:
     """Resizing, then the augmentations of `build_augment` at the default strength."""
     import albumentations as A
 
-    from flukeprint.config.schema import ImageConfig
+    from flukeprint.config.data import ImageConfig
     from flukeprint.training.augmentation import build_augment
 
     return [A.Resize(SIDE, SIDE), *build_augment(ImageConfig()).transforms]
@@ -194,7 +194,7 @@ def _plain_network(backbone: str) -> Any:
     """Backbone, GeM, linear layer and batch norm, for contiguous, normalised photographs."""
     from torch import nn
 
-    from flukeprint.config.schema import ModelConfig
+    from flukeprint.config.training import ModelConfig
     from flukeprint.models.network import build_model
 
     net = build_model(ModelConfig(backbone=backbone, weights=WEIGHTS[backbone]), (SIDE, SIDE))
@@ -217,7 +217,7 @@ def _contiguous() -> Any:
 
 
 def _loss() -> Any:
-    from flukeprint.config.schema import LossConfig
+    from flukeprint.config.training import LossConfig
     from flukeprint.models.losses import build_losses
 
     return build_losses(

@@ -141,7 +141,7 @@ def _slowest(durations: dict[str, list[float]], steps: int) -> Iterator[str]:
 
 def augment(quick: bool = False) -> dict[str, list[float]]:
     """Print the time of each augmentation when it is applied, on one core at 224 px."""
-    from flukeprint.config.schema import ImageConfig
+    from flukeprint.config.data import ImageConfig
     from flukeprint.training.augmentation import augmented, build_augment
 
     cv2.setNumThreads(0)

@@ -223,7 +223,7 @@ def matches(
 ) -> None:
     """Draw the keypoints of two photographs that match in one geometry."""
     from flukeprint.config.load import load_config
-    from flukeprint.config.schema import LocalConfig
+    from flukeprint.config.ranking import LocalConfig
     from flukeprint.evaluation.plots import draw_pair
 
     settings = LocalConfig() if config is None else load_config(config).rank.local

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from flukeprint.config.load import load_config
-from flukeprint.config.schema import Config, FalseNew, NewShare
+from flukeprint.config.ranking import FalseNew, NewShare
+from flukeprint.config.schema import Config
 from flukeprint.errors import FlukeprintError
 
 

@@ -178,7 +178,7 @@ def test_a_group_of_one_is_no_finding() -> None:
 
 @pytest.mark.photos
 def test_nyala_has_copies_within_identities(photos: Path) -> None:
-    from flukeprint.config.schema import DataConfig
+    from flukeprint.config.data import DataConfig
     from flukeprint.data.readers.read import read_labelled
 
     config = DataConfig(root=photos / "nyala", new_label="new_individual")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.explore import Distribution, distribution, explore_data, plot
 from flukeprint.data.readers.kaggle_csv import read_label_table

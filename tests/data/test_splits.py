@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flukeprint.config.schema import SplitConfig
+from flukeprint.config.data import SplitConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.splits import Split, group_photos, halves, make_split
 from flukeprint.errors import FlukeprintError

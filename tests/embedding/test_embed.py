@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from flukeprint.config.schema import ImageConfig, InferConfig, ModelConfig
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.ranking import InferConfig
+from flukeprint.config.training import ModelConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.synthetic.shapes import draw_shape
 from flukeprint.embedding.embed import embed

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from flukeprint.config.schema import EngineName
+from flukeprint.config.ranking import EngineName
 from flukeprint.embedding.engine_table import ENGINES, build_engine
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet

@@ -40,7 +40,7 @@ def test_no_engine_leaves_a_signal_stack_that_is_gone() -> None:
 
 SIGNAL_STACK = """
 import ctypes, gc, torch
-from flukeprint.config.schema import ModelConfig
+from flukeprint.config.training import ModelConfig
 from flukeprint.embedding import openvino_engine
 from flukeprint.embedding.openvino_engine import OpenVinoEngine
 from flukeprint.models.network import build_model

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from flukeprint.config.schema import ImageConfig
+from flukeprint.config.data import ImageConfig
 from flukeprint.data import photo_store
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import decode

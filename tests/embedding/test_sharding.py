@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flukeprint.config.schema import ImageConfig, ModelConfig
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.training import ModelConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.embed import embed

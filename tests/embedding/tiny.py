@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from flukeprint.config.schema import FrozenConfig, ImageConfig, ModelConfig
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.training import FrozenConfig, ModelConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Floats
 from flukeprint.data.synthetic.shapes import draw_shape

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flukeprint.config.schema import ImageConfig, LocalConfig
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.embedding.photos import PhotoCache
 from flukeprint.errors import FlukeprintError

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from flukeprint.config.schema import LossConfig
+from flukeprint.config.training import LossConfig
 from flukeprint.models.losses import SummedLoss, build_losses
 
 PAIR_LOSSES = ["triplet", "contrastive", "margin", "multi_similarity", "circle", "supcon"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from flukeprint.config.schema import ModelConfig
+from flukeprint.config.training import ModelConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import (
     build_model,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from flukeprint.config.schema import LossConfig
+from flukeprint.config.training import LossConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.losses import LOSSES, build_losses
 from tests.models.loss_formulas import (

@@ -8,7 +8,7 @@ import torch
 from pytorch_metric_learning import losses as pml
 from pytorch_metric_learning.miners import MultiSimilarityMiner
 
-from flukeprint.config.schema import LossConfig
+from flukeprint.config.training import LossConfig
 from flukeprint.models.losses import build_losses
 from flukeprint.models.miners import (
     CrossBatchMemory,

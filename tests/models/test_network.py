@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from flukeprint.config.schema import FrozenConfig, ImageConfig, ModelConfig
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.training import FrozenConfig, ModelConfig
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.backbones import Backbone

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flukeprint.config.schema import RankConfig
+from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
 from flukeprint.search.gallery import Gallery

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flukeprint.config.schema import RankConfig
+from flukeprint.config.ranking import RankConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.features import Features, extract_features

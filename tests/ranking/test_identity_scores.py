@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flukeprint.config.schema import RankConfig
+from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.ranking.neighbours import cosines
 from flukeprint.search.gallery import Gallery

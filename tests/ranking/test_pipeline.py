@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from flukeprint.config.schema import LocalConfig, RankConfig
+from flukeprint.config.ranking import LocalConfig, RankConfig
 from flukeprint.data.decoding import decode_array
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flukeprint.config.schema import RankConfig
+from flukeprint.config.ranking import RankConfig
 from flukeprint.evaluation.fitting import fit_threshold
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.pipeline import QueryRanker

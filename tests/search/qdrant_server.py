@@ -11,7 +11,7 @@ from typing import Any
 
 from qdrant_client import QdrantClient, models
 
-from flukeprint.config.schema import GalleryConfig
+from flukeprint.config.ranking import GalleryConfig
 
 KEY = "a key that nobody may see"
 

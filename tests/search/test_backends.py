@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from flukeprint.config.schema import BackendName, GalleryConfig
+from flukeprint.config.ranking import BackendName, GalleryConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.files import read_index
 from flukeprint.search.backends import BACKENDS, Backend, choose, find_backend

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.submission import archive
 from flukeprint.submission.kaggle import UPLOAD_FAILED, download, submit

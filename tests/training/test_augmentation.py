@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from flukeprint.config.schema import ImageConfig
+from flukeprint.config.data import ImageConfig
 from flukeprint.training.augmentation import augmented, build_augment
 
 Pixels = npt.NDArray[np.uint8]
@@ -162,7 +162,7 @@ def refuse(*args, **kwargs):
 socket.create_connection = socket.getaddrinfo = refuse
 import flukeprint.training.augmentation
 assert "albumentations" not in sys.modules and "torch" not in sys.modules
-from flukeprint.config.schema import ImageConfig
+from flukeprint.config.data import ImageConfig
 flukeprint.training.augmentation.build_augment(ImageConfig())
 assert "albumentations" in sys.modules
 """

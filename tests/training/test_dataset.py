@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from flukeprint.config.schema import ImageConfig
+from flukeprint.config.data import ImageConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.embedding.photos import PhotoCache
 from flukeprint.training.dataset import Photo, PhotoDataset, single_thread

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flukeprint.config.schema import ModelConfig
+from flukeprint.config.training import ModelConfig
 from flukeprint.models.network import build_model
 from flukeprint.training.depthwise import QuickDepthwise
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from flukeprint.config.schema import SamplerConfig
+from flukeprint.config.training import SamplerConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.training.samplers import SAMPLERS, BatchSampler, Draw, build_sampler
 

@@ -2,7 +2,7 @@
 
 Unknown keys and values are refused with the nearest known names.  A file may build on another
 with `extends: other.yaml`, looked up in its own folder: mappings are merged key by key, lists and
-scalars replaced.  Defaults are written in `config/schema.py` alone.
+scalars replaced.  Defaults are written in the sections of this package alone.
 """
 
 from pathlib import Path

@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.config.schema import Config, SplitConfig
+from flukeprint.config.data import SplitConfig
+from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Ints
 from flukeprint.errors import FlukeprintError, counted, listed

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from weakref import WeakKeyDictionary
 
-from flukeprint.config.schema import EngineName, PrecisionName
+from flukeprint.config.ranking import EngineName, PrecisionName
 from flukeprint.data.embeddings import Precision
 from flukeprint.embedding.engine import Engine
 from flukeprint.embedding.engine_table import ENGINES, build_engine

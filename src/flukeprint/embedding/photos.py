@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from flukeprint.config.schema import ImageConfig
+from flukeprint.config.data import ImageConfig
 from flukeprint.data.cache_entries import find_entry
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import Pixels, decode_row

@@ -8,7 +8,9 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from flukeprint.config.schema import Config, EngineName, ImageConfig, PrecisionName
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.ranking import EngineName, PrecisionName
+from flukeprint.config.schema import Config
 from flukeprint.models.network import FlukeNet
 
 

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from flukeprint.config.schema import PrecisionName
+from flukeprint.config.ranking import PrecisionName
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import PRECISIONS, Embeddings, Floats, Precision
 from flukeprint.embedding.embed import Variants, embed

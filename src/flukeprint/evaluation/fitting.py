@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.config.schema import RankConfig
+from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, Floats, Ints, Values
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.metrics import ap_at_5, map_at_5

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.config.schema import Section
+from flukeprint.config.base import Section
 from flukeprint.data.embeddings import Ints, Values
 from flukeprint.ranking.ranking import Ranking
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from flukeprint.config.schema import LocalConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import decode, decode_row
 from flukeprint.evaluation.reliability import Reliability

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.config.schema import Config, FalseNew, NewShare
+from flukeprint.config.ranking import FalseNew, NewShare
+from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.splits import Split, halves

@@ -13,7 +13,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from flukeprint.config.schema import Section
+from flukeprint.config.base import Section
 from flukeprint.data.embeddings import Ints, Values
 
 FEWEST_SAME, FEWEST_OTHER = 20, 100  # least pairs to fit a verifier

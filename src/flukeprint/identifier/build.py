@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from flukeprint.config.schema import Config, GalleryConfig
+from flukeprint.config.ranking import GalleryConfig
+from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest

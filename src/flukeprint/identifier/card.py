@@ -6,7 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flukeprint.config.schema import GalleryConfig, ImageConfig, ModelConfig, Section
+from flukeprint.config.base import Section
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.ranking import GalleryConfig
+from flukeprint.config.training import ModelConfig
 from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.metrics import FoldScores

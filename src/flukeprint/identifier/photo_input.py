@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flukeprint.config.schema import ImageConfig, LocalConfig
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.decoding import Pixels, decode, decode_array, decode_bytes
 from flukeprint.data.embeddings import PRECISIONS, Embeddings
 from flukeprint.embedding.photos import fit, kept_size

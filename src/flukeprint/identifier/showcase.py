@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flukeprint.config.schema import Config, ImageConfig
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import decode_bytes
 from flukeprint.data.embeddings import Embeddings, Floats

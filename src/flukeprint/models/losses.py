@@ -20,7 +20,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from flukeprint.config.schema import LossConfig
+from flukeprint.config.training import LossConfig
 from flukeprint.errors import FlukeprintError, nearest
 from flukeprint.models.class_losses import (
     arcface,

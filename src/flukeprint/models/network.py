@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from flukeprint.config.schema import ModelConfig
+from flukeprint.config.training import ModelConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.backbones import Backbone, empty_backbone, load_backbone
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy.typing as npt
 
-from flukeprint.config.schema import ImageConfig, RankConfig
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.ranking import RankConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError

@@ -6,7 +6,7 @@ with the cosine to the class centre of the network's head).
 
 import numpy as np
 
-from flukeprint.config.schema import RankConfig
+from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, Floats, Ints, check_stamp
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.neighbours import cosines, keys_of, rows_of, sortable

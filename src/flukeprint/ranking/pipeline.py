@@ -8,7 +8,7 @@ Rankings are made without a threshold: see `ranking/ranking.py` for where new in
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.config.schema import RankConfig
+from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, Ints, Values, check_stamp
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.features import Features

@@ -1,6 +1,7 @@
 """The ranking rules of a configuration with the numbers that were fitted for them."""
 
-from flukeprint.config.schema import RankConfig, Section
+from flukeprint.config.base import Section
+from flukeprint.config.ranking import RankConfig
 from flukeprint.ranking.local.fusion import KeypointGain
 
 

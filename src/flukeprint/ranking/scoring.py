@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from flukeprint.config.schema import RankConfig
+from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, Floats, Ints
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.identity_scores import ClassCenters, IdentityScores, check_comparable

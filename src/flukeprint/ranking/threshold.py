@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from flukeprint.config.schema import Section
+from flukeprint.config.base import Section
 from flukeprint.data.embeddings import Embeddings, Values
 from flukeprint.search.gallery import Gallery
 

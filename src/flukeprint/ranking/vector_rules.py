@@ -5,7 +5,7 @@ After these rules a score is still a cosine.  `scoring.py` applies the rules tha
 
 from functools import cached_property
 
-from flukeprint.config.schema import RankConfig
+from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Floats
 from flukeprint.ranking.neighbours import cosines, largest
 from flukeprint.ranking.reranking import augmented_gallery, expanded

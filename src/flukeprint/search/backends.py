@@ -7,7 +7,7 @@ faiss_flat   FAISS's own exhaustive search; for comparison
 qdrant       a server or cluster, for what no single machine holds
 
 A new back end is a file with a class that has the methods of `Index` in `index.py` and a `load`, a
-row of `BACKENDS`, and a word of `BackendName` in `config/schema.py`.  `choose` decides when
+row of `BACKENDS`, and a word of `BackendName` in `config/ranking.py`.  `choose` decides when
 `gallery.backend: auto` takes it; `IndexContract` in `tests/search/contract.py` tests it.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flukeprint.config.schema import GalleryConfig
+from flukeprint.config.ranking import GalleryConfig
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError, check_installed, nearest
 from flukeprint.search.faiss_index import FaissIndex

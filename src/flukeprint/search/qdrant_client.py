@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from flukeprint.config.schema import GalleryConfig
+from flukeprint.config.ranking import GalleryConfig
 from flukeprint.errors import FlukeprintError, needs
 
 if TYPE_CHECKING:

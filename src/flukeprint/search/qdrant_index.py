@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flukeprint.config.schema import GalleryConfig
+from flukeprint.config.ranking import GalleryConfig
 from flukeprint.data.embeddings import Embeddings, Floats, Ints, check_stamp
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import read_npz, written_whole

@@ -4,7 +4,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from flukeprint.config.schema import Config, NewShare
+from flukeprint.config.ranking import NewShare
+from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import folder_written_whole
 from flukeprint.storage import require_local

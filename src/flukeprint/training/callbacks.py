@@ -23,7 +23,7 @@ from lightning.pytorch.callbacks import (
 )
 from torch import Tensor
 
-from flukeprint.config.schema import TrainConfig
+from flukeprint.config.training import TrainConfig
 from flukeprint.embedding.embed import pick_device
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole

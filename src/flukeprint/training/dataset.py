@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from flukeprint.config.schema import ImageConfig
+from flukeprint.config.data import ImageConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.embedding.photos import PhotoCache, varied
 from flukeprint.training.augmentation import augmented, build_augment

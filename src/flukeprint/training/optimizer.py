@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from flukeprint.config.schema import TrainConfig
+from flukeprint.config.training import TrainConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from flukeprint.config.schema import TrainConfig
+from flukeprint.config.training import TrainConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flukeprint.config.schema import Config, DataConfig
+from flukeprint.config.data import DataConfig
+from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
 from flukeprint.data.readers.read import read_test

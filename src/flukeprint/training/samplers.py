@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.config.schema import SamplerConfig
+from flukeprint.config.training import SamplerConfig
 from flukeprint.data.embeddings import Ints
 from flukeprint.errors import FlukeprintError, nearest
 

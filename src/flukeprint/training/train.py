@@ -12,7 +12,8 @@ from pathlib import Path
 import lightning as L
 import torch
 
-from flukeprint.config.schema import Config, RankConfig
+from flukeprint.config.ranking import RankConfig
+from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings

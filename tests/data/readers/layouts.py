@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.errors import FlukeprintError
 

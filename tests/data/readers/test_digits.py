@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.readers.read import read_labelled, read_test
 
 

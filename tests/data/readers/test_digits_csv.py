@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.readers.read import read_labelled, read_test
 from tests.data.readers.layouts import refused, write
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.readers.read import read_test
 from tests.data.readers.layouts import labelled, refused, touch
 

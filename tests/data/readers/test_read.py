@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.readers.read import READERS, read_labelled, read_test
 from tests.data.readers.layouts import SPIDERS, labelled, refused, write
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.data.readers.wildlife import from_wildlife
 from tests.data.readers.layouts import labelled, refused, touch, write

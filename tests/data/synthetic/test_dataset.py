@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flukeprint.config.schema import SyntheticConfig
+from flukeprint.config.data import SyntheticConfig
 from flukeprint.data.synthetic.dataset import identity_sizes, write_synthetic, write_whales
 from flukeprint.data.synthetic.shapes import SHAPE_IDENTITIES
 from flukeprint.errors import FlukeprintError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flukeprint.config.schema import LocalConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.local.fusion import KeypointFusion, KeypointGain

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flukeprint.config.schema import LocalConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.local import keypoint_store

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flukeprint.config.schema import LocalConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.ranking.local.keypoints import Keypoints, extract, extraction_digest, shrink
 from tests.ranking.local.textures import CONFIG, Pixels, flat, same, textured
 

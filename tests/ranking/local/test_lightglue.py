@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from flukeprint.config.schema import LocalConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.local.lightglue import keypoint_backend
 

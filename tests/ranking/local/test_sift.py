@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from flukeprint.config.schema import LocalConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.ranking.local.keypoints import Keypoints, empty, extract
 from flukeprint.ranking.local.lightglue import MATCHERS, keypoint_backend
 from flukeprint.ranking.local.sift import (

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.config.schema import ImageConfig, LocalConfig
+from flukeprint.config.data import ImageConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.ranking.local.keypoints import Keypoints
 
 

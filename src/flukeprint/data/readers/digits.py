@@ -5,7 +5,7 @@ No photographs are needed: every digit is an identity, and no individual is ever
 
 import numpy as np
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
 
 TEST_SHARE = 0.2  # of scikit-learn's 1,797 digits

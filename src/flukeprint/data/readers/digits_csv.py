@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import Pixels
 from flukeprint.data.readers.layout import how_to_get

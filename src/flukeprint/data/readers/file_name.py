@@ -3,7 +3,7 @@
 import re
 from pathlib import PurePosixPath
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.layout import photos_below
 from flukeprint.data.tables import identities_of

@@ -1,6 +1,6 @@
 """Reads one folder for each identity, named like it, with photographs at any depth in it."""
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.layout import photos_below
 from flukeprint.data.tables import identities_of

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.layout import how_to_get
 from flukeprint.data.tables import (

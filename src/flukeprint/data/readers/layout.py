@@ -5,7 +5,7 @@ The layouts are shown in `input/README.md`.
 
 from pathlib import Path, PurePosixPath
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.tables import read_sample
 from flukeprint.errors import FlukeprintError

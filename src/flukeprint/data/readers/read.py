@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.digits import labelled_digits, unlabelled_digits
 from flukeprint.data.readers.digits_csv import labelled_digits_csv, unlabelled_digits_csv

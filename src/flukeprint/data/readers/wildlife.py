@@ -9,7 +9,7 @@ from typing import Literal
 
 import pandas as pd
 
-from flukeprint.config.schema import DataConfig
+from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Box, Catalog
 from flukeprint.data.readers.layout import how_to_get
 from flukeprint.data.tables import check_filled, check_once, identities_of, read_table

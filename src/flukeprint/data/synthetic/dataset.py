@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from flukeprint.config.schema import SyntheticConfig
+from flukeprint.config.data import SyntheticConfig
 from flukeprint.data.decoding import Pixels
 from flukeprint.data.synthetic.camera import jpeg_quality
 from flukeprint.data.synthetic.fluke import flat_fluke, photograph

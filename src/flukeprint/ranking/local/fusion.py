@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from flukeprint.config.schema import LocalConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.embeddings import Floats, Ints, Values
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.local.keypoint_store import KeypointStore

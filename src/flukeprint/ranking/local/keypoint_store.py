@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from flukeprint.config.schema import LocalConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.cache_entries import STAMP_BYTES, Entry, find_entry, write_entry
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import decode_row

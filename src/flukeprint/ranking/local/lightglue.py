@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flukeprint.config.schema import LocalConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.decoding import Pixels
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.local.keypoints import Keypoints, empty, shrink

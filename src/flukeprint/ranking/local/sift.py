@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.config.schema import LocalConfig
+from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.decoding import Pixels
 from flukeprint.data.embeddings import Floats
 from flukeprint.ranking.local.keypoints import Extractor, Keypoints, extract, shrink

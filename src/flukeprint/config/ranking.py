@@ -1,0 +1,170 @@
+"""Sections `rank`, `infer` and `gallery`: from embeddings to answers, and their threshold."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+
+from flukeprint.config.base import Section, Share
+
+
+class NewShare(Section):
+    """Threshold at which a new individual is the first answer of at most this share of queries."""
+
+    share: float = Field(ge=0, le=1, description="Share of all photographs.")
+
+
+class FalseNew(Section):
+    """Threshold at which at most this share of the known animals is first answered as new."""
+
+    false_new: float = Field(ge=0, le=1, description="Share of the known animals' photographs.")
+
+
+def _one_message(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """One message for the five forms of a threshold, instead of one from each."""
+    try:
+        if isinstance(value, bool):  # YAML's yes and no, which would pass for 1 and 0
+            raise ValueError
+        return check(value)
+    except ValueError:
+        raise ValueError(
+            "expected best_map5, none, a number, {share: S} or {false_new: R}, S and R from 0 to 1"
+        ) from None
+
+
+Threshold = Annotated[
+    Annotated[float, Field(allow_inf_nan=False)]
+    | Literal["best_map5", "none"]
+    | NewShare
+    | FalseNew,
+    WrapValidator(_one_message),
+]
+
+
+EngineName = Literal["auto", "torch", "torch-compile", "openvino", "onnxruntime"]
+
+
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16", "int8"]
+
+
+BackendName = Literal["auto", "exact", "faiss_flat", "hnsw", "ivf_pq", "qdrant"]
+
+
+class LocalConfig(Section):
+    """Keypoints matched between a query and its best candidates."""
+
+    candidates: int = Field(
+        0, ge=0, description="Photographs matched for each query, at some 2 ms each; 0: off."
+    )
+    matcher: Literal["sift", "lightglue"] = Field("sift", description="Keypoints and matcher.")
+    side: int = Field(320, ge=64, description="Long side at which keypoints are looked for, px.")
+    keypoints: int = Field(600, ge=16, description="Most keypoints of a photograph.")
+    upright: bool = Field(
+        False, description="Of sift: keypoints without a direction, for animals never rotated."
+    )
+    ratio: float = Field(
+        0.75, gt=0, le=1, description="Lowe's ratio test: nearest against second nearest."
+    )
+    reach: float = Field(
+        0.025, gt=0, le=1, description="Tolerance of the fitted geometry, as a share of side."
+    )
+
+
+class RankConfig(Section):
+    """Ranking rules, from similarities of photographs to identities; all off by default."""
+
+    identity: Literal["max", "mean", "prototype"] = Field(
+        "max",
+        description="Score of an identity: its best photograph, the mean of its best ones, or its "
+        "mean embedding.",
+    )
+    best: int = Field(3, ge=1, description="Number of photographs of mean.")
+    head: float = Field(
+        0.0, ge=0, le=1, description="Weight of the similarity to the loss's class centres."
+    )
+    whiten: int = Field(
+        0, ge=0, description="Dimensions kept by PCA whitening of the gallery; 0: off."
+    )
+    within: float = Field(
+        0.0, ge=0, le=1, description="Strength of within-class covariance normalisation (WCCN)."
+    )
+    expand: int = Field(
+        0, ge=0, description="Query expansion: gallery photographs added to a query; 0: off."
+    )
+    augment_gallery: int = Field(
+        0, ge=0, description="Database-side augmentation: neighbours added to each photograph."
+    )
+    alpha: float = Field(
+        3.0,
+        ge=0,
+        description="Both of these weight a neighbour by its similarity to the power alpha.",
+    )
+    hubness: int = Field(0, ge=0, description="Neighbours of the CSLS correction; 0: off.")
+    reciprocal: int = Field(0, ge=0, description="k of k-reciprocal re-ranking; 0: off.")
+    reciprocal_weight: float = Field(
+        0.3, ge=0, le=1, description="Weight of the k-reciprocal similarity."
+    )
+    other_view: Annotated[float, Field(ge=0)] | Literal["fit"] = Field(
+        0.0,
+        description="Penalty for photographs of another view than the query's; fit chooses it on "
+        "the fold.",
+    )
+    local: LocalConfig = LocalConfig()
+
+
+class InferConfig(Section):
+    """How photographs are embedded and answered."""
+
+    mirror: bool = Field(False, description="Test-time augmentation with the mirror image.")
+    zooms: tuple[Share, ...] = Field(
+        (1.0,),
+        min_length=1,
+        description="Centre crops, as shares of both sides; their embeddings are averaged.",
+    )
+    batch_size: int = Field(64, ge=1, description="Photographs of a batch.")
+    engine: EngineName = Field(
+        "auto", description="Inference engine; auto: the fastest here with the same embeddings."
+    )
+    precision: PrecisionName = Field("auto", description="Arithmetic of the engine.")
+    devices: int = Field(1, ge=1, description="Processes of a node that share the photographs.")
+    num_nodes: int = Field(1, ge=1, description="Number of machines.")
+    threshold: Threshold = Field(
+        "best_map5", description="How the similarity below which an animal is new is chosen."
+    )
+    outside: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        0.02,
+        description="Largest share of the fold's queries that may be refused as photographs of "
+        "something else; null refuses none.",
+    )
+    answers: int = Field(5, ge=1, le=5, description="Answers of each photograph in a submission.")
+
+
+class GalleryConfig(Section):
+    """How a gallery is searched; `docs/scale.md` says what to take at which size."""
+
+    backend: BackendName = Field(
+        "auto", description="Search back end; auto: exact while that is fast enough."
+    )
+    recall_at_5: float = Field(
+        0.99, gt=0, le=1, description="Recall that an approximate index is tuned to."
+    )
+    memory_gb: float | None = Field(
+        None, gt=0, description="Of auto: most memory for vectors and index, GB."
+    )
+    url: str | None = Field(
+        None, description="Of qdrant: server or cluster; null: embedded, in the gallery's folder."
+    )
+    collection: str = Field("flukeprint", description="Of qdrant: alias of the gallery.")
+    quantize: bool = Field(
+        False, description="Of qdrant: int8 vectors in memory, scored again exactly."
+    )
+
+    @model_validator(mode="after")
+    def _url_is_used(self) -> "GalleryConfig":
+        if self.url is not None and self.backend != "qdrant":
+            raise ValueError("gallery.url is for gallery.backend=qdrant")
+        return self
