@@ -35,7 +35,7 @@ def calibrated(
     split = Split(gallery, gallery, asked, tuple(names[row] for row in asked))
     features = Features(embeddings)
     result, fitted = validate(features, split, config)
-    found = calibrate_fold(features, split, config, result, fitted)
+    found = calibrate_fold(features, split, config, result.scores, fitted)
     assert found.measured == FoldScores.of(result.scores)
     cosines = vectors[asked].astype(np.float64) @ vectors[gallery].astype(np.float64).T
     alike = np.array(names)[asked, None] == np.array(names)[gallery]

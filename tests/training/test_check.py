@@ -10,7 +10,6 @@ import torch
 from flukeprint.config.schema import Config
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.errors import FlukeprintError
-from flukeprint.identifier.build import gallery_rows
 from flukeprint.identifier.runs import new_run
 from flukeprint.models.network import build_model
 from flukeprint.training import check as checking
@@ -120,8 +119,8 @@ def test_an_index_that_the_size_of_the_gallery_needs(
     with pytest.raises(FlukeprintError, match=r"needs the package faiss.*flukeprint\[search\]"):
         check_gallery(config, net, catalog)
     # A photograph and its mirror image stand side by side; new individuals are in no gallery.
-    assert asked == [(len(gallery_rows(catalog, config)), 2 * net.dim)]
-    assert len(gallery_rows(catalog, config)) < len(catalog)
+    assert asked == [(len(catalog.rows_with_identity(config.data.min_photos)), 2 * net.dim)]
+    assert len(catalog.rows_with_identity(config.data.min_photos)) < len(catalog)
 
 
 @pytest.mark.usefixtures("unread")

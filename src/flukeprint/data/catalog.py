@@ -105,6 +105,16 @@ class Catalog:
         """(n,) True where the photo has an identity."""
         return np.array([identity is not None for identity in self.identities], dtype=bool)
 
+    def rows_with_identity(self, min_photos: int = 1) -> npt.NDArray[np.int64]:
+        """Rows (n,) of the photographs of identities that have at least `min_photos` of them."""
+        counts = self.counts()
+        rows = [
+            row
+            for row, name in enumerate(self.identities)
+            if name is not None and counts[name] >= min_photos
+        ]
+        return np.array(rows, dtype=np.int64)
+
     def in_views(self, views: Sequence[str]) -> list[bool]:
         """(n) whether each photograph shows one of these views; False where its view is unknown."""
         wanted = set(views)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.splits import Split
-from flukeprint.evaluation.metrics import FoldScores
-from flukeprint.evaluation.validation import Validation
+from flukeprint.evaluation.metrics import FoldScores, Scores
 from flukeprint.evaluation.verification import Pairs, Verifier, sample_pairs
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.pipeline import PairScorer, RankingGallery
@@ -34,13 +33,13 @@ def calibrate_fold(
     features: Features,
     split: Split,
     config: Config,
-    result: Validation,
+    scores: Scores,
     fitted: FittedRules,
     centers: Embeddings | None = None,
 ) -> FoldCalibration:
     """Calibrate on the fold's queries against its gallery; the network was trained on neither.
 
-    features: of the whole catalogue, whose rows `split` names.
+    features: of the whole catalogue, whose rows `split` names.  scores: of the fold's validation.
     """
     gallery, queries = features.take(split.gallery), features.take(split.queries)
     outside = None
@@ -57,4 +56,4 @@ def calibrate_fold(
     )  # fmt: skip
     score = PairScorer(prepared, fitted)
     pairs = Pairs(score(queries, gallery, same), score(queries, gallery, other))
-    return FoldCalibration(FoldScores.of(result.scores), outside, Verifier.fit(pairs))
+    return FoldCalibration(FoldScores.of(scores), outside, Verifier.fit(pairs))

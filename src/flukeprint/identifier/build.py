@@ -3,12 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from flukeprint.config.ranking import GalleryConfig
 from flukeprint.config.schema import Config
-from flukeprint.data.catalog import Catalog
-from flukeprint.data.embeddings import Embeddings, Ints
+from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.evaluation.fold_calibration import FoldCalibration
 from flukeprint.identifier.card import CARD_FORMAT, IdentifierCard
@@ -22,21 +19,6 @@ from flukeprint.ranking.scoring import looks_at_all
 from flukeprint.search.backends import BACKENDS, choose
 
 WORTH_REPORTING = 50_000  # photographs from which it matters how a gallery is searched
-
-
-def gallery_rows(catalog: Catalog, config: Config) -> Ints:
-    """Rows (n,) of the photographs that an identifier's gallery holds: all with an identity.
-
-    Identities with fewer than `data.min_photos` photographs are left out.
-    """
-    counts = catalog.counts()
-    return np.array(
-        [
-            row for row, name in enumerate(catalog.identities)
-            if name is not None and counts[name] >= config.data.min_photos
-        ],
-        dtype=np.int64,
-    )  # fmt: skip
 
 
 def build_identifier(

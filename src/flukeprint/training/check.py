@@ -18,7 +18,6 @@ from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.evaluation.validation import check_fittable
 from flukeprint.files import check_writable
-from flukeprint.identifier.build import gallery_rows
 from flukeprint.identifier.runs import Run, check_same_labels, run_to_resume
 from flukeprint.identifier.showcase import read_class_tables
 from flukeprint.models.network import FlukeNet, build_model
@@ -102,7 +101,7 @@ def check_config(config: Config, resume: str | None = None) -> Run | None:
 
 def check_gallery(config: Config, net: FlukeNet, catalog: Catalog) -> None:
     """Refuse a back end that cannot search the gallery, or that is not installed."""
-    photographs = len(gallery_rows(catalog, config))
+    photographs = len(catalog.rows_with_identity(config.data.min_photos))
     dim = EmbeddingRecipe.of(config).dim(net)
     looks = looks_at_all(config.rank)
     check_backend(choose(photographs, dim, config.gallery, looks_at_all=looks).backend)

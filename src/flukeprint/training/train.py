@@ -35,7 +35,7 @@ from flukeprint.evaluation.validation import (
 )
 from flukeprint.evaluation.validation_queries import QUERIES_FILE
 from flukeprint.files import written_whole
-from flukeprint.identifier.build import build_identifier, gallery_rows
+from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.runs import CENTERS, Run, new_run
 from flukeprint.identifier.showcase import build_showcase, pick_examples
 from flukeprint.models.network import FlukeNet, untrained_embedder
@@ -184,13 +184,13 @@ def _keep_identifier(
     fitted: FittedRules,
 ) -> None:
     """Write the identifier; its gallery holds all known photographs, the fold's queries too."""
-    rows = gallery_rows(setup.catalog, config)
+    rows = setup.catalog.rows_with_identity(config.data.min_photos)
     gallery = features.take(rows)
     build_identifier(
         config, setup.module.net, gallery, validation.threshold, validation.calibration,
         fitted=fitted, centers=centers,
         fold_calibration=calibrate_fold(
-            features, setup.split, config, validation, fitted, centers
+            features, setup.split, config, validation.scores, fitted, centers
         ),
         showcase=build_showcase(
             config, gallery.embeddings, setup.catalog.take(rows), _examples(config),
