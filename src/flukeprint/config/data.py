@@ -110,7 +110,7 @@ class ImageConfig(Section):
         description="What a mirrored photograph is in training. new_identity: another animal "
         "(flukes); mirror images become classes of their own, and an animal and its mirror image "
         "are never each other's negative (twin masking). same: the same animal (spiders). none: "
-        "neither (a flank whose other side differs); nothing is mirrored.",
+        "neither (a flank whose other side differs); nothing is mirrored. infer.mirror follows it.",
     )
     mirror_views: tuple[str, ...] = Field(
         (),

@@ -13,7 +13,7 @@ from flukeprint.config.base import Section, Share
 
 
 class NewShare(Section):
-    """Threshold at which a new individual is the first answer of at most this share of queries."""
+    """Threshold at which a new individual is the first answer of at most this share of photographs."""
 
     share: float = Field(ge=0, le=1, description="Share of all photographs.")
 
@@ -119,7 +119,11 @@ class RankConfig(Section):
 class InferConfig(Section):
     """How photographs are embedded and answered."""
 
-    mirror: bool = Field(False, description="Test-time augmentation with the mirror image.")
+    mirror: bool = Field(
+        False,
+        description="Test-time augmentation with the mirror image. Where image.flip is same, the "
+        "mean of both embeddings; else both side by side, twice as long.",
+    )
     zooms: tuple[Share, ...] = Field(
         (1.0,),
         min_length=1,

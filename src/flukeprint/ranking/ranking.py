@@ -1,10 +1,12 @@
 """Rank identities for queries, and decide at which place a new individual (new_whale) stands.
 
 `rank` orders the identities found by search; `insert_new_individual` then applies the open-set
-threshold: a new individual stands before the first identity whose score is below it.  The
-threshold itself is chosen elsewhere: `fit_threshold` in `evaluation/fitting.py` by MAP@5 on
-queries with known answers, `threshold_for_share` in `ranking/threshold.py` by the share of queries
-that may be new; `infer.threshold` says which, see `evaluation/validation.py`.
+threshold: a new individual, written None, stands before the first identity whose score is below
+it.  `infer.threshold` says how `evaluation/validation.py` has the threshold chosen:
+
+    best_map5      `fit_threshold` in `evaluation/fitting.py`, by MAP@5 on queries of known answer
+    {false_new: r} `threshold_for_false_new` in `evaluation/fitting.py`
+    {share: s}     `threshold_for_share` in `ranking/threshold.py`, without right answers
 """
 
 import math
@@ -152,9 +154,9 @@ def rank(
 def insert_new_individual(ranking: Ranking, threshold: float) -> Ranking:
     """Answer new_whale: place a new individual before the first identity below the threshold.
 
-    This is where a new individual is decided; `fit_threshold` in `evaluation/fitting.py` chooses
-    the threshold.  It is as if the gallery had one more identity, whose similarity to every query
-    is `threshold` (1st place of the 2022 whale competition), behind identities of equal score.
+    This is where a new individual is decided; the module's docstring names what chooses the
+    threshold.  It is as if the gallery had one more identity, whose similarity to every query is
+    `threshold` (1st place of the 2022 whale competition), behind identities of equal score.
     So it is not among the answers when all `top` identities reach the threshold, and it is
     the last one when fewer than `top` identities exist and all reach it.
 
