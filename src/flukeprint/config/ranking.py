@@ -13,7 +13,7 @@ from flukeprint.config.base import Section, Share
 
 
 class NewShare(Section):
-    """Threshold at which a new individual is the first answer of at most this share of photographs."""
+    """Threshold at which at most this share of the photographs is answered as new first."""
 
     share: float = Field(ge=0, le=1, description="Share of all photographs.")
 
