@@ -9,18 +9,7 @@ import pytest
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
 from flukeprint.search.index import IdentityMatches, Matches
-
-
-def embedded(vectors, identities=None, views=None, stamp="net"):
-    vectors = unit_rows(vectors)
-    n = len(vectors)
-    return Embeddings(
-        vectors=vectors,
-        images=tuple(f"{i}.jpg" for i in range(n)),
-        identities=(None,) * n if identities is None else tuple(identities),
-        views=views,
-        stamp=stamp,
-    )
+from tests.search.crowded import embedded
 
 
 def drawn(n, d=6, names=4, seed=0):

@@ -16,7 +16,8 @@ from flukeprint.data.tables import (
     read_sample,
     read_table,
 )
-from tests.data.readers.layouts import refused, write
+from tests.data.readers.layouts import write
+from tests.refusals import refused
 
 cells = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zl", "Zp", "Zs")), min_size=1
@@ -51,7 +52,7 @@ def test_a_table_comes_back_as_it_was_written(
 def test_a_wrong_table_is_refused_in_one_line(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(data)
-    message = refused(lambda: read_table(path, ("Image", "Id")), words)
+    message = str(refused(lambda: read_table(path, ("Image", "Id")), words))
     assert str(path) in message
 
 

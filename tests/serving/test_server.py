@@ -4,7 +4,6 @@ import contextlib
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from flukeprint.config.schema import ServeConfig
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.serving.server import Connection, _listen
 from tests.serving.api.http_client import connected, expected, post, well
+from tests.serving.in_thread import running
 from tests.serving.served import TOKEN, answer, photo, served
 
 
@@ -114,16 +114,8 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     for name, value in (("HEADER_SECONDS", 1), ("REQUEST_SECONDS", 0.2), ("MOST_CONNECTIONS", 4)):
         monkeypatch.setattr(f"flukeprint.serving.server.{name}", value)
     config = uvicorn.Config(plain, port=0, log_level="critical", lifespan="off", http=Connection)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.005)
-        yield server.servers[0].sockets[0].getsockname()
-    finally:
-        server.should_exit = True
-        thread.join()
+    with running(config) as address:
+        yield address
 
 
 def ended(line: socket.socket) -> bool:

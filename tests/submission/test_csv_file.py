@@ -2,7 +2,6 @@
 
 import errno
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,12 @@ from flukeprint.submission.csv_file import (
     write_submission,
     written_label,
 )
+from tests.refusals import refused
 
 
 def write(path: Path, *lines: str) -> Path:
     path.write_text("".join(f"{line}\n" for line in lines))
     return path
-
-
-def refused(call: Callable[[], Any], *words: str) -> None:
-    with pytest.raises(FlukeprintError) as caught:
-        call()
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message, message
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.readers.read import read_labelled, read_test
-from tests.data.readers.layouts import refused, write
+from tests.data.readers.layouts import write
+from tests.refusals import refused
 
 
 def digits_folder(root: Path, cells: list[list[object]], labels: list[object]) -> DataConfig:

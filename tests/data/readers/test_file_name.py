@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.data.readers.layouts import SPIDERS, labelled, refused, touch
+from tests.data.readers.layouts import SPIDERS, labelled, touch
+from tests.refusals import refused
 
 
 def test_identity_in_the_file_name(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_identity_in_the_file_name(tmp_path: Path) -> None:
     refused(
         with_pattern("(?P<identity>w)_"), "does not match 2 of 2 file names", "lox_laeta_0006a.jpg"
     )
-    message = refused(
+    error = refused(
         with_pattern("(?P<identity>lox.*)_"), "not match 1 of 2 file names", "acanthogonatus"
     )
-    assert "lox_laeta" not in message
+    assert "lox_laeta" not in str(error)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.data.readers.layouts import labelled, refused, touch
+from tests.data.readers.layouts import labelled, touch
+from tests.refusals import refused
 
 
 def test_folder_per_identity(tmp_path: Path) -> None:

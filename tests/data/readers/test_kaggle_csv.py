@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from flukeprint.data.readers.kaggle_csv import read_label_table
-from tests.data.readers.layouts import ROWS, labelled, refused, write
+from tests.data.readers.layouts import ROWS, labelled, write
+from tests.refusals import refused
 
 
 def test_kaggle_csv(whales: Path) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.readers.read import read_test
-from tests.data.readers.layouts import labelled, refused, touch
+from tests.data.readers.layouts import labelled, touch
+from tests.refusals import refused
 
 
 def test_test_photos_in_the_order_of_the_sample_else_sorted(whales: Path) -> None:

@@ -8,7 +8,8 @@ from PIL import Image
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.readers.read import READERS, read_labelled, read_test
-from tests.data.readers.layouts import SPIDERS, labelled, refused, write
+from tests.data.readers.layouts import SPIDERS, labelled, write
+from tests.refusals import refused
 
 
 def test_every_reader_of_the_schema_is_there() -> None:

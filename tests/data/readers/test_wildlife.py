@@ -10,7 +10,8 @@ import pytest
 from flukeprint.config.data import DataConfig
 from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.data.readers.wildlife import from_wildlife
-from tests.data.readers.layouts import labelled, refused, touch, write
+from tests.data.readers.layouts import labelled, touch, write
+from tests.refusals import refused
 
 
 def test_wildlife_table_and_dataframe_agree(tmp_path: Path) -> None:

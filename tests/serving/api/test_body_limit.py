@@ -3,8 +3,6 @@
 import contextlib
 import json
 import socket
-import threading
-import time
 from typing import Any
 
 import pytest
@@ -22,6 +20,7 @@ from tests.serving.api.asgi_client import (
     read_all,
     service,
 )
+from tests.serving.in_thread import running
 
 
 def test_a_body_up_to_the_limit_passes_untouched() -> None:
@@ -125,20 +124,9 @@ def test_an_error_of_the_application_passes_the_limit() -> None:
         ask(BodyLimit(broken, 5))
 
 
-@contextlib.contextmanager
 def served(app: Any) -> Any:
     """A real server on a free port of this machine."""
-    config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.005)
-        yield server.servers[0].sockets[0].getsockname()
-    finally:
-        server.should_exit = True
-        thread.join()
+    return running(uvicorn.Config(app, port=0, log_level="critical", lifespan="off"))
 
 
 @pytest.mark.parametrize("chunked", [False, True])
