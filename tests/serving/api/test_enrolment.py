@@ -162,6 +162,18 @@ def test_enrolments_at_once_are_all_kept(growing: Served) -> None:
     assert set(Identifier.load(folder_of(growing)).identities) >= {f"many_{i}" for i in range(6)}
 
 
+def test_what_other_processes_enroll_is_kept_and_answered(growing: Served) -> None:
+    folder = folder_of(growing)
+    with connected(growing) as client:
+        count = well(client.get("/v1/about"))["photos"]
+        Identifier.load(folder).enroll("from elsewhere", [photo(76)]).save(folder)
+        assert well(enroll(client, "from here", photo(77)), 201)["gallery"] == count + 2
+        first = well(post(client, "identify", photo(76)))["answers"][0]
+        assert first["identity"] == "from elsewhere"
+    names = Identifier.load(folder).gallery.identities
+    assert names[count:] == ("from elsewhere", "from here")
+
+
 def test_what_has_begun_is_finished_and_survives_a_restart(
     growing: Served, known: Identifier, tmp_path: Path
 ) -> None:
