@@ -77,7 +77,7 @@ def test_a_write_that_fails_leaves_the_old_entry(tmp_path: Path) -> None:
     def full() -> bytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(FlukeprintError, match=r"image\.cache: .*cache \(the disk is full\)"):
+    with pytest.raises(FlukeprintError, match=r"image\.cache: .*cache: the disk of /.* is full"):
         write_entry(entry, (full() for _ in range(1)))
     assert entry.path.read_bytes() == b"old" + entry.stamp
     assert [path.name for path in entry.path.parent.iterdir()] == ["abcd"]

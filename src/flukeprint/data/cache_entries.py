@@ -6,7 +6,6 @@ any number of processes may read and write at once; or it is a slot of `photo_st
 """
 
 import contextlib
-import errno
 import hashlib
 import os
 import uuid
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flukeprint.data.catalog import Catalog
+from flukeprint.disks import FullDiskError, disk_of, full_disk
 from flukeprint.errors import FlukeprintError
 from flukeprint.storage import fingerprint
 
@@ -74,9 +74,9 @@ def write_entry(entry: Entry, parts: Iterable[bytes | memoryview]) -> None:
 
 def cannot_write(folder: Path, error: OSError) -> FlukeprintError:
     """The error for a cache whose `folder` cannot be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    reason = "the disk is full" if full else error.strerror or str(error)
-    return FlukeprintError(
-        f"image.cache: cannot write below {folder} ({reason}); "
-        "free it, choose another folder, or set image.cache=null"
+    full = full_disk(error) is not None
+    reason = f"{disk_of(folder)} is full" if full else error.strerror or str(error)
+    return (FullDiskError if full else FlukeprintError)(
+        f"image.cache: cannot write below {folder}: {reason}; "
+        "make room, choose another folder, or set image.cache=null"
     )

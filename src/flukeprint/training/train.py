@@ -7,6 +7,7 @@ catalogue -> split -> batches of sampled photographs -> network -> losses
 import json
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import lightning as L
@@ -19,6 +20,7 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_test
 from flukeprint.data.thumbnails import Thumbnails
+from flukeprint.disks import full_disk_named
 from flukeprint.embedding.embed import embed, pick_device
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.embedding.sharding import first_process
@@ -67,11 +69,13 @@ def train(config: Config, *, resume: str | None = None) -> Run:
     # Deterministic mode would fill every new tensor with NaN, which costs a CPU much of its speed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     setup = check(config, resume=resume)
-    run = _run_of(config, setup)  # nothing is written before this line
-    trainer = make_trainer(config, run)
-    fit_network(trainer, config, run, setup)
-    if trainer.is_global_zero:
-        finish(config, run, setup)
+    with full_disk_named(config.runs, lambda: "nothing was trained; make room and try again"):
+        run = _run_of(config, setup)  # nothing is written before this line
+    with full_disk_named(run.path, partial(kept_text, config, run)):
+        trainer = make_trainer(config, run)
+        fit_network(trainer, config, run, setup)
+        if trainer.is_global_zero:
+            finish(config, run, setup)
     return run
 
 
@@ -118,6 +122,18 @@ def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
     _save_validation(run, validation, ceiling)
     _keep_identifier(config, run, setup, features, centers, validation, fitted)
     return validation
+
+
+def kept_text(config: Config, run: Run) -> str:
+    """What a training that was cut off has kept, and how to go on: the end of a message."""
+    if not run.last.is_file():
+        return f"no epoch was kept in {run.path}; make room and start a new run"
+    done = int(AtomicCheckpointIO().load_checkpoint(run.last)["epoch"]) + 1
+    epochs = f"{done} of {config.train.epochs} epochs"
+    return (
+        f"kept: the network after {epochs} in {run.path}; make room and go on with: "
+        f"train.py --config ... --resume {run.name}"
+    )
 
 
 def _run_of(config: Config, setup: TrainingSetup) -> Run:

@@ -30,6 +30,7 @@ from flukeprint.data.decoding import Pixels
 from flukeprint.data.synthetic.camera import jpeg_quality
 from flukeprint.data.synthetic.fluke import flat_fluke, photograph
 from flukeprint.data.synthetic.shapes import SHAPE_IDENTITIES, draw_shape
+from flukeprint.disks import full_disk_named
 from flukeprint.errors import FlukeprintError, listed
 
 NEW_WHALE = "new_whale"
@@ -99,10 +100,11 @@ def write_synthetic(config: SyntheticConfig, root: Path, *, progress: bool) -> N
     partial = root.with_name(f".{root.name}.drawing-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        _draw_into(partial, photos, _DRAWERS[config.kind](config), progress=progress)
-        _write_tables(partial, photos)
-        (partial / _MARKER).write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-        _swap(partial, root, wanted)
+        with full_disk_named(root, lambda: f"nothing was left; make room or move {root}"):
+            _draw_into(partial, photos, _DRAWERS[config.kind](config), progress=progress)
+            _write_tables(partial, photos)
+            (partial / _MARKER).write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+            _swap(partial, root, wanted)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
