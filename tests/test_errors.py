@@ -27,6 +27,10 @@ def test_a_worker_s_traceback_is_left_out_of_the_message() -> None:
     assert str(FlukeprintError("plain")) == "plain"
 
 
+def test_a_message_is_one_line_whatever_it_quotes() -> None:
+    assert str(FlukeprintError("no file a\nb\r\n\u2028c; check it")) == "no file a b  c; check it"
+
+
 def test_a_missing_package_names_its_extra_but_a_defect_stays_one() -> None:
     said = r"no_such_package: pip install 'flukeprint\[faiss\]'"
     with pytest.raises(FlukeprintError, match=said), needs("faiss"):

@@ -15,7 +15,9 @@ class FlukeprintError(Exception):
 
     def __init__(self, message: str) -> None:
         # From a data loader's worker the message arrives with its whole traceback before it.
-        super().__init__(message.rpartition("flukeprint.errors.FlukeprintError: ")[2].strip())
+        text = message.rpartition("flukeprint.errors.FlukeprintError: ")[2].strip()
+        # Names of files and texts of libraries may hold line breaks.
+        super().__init__(" ".join(text.splitlines()))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
