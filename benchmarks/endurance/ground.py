@@ -6,6 +6,7 @@ It is made once in the folder of work and used again, so that a further run star
 import hashlib
 import json
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ runs: {root}/runs
 submissions: {root}/submissions
 """
 
+_RANDOM = r"(?<=\.)[a-z0-9_]{8}(?=\.|$|/)|[0-9a-f]{32}|\d{8}-\d{6}(-\d+)?"
+
 # Recipes whose training has a state of its own or depends on the epoch.
 RECIPES: dict[str, tuple[str, ...]] = {
     "plain": (),
@@ -49,6 +52,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     ),
     "early": ("train.patience=2", "train.epochs=6", "train.workers=1"),
     "keypoints": ("rank.local.candidates=3",),
+    "cached": ("rank.local.candidates=3", "train.epochs=1"),
 }  # fmt: skip
 
 
@@ -137,7 +141,7 @@ def run_digest(run: Run) -> str:
 def left_overs(*folders: Path) -> list[str]:
     """Faults: drafts that lie in the folders."""
     return [
-        f"a draft was left over: {path.relative_to(folder).as_posix()[:60]}"
+        f"a draft was left over: {re.sub(_RANDOM, '*', path.relative_to(folder).as_posix())}"
         for folder in folders
         for path in sorted(folder.rglob(".*"))
     ]

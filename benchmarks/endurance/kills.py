@@ -1,7 +1,7 @@
 """Kill commands at random moments, run the next command, and compare with unbroken results.
 
-Half of the kills are spread evenly over the command's duration; the others wait until a file that
-the command writes appears, so that the short stages of writing are met as well.
+Some kills are spread evenly over the command's duration; the others wait until a file that the
+command writes appears, so that the short stages of writing are met as well.
 """
 
 import itertools
@@ -15,7 +15,6 @@ from pathlib import Path
 
 from benchmarks.endurance import serving
 from benchmarks.endurance.ground import (
-    RECIPES,
     Ground,
     emptied,
     expect,
@@ -30,7 +29,8 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
 
 ENDED = "ended before"  # the command was faster than the kill
-LINGER = 0.03  # seconds, at most, from the sight of a file to the kill
+TRAINED = ("plain", "ema", "stateful", "early", "keypoints")  # recipes that are killed
+AIMED = 0.6  # share of the kills that wait for a file
 
 
 @dataclass
@@ -38,13 +38,15 @@ class Victim:
     """A command that is killed.
 
     words: its command line.  watched: globs below `folder`; some kills wait for one of them.
-    seconds: how long it takes when nothing disturbs it.
+    seconds: how long it takes when nothing disturbs it.  linger: seconds, at most, from the sight
+    of a file to the kill.
     """
 
     words: Sequence[str | Path]
     folder: Path
     watched: Sequence[str]
     seconds: float
+    linger: float
     begin: Callable[[Started], object] = lambda started: None
     said: str = ""
     killed: bool = False
@@ -53,7 +55,7 @@ class Victim:
     def die(self, rng: random.Random, *, true: bool = False) -> None:
         """Start it and kill it; `killed` tells whether it had not ended before."""
         share = rng.random()
-        self.aim = rng.choice(self.watched) if self.watched and rng.random() < 0.5 else ""
+        self.aim = rng.choice(self.watched) if self.watched and rng.random() < AIMED else ""
         seen = set(self.folder.glob(self.aim)) if self.aim else set()
         with command(*self.words, true=true) as started:
             self.begin(started)
@@ -64,7 +66,7 @@ class Victim:
                 end = start + 2 * self.seconds + extra
                 while time.monotonic() < end and started.code() is None:
                     if set(self.folder.glob(self.aim)) - seen:
-                        end = time.monotonic() + share * LINGER
+                        end = time.monotonic() + share * self.linger
                         break
                     time.sleep(0.0005)
             while time.monotonic() < end and started.code() is None:
@@ -96,6 +98,7 @@ class Area:
     """One sort of command that is killed; `trial` kills one and judges what followed."""
 
     name: str
+    linger = 0.03
 
     def __init__(self, ground: Ground, seed: int) -> None:
         self.ground, self.seed = ground, seed
@@ -120,7 +123,7 @@ class Training(Area):
         self.wanted: dict[str, str] = {}
 
     def trial(self, number: int, rng: random.Random, *, true: bool) -> Trial:
-        recipe = sorted(RECIPES)[number % len(RECIPES)]
+        recipe = TRAINED[number % len(TRAINED)]
         runs = emptied(self.ground.root / "killed" / "training")
         base = ["python", "train.py", *self.ground.arguments(recipe), f"runs={runs}"]
         words = [*base, "--no-untrained"]
@@ -130,7 +133,7 @@ class Training(Area):
             expect(finished(*words))
             self.took[recipe] = time.monotonic() - start
             emptied(runs)
-        victim = Victim(words, runs, self.watched, self.took[recipe])
+        victim = Victim(words, runs, self.watched, self.took[recipe], self.linger)
         victim.die(rng, true=true)
         trial = Trial(self._stage(runs) if victim.killed else ENDED)
         told = re.search(r"^run: (\S+)$", victim.said, re.MULTILINE)
@@ -140,7 +143,9 @@ class Training(Area):
         done = list(runs.glob("*/*/identifier"))
         if resumable and not done:
             if rng.random() < 0.3:  # it is killed again while it resumes
-                again = Victim([*words, "--resume", "last"], runs, self.watched, victim.seconds)
+                again = Victim(
+                    [*words, "--resume", "last"], runs, self.watched, victim.seconds, self.linger
+                )
                 again.die(rng)
             if not list(runs.glob("*/*/identifier")):
                 trial.next_command(*words, "--resume", "last", true=true)
@@ -202,7 +207,7 @@ class Inference(Area):
                 self.took = time.monotonic() - start
             run = self._prepare(0)
         threshold = ("none", "0.97")[number % 2]
-        victim = Victim(self._words(threshold), self.folder, self.watched, self.took)
+        victim = Victim(self._words(threshold), self.folder, self.watched, self.took, self.linger)
         victim.die(rng, true=true)
         trial = Trial(self._stage(run) if victim.killed else ENDED)
         for path in (self.folder / "submissions").glob("[!.]*"):
@@ -225,8 +230,6 @@ class Inference(Area):
             ("submission written", any(self.folder.glob("submissions/*.csv"))),
             ("embeddings half written", any(run.path.glob(".test.npz*"))),
             ("embeddings written", (run.path / "test.npz").exists()),
-            ("keypoints half written", any(self.folder.glob("cache/keypoints*/*/.*"))),
-            ("cache begun", any(self.folder.glob("cache/*/*"))),
         ):
             if there:
                 return name
@@ -235,8 +238,7 @@ class Inference(Area):
     def _words(self, threshold: str) -> list[str]:
         return [
             "python", "infer.py", *self.ground.arguments(self.recipe), f"runs={self.folder}/runs",
-            f"submissions={self.folder}/submissions", f"image.cache={self.folder}/cache",
-            f"infer.threshold={threshold}",
+            f"submissions={self.folder}/submissions", f"infer.threshold={threshold}",
         ]  # fmt: skip
 
     def _copied_run(self) -> Run:
@@ -252,27 +254,65 @@ class Inference(Area):
         return Path(told[1]).read_bytes() if told else b"none was told of"
 
 
-class Caching(Inference):
-    """The caches of pixels and keypoints are filled from nothing."""
+class Caching(Area):
+    """The caches of pixels and keypoints are filled, and used by the training that follows."""
 
     name = "caching"
-    recipe = "keypoints"
-    watched = ("cache", "cache/*/photos-*.bin", "cache/*/*/.*", "cache/*/*/[!.]*")
+    linger = 0.05
+    watched = (
+        "cache", "cache/*/photos-*.bin", "cache/*/*/.*", "cache/*/??/*", "runs/*/*/minutes.json",
+    )  # fmt: skip
 
-    def _prepare(self, number: int) -> Run:
-        if number % 3 == 0:  # else the half-filled cache of the kill before is used
-            shutil.rmtree(self.folder / "cache", ignore_errors=True)
-        else:
-            for path in list((self.folder / "cache").glob("*/*/*"))[:: 1 + number % 5]:
+    def __init__(self, ground: Ground, seed: int) -> None:
+        super().__init__(ground, seed)
+        self.folder = ground.root / "killed" / self.name
+        self.took = 0.0
+
+    def trial(self, number: int, rng: random.Random, *, true: bool) -> Trial:
+        wanted = run_digest(self.ground.unbroken("cached"))
+        cache, runs = self.folder / "cache", emptied(self.folder / "runs")
+        words = [
+            "python", "train.py", *self.ground.arguments("cached"), "--no-untrained",
+            f"runs={runs}", f"image.cache={cache}",
+        ]  # fmt: skip
+        if not self.took:
+            start = time.monotonic()
+            expect(finished(*words))
+            self.took = time.monotonic() - start
+            emptied(runs)
+        if number % 2:  # the half-filled cache of the kill before lacks more of its entries
+            for path in list(cache.glob("*/??/*"))[:: 2 + number % 3]:
                 path.unlink()
-        shutil.rmtree(self.folder / "submissions", ignore_errors=True)
-        return self._copied_run()
+        else:
+            shutil.rmtree(cache, ignore_errors=True)
+        victim = Victim(words, self.folder, self.watched, self.took, self.linger)
+        victim.die(rng, true=true)
+        trial = Trial(self._stage() if victim.killed else ENDED)
+        shutil.rmtree(runs)
+        trial.next_command(*words, true=true)
+        done = list(runs.glob("*/*/identifier"))
+        if done and run_digest(Run(done[0].parent)) != wanted:
+            trial.faults.append("another result than without a killed command")
+        trial.faults += left_overs(self.folder)
+        return trial
+
+    def _stage(self) -> str:
+        for name, pattern in (
+            ("validated", "runs/*/*/validation.json"),
+            ("keypoints half written", "cache/*/??/.*"),
+            ("keypoints written", "cache/*/??/*"),
+            ("pixels begun", "cache/*/photos-*.bin"),
+        ):
+            if any(self.folder.glob(pattern)):
+                return name
+        return "before it writes"
 
 
 class Submitting(Inference):
     """The submission is written, beside or over an older one."""
 
     name = "submitting"
+    linger = 0.004
     watched = ("runs/*/*/.*", "runs/*/*/test.npz", "submissions/.*", "submissions/*.csv")
 
     def _prepare(self, number: int) -> Run:
@@ -285,6 +325,7 @@ class Enrolling(Area):
     """`flukeprint enroll`: what was confirmed stays, what was killed is there whole or not."""
 
     name = "enrolling"
+    linger = 0.02
     watched: tuple[str, ...] = (".*", ".*/gallery", ".*/network*", ".*/identifier.json", ".*.old*")
     fresh_after = 25  # kills, after which the identifier is a new copy
 
@@ -321,7 +362,9 @@ class Enrolling(Area):
             self.took = time.monotonic() - start
             self.kept["the first"] = 3
         name, count = f"killed {number}", 1 + number % 5
-        victim = Victim(self._enroll(name, count), self.folder, self.watched, self.took)
+        victim = Victim(
+            self._enroll(name, count), self.folder, self.watched, self.took, self.linger
+        )
         victim.die(rng, true=true)
         drafts = any(self.folder.glob(".*"))
         there = "identifier absent, " if not self.identifier.exists() else ""
@@ -353,7 +396,7 @@ class Serving(Enrolling):
         self._prepare(number)
         client = serving.Client(self.photographs, f"served {number}")
         words = serving.words(self.identifier)
-        victim = Victim(words, self.folder, self.watched, 1.5, begin=client.start)
+        victim = Victim(words, self.folder, self.watched, 1.5, self.linger, begin=client.start)
         try:
             with serving.token_set():
                 victim.die(rng, true=true)
