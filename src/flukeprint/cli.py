@@ -129,8 +129,7 @@ def enroll(
     """Add an animal, or more photographs of one, without training."""
     from flukeprint.identifier.identifier import Identifier
 
-    known = Identifier.load(identifier).enroll(identity, photos)
-    known.save(identifier)
+    known = Identifier.load(identifier).enroll(identity, photos).save(identifier, _note)
     name = identity.strip()
     photographs = counted(known.gallery.identities.count(name), "photograph")
     print(f"{name}: {photographs}; {counted(len(known.identities), 'animal')} in {identifier}")
@@ -150,8 +149,8 @@ def index_command(
     from flukeprint.identifier.identifier import Identifier
 
     settings = load_config(None, overrides or []).gallery
-    known = with_index(Identifier.load(identifier, with_index=False), settings, print)
-    known.save(identifier)
+    plain = Identifier.load(identifier, with_index=False)
+    known = with_index(plain, settings, print).save(identifier, _note)
     print(f"{counted(len(known.gallery), 'photograph')} in {identifier}")
 
 
@@ -355,6 +354,11 @@ def demo() -> None:
     from flukeprint.demo import run_demo
 
     run_demo()
+
+
+def _note(line: str) -> None:
+    """Print a line about what a command is waiting for."""
+    print(line, file=sys.stderr)
 
 
 def run_command(command: Callable[..., None]) -> None:

@@ -1,25 +1,29 @@
-"""Atomic writing of files and folders, and safe reading of `.npz` files."""
+"""Atomic writing of files and folders, by one writer at a time, and safe reading of `.npz`."""
 
 import contextlib
 import errno
 import os
-import shutil
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from flukeprint.drafts import clear_drafts, draft_of, flush_folder, replace_folder
 from flukeprint.errors import FlukeprintError
+
+LOCK = "lock"
+PATIENCE = 600.0  # seconds
 
 
 @contextlib.contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
     """Write a file atomically: yields a path beside `target`, renamed to it at the end.
+
+    What killed processes left in the folder is removed.
 
     Raises:
         FlukeprintError: the disk is full or the folder cannot be written; `target` is as before.
@@ -27,23 +31,17 @@ def written_whole(target: Path) -> Iterator[Path]:
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        os.close(handle)
+        clear_drafts(target.parent)
+        with draft_of(target) as partial:
+            yield partial
+            umask = os.umask(0)
+            os.umask(umask)
+            partial.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner may read
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())  # else a power cut may leave the name without the bytes
+            partial.replace(target)
     except OSError as error:
         raise _cannot(target, error) from None
-    partial = Path(name)
-    try:
-        yield partial
-        umask = os.umask(0)
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner may read
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())  # else a power cut may leave the name without the bytes
-        partial.replace(target)
-    except OSError as error:
-        raise _cannot(target, error) from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:
@@ -67,29 +65,70 @@ def folder_written_whole(target: Path) -> Iterator[Path]:
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        clear_drafts(target.parent)
+        with draft_of(target, folder=True) as partial:
+            yield partial
+            partial.chmod(0o755)
+            flush_folder(partial)
+            replace_folder(partial, target)
     except OSError as error:
         raise _cannot(target, error) from None
-    try:
-        yield partial
-        partial.chmod(0o755)
-        if target.exists():
-            # A folder cannot be replaced in one step: the old one is moved aside first.
-            aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-            target.replace(aside / target.name)
+
+
+@contextlib.contextmanager
+def locked_for_writing(
+    folder: Path, report: Callable[[str], None] | None = None, *, patience: float = PATIENCE
+) -> Iterator[None]:
+    """Keep other writers out of a folder; the system ends that with the process, however it ends.
+
+    A folder that does not exist yet needs no lock: of two that make it, the second fails.
+
+    report: receives a line if another process is writing, before it is waited for.
+    patience: seconds to wait.
+
+    Raises:
+        FlukeprintError: the folder cannot be written, or another process writes all that time.
+    """
+    from filelock import FileLock, Timeout
+
+    file = folder / LOCK
+    while True:
+        if not folder.is_dir():
+            yield
+            return
+        lock = FileLock(file, fallback_to_soft=False)
+        try:
+            file.touch()
+            before = file.stat().st_ino
             try:
-                partial.replace(target)
-            except OSError:
-                (aside / target.name).replace(target)
-                raise
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-        else:
-            partial.replace(target)
-    except OSError as error:
-        raise _cannot(target, error) from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+                lock.acquire(timeout=0)
+            except Timeout:
+                if report is not None:
+                    report(f"another process is writing to {folder}; waiting for it")
+                lock.acquire(timeout=patience)
+        except Timeout:
+            raise FlukeprintError(
+                f"another process is still writing to {folder}; try again when it is done"
+            ) from None
+        except FileNotFoundError:  # replaced at this moment
+            continue
+        except OSError as error:
+            raise FlukeprintError(
+                f"cannot write {folder}: {error.strerror or error}; nothing was changed"
+            ) from None
+        try:
+            if _inode(file) == before:
+                yield
+                return
+        finally:
+            lock.release()
+        # A writer has replaced the folder meanwhile: this was the lock of the one before.
+
+
+def _inode(file: Path) -> int | None:
+    with contextlib.suppress(FileNotFoundError):
+        return file.stat().st_ino
+    return None
 
 
 @contextlib.contextmanager

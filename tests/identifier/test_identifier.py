@@ -29,6 +29,7 @@ from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.sift import match
 from flukeprint.ranking.rules import FittedRules
 from flukeprint.search.gallery_store import GalleryStore
+from tests.identifier.earlier import without_digests
 from tests.ranking.local.textures import small_seen_again as seen_again
 from tests.ranking.local.textures import small_textured as textured
 
@@ -86,6 +87,7 @@ def test_saved_and_loaded_it_answers_the_same(known: Identifier, tmp_path: Path)
         "identifier.json",
         "network.safetensors",
         "gallery",
+        "digests.json",
     }
 
 
@@ -122,6 +124,7 @@ def test_a_missing_photo_is_named(known: Identifier) -> None:
 
 def test_a_gallery_of_another_network_is_refused(known: Identifier, tmp_path: Path) -> None:
     known.save(tmp_path / "kept")
+    without_digests(tmp_path / "kept")
     shutil.rmtree(tmp_path / "kept" / "gallery")
     GalleryStore.create(tmp_path / "kept" / "gallery", replace(known.gallery, stamp="0" * 16))
     with pytest.raises(FlukeprintError, match="embedded by network 0000"):
@@ -169,7 +172,7 @@ def test_a_damaged_folder_is_refused_in_one_line(
     known: Identifier, tmp_path: Path, what: str, said: str
 ) -> None:
     known.save(tmp_path / "kept")
-    damage(tmp_path / "kept", what)
+    damage(without_digests(tmp_path / "kept"), what)
     with pytest.raises(FlukeprintError, match=said) as caught:
         Identifier.load(tmp_path / "kept")
     assert "\n" not in str(caught.value)
@@ -322,6 +325,7 @@ def test_it_keeps_keypoints_and_centers(thorough: Identifier, tmp_path: Path) ->
     files = {file.name for file in (tmp_path / "kept").iterdir()}
     assert files == {
         "identifier.json", "network.safetensors", "gallery", "keypoints.npz", "centers.npz",
+        "digests.json",
     }  # fmt: skip
 
 
@@ -387,13 +391,14 @@ def test_what_the_rules_need_must_be_there(
     thorough: Identifier, tmp_path: Path, file: str, said: str
 ) -> None:
     thorough.save(tmp_path / "kept")
-    (tmp_path / "kept" / file).unlink()
+    (without_digests(tmp_path / "kept") / file).unlink()
     with pytest.raises(FlukeprintError, match=said):
         Identifier.load(tmp_path / "kept")
 
 
 def test_keypoints_of_another_gallery_are_refused(thorough: Identifier, tmp_path: Path) -> None:
     thorough.save(tmp_path / "kept")
+    without_digests(tmp_path / "kept")
     assert thorough.keypoints is not None
     thorough.keypoints.take([0, 1]).save(tmp_path / "kept" / "keypoints.npz")
     with pytest.raises(FlukeprintError, match=r"keypoints of 2 photographs and a gallery of 6"):

@@ -14,6 +14,7 @@ from flukeprint.identifier.showcase import Showcase
 from flukeprint.ranking.calibration import posterior
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.threshold import OutOfDistribution
+from tests.identifier.earlier import without_digests
 from tests.serving.served import make_identifier, photo
 
 
@@ -146,6 +147,7 @@ def test_the_showcase_is_kept_with_the_identifier(known: Identifier, tmp_path: P
 
 def test_an_identifier_of_an_earlier_version_has_no_showcase(known: Identifier, tmp_path: Path):
     known.save(tmp_path / "kept")
+    without_digests(tmp_path / "kept")
     for name in ("thumbnails.npz", "examples.npz", "map.npz", "taxonomy.csv", "cards.csv"):
         (tmp_path / "kept" / name).unlink()
     assert Identifier.load(tmp_path / "kept").showcase is None

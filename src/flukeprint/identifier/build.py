@@ -89,4 +89,4 @@ def with_index(
         report(f"gallery: {choice.backend}, for {choice.reason}")
     index = BACKENDS[choice.backend].build(known.gallery, settings, report)
     card = known.card.model_copy(update={"backend": choice.backend, "gallery": settings})
-    return replace(known, card=card, index=index, index_saved=0)
+    return replace(known, card=card, index=index, indexed=len(vectors), index_saved=0)

@@ -14,6 +14,7 @@ from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.metrics import FoldScores
 from flukeprint.evaluation.verification import Verifier
+from flukeprint.identifier.integrity import bytes_digest, changed, self_digest
 from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.threshold import OutOfDistribution
@@ -42,6 +43,12 @@ class IdentifierCard(Section):
     backend: str = "exact"  # of the search in the gallery
     gallery: GalleryConfig = GalleryConfig()
     confidence: float | None = None  # least probability of an answered rank of the taxonomy
+    digests: str | None = None  # of the file of digests; None: written by an earlier version
+
+    def text(self) -> str:
+        """The content of `identifier.json`."""
+        fields = self.model_dump(mode="json")
+        return json.dumps({**fields, "digest": self_digest(fields)}, indent=2) + "\n"
 
     @property
     def recipe(self) -> EmbeddingRecipe:
@@ -49,11 +56,20 @@ class IdentifierCard(Section):
         return EmbeddingRecipe(self.image, self.mirror, self.zooms, self.stamp)
 
 
+def card_digest(folder: Path) -> str | None:
+    """Digest of the bytes of `identifier.json`, which changes with every file; None without one."""
+    try:
+        return bytes_digest((folder / FILE).read_bytes())
+    except OSError:
+        return None
+
+
 def read_card(folder: Path) -> IdentifierCard:
     """Read the card of the identifier in `folder`.
 
     Raises:
-        FlukeprintError: there is none, or one that this version does not understand.
+        FlukeprintError: there is none, one that was changed, or one that this version does not
+            understand.
     """
     file = folder / FILE
     try:
@@ -66,6 +82,10 @@ def read_card(folder: Path) -> IdentifierCard:
         raise FlukeprintError(
             f"{file}: format {fields.get('format')}, this version reads {CARD_FORMAT}; train again"
         )
+    if isinstance(fields, dict) and "digest" in fields:  # earlier versions wrote none
+        if fields["digest"] != self_digest(fields):
+            raise changed(file)
+        del fields["digest"]
     try:
         return IdentifierCard.model_validate(fields)
     except ValidationError as error:

@@ -1,13 +1,14 @@
 """Write and read the large files of an identifier's folder: network, gallery and index.
 
 An identifier to which photographs were added replaces its folder.  Files that have not changed are
-hard links to the old ones: the network, the index (later photographs are added when it is read),
+hard links to the old ones: the network, the index (later photographs are searched beside it),
 and the gallery, to which only the new photographs are appended.
 """
 
 import contextlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,18 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.recipe import network_digest
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.identifier.card import FILE, IdentifierCard, read_card
+from flukeprint.identifier.integrity import (
+    DIGESTS,
+    FileDigests,
+    bytes_digest,
+    check_files,
+    digest_files,
+    digests_text,
+    read_digests,
+)
 from flukeprint.models.network import FlukeNet, empty_model
 from flukeprint.search.backends import find_backend
+from flukeprint.search.gallery_files import APPENDED, StoreFacts
 from flukeprint.search.gallery_store import GalleryStore
 from flukeprint.search.index import Index
 
@@ -80,48 +91,101 @@ def write_gallery(gallery: Embeddings, card: IdentifierCard, old: Path, folder: 
     GalleryStore.create(folder / GALLERY, gallery)
 
 
-def read_gallery(folder: Path) -> Embeddings:
-    """Read the gallery of an identifier's folder."""
-    return GalleryStore.open(folder / GALLERY).present
+def read_gallery(folder: Path, *, checked: bool) -> Embeddings:
+    """Read the gallery of an identifier's folder.
 
-
-def write_index(index: Index, saved: int, old: Path, folder: Path) -> int:
-    """Write the index into `folder`; returns the number of photographs in its file.
-
-    saved: the number in the file of `old`; 0 without one, or for an index of another gallery.
+    checked: whether its files were compared with digests; else all vectors are looked at.
     """
-    target = folder / INDEX
-    enough = saved >= (1 - _BEHIND) * len(index)
-    if enough and _linked_folder(old / INDEX, target):
-        return saved
-    shutil.rmtree(target, ignore_errors=True)
+    gallery = GalleryStore.open(folder / GALLERY).present
+    if not checked:
+        try:
+            gallery = replace(gallery)  # checks what a gallery in a memory map is trusted to be
+        except ValueError as error:
+            raise FlukeprintError(f"{folder / GALLERY} was changed or damaged: {error}") from None
+    return gallery
+
+
+def write_digests(folder: Path, old: Path) -> str:
+    """Write the digests of all files in `folder`; returns the digest of that file.
+
+    old: an earlier state.  What `folder` has as links to files of it is not read again.
+    """
+    known: FileDigests = {}
+    with contextlib.suppress(FlukeprintError):  # none, damaged, or of an earlier version
+        known = read_digests(old, read_card(old).digests)
+    sizes = StoreFacts.read(folder / GALLERY).sizes()  # a killed process may have appended more
+    digests = digest_files(
+        folder, {f"{GALLERY}/{name}": size for name, size in sizes.items()}, old, known
+    )
+    text = digests_text(digests)
+    (folder / DIGESTS).write_text(text)
+    return bytes_digest(text.encode())
+
+
+def check_digests(folder: Path, card: IdentifierCard) -> None:
+    """Refuse an identifier's folder in which a file was changed, cut off or removed.
+
+    Raises:
+        FlukeprintError: so, naming the file.
+    """
+    digests = read_digests(folder, card.digests)
+    if digests:
+        check_files(folder, digests, [f"{GALLERY}/{name}" for name in APPENDED])
+
+
+def write_index(
+    index: Index, indexed: int, saved: int, gallery: Embeddings, old: Path, folder: Path
+) -> tuple[Index, int]:
+    """Write the index into `folder`, with all photographs if it holds too few of them.
+
+    index: of the gallery's first `indexed` photographs.  It is not changed, unless it is shared by
+        all processes.
+    saved: the number in the file of `old`; 0 without one, or for an index of another gallery.
+
+    Returns:
+        The index in memory that goes with the file, and the number of photographs that both hold.
+    """
+    target, backend = folder / INDEX, find_backend(index.name)
+    later = np.arange(indexed, len(gallery))
+    if index.shared:
+        backend.repair(index, indexed)  # a killed process may have added some
+        if len(later):
+            index.add(gallery.take(later), later)
+        target.mkdir()
+        index.save(target)
+        return index, len(gallery)
+    if saved and saved >= (1 - _BEHIND) * len(gallery) and _linked_folder(old / INDEX, target):
+        return index, saved
     target.mkdir()
     index.save(target)
-    return len(index)
+    if not len(later):
+        return index, indexed
+    grown = backend.load(target)  # a copy, for others may search the one in memory
+    grown.add(gallery.take(later), later)
+    whole = folder / f"{INDEX}.grown"
+    whole.mkdir()
+    grown.save(whole)
+    shutil.rmtree(target)
+    whole.replace(target)
+    return grown, len(gallery)
 
 
 def read_index(folder: Path, backend: str, gallery: Embeddings) -> tuple[Index, int]:
-    """Read the index of a gallery, and add the photographs that its file lacks.
+    """Read the index of a gallery.
 
     Returns:
-        The index, and the number of photographs in its file.
+        The index, and the number of the gallery's photographs, from the first on, that it holds.
 
     Raises:
         FlukeprintError: there is none, or it is of another gallery.
     """
-    known = find_backend(backend)
-    index = known.load(folder / INDEX)
-    saved = len(index)
-    if saved > len(gallery) and not known.repair(index, len(gallery)):
+    index = find_backend(backend).load(folder / INDEX)
+    if len(index) > len(gallery) and not index.shared:
         raise FlukeprintError(
-            f"{folder / INDEX} holds {counted(saved, 'photograph')} and the gallery "
+            f"{folder / INDEX} holds {counted(len(index), 'photograph')} and the gallery "
             f"{len(gallery):,}; build it again with flukeprint index"
         )
-    saved = min(saved, len(gallery))
-    if saved < len(gallery):
-        rows = np.arange(saved, len(gallery))
-        index.add(gallery.take(rows), rows)
-    return index, saved
+    return index, min(len(index), len(gallery))
 
 
 def _same_network(card: IdentifierCard, old: Path) -> bool:

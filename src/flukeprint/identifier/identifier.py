@@ -8,10 +8,11 @@ It is saved in one folder, without pickles; the names of the files are a contrac
     index/                the gallery's index, if it is large enough for one
     keypoints.npz         the gallery's keypoints, if the ranking rules match them
     centers.npz           class centres of the network's head, if the ranking rules use them
+    digests.json          digests of these files, checked when it is loaded
+    lock                  held by the one process that writes
     thumbnails.npz ...    for the web page, see `showcase.py`
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -23,21 +24,25 @@ from tqdm import tqdm
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, Values
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
+from flukeprint.drafts import clear_drafts
 from flukeprint.embedding.embed import embed
 from flukeprint.embedding.engine_choice import PHOTOGRAPHS, WORTH_MEASURING, pick_engine
-from flukeprint.embedding.recipe import Compute
+from flukeprint.embedding.recipe import Compute, network_digest
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.evaluation.verification import VerificationThreshold
-from flukeprint.files import folder_written_whole
-from flukeprint.identifier.card import FILE, IdentifierCard, read_card
+from flukeprint.files import folder_written_whole, locked_for_writing
+from flukeprint.identifier.card import FILE, IdentifierCard, card_digest, read_card
 from flukeprint.identifier.files import (
+    check_digests,
     read_gallery,
     read_index,
     read_network,
+    write_digests,
     write_gallery,
     write_index,
     write_network,
 )
+from flukeprint.identifier.merging import Origin, added_rows, joined_card
 from flukeprint.identifier.photo_input import (
     Photograph,
     Prepared,
@@ -55,6 +60,7 @@ from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
 from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_encounter
+from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Index
 
 KEYPOINTS = "keypoints.npz"
@@ -67,8 +73,12 @@ class Identifier:
 
     keypoints, showcase: of the gallery's photographs, in their order.
     centers: class centres of the network's head, for the ranking rules.
-    index: of the gallery; None searches exactly.
+    index: of the gallery's first `indexed` photographs; later ones are searched exactly, beside it.
+        None searches all exactly.
     index_saved: number of photographs in the index's file.
+    origin: the folder's state that this one was loaded from or saved in.
+
+    Nothing that it holds ever changes: `enroll` returns another identifier.
     """
 
     card: IdentifierCard
@@ -78,7 +88,9 @@ class Identifier:
     centers: Embeddings | None = None
     showcase: Showcase | None = None
     index: Index | None = None
+    indexed: int = 0
     index_saved: int = 0
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         if self.gallery.stamp != self.card.stamp:
@@ -102,7 +114,10 @@ class Identifier:
     def prepared(self) -> RankingGallery:
         """The gallery prepared for the ranking rules, made once."""
         features = Features(self.gallery, self.keypoints)
-        return RankingGallery(features, self.card.method.rules, self.centers, self.index)
+        return RankingGallery(
+            features, self.card.method.rules, self.centers, self.index,
+            None if self.index is None else self.indexed,
+        )  # fmt: skip
 
     def identify(self, photos: Catalog | Sequence[Photograph], *, top: int = 5) -> Ranking:
         """Rank the `top` likeliest identities of each photograph, a new individual among them.
@@ -267,8 +282,7 @@ class Identifier:
     ) -> "Identifier":
         """Add photographs of `identity`, new or known, without training.
 
-        Returns an identifier with them.  This one is unchanged, but for an index, which both share:
-        use the returned one alone.
+        Returns an identifier with them; this one is unchanged.
 
         thumbnails: also keep thumbnails of them, for the web page.
 
@@ -287,46 +301,99 @@ class Identifier:
         images = [free_name(image, taken) for image in fresh.images]
         check_unseen(self.prepared.gallery, fresh, images)
         named = replace(fresh, images=tuple(images), identities=(name,) * len(images), views=None)
-        grown = self.gallery.followed_by(named)
-        keypoints = self.keypoints
-        if keypoints is not None and examined.keypoints is not None:
-            keypoints = KeypointStore.concatenate([keypoints, examined.keypoints])
-        showcase = self.showcase
+        small = Thumbnails.none(len(images))
+        if thumbnails and self.showcase is not None:
+            small = Thumbnails.packed(
+                [thumbnail(decoded(p, n)) for p, n in zip(photos, images, strict=True)]
+            )
+        return self._grown(Features(named, examined.keypoints), small)
+
+    def _grown(self, fresh: Features, thumbnails: Thumbnails) -> "Identifier":
+        """This identifier with further photographs, whose names are new to its gallery."""
+        keypoints, showcase = self.keypoints, self.showcase
+        if keypoints is not None and fresh.keypoints is not None:
+            keypoints = KeypointStore.concatenate([keypoints, fresh.keypoints])
         if showcase is not None:
-            small = Thumbnails.none(len(images))
-            if thumbnails:
-                small = Thumbnails.packed(
-                    [thumbnail(decoded(p, n)) for p, n in zip(photos, images, strict=True)]
-                )
-            showcase = showcase.grown(self.gallery, named, small)
-        if self.index is not None:
-            rows = np.arange(len(self.gallery), len(grown))
-            self.index.add(named, rows)  # the old gallery leaves out rows beyond its own
-        return replace(self, gallery=grown, keypoints=keypoints, showcase=showcase)
+            showcase = showcase.grown(self.gallery, fresh.embeddings, thumbnails)
+        gallery = self.gallery.followed_by(fresh.embeddings)
+        return replace(self, gallery=gallery, keypoints=keypoints, showcase=showcase)
 
     def with_threshold(self, threshold: float | None) -> "Identifier":
         """The same identifier with another threshold; None never answers a new individual."""
         return replace(self, card=self.card.model_copy(update={"threshold": threshold}))
 
-    def save(self, path: Path | str) -> None:
-        """Write the folder `path` atomically.
+    def save(self, path: Path | str, report: Callable[[str], None] | None = None) -> "Identifier":
+        """Write the folder `path` atomically, one process at a time.
 
-        Where an earlier state of this identifier is saved there, only what is new is written.
+        Where an earlier state of this identifier is saved there, only what is new is written.  What
+        other processes have saved there since this one was loaded from it is kept: photographs
+        that they enrolled come before those of this one.
+
+        report: receives a line if another process is writing there and is waited for.
+
+        Returns:
+            The identifier as it is saved.
+
+        Raises:
+            FlukeprintError: the folder cannot be written, or another process changed it in a way
+                that cannot be joined with the changes here; it is as before.
         """
-        old = Path(path)
-        with folder_written_whole(old) as folder:
-            write_network(self.net, self.card, old, folder)
-            write_gallery(self.gallery, self.card, old, folder)
-            if self.index is not None:
-                write_index(self.index, self.index_saved, old, folder)
-            if self.keypoints is not None:
-                self.keypoints.save(folder / KEYPOINTS)
-            if self.centers is not None:
-                self.centers.save(folder / CENTERS)
+        folder = Path(path)
+        with locked_for_writing(folder, report):
+            whole = self._with_changes_in(folder)
+            with folder_written_whole(folder) as draft:
+                whole = whole._written(draft, folder)
+            return replace(whole, origin=_origin(folder, whole.card, whole.gallery))
+
+    def _written(self, draft: Path, old: Path) -> "Identifier":
+        """Write all files into `draft`; those that `old` has already are links to its files."""
+        write_network(self.net, self.card, old, draft)
+        write_gallery(self.gallery, self.card, old, draft)
+        saved = self
+        if self.index is not None:
+            index, there = write_index(
+                self.index, self.indexed, self.index_saved, self.gallery, old, draft
+            )
+            saved = replace(self, index=index, indexed=there, index_saved=there)
+        if self.keypoints is not None:
+            self.keypoints.save(draft / KEYPOINTS)
+        if self.centers is not None:
+            self.centers.save(draft / CENTERS)
+        if self.showcase is not None:
+            self.showcase.save(draft)
+        digests = write_digests(draft, old)
+        (draft / FILE).write_text(self.card.model_copy(update={"digests": digests}).text())
+        return saved
+
+    def _with_changes_in(self, folder: Path) -> "Identifier":
+        """This identifier with what others have saved in `folder` since it was loaded from there.
+
+        Raises:
+            FlukeprintError: the changes cannot be joined.
+        """
+        origin = self.origin
+        if origin is None or origin.folder != folder.resolve():
+            return self
+        if card_digest(folder) in (None, origin.digest):
+            return self
+        there = Identifier._read(folder, self.index_saved > 0 or self.index is None, self.net)
+        rows = added_rows(self.gallery, there.gallery, origin)
+        card = joined_card(self.card, there.card, origin)
+        if len(rows):
+            fresh = self.gallery.take(rows)
+            theirs = there.gallery.take(np.arange(origin.photos, len(there.gallery)))
+            if len(theirs):
+                check_unseen(Gallery(theirs), fresh, fresh.images)
+            taken = set(there.gallery.images)
+            named = replace(fresh, images=tuple(free_name(image, taken) for image in fresh.images))
+            small = Thumbnails.none(len(rows))
             if self.showcase is not None:
-                self.showcase.save(folder)
-            text = json.dumps(self.card.model_dump(mode="json"), indent=2)
-            (folder / FILE).write_text(text + "\n")
+                small = self.showcase.thumbnails.take(rows)
+            keypoints = None if self.keypoints is None else self.keypoints.take(rows)
+            there = there._grown(Features(named, keypoints), small)
+        if self.index is not None and not self.index_saved:  # built since
+            there = replace(there, index=self.index, indexed=self.indexed, index_saved=0)
+        return replace(there, card=card)
 
     @classmethod
     def load(cls, path: Path | str, *, with_index: bool = True) -> "Identifier":
@@ -335,17 +402,37 @@ class Identifier:
         with_index: False leaves its index out, and the gallery is searched exactly.
 
         Raises:
-            FlukeprintError: no identifier there, damaged, of another architecture, or its gallery
-                made by another network.
+            FlukeprintError: no identifier there, a file of it that was changed or damaged, another
+                architecture, or a gallery made by another network.
         """
         folder = Path(path)
+        clear_drafts(folder.absolute().parent)
+        for _ in range(2):
+            before = card_digest(folder)
+            try:
+                found = cls._read(folder, with_index)
+            except FlukeprintError:
+                if card_digest(folder) == before:
+                    raise
+            else:
+                if card_digest(folder) == before:
+                    return found
+        with locked_for_writing(folder):  # other processes write all the time
+            return cls._read(folder, with_index)
+
+    @classmethod
+    def _read(cls, folder: Path, with_index: bool, net: FlukeNet | None = None) -> "Identifier":
+        """Read a folder; `net`: its network, if it is in memory already."""
         card = read_card(folder)
-        net = read_network(folder, card)
+        check_digests(folder, card)
+        if net is None or network_digest(net, card.recipe) != card.stamp:
+            net = read_network(folder, card)
         rules = card.method.rules
-        gallery = read_gallery(folder)
-        index, saved = (None, 0)
+        gallery = read_gallery(folder, checked=card.digests is not None)
+        card = card.model_copy(update={"digests": None})
+        index, there = (None, 0)
         if with_index and card.backend != "exact":
-            index, saved = read_index(folder, card.backend, gallery)
+            index, there = read_index(folder, card.backend, gallery)
         return cls(
             card,
             net,
@@ -354,5 +441,12 @@ class Identifier:
             Embeddings.load(folder / CENTERS) if rules.head else None,
             Showcase.load(folder),
             index,
-            saved,
+            there,
+            there,
+            _origin(folder, card, gallery),
         )
+
+
+def _origin(folder: Path, card: IdentifierCard, gallery: Embeddings) -> Origin | None:
+    digest = card_digest(folder)
+    return None if digest is None else Origin(folder.resolve(), digest, len(gallery), card)

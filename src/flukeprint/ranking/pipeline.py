@@ -26,7 +26,7 @@ class RankingGallery:
 
     gallery: features of photographs with identities; with keypoints if rules.local.candidates.
     centers: class centres of the head, for rules.head.
-    index: of the gallery's photographs, for approximate search; None: exact search.
+    index: of the gallery's first `indexed` photographs, for approximate search; None: exact search.
     """
 
     def __init__(
@@ -35,10 +35,11 @@ class RankingGallery:
         rules: RankConfig,
         centers: Embeddings | None = None,
         index: Index | None = None,
+        indexed: int | None = None,
     ) -> None:
         self.rules = rules
         self.keypoints = gallery.keypoints
-        self.gallery = Gallery(gallery.embeddings, index=index)
+        self.gallery = Gallery(gallery.embeddings, index=index, indexed=indexed)
         self.scorer = Scorer(self.gallery, rules, centers)
         self.backend = keypoint_backend(rules.local) if rules.local.candidates else None
 

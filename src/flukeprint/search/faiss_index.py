@@ -26,7 +26,7 @@ class FaissIndex(ABC):
     """An `Index` in FAISS; `effort` is how thorough a search is, in a unit of each kind."""
 
     name: str
-    exact = False
+    exact, shared = False, False
     mapped = False  # whether `load` leaves the vectors in the file until a search needs them
     # (effort, candidates that the gallery scores), from quick to thorough; see `recall.tune`.
     EFFORTS: tuple[tuple[int, int], ...] = ((0, 0),)

@@ -4,7 +4,7 @@
 `IdentityMatches` (q, t) by identity.  A score is a cosine similarity: higher is nearer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import cast
 
@@ -33,13 +33,16 @@ class Gallery:
         embeddings: Embeddings,
         *,
         index: Index | None = None,
+        indexed: int | None = None,
         product: Callable[[Floats], Product] | None = None,
     ) -> None:
         """
         Args:
             embeddings: of the gallery's photographs, all with an identity.
-            index: of the same photographs, whose row numbers are their positions; further ones that
-                it holds are ignored.  None: exact search.
+            index: of the first `indexed` photographs, whose row numbers are their positions;
+                further ones that it holds are ignored.  The photographs after them are searched
+                exactly.  None: all are searched exactly.
+            indexed: all photographs by default.
             product: prepares vectors for approximate scoring; changes speed, not results.  None:
                 the fastest on this machine.
 
@@ -55,9 +58,10 @@ class Gallery:
             raise FlukeprintError(
                 f"gallery photos without an identity: {listed(nameless)}; name or remove them"
             )
-        if index is not None and len(index) < len(embeddings):
+        self.indexed = len(embeddings) if indexed is None else indexed
+        if index is not None and len(index) < self.indexed:
             raise FlukeprintError(
-                f"the index holds {len(index)} photographs and the gallery {len(embeddings)}; "
+                f"the index holds {len(index)} photographs and the gallery {self.indexed}; "
                 "build the index again"
             )
         self.embeddings, self.index = embeddings, index
@@ -74,6 +78,16 @@ class Gallery:
     def _product(self) -> Product:
         """Made when it is first needed: searches with an index or whitened vectors do without."""
         return self.product(self.embeddings.vectors)
+
+    @cached_property
+    def _indexed_product(self) -> Product:
+        """Of the photographs that the index holds, for what it misses."""
+        return self.product(self.embeddings.vectors[: self.indexed])
+
+    @cached_property
+    def _later_product(self) -> Product:
+        """Of the photographs that came after the index."""
+        return self.product(self.embeddings.vectors[self.indexed :])
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -126,22 +140,23 @@ class Gallery:
 
     def _from_index(self, index: Index, queries: Floats, k: int, groups: Ints | None) -> Candidates:
         """Candidates from the index, ever more until each query has k photographs or groups."""
-        vectors, n = self.embeddings.vectors, len(self)
+        vectors, n = self.embeddings.vectors, self.indexed
         depth = max(index.candidates, 2 * k if groups is None else 8 * k)
         left = np.arange(len(queries))  # queries that have not enough yet
-        parts: list[Candidates] = []
+        parts = [*self._later(queries, k, groups)]
         while len(left):
             if depth >= n:  # the index may still miss some: search exactly
+                first = None if groups is None else groups[:n]
                 for block, found in find_candidates(
-                    queries[left], vectors, k, self._product, groups
+                    queries[left], vectors[:n], k, self._indexed_product, first
                 ):
                     parts.append(Candidates(left[block][found.queries], found.rows, found.scores))
                 break
             rows = index.search(queries[left], depth).rows
-            there = (rows != NOTHING) & (rows < n)  # it may have grown since
+            there = (rows != NOTHING) & (rows < n)  # it may hold more
             place, found_rows = np.nonzero(there)[0], rows[there]
             kinds = found_rows if groups is None else groups[found_rows]
-            distinct = np.unique(place * n + kinds) // n
+            distinct = np.unique(place * len(self) + kinds) // len(self)
             enough = np.bincount(distinct, minlength=len(left)) >= k
             done = enough[place]
             who, found_rows = left[place[done]], found_rows[done]
@@ -149,3 +164,15 @@ class Gallery:
             parts.append(Candidates(who, found_rows, scores))
             left, depth = left[~enough], 4 * depth
         return Candidates.joined(parts)
+
+    def _later(self, queries: Floats, k: int, groups: Ints | None) -> Iterator[Candidates]:
+        """Candidates among the photographs that came after the index."""
+        n = self.indexed
+        if n == len(self):
+            return
+        last = None if groups is None else groups[n:]
+        for block, found in find_candidates(
+            queries, self.embeddings.vectors[n:], k, self._later_product, last
+        ):
+            who = np.arange(block.start, block.stop)[found.queries]
+            yield Candidates(who, found.rows + n, found.scores)

@@ -24,6 +24,9 @@ from flukeprint.data.embeddings import PRECISIONS, Precision
 from flukeprint.errors import FlukeprintError
 
 FACTS = "gallery.json"
+APPENDED = (
+    "vectors.f32", "images.txt", "labels.i32", "identities.txt", "views.i16", "removed.i64",
+)  # fmt: skip
 STORE_FORMAT = 1
 
 
@@ -65,6 +68,15 @@ class StoreFacts:
             raise FlukeprintError(f"no gallery in {folder}; make one first") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(folder, error) from None
+
+    def sizes(self) -> dict[str, int]:
+        """Committed bytes of each file."""
+        n, views = self.photos, 0 if self.views is None else 2
+        sizes = (
+            4 * self.dimension * n, self.image_bytes, 4 * n, self.identity_bytes, views * n,
+            8 * self.removed,
+        )  # fmt: skip
+        return dict(zip(APPENDED, sizes, strict=True))
 
     def text(self) -> str:
         """The content of `gallery.json`."""

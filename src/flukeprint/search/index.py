@@ -65,6 +65,7 @@ class Index(Protocol):
     name: str  # as in `gallery.backend`
     exact: bool  # whether it never misses a neighbour
     candidates: int  # a gallery asks for at least this many, and scores them exactly
+    shared: bool  # whether other processes find at once what is added
 
     def __len__(self) -> int:
         """Number of vectors that can be found."""

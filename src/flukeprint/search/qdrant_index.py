@@ -33,6 +33,7 @@ class QdrantIndex:
         """Use `build`, `connect` or `load`."""
         self.location, self.collection = collection.location, collection
         self.exact = collection.exact
+        self.shared = collection.location.url is not None
 
     @classmethod
     def build(

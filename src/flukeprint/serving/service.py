@@ -190,11 +190,11 @@ class Service:
 
             def enrolled() -> Identifier:
                 after = before.enroll(identity, photos, thumbnails=thumbnails)
-                assert after.prepared  # in this thread, so that no request waits for it
                 try:
-                    after.save(path)
+                    after = after.save(path)  # with what other processes have enrolled
                 except FlukeprintError as error:
                     raise NotSavedError(str(error)) from None
+                assert after.prepared  # in this thread, so that no request waits for it
                 return after
 
             self.identifier = await self._in_ranking_thread(enrolled)
