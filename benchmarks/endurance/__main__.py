@@ -46,6 +46,8 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="begin the file of results anew")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
+    # Of killed processes, whose semaphores nobody gave back.
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
     os.environ["FLUKEPRINT_CACHE"] = str(given.work.absolute() / "measured")
     into = given.into or RESULTS / f"endurance{'-quick' if given.quick else ''}.jsonl"
     if given.fresh or given.only:

@@ -21,6 +21,7 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_test
 from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.disks import full_disk_named
+from flukeprint.drafts import clear_drafts
 from flukeprint.embedding.embed import embed, pick_device
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.embedding.sharding import first_process
@@ -145,6 +146,10 @@ def _run_of(config: Config, setup: TrainingSetup) -> Run:
     elif not first_process():  # of another node: only the first process of all writes
         return Run(config.runs / config.name / "of-the-first-process")
     else:
+        for file in (config.runs / config.name).glob("*/config.yaml"):
+            # Of trainings that were killed before there was anything to resume.
+            clear_drafts(file.parent)
+            clear_drafts(Run(file.parent).checkpoints)
         run = new_run(config, setup.catalog)
     os.environ[RUN_VARIABLE] = str(run.path.resolve())  # Lightning's further processes inherit it
     return run
