@@ -21,9 +21,10 @@ from benchmarks.endurance.ground import Ground, lay_ground
 from benchmarks.endurance.inputs import memory_of, run_inputs
 from benchmarks.endurance.journal import Journal, Result, fault_lines, summary
 from benchmarks.endurance.kills import AREAS, ENDED, run_kills
-from benchmarks.endurance.targets import TARGETS
+from benchmarks.endurance.page import PAGE, write_page
+from benchmarks.endurance.targets import TARGETS, TIMEOUT
 from benchmarks.harness.arguments import options
-from benchmarks.harness.places import RESULTS, ROOT
+from benchmarks.harness.places import ROOT
 from flukeprint.errors import FlukeprintError
 
 PARTS = ("kills", "inputs", "memory", "enrolling")
@@ -34,7 +35,7 @@ SHARES = {  # of all inputs
 
 
 def main() -> int:
-    parser = options("endurance", __doc__, ("quick",))
+    parser = options("endurance", __doc__, ("quick", "render"))
     parser.add_argument("--seed", type=int, default=0, help="of all trials")
     parser.add_argument("--parts", default=",".join(PARTS), help="which, with commas between")
     parser.add_argument("--kinds", default="", help="areas and sorts of input, with commas; all")
@@ -49,21 +50,27 @@ def main() -> int:
     # Of killed processes, whose semaphores nobody gave back.
     os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
     os.environ["FLUKEPRINT_CACHE"] = str(given.work.absolute() / "measured")
-    into = given.into or RESULTS / f"endurance{'-quick' if given.quick else ''}.jsonl"
+    into = given.into or given.work / f"results{'-quick' if given.quick else ''}.jsonl"
     if given.fresh or given.only:
         into = into.with_name(f"{into.stem}-only.jsonl") if given.only else into
         into.unlink(missing_ok=True)
     print(f"seed {given.seed}; results: {into}", flush=True)
     ground = lay_ground(given.work)
     journal = Journal(into)
+    stopped = False
     try:
-        for result in _trials(ground, journal, given):
+        for result in () if given.render else _trials(ground, journal, given):
             journal.add(result)
     except KeyboardInterrupt:
+        stopped = True
         print("\nstopped; the same command goes on from here", file=sys.stderr)
     results = [one for one in journal.results.values() if one.seed == given.seed]
     print("\n" + summary(results))
     faults = fault_lines(results)
+    whole = not (given.quick or given.only or given.kinds) and given.parts == ",".join(PARTS)
+    if given.render or (whole and not stopped):
+        write_page(results, TIMEOUT)
+        print(f"written: {PAGE}")
     print("\n".join(faults) or "no faults")
     return 1 if faults else 0
 

@@ -115,7 +115,7 @@ def mutated_tree(tree: Any, rng: random.Random) -> Any:
         holder, key = rng.choice(places)
         way = rng.randrange(8)
         if way <= 4:
-            holder[key] = rng.choice(ODD_VALUES)
+            holder[key] = copy.deepcopy(rng.choice(ODD_VALUES))
         elif way == 5:
             del holder[key]
         elif way == 6 and isinstance(holder, dict):
