@@ -82,8 +82,11 @@ def summary(results: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
-def fault_lines(results: Iterable[Result]) -> list[str]:
-    """Each sort of fault once, with its number and the first trial that shows it."""
+def fault_lines(results: Iterable[Result], *, brief: bool = False) -> list[str]:
+    """Each sort of fault once, with its number and the first trial that shows it.
+
+    brief: without the rest of its message, which may hold paths of this machine.
+    """
     found: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     examples: dict[tuple[str, str, str], str] = {}
     for result in results:
@@ -93,6 +96,6 @@ def fault_lines(results: Iterable[Result]) -> list[str]:
             examples.setdefault(key, fault[:300])
     return [
         f"{part} {kind}: {len(numbers)} times, first --only {part}/{kind}/{numbers[0]}: "
-        f"{examples[part, kind, fault]}"
+        f"{fault if brief else examples[part, kind, fault]}"
         for (part, kind, fault), numbers in found.items()
     ]

@@ -16,7 +16,7 @@ What happens when a process is killed, an input is damaged, a disk is full or tw
 at once. The figures were measured by
 
 ```bash
-python -m benchmarks.endurance            # hours; the same command goes on where it was cut off
+python -m benchmarks.endurance            # an hour; the same command goes on where it was cut
 python -m benchmarks.endurance --quick    # 25 kills and 500 inputs
 ```
 
@@ -37,7 +37,7 @@ which writes this page after a whole run. Seed {seed}; machine: {machine}.
 - **Damaged or hostile input** is refused in one line that names it, by the API with a status of
   its own. The files of an identifier are checked against their digests when it is loaded.
 
-What does not hold: a power cut (which `SIGKILL` is not) also loses what the disk had not
+What was not tried: a power cut (which `SIGKILL` is not) also loses what the disk had not
 written; files are flushed before they take their place, so the state before is there. Locks are
 those of the file system: on one without `flock`, writers have to take turns.
 
@@ -68,7 +68,7 @@ time to time.
 
 def write_page(results: Sequence[Result], timeout: float, page: Path = PAGE) -> None:
     """Write the page from the results of one seed."""
-    faults = fault_lines(results)
+    faults = fault_lines(results, brief=True)
     told = "No trial showed a fault."
     if faults:
         wrong = sum(bool(result.faults) for result in results)
