@@ -17,6 +17,9 @@ def test_long_lists_are_cut_with_the_number_of_the_rest() -> None:
     assert listed([1, "b"]) == "1, b"
     assert listed("abc", most=3) == "a, b, c"
     assert listed("abcde", most=3) == "a, b, c and 2 more"
+    assert listed(["b" * 5000, "c"]) == f"{'b' * 100} ... {'b' * 20}, c"
+    assert len(nearest("a", ["b" * 5000])) < 200
+    assert listed(["d" * 260]) == "d" * 260
 
 
 def test_a_worker_s_traceback_is_left_out_of_the_message() -> None:
@@ -25,6 +28,10 @@ def test_a_worker_s_traceback_is_left_out_of_the_message() -> None:
     )
     assert str(FlukeprintError(message)) == "a.jpg: bad"
     assert str(FlukeprintError("plain")) == "plain"
+
+
+def test_a_message_is_one_line_whatever_it_quotes() -> None:
+    assert str(FlukeprintError("no file a\nb\r\n\u2028c; check it")) == "no file a b  c; check it"
 
 
 def test_a_missing_package_names_its_extra_but_a_defect_stays_one() -> None:

@@ -15,7 +15,9 @@ class FlukeprintError(Exception):
 
     def __init__(self, message: str) -> None:
         # From a data loader's worker the message arrives with its whole traceback before it.
-        super().__init__(message.rpartition("flukeprint.errors.FlukeprintError: ")[2].strip())
+        text = message.rpartition("flukeprint.errors.FlukeprintError: ")[2].strip()
+        # Names of files and texts of libraries may hold line breaks.
+        super().__init__(" ".join(text.splitlines()))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -27,14 +29,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     guess = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"{guess}Known: {', '.join(names)}"
+    return f"{guess}Known: {', '.join(map(_shortened, names))}"
 
 
 def listed(names: Iterable[object], most: int = 10) -> str:
     """Join names with commas; after `most` of them only the number of the others is given."""
-    items = [str(name) for name in names]
+    items = [_shortened(str(name)) for name in names]
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more
+
+
+def _shortened(name: str) -> str:
+    """A name without its middle, where it is longer than any path may be on most systems."""
+    return name if len(name) <= 260 else f"{name[:100]} ... {name[-20:]}"
 
 
 def counted(number: int, one: str, several: str | None = None) -> str:

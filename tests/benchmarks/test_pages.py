@@ -10,15 +10,20 @@ from benchmarks.harness.places import BENCHMARKS, REPORTS, ROOT
 from benchmarks.speed import report, scale_page
 from flukeprint.evaluation.results_table import read_rows
 
-PAGES = [ROOT / "Makefile", BENCHMARKS / "README.md", ROOT / "docs/scale.md", *REPORTS.glob("*.md")]
-COMMAND = re.compile(r"python -m benchmarks\.([a-z_]+\.[a-z_]+)")
+PAGES = [
+    ROOT / "Makefile",
+    BENCHMARKS / "README.md",
+    *(ROOT / "docs").glob("*.md"),
+    *REPORTS.glob("*.md"),
+]
+COMMAND = re.compile(r"python -m benchmarks\.([a-z_]+(?:\.[a-z_]+)?)")
 SCRIPTS = sorted(
     path for path in BENCHMARKS.glob("*/*.py") if '__name__ == "__main__"' in path.read_text()
 )
 
 
 def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(BENCHMARKS).with_suffix("").parts)
+    return ".".join(path.relative_to(BENCHMARKS).with_suffix("").parts).removesuffix(".__main__")
 
 
 def test_commands_on_pages_are_scripts_and_every_script_is_listed() -> None:

@@ -1,5 +1,6 @@
 """Loading a configuration: files, overrides, and messages that name what would be right."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from flukeprint.config.load import load_config
 from flukeprint.config.ranking import FalseNew, NewShare
 from flukeprint.config.schema import Config
 from flukeprint.errors import FlukeprintError
+from tests.refusals import refused
 
 
 @pytest.mark.usefixtures("at_repository")
@@ -57,6 +59,38 @@ def test_overrides_come_last_and_are_typed(tmp_path: Path) -> None:
         ("- 1", "expected keys with values"),
         ("extends: nothing.yaml", "nothing.yaml"),
         ("extends: c.yaml", "circle"),
+        ("extends: [a, b]", "the name of one file"),
+        ("extends: .", "is no file"),
+        (
+            "train: {epochs: 3}\ntrain: {epochs: 4}",
+            "'train' stands twice in one section, in lines 1 and 2",
+        ),
+        ("train: {lr: 1,\n lr: 2}", "'lr' stands twice"),
+        ("train: {epochs: " + "9" * 5000 + "}", "Exceeds the limit"),
+        ("train: {epochs: " + "9" * 50 + "}", "train.epochs is a number of more than 18 digits"),
+        ("train: {lr: .inf}", "train.lr=inf: Input should be a finite number"),
+        ("train: {lr: .nan}", "train.lr=nan"),
+        ("train: {seed: 4294967296}", "train.seed=4294967296"),
+        ("split: {seed: -1}", "split.seed=-1"),
+        ("name: 2020-01-01", "name is a date; write text (in quotes)"),
+        ("name: 2020-99-99", "month must be in 1..12"),
+        ("name: !!binary /w==", "name is binary"),
+        ("1: 2", "the key 1 is a int, not text"),
+        ("null: 2", "the key None is empty, not text"),
+        ("? [a, b]\n: c", "is not YAML"),
+        ("x: &x [*x]", "nested deeper than 20"),
+        ("data: " + "[" * 3000, "nested too deeply"),
+        ("data: " + "{a: " * 200 + "1" + "}" * 200, "nested deeper than 20"),
+        ("runs: " + "x" * 5000, "runs is longer than 4,096 characters"),
+        ('runs: "a\\0"', "runs holds a line break, another control character"),
+        ('runs: "a\\ud800"', "half a letter"),
+        ('"a\\nb": 1', "the key 'a\\nb' holds a line break"),
+        ("name: a/../../b", "it names a folder in runs"),
+        ("name: /", "it names a folder in runs"),
+        ("name: ''", "it names a folder in runs"),
+        ("name: ..", "it names a folder in runs"),
+        ("train: {workers: " + "a" * 3000 + "}", "aaa ... aaa"),
+        ("\n".join(f"k{i}: 1" for i in range(60)), "and 40 more"),
     ],
 )
 def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, said: str) -> None:
@@ -64,6 +98,49 @@ def test_a_mistake_is_named_in_one_line(tmp_path: Path, text: str, said: str) ->
         load_config(write(tmp_path, text))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10)
+)
+
+
+def test_a_few_lines_that_stand_for_billions_of_values(tmp_path: Path) -> None:
+    refused(lambda: load_config(write(tmp_path, BOMB)), "more than 10,000 values")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("train: {epochs: 3}".encode("utf-16"), "is not UTF-8 text (byte 0); save it as UTF-8"),
+        ("name: Füße".encode("latin-1"), "is not UTF-8 text (byte 7)"),
+        (b"# " + b"x" * (1 << 20), "more than 1,048,576 bytes"),
+    ],
+)
+def test_a_file_that_is_no_configuration(tmp_path: Path, data: bytes, said: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(data)
+    refused(lambda: load_config(path), str(path), said)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"\xef\xbb\xbftrain: {epochs: 3}")
+    assert load_config(path).train.epochs == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    refused(lambda: load_config(write(tmp_path, "extends: pipe.yaml")), "pipe.yaml is no file")
+
+
+def test_anchors_merge_keys_and_nested_names_are_read(tmp_path: Path) -> None:
+    text = (
+        "name: whales/small\nmodel: &m {dropout: 0.5}\ntrain: {<<: {lr: 0.1, epochs: 2}, lr: 0.2}"
+    )
+    config = load_config(write(tmp_path, text))
+    assert (config.name, config.train.lr, config.train.epochs) == ("whales/small", 0.2, 2)
 
 
 def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:

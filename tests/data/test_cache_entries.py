@@ -70,6 +70,16 @@ def test_an_entry_ends_with_its_stamp_and_replaces_an_older_one(tmp_path: Path) 
     assert [path.name for path in entry.path.parent.iterdir()] == ["abcd"]
 
 
+def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
+    entry = Entry(tmp_path / "ab" / "abcd", b"s" * STAMP_BYTES)
+    entry.path.parent.mkdir()
+    (tmp_path / "ab" / ".abcd.a1b2c3d4.partial").write_bytes(b"half")
+    (tmp_path / "ab" / ".abff.a1b2c3d4.partial").write_bytes(b"half")
+    write_entry(entry, [b"whole"])
+    assert [path.name for path in entry.path.parent.iterdir()] == ["abcd"]
+    assert entry.path.stat().st_mode & 0o666 == entry.path.parent.stat().st_mode & 0o666
+
+
 def test_a_write_that_fails_leaves_the_old_entry(tmp_path: Path) -> None:
     entry = Entry(tmp_path / "cache" / "ab" / "abcd", b"s" * STAMP_BYTES)
     write_entry(entry, [b"old"])
@@ -77,7 +87,7 @@ def test_a_write_that_fails_leaves_the_old_entry(tmp_path: Path) -> None:
     def full() -> bytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(FlukeprintError, match=r"image\.cache: .*cache \(the disk is full\)"):
+    with pytest.raises(FlukeprintError, match=r"image\.cache: .*cache: the disk of /.* is full"):
         write_entry(entry, (full() for _ in range(1)))
     assert entry.path.read_bytes() == b"old" + entry.stamp
     assert [path.name for path in entry.path.parent.iterdir()] == ["abcd"]

@@ -286,8 +286,8 @@ def test_a_file_of_another_length_is_made_anew(tmp_path: Path, damage: bytes | N
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (errno.ENOSPC, "the disk is full"),
-        (errno.EDQUOT, "the disk is full"),
+        (errno.ENOSPC, "is full; make room"),
+        (errno.EDQUOT, "is full; make room"),
         (errno.EACCES, "denied"),
     ],
 )

@@ -207,7 +207,9 @@ def test_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(photo_store, "_write_at", full)
-    with pytest.raises(FlukeprintError, match=r"image\.cache: .*disk is full.*cache=null"):
+    with pytest.raises(
+        FlukeprintError, match=r"image\.cache: .*the disk of /.* is full.*cache=null"
+    ):
         cache[0]
     assert kept(tmp_path / "cache") == 0
 

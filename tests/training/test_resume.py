@@ -73,6 +73,16 @@ def test_a_killed_run_resumes_to_the_same_network(
     assert resumed.figures() == unbroken.figures()
 
 
+def test_a_new_run_removes_what_killed_ones_left(tiny: TinyConfig) -> None:
+    killed = tiny.folder / "runs" / "tiny" / "20200101-000000"
+    (killed / "checkpoints").mkdir(parents=True)
+    (killed / "config.yaml").touch()
+    (killed / "checkpoints" / ".last.ckpt.a1b2c3d4.partial").touch()
+    (killed / ".identifier.a1b2c3d4.partial" / "gallery").mkdir(parents=True)
+    train(tiny("train.epochs=1"))
+    assert sorted(path.name for path in killed.rglob("*")) == ["checkpoints", "config.yaml"]
+
+
 def test_resuming_with_another_recipe_is_refused(tiny: TinyConfig, unfinished: Run) -> None:
     with pytest.raises(FlukeprintError, match=r"model\.backbone"):
         train(tiny("model.backbone=test_vit"), resume="last")

@@ -12,7 +12,9 @@ from pydantic import (
 class Section(BaseModel):
     """Base of all sections of the configuration: frozen, and unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -25,7 +25,7 @@ class SyntheticConfig(Section):
         0.276, ge=0, le=1, description="Share of the test photographs that show new individuals."
     )
     long_side: int = Field(320, ge=32, description="Long side of a photograph, px.")
-    seed: int = Field(0, description="Seed of the drawing.")
+    seed: int = Field(0, ge=0, description="Seed of the drawing.")
 
 
 class DataConfig(Section):
@@ -147,7 +147,7 @@ class SplitConfig(Section):
         lt=1,
         description="Share of the queries whose individual is not in the gallery.",
     )
-    seed: int = Field(0, description="Seed of the split and of bootstrap intervals.")
+    seed: int = Field(0, ge=0, description="Seed of the split and of bootstrap intervals.")
 
     @model_validator(mode="after")
     def _fold_exists(self) -> "SplitConfig":

@@ -8,13 +8,14 @@ scalars replaced.  Defaults are written in the sections of this package alone.
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from flukeprint.config.schema import Config
+from flukeprint.config.yaml_tree import parse_tree, read_tree
 from flukeprint.errors import FlukeprintError, nearest
 
 CONFIGS = Path("configs")
+MOST_PROBLEMS = 20  # named in one message
 
 
 def load_config(name: str | Path | None, overrides: tuple[str, ...] | list[str] = ()) -> Config:
@@ -41,7 +42,9 @@ def parse_config(tree: dict[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        problems = "; ".join(_explain(problem) for problem in error.errors())
+        found = [_explain(problem) for problem in error.errors()]
+        more = len(found) - MOST_PROBLEMS
+        problems = "; ".join(found[:MOST_PROBLEMS]) + (f"; and {more} more" if more > 0 else "")
         raise FlukeprintError(f"{where}: {problems}") from None
 
 
@@ -61,15 +64,11 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in seen:
         raise FlukeprintError(f"{path}: `extends` goes round in a circle")
     try:
-        tree = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise FlukeprintError(
-            f"no configuration {path}, named by `extends` in {seen[-1]}"
-        ) from None
+        if seen and not path.exists():
+            raise FlukeprintError(f"no configuration {path}, named by `extends` in {seen[-1]}")
+        tree = read_tree(path)
     except OSError as error:
         raise FlukeprintError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FlukeprintError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
@@ -77,7 +76,9 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
-    base = _read(path.parent / str(parent), (*seen, path.resolve()))
+    if not isinstance(parent, str):
+        raise FlukeprintError(f"{path}: `extends` is the name of one file, such as whales.yaml")
+    base = _read(path.parent / parent, (*seen, path.resolve()))
     base.pop("name", None)
     return _merge(base, tree)
 
@@ -94,11 +95,8 @@ def _merge(base: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
 def _override(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise FlukeprintError(f"override {override!r} is not of the form key=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise FlukeprintError(f"override {override!r}: the value is not YAML") from None
+        raise FlukeprintError(f"override {shortened(override)} is not of the form key=value")
+    value = parse_tree(text, f"override {shortened(override)}")
     node: Any = tree
     *sections, last = key.split(".")
     for section in sections:
@@ -107,15 +105,19 @@ def _override(tree: dict[str, Any], override: str) -> None:
             continue
         node = node.setdefault(section, {})
         if not isinstance(node, dict | list):
-            raise FlukeprintError(f"override {override!r}: {section} holds a value, not a section")
+            raise FlukeprintError(
+                f"override {shortened(override)}: {section} holds a value, not a section"
+            )
     if isinstance(node, list):
-        raise FlukeprintError(f"override {override!r}: name a key of the list's item")
+        raise FlukeprintError(f"override {shortened(override)}: name a key of the list's item")
     node[last] = value
 
 
 def _item(items: list[Any], index: str, override: str) -> Any:
     if not index.isdigit() or int(index) >= len(items):
-        raise FlukeprintError(f"override {override!r}: the list has items 0 to {len(items) - 1}")
+        raise FlukeprintError(
+            f"override {shortened(override)}: the list has items 0 to {len(items) - 1}"
+        )
     return items[int(index)]
 
 
@@ -126,8 +128,18 @@ def _explain(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key}: {nearest(str(place[-1]), _keys_beside(place))}"
     if problem["type"] == "literal_error":
-        return f"{key}={problem['input']!r}: expected {problem['ctx']['expected']}"
-    return f"{key}={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+        return f"{key}={shortened(problem['input'])}: expected {problem['ctx']['expected']}"
+    return f"{key}={shortened(problem['input'])}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def shortened(value: object) -> str:
+    """The `repr` of a value, without its middle where it is long.
+
+    >>> shortened("a" * 500)[:12], len(shortened("a" * 500))
+    ("'aaaaaaaaaaa", 120)
+    """
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:100]} ... {text[-15:]}"
 
 
 def _keys_beside(place: tuple[Any, ...]) -> list[str]:

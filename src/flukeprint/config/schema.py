@@ -6,10 +6,12 @@ This is the only place where a default is written.  The description of each key 
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
 )
 
@@ -73,10 +75,17 @@ class ServeConfig(Section):
     )
 
 
+def _folder_name(name: str) -> str:
+    """Refuse a name that runs and submissions cannot have."""
+    if not all(part.strip(". ") for part in re.split(r"[/\\]", name)) or len(name) > 100:
+        raise ValueError("it names a folder in runs and files in submissions; take a short word")
+    return name
+
+
 class Config(Section):
     """One experiment, whole."""
 
-    name: str = Field(
+    name: Annotated[str, AfterValidator(_folder_name)] = Field(
         description="Name of the experiment; where a file gives none, the name of the file."
     )
     data: DataConfig = DataConfig()

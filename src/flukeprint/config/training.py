@@ -134,7 +134,9 @@ class TrainConfig(Section):
     )
     num_nodes: int = Field(1, ge=1, description="Number of machines.")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many steps, for trials.")
-    seed: int = Field(0, ge=0, description="Seed of weights, batches and augmentation.")
+    seed: int = Field(
+        0, ge=0, le=2**32 - 1, description="Seed of weights, batches and augmentation."
+    )
 
     @model_validator(mode="after")
     def _patience_is_tried(self) -> "TrainConfig":

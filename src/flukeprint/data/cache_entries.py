@@ -5,16 +5,15 @@ that its stamp was made of.  An entry is a file that is written under another na
 any number of processes may read and write at once; or it is a slot of `photo_store`.
 """
 
-import contextlib
-import errno
 import hashlib
 import os
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from flukeprint.data.catalog import Catalog
+from flukeprint.disks import FullDiskError, disk_of, full_disk
+from flukeprint.drafts import clear_drafts, draft_of
 from flukeprint.errors import FlukeprintError
 from flukeprint.storage import fingerprint
 
@@ -54,29 +53,31 @@ def find_entry(folder: Path | None, catalog: Catalog, row: int, how: object = No
 def write_entry(entry: Entry, parts: Iterable[bytes | memoryview]) -> None:
     """Write a cache entry, the parts and then the stamp, atomically.
 
+    What killed processes left beside it is removed.
+
     Raises:
         FlukeprintError: the disk is full or the folder cannot be written.
     """
     path = entry.path
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("xb") as file:
-            for part in (*parts, entry.stamp):
-                file.write(part)
-        draft.replace(path)
+        clear_drafts(path.parent)
+        with draft_of(path) as draft:
+            with draft.open("wb") as file:
+                for part in (*parts, entry.stamp):
+                    file.write(part)
+            # As open to others as the folder: a draft is its owner's alone.
+            draft.chmod(path.parent.stat().st_mode & 0o666)
+            draft.replace(path)
     except OSError as error:
         raise cannot_write(path.parent.parent, error) from error
-    finally:
-        with contextlib.suppress(OSError):  # gone when all went well
-            draft.unlink()
 
 
 def cannot_write(folder: Path, error: OSError) -> FlukeprintError:
     """The error for a cache whose `folder` cannot be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    reason = "the disk is full" if full else error.strerror or str(error)
-    return FlukeprintError(
-        f"image.cache: cannot write below {folder} ({reason}); "
-        "free it, choose another folder, or set image.cache=null"
+    full = full_disk(error) is not None
+    reason = f"{disk_of(folder)} is full" if full else error.strerror or str(error)
+    return (FullDiskError if full else FlukeprintError)(
+        f"image.cache: cannot write below {folder}: {reason}; "
+        "make room, choose another folder, or set image.cache=null"
     )

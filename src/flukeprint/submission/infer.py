@@ -10,6 +10,7 @@ from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
 from flukeprint.data.readers.read import read_test
+from flukeprint.disks import full_disk_named
 from flukeprint.embedding.embed import check_devices, pick_device
 from flukeprint.embedding.engine_choice import check_engine
 from flukeprint.embedding.recipe import Compute
@@ -95,7 +96,9 @@ def infer(config: Config, run: Run) -> Answers | None:
         queries = _examined(identifier, test, config, run)
     if queries is None:
         return None
-    queries.embeddings.save(run.path / "test.npz")
+    as_before = "the run is as it was; make room and repeat the command"
+    with full_disk_named(run.path, lambda: as_before):
+        queries.embeddings.save(run.path / "test.npz")
     shutil.rmtree(run.path / PARTS, ignore_errors=True)  # written by further processes
     ranking = identifier.rank(queries, progress=True)
     setting = config.infer.threshold
@@ -107,15 +110,11 @@ def infer(config: Config, run: Run) -> Answers | None:
     answered = dict(zip(ranking.images, ranking.identities, strict=True))
     # A photograph that was skipped still needs its row: it is answered with a new individual.
     answers = [answered.get(image, (None,))[: config.infer.answers] for image in images]
-    write_submission(
-        images,
-        answers,
-        target,
-        new_label=label,
-        top=config.infer.answers,
-        sample=sample,
-        known=known,
-    )
+    with full_disk_named(config.submissions, lambda: as_before):
+        write_submission(
+            images, answers, target, new_label=label, top=config.infer.answers, sample=sample,
+            known=known,
+        )  # fmt: skip
     return Answers(target, identifier, test, ranking, notes)
 
 

@@ -24,6 +24,7 @@ from lightning.pytorch.callbacks import (
 from torch import Tensor
 
 from flukeprint.config.training import TrainConfig
+from flukeprint.disks import full_disk
 from flukeprint.embedding.embed import pick_device
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
@@ -84,9 +85,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         with written_whole(Path(path)) as partial:
             try:
-                torch.save(checkpoint, partial)
-            except RuntimeError as error:  # torch's writer raises it for a full disk
-                raise OSError(str(error)) from None
+                # Through a file of Python's: torch's own writer hides why it could not write.
+                with partial.open("wb") as file:
+                    torch.save(checkpoint, file)
+            except RuntimeError as error:
+                full = full_disk(error)
+                raise OSError(str(error)) if full is None else full from None
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

@@ -7,6 +7,7 @@ catalogue -> split -> batches of sampled photographs -> network -> losses
 import json
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import lightning as L
@@ -19,6 +20,8 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_test
 from flukeprint.data.thumbnails import Thumbnails
+from flukeprint.disks import full_disk_named
+from flukeprint.drafts import clear_drafts
 from flukeprint.embedding.embed import embed, pick_device
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.embedding.sharding import first_process
@@ -67,11 +70,13 @@ def train(config: Config, *, resume: str | None = None) -> Run:
     # Deterministic mode would fill every new tensor with NaN, which costs a CPU much of its speed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     setup = check(config, resume=resume)
-    run = _run_of(config, setup)  # nothing is written before this line
-    trainer = make_trainer(config, run)
-    fit_network(trainer, config, run, setup)
-    if trainer.is_global_zero:
-        finish(config, run, setup)
+    with full_disk_named(config.runs, lambda: "nothing was trained; make room and try again"):
+        run = _run_of(config, setup)  # nothing is written before this line
+    with full_disk_named(run.path, partial(kept_text, config, run)):
+        trainer = make_trainer(config, run)
+        fit_network(trainer, config, run, setup)
+        if trainer.is_global_zero:
+            finish(config, run, setup)
     return run
 
 
@@ -120,6 +125,18 @@ def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
     return validation
 
 
+def kept_text(config: Config, run: Run) -> str:
+    """What a training that was cut off has kept, and how to go on: the end of a message."""
+    if not run.last.is_file():
+        return f"no epoch was kept in {run.path}; make room and start a new run"
+    done = int(AtomicCheckpointIO().load_checkpoint(run.last)["epoch"]) + 1
+    epochs = f"{done} of {config.train.epochs} epochs"
+    return (
+        f"kept: the network after {epochs} in {run.path}; make room and go on with: "
+        f"train.py --config ... --resume {run.name}"
+    )
+
+
 def _run_of(config: Config, setup: TrainingSetup) -> Run:
     """A new run, the one to resume, or in a further process of a training its first one's."""
     if not first_process() and RUN_VARIABLE in os.environ:
@@ -129,6 +146,10 @@ def _run_of(config: Config, setup: TrainingSetup) -> Run:
     elif not first_process():  # of another node: only the first process of all writes
         return Run(config.runs / config.name / "of-the-first-process")
     else:
+        for file in (config.runs / config.name).glob("*/config.yaml"):
+            # Of trainings that were killed before there was anything to resume.
+            clear_drafts(file.parent)
+            clear_drafts(Run(file.parent).checkpoints)
         run = new_run(config, setup.catalog)
     os.environ[RUN_VARIABLE] = str(run.path.resolve())  # Lightning's further processes inherit it
     return run

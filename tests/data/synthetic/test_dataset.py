@@ -204,6 +204,16 @@ def test_a_failed_drawing_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
+def test_what_killed_drawings_left_is_removed(tmp_path: Path) -> None:
+    for name in (".whales.a1b2c3d4.partial", ".whales.a1b2c3d4.old"):
+        (tmp_path / name / "whales" / "train").mkdir(parents=True)
+    (tmp_path / "whales").mkdir()
+    write_whales(SMALL, tmp_path / "whales", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["whales"]
+    modes = [(tmp_path / name).stat().st_mode for name in ("whales", "whales/train")]
+    assert modes[0] == modes[1], "others may read it"
+
+
 def test_threads_of_opencv_are_given_back(tmp_path: Path) -> None:
     before = cv2.getNumThreads()
     write_synthetic(SHAPES, tmp_path / "set", progress=False)

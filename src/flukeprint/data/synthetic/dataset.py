@@ -13,8 +13,6 @@ import csv
 import hashlib
 import json
 import math
-import os
-import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +28,8 @@ from flukeprint.data.decoding import Pixels
 from flukeprint.data.synthetic.camera import jpeg_quality
 from flukeprint.data.synthetic.fluke import flat_fluke, photograph
 from flukeprint.data.synthetic.shapes import SHAPE_IDENTITIES, draw_shape
+from flukeprint.disks import full_disk_named
+from flukeprint.drafts import clear_drafts, draft_of, replace_folder
 from flukeprint.errors import FlukeprintError, listed
 
 NEW_WHALE = "new_whale"
@@ -96,15 +96,15 @@ def write_synthetic(config: SyntheticConfig, root: Path, *, progress: bool) -> N
         return
     _refuse_foreign(root)
     photos = _plan(config)
-    partial = root.with_name(f".{root.name}.drawing-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _draw_into(partial, photos, _DRAWERS[config.kind](config), progress=progress)
-        _write_tables(partial, photos)
-        (partial / _MARKER).write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-        _swap(partial, root, wanted)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with full_disk_named(root, lambda: f"nothing was left; make room or move {root}"):
+        root.parent.mkdir(parents=True, exist_ok=True)
+        clear_drafts(root.parent)
+        with draft_of(root, folder=True) as draft:
+            partial = draft / root.name  # as open to others as any folder; a draft is not
+            _draw_into(partial, photos, _DRAWERS[config.kind](config), progress=progress)
+            _write_tables(partial, photos)
+            (partial / _MARKER).write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+            _swap(partial, root, wanted)
 
 
 def _whale_drawer(config: SyntheticConfig) -> _Draw:
@@ -208,17 +208,11 @@ def _write_tables(folder: Path, photos: list[_Photo]) -> None:
 
 def _swap(partial: Path, root: Path, wanted: dict[str, object]) -> None:
     """Move the finished set into place, where an empty folder or an older set may be."""
-    old = root.with_name(f".{root.name}.replaced-{os.getpid()}")
-    if root.exists():
-        root.replace(old)
     try:
-        partial.replace(root)
+        replace_folder(partial, root)
     except OSError:
         if _found(root) != wanted:  # otherwise another process has just drawn the same set
-            if old.exists() and not root.exists():
-                old.replace(root)
             raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _found(root: Path) -> dict[str, object] | None:

@@ -1,0 +1,1 @@
+"""Killed commands, mutated inputs and writers at once: `python -m benchmarks.endurance`."""

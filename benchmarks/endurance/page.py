@@ -1,0 +1,90 @@
+"""Write docs/reliability.md from the results of a whole run."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.endurance.journal import Result, fault_lines, summary
+from benchmarks.harness.places import ROOT
+from benchmarks.harness.processes import machine_text
+from flukeprint.errors import counted
+
+PAGE = ROOT / "docs" / "reliability.md"
+TEXT = """# Reliability
+
+What happens when a process is killed, an input is damaged, a disk is full or two people write
+at once. The figures were measured by
+
+```bash
+python -m benchmarks.endurance            # an hour; the same command goes on where it was cut
+python -m benchmarks.endurance --quick    # 25 kills and 500 inputs
+```
+
+which writes this page after a whole run. Seed {seed}; machine: {machine}.
+
+## What holds
+
+- **A kill loses nothing that was confirmed.** Every file and folder is written beside its
+  target and then takes its place at once; a draft is locked while it is written, and one that
+  nobody locks is removed by the next command. An enrolment that was printed or answered with
+  201 is there.
+- **A training that was killed goes on** with `train.py --config ... --resume last` from the
+  last whole epoch, to the network and figures of an unbroken run. Killed before the first epoch
+  ended, it is begun anew.
+- **One writer at a time** on an identifier: another one waits for it, and both keep what they
+  enrolled.
+- **A full disk** is named in one line, with what was kept and how to go on.
+- **Damaged or hostile input** is refused in one line that names it, by the API with a status of
+  its own. The files of an identifier are checked against their digests when it is loaded.
+
+What was not tried: a power cut (which `SIGKILL` is not) also loses what the disk had not
+written; files are flushed before they take their place, so the state before is there. Locks are
+those of the file system: on one without `flock`, writers have to take turns.
+
+## Figures
+
+{figures}
+
+{faults}
+
+- *kills*: `SIGKILL` to the whole process group, at moments spread over the command and aimed at
+  the files it writes; the column of outcomes tells where it fell ("ended before": the command
+  was faster, not counted). Then the next command is run, without cleaning up, and its result is
+  compared with that of commands that nobody killed: the same network, figures, submission,
+  gallery, and no draft left. {true} of the killed commands were started as a user does, the
+  others were forked from a process that had imported the package.
+- *inputs*: drawn photographs of all formats, tables of all kinds, configurations, files of
+  identifiers and runs, and HTTP requests, mutated at random. Right is an answer or a refusal in
+  one line; a traceback, a crash, no answer within {timeout:g} s, a status of 500, or another
+  answer from a damaged identifier is a fault.
+- *memory*: resident memory of a process after the same inputs again and again.
+- *enrolling*: processes that enroll into one identifier at once, and the photographs that it
+  holds afterwards.
+
+`--only kills/training/7` repeats a trial with its seed; moments of a kill vary a little from
+time to time.
+"""
+
+
+def write_page(results: Sequence[Result], timeout: float, page: Path = PAGE) -> None:
+    """Write the page from the results of one seed."""
+    faults = fault_lines(results, brief=True)
+    told = "No trial showed a fault."
+    if faults:
+        wrong = sum(bool(result.faults) for result in results)
+        told = "\n".join(
+            [f"{counted(wrong, 'trial')} showed a fault:", "", *map("- {}".format, faults)]
+        )
+    counted_parts = [
+        f"{part}: {sum(one.part == part and one.outcome != 'ended before' for one in results):,}"
+        for part in dict.fromkeys(one.part for one in results)
+    ]
+    text = TEXT.format(
+        seed=", ".join(sorted({str(result.seed) for result in results})),
+        machine=machine_text(),
+        figures=f"Trials that count: {', '.join(counted_parts)}.\n\n{summary(results)}",
+        faults=told,
+        true=sum(bool(result.facts.get("new_python")) for result in results),
+        timeout=timeout,
+    )
+    page.write_text("\n".join(itertools.chain(text.rstrip().split("\n"), [""])))
