@@ -25,7 +25,7 @@ _SHARPEST = 1e6
 class Logistic(Section):
     """Logistic model 1 / (1 + exp(-(intercept + score * s + lead * d))) of two features.
 
-    s: similarity to the nearest known identity; d: its lead over the second nearest.
+    s: score of the nearest known identity; d: its lead over the second nearest.
     """
 
     intercept: float = Field(allow_inf_nan=False)
