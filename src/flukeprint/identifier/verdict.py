@@ -162,7 +162,7 @@ def unread_row(photo: str, error: str) -> dict[str, Any]:
 def row_text(row: dict[str, Any]) -> str:
     """Format a `verdict_row` as lines: photograph and decision, then a table of the answers."""
     if row["verdict"] is None:
-        return f"{row['photo']}: {row['error']}"
+        return str(row["error"])  # which names the photograph
     answers = row["answers"]
     first = answers[0]["identity"]
     said = {
