@@ -98,7 +98,7 @@ def agree(verdict: Verdict) -> None:
     if unknown is not None and NEW in labels:
         assert shares[labels.index(NEW)] == unknown
     elif unknown is not None:
-        assert unknown <= told[-1]
+        assert unknown <= told[0]
         told.append(unknown)
     assert sum(told) <= 1 + 1e-9
     assert row["probability"] == shares[0]

@@ -126,9 +126,17 @@ def chain_of(likely: Posterior, place: int) -> np.ndarray:
 
 
 @given(posteriors())
+def test_a_new_individual_that_is_no_answer_has_at_most_the_probability_of_the_first(drawn):
+    likely, place = drawn
+    found = in_order(likely, [place], top=place)
+    np.testing.assert_array_equal(found.identities[0], np.minimum.accumulate(likely.identities[0]))
+    assert found.new[0] == min(likely.new[0], likely.identities[0, 0])
+
+
+@given(posteriors())
 def test_in_order_no_answer_is_more_probable_than_the_one_before_it(drawn):
     likely, place = drawn
-    found = in_order(likely, [place])
+    found = in_order(likely, [place], top=8)
     before, after = chain_of(likely, place), chain_of(found, place)
     assert (np.diff(after) <= 0).all()
     assert after[0] == before[0]  # the calibrated one
@@ -136,7 +144,7 @@ def test_in_order_no_answer_is_more_probable_than_the_one_before_it(drawn):
     assert after.sum() <= 1 + 1e-12
     # Where nothing contradicts the order, nothing changes; what changes equals one before it.
     np.testing.assert_array_equal(after, [before[: i + 1].min() for i in range(len(before))])
-    again = in_order(found, [place])
+    again = in_order(found, [place], top=8)
     np.testing.assert_array_equal(chain_of(again, place), after)
 
 

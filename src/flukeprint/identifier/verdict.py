@@ -44,7 +44,7 @@ class Verdict:
         where that is the first answer, where too few queries were there to calibrate them, and
         where the photograph shows something else.
     new: probability that the individual is not in the gallery; where that is no answer, at most
-        that of the last one.  None where nothing was measured, or it is never answered.
+        that of the first.  None where nothing was measured, or it is never answered.
     nearest_cosine: cosine to the nearest photo of the gallery; outside: whether it is so low that
         the photograph shows something else.
     nearest: for each answer the nearest photos of that identity, the best-matching one first; none
@@ -67,10 +67,13 @@ class Verdict:
             return
         if self.outside or len(self.probabilities) != len(names):
             raise ValueError("one probability for each answer, and none for something else")
-        known = [share for share in self.probabilities if share is not None]
-        every = known if self.new is None or None in names else [*known, self.new]
+        every = [share for share in self.probabilities if share is not None]
         if any(after > before for before, after in pairwise(every)):
             raise ValueError(f"an answer is more probable than the one before it: {every}")
+        if self.new is not None and None not in names:
+            if self.new > every[0]:
+                raise ValueError(f"a new individual is more probable than the first of {every}")
+            every.append(self.new)
         if sum(every) > 1 + ROUNDING or min(every, default=0.0) < 0:
             raise ValueError(f"no probabilities: {every}")
 
@@ -107,7 +110,7 @@ def verdict_of(
         ranking = insert_new_individual(ranking, card.threshold)
     near = float(nearest_cosine(gallery, queries).max())
     outside = card.outside is not None and bool(card.outside([near])[0])
-    likely = None if outside else _likely(every, ranking.identities[0][0] is None, card)
+    likely = None if outside else _likely(every, ranking, card)
     return Verdict(
         ranking=ranking,
         probabilities=None if likely is None else _of(ranking.identities[0], every, likely, card),
@@ -200,16 +203,18 @@ def _answers_new(card: IdentifierCard) -> bool:
     return measured and card.threshold is not None
 
 
-def _likely(every: Ranking, first_is_new: bool, card: IdentifierCard) -> Posterior | None:
+def _likely(every: Ranking, ranking: Ranking, card: IdentifierCard) -> Posterior | None:
     """The probabilities of all identities in the order of the ranking, None where none is known."""
     if card.calibration is None:
         return None
     likely = posterior(every, card.calibration)
-    if card.threshold is None or card.calibration.known is None:
+    answers = ranking.identities[0]
+    if not _answers_new(card):
         # A new individual is no answer, or one of which nothing was measured.
-        return None if first_is_new else in_order(likely, [likely.identities.shape[1]])
-    names = insert_new_individual(every, card.threshold).identities[0]
-    return in_order(likely, [names.index(None) if None in names else len(names)])
+        nowhere = [likely.identities.shape[1]]
+        return None if answers[0] is None else in_order(likely, nowhere, top=0)
+    top = len(answers)
+    return in_order(likely, [answers.index(None) if None in answers else top], top)
 
 
 def _placed(

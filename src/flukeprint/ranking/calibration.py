@@ -122,11 +122,12 @@ def posterior(ranking: Ranking, calibration: Calibration) -> Posterior:
     return Posterior(identities=known[:, None] * joined, new=1 - known)
 
 
-def in_order(likely: Posterior, places: npt.ArrayLike) -> Posterior:
+def in_order(likely: Posterior, places: npt.ArrayLike, top: int = 5) -> Posterior:
     """Lower probabilities that exceed the one of an answer before them in the ranking.
 
     likely: of `posterior`, identities in the order of the ranking.  places: (q,) how many of them
-    stand before the new individual.
+    stand before the new individual.  top: number of answers; a new individual behind them is none,
+    and has at most the probability of the first.
 
     The threshold is chosen for MAP@5, or by a user, and a calibration by likelihood, so that an
     answer may be less probable than one behind it.  The order decides: no answer is given more
@@ -134,11 +135,16 @@ def in_order(likely: Posterior, places: npt.ArrayLike) -> Posterior:
     its own, and what is cut off belongs to none of them.
     """
     q, n = likely.identities.shape
+    answered = np.asarray(places) < top
     chain = np.empty((q, n + 1))
-    at_new = np.arange(n + 1) == np.asarray(places)[:, None]
+    at_new = np.arange(n + 1) == np.where(answered, places, n)[:, None]
     chain[~at_new], chain[at_new] = likely.identities.ravel(), likely.new
     chain = np.minimum.accumulate(chain, axis=1)
-    return Posterior(identities=chain[~at_new].reshape(q, n), new=chain[at_new])
+    unanswered = np.minimum(likely.new, chain[:, 0])
+    return Posterior(
+        identities=chain[~at_new].reshape(q, n),
+        new=np.where(answered, chain[at_new], unanswered),
+    )
 
 
 def _sharpness(behind: Values, right: Values) -> Values:

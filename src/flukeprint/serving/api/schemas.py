@@ -156,7 +156,7 @@ class Identification(Body):
     unknown: bool  # the first answer is a new individual, or the photographs show something else
     verdict: Literal["known", "new", "outside"]
     answers: list[Answer]
-    # That the individual is not in the gallery; at most that of each answer before it.
+    # That the individual is not in the gallery: its answer's, or at most that of the first answer.
     probability_unknown: Probability | None
     closeness: float  # plain cosine to the nearest photo of the gallery, against `outside`
     placement: Placement | None  # null without a taxonomy
