@@ -162,6 +162,9 @@ def test_a_new_individual_first_is_not_beaten_by_an_animal_behind_it():
     assert verdict.probabilities is not None
     assert verdict.probabilities[:2] == pytest.approx((0.0261, 0.0261), abs=1e-4)
     assert verdict.new == verdict.probabilities[0]
+    assert row_text(verdict_row("q.jpg", verdict, NEW)).startswith(
+        "q.jpg: not in this collection (new_whale), probability 2.6%; the threshold decides\n"
+    )
     placed = verdict.placement
     assert placed is not None
     assert placed.rank is None

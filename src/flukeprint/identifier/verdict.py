@@ -176,6 +176,8 @@ def row_text(row: dict[str, Any]) -> str:
     if row["verdict"] != "outside":
         chance = row["probability"]
         said += "" if chance is None else f", probability {_percent(chance)}"
+        if row["verdict"] == "new" and chance is not None and chance < 0.5:
+            said += "; the threshold decides"
     lines = [f"{row['photo']}: {said}"]
     placed = row["placement"]
     if placed is not None and placed["rank"] not in (None, "class"):

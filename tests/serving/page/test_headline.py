@@ -61,6 +61,14 @@ def test_headlines(language: Language, changed: dict[str, object], line: str):
     assert line.split(": ")[-1] in shown.replace(" ,", ",")
 
 
+def test_a_threshold_that_decides_against_the_odds_is_told():
+    def below(probability: float) -> str:
+        return " ".join(headline(context(), identification(**new(probability))).below)
+
+    assert "3%. Its best score is below the threshold, which decides" in below(0.03)
+    assert below(0.5) == "Probability that it is not in the collection: 50%."
+
+
 def test_how_sure_in_words():
     asked = context()
 

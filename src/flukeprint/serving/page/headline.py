@@ -116,6 +116,8 @@ def _new(context: PageContext, found: Identification) -> Headline:
     if share is not None:
         percent = probability(context.language, share)
         below.append(context.text("verdict_new_below", percent=percent))
+        if share < EVEN:
+            below.append(context.text("verdict_new_against"))
     placement = found.placement
     if placement is not None and placement.rank not in (None, "class") and placement.name:
         rank = rank_name(context.language, placement.rank or "")
