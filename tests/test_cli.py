@@ -266,6 +266,8 @@ def test_readmes_commands_work(
             word = str(mine)
         elif word.startswith("submissions/"):
             word = str(submission)
+        elif word == "input/mine/test":
+            word = str(root / "shapes" / "test")
         elif word == "accuracy.csv":
             word = str(tmp_path / word)
         elif word.endswith("truth.csv"):

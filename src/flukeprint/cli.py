@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flukeprint.errors import FlukeprintError, counted
+from flukeprint.photo_commands import enroll, identify, verify
 
 app = typer.Typer(
     help="Who is this animal?  Identify individual animals in photographs.",
@@ -96,43 +97,9 @@ def pseudo_label_command(
     print(f"next: train with data.pseudo_labels={table}")
 
 
-@app.command()
-def identify(
-    identifier: Annotated[Path, typer.Argument(help="The folder of a trained identifier.")],
-    photos: Annotated[list[Path], typer.Argument(help="Photographs of animals.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    encounter: Annotated[
-        bool, typer.Option("--encounter", help="All photographs show one animal; answer once.")
-    ] = False,
-) -> None:
-    """Name the five likeliest animals for each photograph."""
-    from flukeprint.identifier.identifier import Identifier
-    from flukeprint.identifier.verdict import row_text, verdict_row
-
-    known = Identifier.load(identifier)
-    if encounter:
-        verdicts = [known.judge_encounter(known.examine(photos, progress=True))]
-        names = [", ".join(map(str, photos))]
-    else:
-        verdicts, names = list(known.judge(photos)), [str(photo) for photo in photos]
-    label = known.card.new_label
-    rows = [verdict_row(name, each, label) for name, each in zip(names, verdicts, strict=True)]
-    print(json.dumps(rows, indent=2) if as_json else "\n".join(map(row_text, rows)))
-
-
-@app.command()
-def enroll(
-    identifier: Annotated[Path, typer.Argument(help="The folder of a trained identifier.")],
-    photos: Annotated[list[Path], typer.Argument(help="Photographs of this one animal.")],
-    identity: Annotated[str, typer.Option(help="The animal's name.")],
-) -> None:
-    """Add an animal, or more photographs of one, without training."""
-    from flukeprint.identifier.identifier import Identifier
-
-    known = Identifier.load(identifier).enroll(identity, photos).save(identifier, _note)
-    name = identity.strip()
-    photographs = counted(known.gallery.identities.count(name), "photograph")
-    print(f"{name}: {photographs}; {counted(len(known.identities), 'animal')} in {identifier}")
+app.command()(identify)
+app.command()(verify)
+app.command()(enroll)
 
 
 @app.command("index")

@@ -186,6 +186,15 @@ def test_the_narrowest_sure_rank_is_answered(
     assert got.probability == pytest.approx(probability)
 
 
+def test_a_new_one_is_placed_above_the_classes(spiders: Taxonomy) -> None:
+    row = [[0.0, 0.4, 0.3, 0.0, 0.0, 0.0, 0.1]]
+    (sure,) = place(spiders, row, CLASSES, 0.3)
+    (above,) = place(spiders, row, CLASSES, 0.3, above_classes=True)
+    assert (sure.rank, sure.name) == ("class", "grossa")
+    assert (above.rank, above.name) == ("genus", "Steatoda")
+    assert above.probability == pytest.approx(0.7)
+
+
 def test_ties_go_by_name_whatever_the_order(spiders: Taxonomy) -> None:
     for identities in (("widow", "grossa"), ("grossa", "widow")):
         assert place(spiders, [[0.5, 0.5]], identities, 0.5)[0].name == "grossa"

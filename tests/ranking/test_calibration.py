@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flukeprint.ranking.calibration import Calibration, Rising, features, posterior
+from flukeprint.ranking.calibration import (
+    Calibration,
+    Posterior,
+    Rising,
+    features,
+    in_order,
+    posterior,
+)
 from flukeprint.ranking.ranking import Ranking, insert_new_individual
 from tests.ranking.rankings import drawn_answers, plain_ranking
 
@@ -102,3 +109,52 @@ def test_rankings_with_new_individuals_or_missing_identities_are_refused():
     whole = ranking_of([0.9, 0.5, 0.2])
     with pytest.raises(ValueError, match="all identities"):
         posterior(insert_new_individual(whole, 0.6), known)
+
+
+@st.composite
+def posteriors(draw):
+    """Probabilities of one query in any order, and a place for the new individual."""
+    n = draw(st.integers(1, 7))
+    weights = np.array(draw(st.lists(st.floats(0.001, 1), min_size=n + 2, max_size=n + 2)))
+    shares = weights / weights.sum()  # the last one belongs to nobody
+    likely = Posterior(identities=shares[None, :n], new=shares[n : n + 1])
+    return likely, draw(st.integers(0, n))
+
+
+def chain_of(likely: Posterior, place: int) -> np.ndarray:
+    return np.insert(likely.identities[0], place, likely.new[0])
+
+
+@given(posteriors())
+def test_a_new_individual_that_is_no_answer_has_at_most_the_probability_of_the_first(drawn):
+    likely, place = drawn
+    found = in_order(likely, [place], top=place)
+    np.testing.assert_array_equal(found.identities[0], np.minimum.accumulate(likely.identities[0]))
+    assert found.new[0] == min(likely.new[0], likely.identities[0, 0])
+
+
+@given(posteriors())
+def test_in_order_no_answer_is_more_probable_than_the_one_before_it(drawn):
+    likely, place = drawn
+    found = in_order(likely, [place], top=8)
+    before, after = chain_of(likely, place), chain_of(found, place)
+    assert (np.diff(after) <= 0).all()
+    assert after[0] == before[0]  # the calibrated one
+    assert (after <= before).all()  # nothing is overstated
+    assert after.sum() <= 1 + 1e-12
+    # Where nothing contradicts the order, nothing changes; what changes equals one before it.
+    np.testing.assert_array_equal(after, [before[: i + 1].min() for i in range(len(before))])
+    again = in_order(found, [place], top=8)
+    np.testing.assert_array_equal(chain_of(again, place), after)
+
+
+def test_each_query_has_its_own_place_for_the_new_individual():
+    likely = Posterior(
+        identities=np.array([[0.5, 0.2, 0.1], [0.5, 0.2, 0.1], [0.5, 0.2, 0.1]]),
+        new=np.array([0.15, 0.15, 0.03]),
+    )
+    found = in_order(likely, [1, 0, 3])
+    np.testing.assert_array_equal(
+        found.identities, [[0.5, 0.15, 0.1], [0.15, 0.15, 0.1], [0.5, 0.2, 0.1]]
+    )
+    np.testing.assert_array_equal(found.new, [0.15, 0.15, 0.03])

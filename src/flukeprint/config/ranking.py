@@ -137,7 +137,7 @@ class InferConfig(Section):
     devices: int = Field(1, ge=1, description="Processes of a node that share the photographs.")
     num_nodes: int = Field(1, ge=1, description="Number of machines.")
     threshold: Threshold = Field(
-        "best_map5", description="How the similarity below which an animal is new is chosen."
+        "best_map5", description="How the score below which an animal is new is chosen."
     )
     outside: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         0.02,

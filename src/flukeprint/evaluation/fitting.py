@@ -264,7 +264,7 @@ def fit_threshold(ranking: Ranking, answers: Sequence[str | None]) -> float:
 def threshold_for_false_new(best_known: npt.ArrayLike, is_new: npt.ArrayLike, rate: float) -> float:
     """Choose the threshold at which at most `rate` of the known individuals are answered new first.
 
-    best_known: (q,) similarities; is_new: (q,) True for the queries of new individuals.
+    best_known: (q,) scores; is_new: (q,) True for the queries of new individuals.
     """
     known = np.asarray(best_known)[~np.asarray(is_new, dtype=bool)]
     return threshold_for_share(known, rate)

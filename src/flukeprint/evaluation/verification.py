@@ -2,7 +2,7 @@
 
 `sample_pairs` draws query and gallery photographs to compare, `roc` counts the errors at every
 threshold, and `Verifier` keeps the thresholds at a few rates of false acceptance.
-A score is a similarity: from the threshold on, two photographs are taken for one individual.
+From the threshold on, a score takes two photographs for one individual.
 """
 
 import math

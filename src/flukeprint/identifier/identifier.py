@@ -51,6 +51,7 @@ from flukeprint.identifier.photo_input import (
     free_name,
     names_of,
     prepare,
+    told_names,
 )
 from flukeprint.identifier.runs import CENTERS
 from flukeprint.identifier.showcase import Showcase, sample_photos
@@ -152,6 +153,16 @@ class Identifier:
         false_accept: share of pairs of different individuals that may reach it.
 
         Raises:
+            FlukeprintError: as of `pair_threshold`.
+        """
+        point = self.pair_threshold(false_accept)
+        scorer = PairScorer(self.prepared, self.card.method)
+        return float(scorer(pair, pair, np.array([[0, 1]]))[0]), point
+
+    def pair_threshold(self, false_accept: float) -> VerificationThreshold:
+        """The threshold from which on `verify` takes two photographs for one individual.
+
+        Raises:
             FlukeprintError: the identifier could not measure any threshold.
         """
         if self.card.verifier is None:
@@ -159,9 +170,7 @@ class Identifier:
                 "this identifier cannot tell pairs apart: its fold had too few of them to choose "
                 "a threshold, or it is of an earlier version; train again, with more photographs"
             )
-        scorer = PairScorer(self.prepared, self.card.method)
-        score = scorer(pair, pair, np.array([[0, 1]]))[0]
-        return float(score), self.card.verifier.at(false_accept)
+        return self.card.verifier.at(false_accept)
 
     def prepare(self, photo: Photograph, name: str) -> Prepared:
         """Decode and resize a photograph for `examine_prepared`.
@@ -299,7 +308,7 @@ class Identifier:
         fresh = examined.embeddings
         taken = set(self.gallery.images)
         images = [free_name(image, taken) for image in fresh.images]
-        check_unseen(self.prepared.gallery, fresh, images)
+        check_unseen(self.prepared.gallery, fresh, told_names(photos))
         named = replace(fresh, images=tuple(images), identities=(name,) * len(images), views=None)
         small = Thumbnails.none(len(images))
         if thumbnails and self.showcase is not None:

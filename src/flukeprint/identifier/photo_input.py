@@ -66,6 +66,14 @@ def names_of(photos: Sequence[Photograph]) -> list[str]:
     return [free_name(_name(photo, row), taken) for row, photo in enumerate(photos)]
 
 
+def told_names(photos: Sequence[Photograph]) -> list[str]:
+    """What messages call photographs: their files as they were given, others by their number."""
+    return [
+        str(photo) if isinstance(photo, Path | str) else f"photograph {number}"
+        for number, photo in enumerate(photos, 1)
+    ]
+
+
 def _name(photo: Photograph, row: int) -> str:
     if isinstance(photo, Path | str):
         return Path(photo).name
@@ -89,7 +97,7 @@ SAME_PHOTO: dict[str, float] = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-3, "int8"
 def check_unseen(gallery: Gallery, fresh: Embeddings, images: Sequence[str]) -> None:
     """Refuse photographs that are in the gallery already, or that were given twice.
 
-    fresh: their embeddings; images: their names.
+    fresh: their embeddings; images: what the message calls them.
 
     Raises FlukeprintError for the first of them.
     """

@@ -126,12 +126,15 @@ def place(
     probabilities: npt.ArrayLike,
     identities: Sequence[str],
     confidence: float,
+    *,
+    above_classes: bool = False,
 ) -> tuple[RankPlacement, ...]:
     """Place each query at the narrowest rank whose best node is at least as probable as needed.
 
     probabilities: (q, n) float64 of the gallery's classes `identities` (n); each row sums to at
     most 1; the rest is the probability of a new individual.  confidence: least probability of the
-    node, above 0, at most 1.
+    node, above 0, at most 1.  above_classes: no query is placed at a class itself, as a new one is
+    in none.
 
     A node's probability is the sum over the classes below it; a class with a blank at a rank is
     below no node there.  So along a lineage without blanks the probability never falls.  Of
@@ -162,6 +165,7 @@ def place(
     ]
     nodes, best, sums = zip(*(_best(p, names) for names in columns), strict=True)
     sure = np.stack(sums) >= confidence  # (1 + r, q)
+    sure[0] &= not above_classes
     narrowest = np.where(sure.any(axis=0), sure.argmax(axis=0), -1)
     return tuple(
         RankPlacement(None, None, float(sums[-1][query]))

@@ -1,19 +1,24 @@
-"""The verdict on a photograph: its answers with probabilities, nearest photographs and taxonomy."""
+"""The verdict on a photograph: its answers with probabilities, nearest photographs and taxonomy.
+
+Command line, API and page all tell what a `Verdict` says, so that they never disagree.
+"""
 
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.identifier.card import IdentifierCard
-from flukeprint.identifier.taxonomy import RankPlacement, Taxonomy, place
-from flukeprint.ranking.calibration import Posterior, posterior
+from flukeprint.identifier.taxonomy import CLASS, RankPlacement, Taxonomy, place
+from flukeprint.ranking.calibration import Posterior, in_order, posterior
 from flukeprint.ranking.ranking import Ranking, insert_new_individual
 from flukeprint.ranking.threshold import nearest_cosine
 from flukeprint.search.gallery import Gallery
 
 NEAREST = 3  # photos of each answer
+ROUNDING = 1e-9  # of the sum of probabilities
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,20 @@ class Near:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answers to one photograph, or to the photographs of one encounter.
+    """The decision on one photograph, or on the photographs of one encounter.
+
+    Order, label and probabilities agree: the order of the answers is decided by the threshold
+    alone, the label is that of the first answer, and no answer is more probable than the one
+    before it.  Where the photograph shows something else, no answer has a probability.
 
     ranking: one query with its five answers, as `Identifier.identify` gives them.
-    probabilities: of each answer to be right, in their order; new: probability that the individual
-        is not in the gallery.  None if too few queries were there to calibrate them.
+    probabilities: of each answer to be right, in their order; with `new`, where that is no answer,
+        they sum to at most 1, and the rest belongs to animals that are no answer.  None of a new
+        individual in the gallery of a closed set, of which nothing was measured; None altogether
+        where that is the first answer, where too few queries were there to calibrate them, and
+        where the photograph shows something else.
+    new: probability that the individual is not in the gallery; where that is no answer, at most
+        that of the first.  None where nothing was measured, or it is never answered.
     nearest_cosine: cosine to the nearest photo of the gallery; outside: whether it is so low that
         the photograph shows something else.
     nearest: for each answer the nearest photos of that identity, the best-matching one first; none
@@ -40,19 +54,40 @@ class Verdict:
     """
 
     ranking: Ranking
-    probabilities: tuple[float, ...] | None
+    probabilities: tuple[float | None, ...] | None
     new: float | None
     nearest_cosine: float
     outside: bool
     nearest: tuple[tuple[Near, ...], ...]
     placement: RankPlacement | None
 
+    def __post_init__(self) -> None:
+        names = self.answers
+        if self.probabilities is None:
+            return
+        if self.outside or len(self.probabilities) != len(names):
+            raise ValueError("one probability for each answer, and none for something else")
+        every = [share for share in self.probabilities if share is not None]
+        if any(after > before for before, after in pairwise(every)):
+            raise ValueError(f"an answer is more probable than the one before it: {every}")
+        if self.new is not None and None not in names:
+            if self.new > every[0]:
+                raise ValueError(f"a new individual is more probable than the first of {every}")
+            every.append(self.new)
+        if sum(every) > 1 + ROUNDING or min(every, default=0.0) < 0:
+            raise ValueError(f"no probabilities: {every}")
+
+    @property
+    def answers(self) -> tuple[str | None, ...]:
+        """The answers in their order, None for a new individual."""
+        return self.ranking.identities[0]
+
     @property
     def kind(self) -> Literal["known", "new", "outside"]:
         """Whether the first answer is a known or a new individual, or the photo something else."""
         if self.outside:
             return "outside"
-        return "new" if self.ranking.identities[0][0] is None else "known"
+        return "new" if self.answers[0] is None else "known"
 
 
 def verdict_of(
@@ -73,32 +108,29 @@ def verdict_of(
     ranking = _first(every, top)
     if card.threshold is not None:
         ranking = insert_new_individual(ranking, card.threshold)
-    answers = ranking.identities[0]
-    likely = None if card.calibration is None else posterior(every, card.calibration)
     near = float(nearest_cosine(gallery, queries).max())
     outside = card.outside is not None and bool(card.outside([near])[0])
-    names = [name for name in every.identities[0] if name is not None]
-    rows = ranking.rows[0].tolist()
+    likely = None if outside else _likely(every, ranking, card)
     return Verdict(
         ranking=ranking,
-        probabilities=None if likely is None else _of(answers, every, likely),
-        new=None if likely is None or _closed(card) else float(likely.new[0]),
+        probabilities=None if likely is None else _of(ranking.identities[0], every, likely, card),
+        new=None if likely is None or not _answers_new(card) else float(likely.new[0]),
         nearest_cosine=near,
         outside=outside,
         nearest=tuple(
             () if name is None else _nearest(name, row, gallery, queries)
-            for name, row in zip(answers, rows, strict=False)
+            for name, row in zip(ranking.identities[0], ranking.rows[0].tolist(), strict=False)
         ),
         placement=None
-        if taxonomy is None or likely is None or outside or card.confidence is None
-        else place(taxonomy, likely.identities, names, card.confidence)[0],
+        if taxonomy is None or likely is None or card.confidence is None
+        else _placed(taxonomy, likely, every, ranking.identities[0][0], card.confidence),
     )
 
 
 def verdict_row(photo: str, verdict: Verdict, new_label: str) -> dict[str, Any]:
     """Convert a verdict to data for JSON, as `flukeprint identify --json` prints it for `photo`."""
-    identities, scores = verdict.ranking.identities[0], verdict.ranking.scores[0]
-    probabilities = verdict.probabilities or (None,) * len(identities)
+    scores = verdict.ranking.scores[0]
+    probabilities = verdict.probabilities or (None,) * len(verdict.answers)
     placement = verdict.placement
     return {
         "photo": photo,
@@ -111,29 +143,93 @@ def verdict_row(photo: str, verdict: Verdict, new_label: str) -> dict[str, Any]:
                 "score": float(score),
                 "probability": probability,
             }
-            for name, score, probability in zip(identities, scores, probabilities, strict=False)
+            for name, score, probability in zip(
+                verdict.answers, scores, probabilities, strict=False
+            )
         ],
     }
 
 
+def unread_row(photo: str, error: str) -> dict[str, Any]:
+    """The row of a photograph that cannot be read, beside those of `verdict_row`."""
+    return {
+        "photo": photo,
+        "verdict": None,
+        "probability": None,
+        "placement": None,
+        "answers": [],
+        "error": error,
+    }
+
+
 def row_text(row: dict[str, Any]) -> str:
-    """Format a `verdict_row` as lines: the photograph, then an answer a line."""
-    lines = [row["photo"]]
-    if row["verdict"] == "outside":
-        lines.append("  this does not look like a photograph of this collection")
+    """Format a `verdict_row` as lines: photograph and decision, then a table of the answers."""
+    if row["verdict"] is None:
+        return str(row["error"])  # which names the photograph
+    answers = row["answers"]
+    first = answers[0]["identity"]
+    said = {
+        "known": first,
+        "new": f"not in this collection ({first})",
+        "outside": "does not look like a photograph of this collection; nearest to it are",
+    }[row["verdict"]]
+    if row["verdict"] != "outside":
+        chance = row["probability"]
+        said += "" if chance is None else f", probability {_percent(chance)}"
+        if row["verdict"] == "new" and chance is not None and chance < 0.5:
+            said += "; the threshold decides"
+    lines = [f"{row['photo']}: {said}"]
     placed = row["placement"]
     if placed is not None and placed["rank"] not in (None, "class"):
         lines.append(f"  {placed['rank']} {placed['name']}, narrower is unsure")
-    for number, answer in enumerate(row["answers"], 1):
+    measured = any(answer["probability"] is not None for answer in answers)
+    lines.append(f"     {'probability  ' if measured else ''}   score  animal")
+    for number, answer in enumerate(answers, 1):
         chance = answer["probability"]
-        sure = "" if chance is None else f"{chance:6.1%}"
-        lines.append(f"  {number}  {answer['score']:6.3f} {sure}  {answer['identity']}")
+        share = "" if chance is None else _percent(chance)
+        sure = f"{share:>11}  " if measured else ""
+        lines.append(f"  {number}  {sure}{answer['score']:8.3f}  {answer['identity']}")
     return "\n".join(lines)
 
 
-def _closed(card: IdentifierCard) -> bool:
-    """Whether the calibration was fitted without a query of a new individual."""
-    return card.calibration is None or card.calibration.known is None
+def _percent(share: float) -> str:
+    """A probability in percent; never 0 or 100 %, since nothing is certain."""
+    if share < 0.001:
+        return "<0.1%"
+    return ">99.9%" if share > 0.999 else f"{share:.1%}"
+
+
+def _answers_new(card: IdentifierCard) -> bool:
+    """Whether a new individual may be answered, and how probably was measured."""
+    measured = card.calibration is not None and card.calibration.known is not None
+    return measured and card.threshold is not None
+
+
+def _likely(every: Ranking, ranking: Ranking, card: IdentifierCard) -> Posterior | None:
+    """The probabilities of all identities in the order of the ranking, None where none is known."""
+    if card.calibration is None:
+        return None
+    likely = posterior(every, card.calibration)
+    answers = ranking.identities[0]
+    if not _answers_new(card):
+        # A new individual is no answer, or one of which nothing was measured.
+        nowhere = [likely.identities.shape[1]]
+        return None if answers[0] is None else in_order(likely, nowhere, top=0)
+    top = len(answers)
+    return in_order(likely, [answers.index(None) if None in answers else top], top)
+
+
+def _placed(
+    taxonomy: Taxonomy,
+    likely: Posterior,
+    every: Ranking,
+    first: str | None,
+    confidence: float,
+) -> RankPlacement:
+    """The narrowest sure rank; a class is the first answer, also of equally probable ones."""
+    names = [name for name in every.identities[0] if name is not None]
+    found = place(taxonomy, likely.identities, names, confidence, above_classes=first is None)[0]
+    return replace(found, name=first) if found.rank == CLASS else found
 
 
 def _first(every: Ranking, top: int) -> Ranking:
@@ -148,12 +244,14 @@ def _first(every: Ranking, top: int) -> Ranking:
     )
 
 
-def _of(answers: tuple[str | None, ...], every: Ranking, likely: Posterior) -> tuple[float, ...]:
+def _of(
+    answers: tuple[str | None, ...], every: Ranking, likely: Posterior, card: IdentifierCard
+) -> tuple[float | None, ...]:
     """The probability of each answer."""
     place_of = {name: column for column, name in enumerate(every.identities[0])}
+    new = float(likely.new[0]) if _answers_new(card) else None
     return tuple(
-        float(likely.new[0] if name is None else likely.identities[0, place_of[name]])
-        for name in answers
+        new if name is None else float(likely.identities[0, place_of[name]]) for name in answers
     )
 
 

@@ -1,14 +1,16 @@
 """Calibrated probabilities: how likely the first answer, or any identity, is to be right.
 
 `Calibration` turns the scores of a ranking into the probability that its first answer is right;
-`posterior` spreads probability over all identities and a new individual.  `Calibration` is fitted
-on queries with known answers in `evaluation/fitting.py`, and `evaluation/reliability.py` measures
-how far its probabilities are from what was observed.
+`posterior` spreads probability over all identities and a new individual, and `in_order` makes these
+agree with the order of the answers, which the threshold decides.  `Calibration` is fitted on
+queries with known answers in `evaluation/fitting.py`, and `evaluation/reliability.py` measures how
+far its probabilities are from what was observed.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from flukeprint.config.base import Section
@@ -23,7 +25,7 @@ _SHARPEST = 1e6
 class Logistic(Section):
     """Logistic model 1 / (1 + exp(-(intercept + score * s + lead * d))) of two features.
 
-    s: similarity to the nearest known identity; d: its lead over the second nearest.
+    s: score of the nearest known identity; d: its lead over the second nearest.
     """
 
     intercept: float = Field(allow_inf_nan=False)
@@ -118,6 +120,31 @@ def posterior(ranking: Ranking, calibration: Calibration) -> Posterior:
     others[rest[:, 0] == 0] = 1 / max(1, behind.shape[1])
     joined = np.concatenate([right[:, None], (1 - right)[:, None] * others], axis=1)
     return Posterior(identities=known[:, None] * joined, new=1 - known)
+
+
+def in_order(likely: Posterior, places: npt.ArrayLike, top: int = 5) -> Posterior:
+    """Lower probabilities that exceed the one of an answer before them in the ranking.
+
+    likely: of `posterior`, identities in the order of the ranking.  places: (q,) how many of them
+    stand before the new individual.  top: number of answers; a new individual behind them is none,
+    and has at most the probability of the first.
+
+    The threshold is chosen for MAP@5, or by a user, and a calibration by likelihood, so that an
+    answer may be less probable than one behind it.  The order decides: no answer is given more
+    than the one before it.  The first keeps its calibrated probability, none is given more than
+    its own, and what is cut off belongs to none of them.
+    """
+    q, n = likely.identities.shape
+    answered = np.asarray(places) < top
+    chain = np.empty((q, n + 1))
+    at_new = np.arange(n + 1) == np.where(answered, places, n)[:, None]
+    chain[~at_new], chain[at_new] = likely.identities.ravel(), likely.new
+    chain = np.minimum.accumulate(chain, axis=1)
+    unanswered = np.minimum(likely.new, chain[:, 0])
+    return Posterior(
+        identities=chain[~at_new].reshape(q, n),
+        new=np.where(answered, chain[at_new], unanswered),
+    )
 
 
 def _sharpness(behind: Values, right: Values) -> Values:

@@ -31,7 +31,7 @@ class Ranking:
         there is no answer.
     rows: (q, top) int64, the best-matching gallery photograph of each answer; -1 for a new
         individual and where there is no answer.
-    best_known: (q,) float32, similarity to the nearest known identity, whatever is ranked first.
+    best_known: (q,) float32, score of the nearest known identity, whatever is ranked first.
     """
 
     images: tuple[str, ...]
@@ -155,7 +155,7 @@ def insert_new_individual(ranking: Ranking, threshold: float) -> Ranking:
     """Answer new_whale: place a new individual before the first identity below the threshold.
 
     This is where a new individual is decided; the module's docstring names what chooses the
-    threshold.  It is as if the gallery had one more identity, whose similarity to every query is
+    threshold.  It is as if the gallery had one more identity, whose score for every query is
     `threshold` (1st place of the 2022 whale competition), behind identities of equal score.
     So it is not among the answers when all `top` identities reach the threshold, and it is
     the last one when fewer than `top` identities exist and all reach it.

@@ -1,4 +1,4 @@
-"""Thresholds on similarity that need no right answers: for new individuals and for other subjects.
+"""Thresholds that need no right answers: for new individuals and for other subjects.
 
 `threshold_for_share` chooses the threshold below which a query is answered as a new individual
 (new_whale) so that at most a given share of queries is; `ranking/ranking.py` applies it, and
@@ -54,7 +54,7 @@ def nearest_cosine(gallery: Gallery, queries: Embeddings) -> Values:
 def threshold_for_share(best_known: npt.ArrayLike, share: float) -> float:
     """Choose the threshold at which at most `share` of queries are answered new_whale first.
 
-    best_known: (q,) similarity of each query to the nearest known identity.  As many queries as
+    best_known: (q,) score of the nearest known identity of each query.  As many queries as
     the share allows are answered so, unless scores are equal.  `insert_new_individual` in
     `ranking/ranking.py` applies the threshold.
     """

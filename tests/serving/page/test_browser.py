@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from playwright.sync_api import Browser, expect
 from flukeprint.config.load import load_config
 from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.identifier.identifier import Identifier
+from flukeprint.ranking.calibration import Calibration, Rising
 from flukeprint.training.train import train
 from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
 from tests.serving.served import Served, photo, served
@@ -53,7 +55,13 @@ def whales(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     (root / "whales.yaml").write_text(WHALES.format(root=root))
     config = load_config(root / "whales.yaml")
     write_synthetic(config.data.synthetic, config.data.root, progress=False)
-    return train(config).identifier, config.data.root / "test"
+    folder = train(config).identifier
+    known = Identifier.load(folder)  # its fold is too small for a calibration
+    even = Rising(intercept=0.5, score=1.0, lead=1.0)
+    calibration = Calibration(right=even, known=even, queries=100)
+    card = known.card.model_copy(update={"calibration": calibration})
+    replace(known, card=card).save(folder)
+    return folder, config.data.root / "test"
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +260,13 @@ def test_a_queue_is_reviewed_and_kept_as_a_table(
     assert "unsure" in text
     if accepted:
         assert accepted in ",".join(rows[1])
+    assert rows[0] == ["photograph", "decision", "identity", "score", "probability", "seconds"]
+    first, second, _ = Identifier.load(whales[0]).judge(photos)
+    assert [first.probabilities is None, second.probabilities is None] == [False, False]
+    assert float(rows[1][4]) == pytest.approx(first.probabilities[1], abs=1e-6)
+    of_new = [p for name, p in zip(second.answers, second.probabilities, strict=True) if not name]
+    assert [float(p) for p in (rows[2][4],) if p] == pytest.approx(of_new, abs=1e-6)
+    assert rows[3][3:5] == ["", ""]
 
 
 def test_the_gallery_is_seen_as_a_map_and_as_a_list(site: Served, chrome: Browser):

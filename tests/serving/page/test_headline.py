@@ -13,9 +13,21 @@ from flukeprint.serving.page.result_view import (
 from tests.serving.page.page_facts import (
     context,
     identification,
+    new_answer,
     read,
 )
 
+
+def new(probability: float | None) -> dict[str, object]:
+    """A verdict that the individual is new, with this probability of its one answer."""
+    return {
+        "verdict": "new",
+        "placement": None,
+        "answers": [new_answer().model_copy(update={"probability": probability})],
+    }
+
+
+NEW, UNLIKELY, UNMEASURED = new(0.78), new(0.03), new(None)
 GENUS = Placement(rank="genus", name="Steatoda", probability=0.86)
 
 NOT_EVEN = Placement(rank=None, name=None, probability=0.4)
@@ -31,8 +43,12 @@ NOT_EVEN = Placement(rank=None, name=None, probability=0.4)
         ("es", {"placement": GENUS}, "Probablemente: Steatoda, especie incierta"),
         ("en", {"placement": NOT_EVEN}, "No clear answer: Unsure"),
         ("es", {"placement": NOT_EVEN}, "Sin respuesta clara: Incierto"),
-        ("en", {"verdict": "new"}, "Probably a species that is not in this collection"),
-        ("es", {"verdict": "new"}, "Probablemente una especie que no está en esta colección"),
+        ("en", NEW, "Probably: A species that is not in this collection"),
+        ("es", NEW, "Probablemente: Una especie que no está en esta colección"),
+        ("en", UNLIKELY, "Perhaps: A species that is not in this collection"),
+        ("es", UNLIKELY, "Quizá: Una especie que no está en esta colección"),
+        ("en", UNMEASURED, "By its score: A species that is not in this collection"),
+        ("es", UNMEASURED, "Según su puntuación: Una especie que no está en esta colección"),
         ("en", {"verdict": "outside"}, "This does not look like a photograph of this collection"),
         ("es", {"verdict": "outside"}, "Esto no parece una fotografía de esta colección"),
     ],
@@ -43,6 +59,14 @@ def test_headlines(language: Language, changed: dict[str, object], line: str):
     assert headline(asked, found).text() == line
     shown = read(identification_view(asked, found))
     assert line.split(": ")[-1] in shown.replace(" ,", ",")
+
+
+def test_a_threshold_that_decides_against_the_odds_is_told():
+    def below(probability: float) -> str:
+        return " ".join(headline(context(), identification(**new(probability))).below)
+
+    assert "3%. Its best score is below the threshold, which decides" in below(0.03)
+    assert below(0.5) == "Probability that it is not in the collection: 50%."
 
 
 def test_how_sure_in_words():

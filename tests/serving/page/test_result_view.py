@@ -7,6 +7,7 @@ from dash import html
 
 from flukeprint.serving.api.schemas import (
     ClassInfo,
+    Identification,
     Similar,
     SimilarPhoto,
     Verification,
@@ -44,21 +45,27 @@ def test_individuals_without_cards_or_probabilities():
     content = identification_view(asked, found)
     shown = read(content)
     assert "probability" not in shown
-    assert "similarity 0.90" in shown
+    assert "score 0.90" in shown
+    assert "bar" not in [getattr(one, "className", "") for one in components(content)]
     assert not [one for one in components(content) if isinstance(one, html.Img)]
     similar = Similar(photo=3, identity="class_1", similar=[])
     assert not [
         one for one in components(similar_view(asked, similar)) if isinstance(one, html.Img)
     ]
-    new = identification(verdict="new", placement=None, probability_unknown=None)
-    assert headline(asked, new).text().startswith("Probably an individual")
+    new = identification(
+        verdict="new", placement=None, probability_unknown=None,
+        answers=[new_answer().model_copy(update={"probability": None})],
+    )  # fmt: skip
+    assert (
+        headline(asked, new).text() == "By its score: An individual that is not in this collection"
+    )
 
 
 def test_five_answers_with_scores_photographs_and_cards():
     content = identification_view(context("es"), identification(photos=3))
     shown = read(content)
     assert "La respuesta a 3 fotografías de un encuentro" in shown
-    for text in ("probabilidad 83\u00a0%", "semejanza 0,90", "probabilidad <1\u00a0%"):
+    for text in ("probabilidad 83\u00a0%", "puntuación 0,90", "probabilidad <1\u00a0%"):
         assert text.replace("\u00a0", " ") in shown
     for text in ("común Steatoda", "en casas", "Familia", "Sin importancia médica"):
         assert text in shown
@@ -82,13 +89,18 @@ def test_a_new_individual_has_no_photograph():
     content = identification_view(context(), found)
     first = next(one for one in components(content) if getattr(one, "id", "") == "answer-1")
     assert "Not in this collection" in read(first)
-    assert "answered below similarity 0.52" in read(first)
+    assert "answered below score 0.52" in read(first)
     assert not [one for one in components(first) if isinstance(one, html.Img)]
 
 
 def test_outside_tells_no_probabilities():
-    shown = read(identification_view(context(), identification(verdict="outside", closeness=0.22)))
+    answers = [each.model_copy(update={"probability": None}) for each in identification().answers]
+    found = identification(
+        verdict="outside", closeness=0.22, answers=answers, probability_unknown=None, placement=None
+    )
+    shown = read(identification_view(context(), found))
     assert "%" not in shown
+    assert "None of them is likely" in shown
     assert "is 0.22; photographs of this kind reach 0.31 or more" in shown
 
 
@@ -107,9 +119,16 @@ def test_a_dangerous_answer_is_warned_of_once_and_a_likely_second_too():
     )
     assert "Steatoda nobilis" in read(box)
     unlikely = [swapped[0], swapped[1].model_copy(update={"probability": 0.02}), third]
-    content = identification_view(context(), identification(answers=unlikely))
-    before_list = content[: [isinstance(part, html.Ol) for part in content].index(True)]
-    assert warning not in text_of(before_list)
+    assert warning not in above_the_list(identification(answers=unlikely))
+    # As probable as the first one, so perhaps likelier than it.
+    new = new_answer().model_copy(update={"probability": 0.02})
+    assert warning in above_the_list(identification(answers=[new, *unlikely[1:]]))
+    assert warning not in above_the_list(identification(answers=[new_answer(), *unlikely[1:]]))
+
+
+def above_the_list(found: Identification) -> str:
+    content = identification_view(context(), found)
+    return text_of(content[: [isinstance(part, html.Ol) for part in content].index(True)])
 
 
 HOSTILE = "<img src=x onerror=alert(1)>javascript:'\"&"
@@ -153,7 +172,7 @@ def test_same_or_different():
     )
     shown = read(verification_view(context(), same))
     assert "The same species" in shown
-    assert "Their similarity is 0.73; from 0.58 on" in shown
+    assert "Their score is 0.73; from 0.58 on" in shown
     assert "one in 100 pairs" in shown
     assert "20,000 pairs" in shown
     assert "23%" in shown

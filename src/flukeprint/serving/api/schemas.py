@@ -1,8 +1,10 @@
 """The bodies of all answers of the API; names and docstrings are part of the OpenAPI schema.
 
-Scores are cosine similarities plus what the ranking rules add; higher is nearer.  Probabilities
-lie in 0..1 and are null where the identifier has no calibration.  A photo's id is its row in the
-gallery; its thumbnail is at `/v1/photos/{id}`.
+The score of an answer or of a pair is what the ranking rules make of cosines and keypoints; higher
+is nearer, and it has no upper end.  The score of a photo of the gallery is its plain cosine.
+Probabilities lie in 0..1 and never rise from one answer to the next; they are null where the
+identifier has no calibration and where the photographs show something else.  A photo's id is its
+row in the gallery; its thumbnail is at `/v1/photos/{id}`.
 """
 
 from typing import Annotated, Literal
@@ -126,7 +128,7 @@ class NearPhoto(Body):
     """A photo of the gallery and how near it is."""
 
     photo: int
-    score: float
+    score: float  # plain cosine
 
 
 class Answer(Body):
@@ -134,8 +136,8 @@ class Answer(Body):
 
     identity: str | None  # null: an individual that is not in the gallery
     label: str  # the identity, or the label of a new individual
-    score: float  # for a new individual: the threshold
-    probability: Probability | None
+    score: float  # by the ranking rules, not a similarity; for a new individual: the threshold
+    probability: Probability | None  # at most that of the answer before it
     photos: list[NearPhoto]  # of this identity, nearest first, at most three
 
 
@@ -154,7 +156,8 @@ class Identification(Body):
     unknown: bool  # the first answer is a new individual, or the photographs show something else
     verdict: Literal["known", "new", "outside"]
     answers: list[Answer]
-    probability_unknown: Probability | None  # that the individual is not in the gallery
+    # That the individual is not in the gallery: its answer's, or at most that of the first answer.
+    probability_unknown: Probability | None
     closeness: float  # plain cosine to the nearest photo of the gallery, against `outside`
     placement: Placement | None  # null without a taxonomy
 

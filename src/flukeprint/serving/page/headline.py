@@ -34,7 +34,7 @@ class Headline:
     def text(self) -> str:
         """The headline as one line, for screen readers."""
         name = f"{self.name}{self.rest}"
-        return name if self.tone in ("new", "outside") else f"{self.above}: {name}"
+        return name if self.tone == "outside" else f"{self.above}: {name}"
 
 
 def headline_view(line: Headline) -> Component:
@@ -112,16 +112,19 @@ def _placed(context: PageContext, placement: Placement) -> Headline:
 
 def _new(context: PageContext, found: Identification) -> Headline:
     below = []
-    if found.probability_unknown is not None:
-        percent = probability(context.language, found.probability_unknown)
+    share = found.answers[0].probability
+    if share is not None:
+        percent = probability(context.language, share)
         below.append(context.text("verdict_new_below", percent=percent))
+        if share < EVEN:
+            below.append(context.text("verdict_new_against"))
     placement = found.placement
     if placement is not None and placement.rank not in (None, "class") and placement.name:
         rank = rank_name(context.language, placement.rank or "")
         below.append(context.text("verdict_new_near", name=placement.name, rank=rank))
     return Headline(
         tone="new",
-        above=context.text("verdict_new_above"),
+        above=context.text("new_unmeasured") if share is None else sure(context, share),
         name=context.kind_text("verdict_new"),
         below=tuple(below),
     )

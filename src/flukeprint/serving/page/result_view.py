@@ -46,10 +46,8 @@ def identification_view(context: PageContext, found: Identification) -> Content:
         parts.append(medical_view(context, "yes", warned))
     list_title = "nearest_anyway" if found.verdict == "outside" else "five_answers"
     parts.append(html.H3(context.text(list_title), className="quiet"))
-    if found.verdict == "outside":  # probabilities are valid only for photographs of the catalogue
-        answers = [each.model_copy(update={"probability": None}) for each in found.answers]
-    else:
-        answers = found.answers
+    if found.verdict == "outside":
+        parts.append(html.P(context.text("nearest_anyway_below"), className="hint"))
     rows = [
         answer_view(
             context,
@@ -58,7 +56,7 @@ def identification_view(context: PageContext, found: Identification) -> Content:
             opened=number == 1 and found.verdict == "known",
             warned=answer.identity in warned,
         )
-        for number, answer in enumerate(answers, 1)
+        for number, answer in enumerate(found.answers, 1)
     ]
     parts.append(html.Ol(rows, className="answers"))
     return parts
@@ -86,19 +84,19 @@ def answer_view(
 
 
 def score_view(context: PageContext, answer: Answer) -> Component:
-    """A bar for the probability, or without one for the similarity, and the numbers as text."""
+    """The probability as a bar and as text, where there is one, and the score as text."""
     figures: list[Component] = []
-    share = answer.score
+    shown: list[Component] = []
     if answer.probability is not None:
-        share = answer.probability
-        shown = probability(context.language, answer.probability)
-        figures.append(html.B(context.text("probability", percent=shown)))
+        percents = probability(context.language, answer.probability)
+        figures.append(html.B(context.text("probability", percent=percents)))
+        width = f"{100 * answer.probability:.1f}%"
+        bar = html.Div(html.Div(style={"width": width}), className="bar", **aria(hidden="true"))
+        shown.append(bar)
     score = context.number(answer.score, 2)
-    key = "new_from" if answer.identity is None else "similarity"
+    key = "new_from" if answer.identity is None else "score"
     figures.append(html.Span(context.text(key, score=score)))
-    width = f"{100 * min(max(share, 0.0), 1.0):.1f}%"
-    bar = html.Div(html.Div(style={"width": width}), className="bar", **aria(hidden="true"))
-    return html.Div([bar, html.P(figures, className="figures")], className="score")
+    return html.Div([*shown, html.P(figures, className="figures")], className="score")
 
 
 def candidates_view(context: PageContext, found: Identification, decision: str) -> Content:
@@ -221,13 +219,17 @@ def _card(context: PageContext, info: ClassInfo, *, opened: bool, warned: bool) 
 
 
 def _medically_important(context: PageContext, found: Identification) -> list[str]:
-    """Likely classes whose bite may need treatment: warned of at the top, not only in cards."""
+    """Likely classes whose bite may need treatment: warned of at the top, not only in cards.
+
+    An answer that is given as much as the first may be likelier than it, see `Verdict`.
+    """
     if found.verdict == "outside":
         return []
+    least = min(LIKELY, found.answers[0].probability or LIKELY) if found.answers else LIKELY
     likely = [
         answer.identity
         for number, answer in enumerate(found.answers)
-        if number == 0 or (answer.probability is not None and answer.probability >= LIKELY)
+        if number == 0 or (answer.probability is not None and answer.probability >= least)
     ]
     cards = {name: context.card_of(name) for name in likely if name is not None}
     return [name for name, card in cards.items() if card and card.medically_important == "yes"]

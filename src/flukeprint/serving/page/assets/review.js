@@ -15,6 +15,9 @@
 
   const answers = (item) =>
     item.outcome && item.outcome.state === "answer" ? item.outcome.body.answers : [];
+  // The probability that the individual is not in the collection, where that is an answer.
+  const ofNew = (item) =>
+    answers(item).filter(({ identity }) => identity === null).map(({ probability }) => probability)[0];
   const chosen = (item) => answers(item)[Number(item.decision) - 1] || null;
 
   // The meaning of a decision: accepted with an answer, new, unsure, or "" while there is none.
@@ -116,7 +119,7 @@
         const { decision, answer } = verdict(item);
         return answer
           ? [item.name, decision, answer.identity, answer.score, answer.probability, item.seconds]
-          : [item.name, decision, "", null, null, item.seconds];
+          : [item.name, decision, "", null, decision === "new" ? ofNew(item) : null, item.seconds];
       });
       // The byte order mark tells spreadsheets that this is UTF-8.
       const table = new Blob(["\ufeff", fluke.csv([COLUMNS, ...rows])], { type: "text/csv" });
