@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flukeprint.errors import FlukeprintError, counted
+from flukeprint.output import only_notices
 
 app = typer.Typer(
     help="Who is this animal?  Identify individual animals in photographs.",
@@ -370,6 +371,7 @@ def main() -> None:
 
 
 def _run(program: Callable[[], Any]) -> None:
+    only_notices()
     try:
         program()
     except FlukeprintError as error:

@@ -39,6 +39,7 @@ from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.runs import CENTERS, Run, new_run
 from flukeprint.identifier.showcase import build_showcase, pick_examples
 from flukeprint.models.network import FlukeNet, untrained_embedder
+from flukeprint.output import say
 from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.rules import FittedRules
 from flukeprint.training.callbacks import AtomicCheckpointIO
@@ -204,7 +205,7 @@ def _examples(config: Config) -> Thumbnails:
     try:
         return pick_examples(read_test(config.data))
     except FlukeprintError as error:  # nothing that a finished training should fail for
-        print(f"no photographs to try on the web page: {error}")
+        say(f"no photographs to try on the web page: {error}")
         return Thumbnails.none(0)
 
 
