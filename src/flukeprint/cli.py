@@ -46,8 +46,8 @@ def train_command(
     settings = load_config(config, overrides or [])
     try:
         run = train(settings, resume=resume)
-    except KeyboardInterrupt:
-        print("stopped; the same command with --resume last continues here", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "stopped before the training began", file=sys.stderr)
         raise typer.Exit(130) from None
     if not first_process():
         return  # only the first process prints
@@ -71,7 +71,9 @@ def infer_command(
     from flukeprint.submission.infer import infer
 
     settings = load_config(config, overrides or [])
-    answers = infer(settings, find_run(settings, run))
+    found = find_run(settings, run)
+    print(f"run: {found.description()}", file=sys.stderr)
+    answers = infer(settings, found)
     if answers is None:
         return  # only the first process prints
     print(answers.text())
@@ -92,7 +94,9 @@ def pseudo_label_command(
     from flukeprint.identifier.runs import find_run
     from flukeprint.submission.pseudo_label import pseudo_label
 
-    table = pseudo_label(find_run(load_config(config, overrides or []), run), confidence)
+    found = find_run(load_config(config, overrides or []), run)
+    print(f"run: {found.description()}", file=sys.stderr)
+    table = pseudo_label(found, confidence)
     print(f"{counted(len(read_column(table, 'Id')), 'test photograph')}: {table}")
     print(f"next: train with data.pseudo_labels={table}")
 
@@ -332,7 +336,7 @@ def crossvalidate_command(
             settings, folds=folds, seeds=seeds, into=into, note=note, report=typer.echo
         )
     except KeyboardInterrupt:
-        print("stopped; the same command continues from here", file=sys.stderr)
+        print("stopped; the same command does not repeat what is finished", file=sys.stderr)
         raise typer.Exit(130) from None
     print("\n".join(summary_lines(rows)))
     print(f"table: {into}")

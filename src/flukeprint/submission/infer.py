@@ -24,6 +24,7 @@ from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.ranking import Ranking, insert_new_individual
 from flukeprint.ranking.threshold import threshold_for_share
 from flukeprint.submission.csv_file import plan_submission, write_submission
+from flukeprint.submission.naming import embeddings_name, submission_name
 
 PARTS = "parts"  # folder of a run, for parts of the test embeddings
 
@@ -32,7 +33,8 @@ PARTS = "parts"  # folder of a run, for parts of the test embeddings
 class Answers:
     """A submission, with the ranking and the identifier that it was made with.
 
-    notes: lines about a threshold that is not the one saved with the identifier.
+    notes: lines about a threshold that is not the one saved with the identifier, and about a
+        submission that was replaced.
     """
 
     submission: Path
@@ -59,7 +61,8 @@ def infer(config: Config, run: Run) -> Answers | None:
     """Identify the test photographs of `config` with the identifier of `run`.
 
     The test embeddings are saved in the run as `test.npz`, stamped.  The submission is
-    `<submissions>/<config>-<run>.csv`.
+    `<submissions>/<config>-<run>.csv`.  Both names end in what was set otherwise than in training,
+    so that only the same settings replace a file.
 
     Returns:
         None in a further process of infer.devices and infer.num_nodes, which only embeds.
@@ -95,7 +98,8 @@ def infer(config: Config, run: Run) -> Answers | None:
         queries = _examined(identifier, test, config, run)
     if queries is None:
         return None
-    queries.embeddings.save(run.path / "test.npz")
+    trained = run.config()
+    queries.embeddings.save(run.path / embeddings_name(config, trained))
     shutil.rmtree(run.path / PARTS, ignore_errors=True)  # written by further processes
     ranking = identifier.rank(queries, progress=True)
     setting = config.infer.threshold
@@ -103,7 +107,8 @@ def infer(config: Config, run: Run) -> Answers | None:
         threshold, note = _share_threshold(ranking, setting, config)
         identifier, notes = identifier.with_threshold(threshold), (note,)
         ranking = insert_new_individual(ranking, threshold)
-    target = config.submissions / f"{config.name}-{run.name}.csv"
+    target = config.submissions / submission_name(config, trained, run.name)
+    before = target.read_bytes() if target.is_file() else None
     answered = dict(zip(ranking.images, ranking.identities, strict=True))
     # A photograph that was skipped still needs its row: it is answered with a new individual.
     answers = [answered.get(image, (None,))[: config.infer.answers] for image in images]
@@ -116,6 +121,8 @@ def infer(config: Config, run: Run) -> Answers | None:
         sample=sample,
         known=known,
     )
+    if before is not None and before != target.read_bytes():
+        notes = (*notes, f"{target} had other answers of the same settings; they were replaced")
     return Answers(target, identifier, test, ranking, notes)
 
 

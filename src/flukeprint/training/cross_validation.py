@@ -16,7 +16,7 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import Split
 from flukeprint.errors import FlukeprintError, counted
-from flukeprint.evaluation.breakdown import QueryTable, by_size, by_view, score_table
+from flukeprint.evaluation.breakdown import QueryTable, by_size, by_view, fold_table, score_table
 from flukeprint.evaluation.results_table import Row, add_row, read_rows
 from flukeprint.evaluation.validation import Validation, validate
 from flukeprint.identifier.digests import data_digest, recipe_digest, training_digest
@@ -171,14 +171,7 @@ def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> Quer
     if embeddings.images != catalog.images:
         raise FlukeprintError(f"{run.path}: its embeddings are of other photographs; train again")
     result = _validated(run, embeddings, catalog, split, config)
-    rows = split.queries[result.report]
-    views = catalog.views or (None,) * len(catalog)
-    return QueryTable.of(
-        result.ranking,
-        truths=[split.answers[place] for place in result.report],
-        views=[views[row] for row in rows],
-        gallery=[catalog.identities[row] for row in split.gallery],
-    )
+    return fold_table(result.ranking, result.report, catalog, split)
 
 
 def _validated(
@@ -221,11 +214,13 @@ def _plan(config: Config, data: str) -> tuple[str, Callable[[], Run]]:
         and known.data.root == config.data.root  # else resuming would be refused
     ]  # fmt: skip
     if not unfinished:
-        return "training", lambda: train(config)
+        return "training", lambda: train(config, made_by="crossvalidate")
     run, known = unfinished[-1]
     image = config.image.model_copy(update={"cache": known.image.cache})
     same = config.model_copy(update={"image": image})
-    return f"going on with {run.path}", lambda: train(same, resume=run.name)
+    return f"going on with {run.path}", lambda: train(
+        same, resume=run.name, made_by="crossvalidate"
+    )
 
 
 def finished_run(config: Config, catalog: Catalog) -> Run:

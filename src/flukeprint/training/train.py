@@ -23,10 +23,9 @@ from flukeprint.embedding.embed import embed, pick_device
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.embedding.sharding import first_process
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.breakdown import Ceiling
+from flukeprint.evaluation.breakdown import Ceiling, fold_table
 from flukeprint.evaluation.fold_calibration import calibrate_fold
 from flukeprint.evaluation.metrics import Scores
-from flukeprint.evaluation.plots import draw_reliability
 from flukeprint.evaluation.validation import (
     Validation,
     commonest_baseline,
@@ -36,7 +35,7 @@ from flukeprint.evaluation.validation import (
 from flukeprint.evaluation.validation_queries import QUERIES_FILE
 from flukeprint.files import written_whole
 from flukeprint.identifier.build import build_identifier
-from flukeprint.identifier.runs import CENTERS, Run, new_run
+from flukeprint.identifier.runs import CENTERS, PREDICTIONS, MadeBy, Run, new_run
 from flukeprint.identifier.showcase import build_showcase, pick_examples
 from flukeprint.models.network import FlukeNet, untrained_embedder
 from flukeprint.output import say
@@ -50,30 +49,42 @@ from flukeprint.training.trainer import make_trainer, quieten_lightning, stopped
 RUN_VARIABLE = "FLUKEPRINT_RUN"  # names the run's folder to further processes of a training
 
 
-def train(config: Config, *, resume: str | None = None) -> Run:
+def train(config: Config, *, resume: str | None = None, made_by: MadeBy = "train") -> Run:
     """Train the network of `config` on its fold, validate it and keep it as an identifier.
 
     Args:
         resume: a run's name, or `last` for the newest unfinished one.  An epoch that was cut off is
             begun again; the result is that of an unbroken run.
+        made_by: the command that asks for it, which the run remembers.
 
     Returns:
         The finished run; its `validation.json` holds the figures.
 
     Raises:
         FlukeprintError: wrong data or configuration; or a loss that is no number.
+        KeyboardInterrupt: it was stopped; once there is a run its message says how to go on.
     """
     quieten_lightning()
     keep_memory()
     # Deterministic mode would fill every new tensor with NaN, which costs a CPU much of its speed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     setup = check(config, resume=resume)
-    run = _run_of(config, setup)  # nothing is written before this line
-    trainer = make_trainer(config, run)
-    fit_network(trainer, config, run, setup)
-    if trainer.is_global_zero:
-        finish(config, run, setup)
+    run = _run_of(config, setup, made_by)  # nothing is written before this line
+    try:
+        trainer = make_trainer(config, run)
+        fit_network(trainer, config, run, setup)
+        if trainer.is_global_zero:
+            finish(config, run, setup)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_how_to_go_on(run)) from None
     return run
+
+
+def _how_to_go_on(run: Run) -> str:
+    """What to tell whoever stopped a training."""
+    if run.last.is_file():
+        return f"stopped; the same command with --resume {run.name} goes on from the last epoch"
+    return f"stopped before the end of an epoch: {run.path} has nothing to resume, start again"
 
 
 def fit_network(trainer: L.Trainer, config: Config, run: Run, setup: TrainingSetup) -> None:
@@ -116,21 +127,23 @@ def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
         features, split, config, centers=centers, progress="matching keypoints"
     )
     ceiling = None if catalog.views is None else view_ceiling(embeddings, split)
-    _save_validation(run, validation, ceiling)
+    _save_validation(run, setup, validation, ceiling)
     _keep_identifier(config, run, setup, features, centers, validation, fitted)
     return validation
 
 
-def _run_of(config: Config, setup: TrainingSetup) -> Run:
+def _run_of(config: Config, setup: TrainingSetup, made_by: MadeBy) -> Run:
     """A new run, the one to resume, or in a further process of a training its first one's."""
     if not first_process() and RUN_VARIABLE in os.environ:
         return Run(Path(os.environ[RUN_VARIABLE]))
     if setup.resumed is not None:
         run = setup.resumed
+        if first_process():
+            say(f"going on with {run.description()}")
     elif not first_process():  # of another node: only the first process of all writes
         return Run(config.runs / config.name / "of-the-first-process")
     else:
-        run = new_run(config, setup.catalog)
+        run = new_run(config, setup.catalog, made_by)
     os.environ[RUN_VARIABLE] = str(run.path.resolve())  # Lightning's further processes inherit it
     return run
 
@@ -154,8 +167,10 @@ def _embedded(config: Config, net: FlukeNet, catalog: Catalog, progress: str) ->
     )  # fmt: skip
 
 
-def _save_validation(run: Run, validation: Validation, ceiling: Ceiling | None) -> None:
-    """Write the figures, the ranked queries and the reliability diagram into the run.
+def _save_validation(
+    run: Run, setup: TrainingSetup, validation: Validation, ceiling: Ceiling | None
+) -> None:
+    """Write the figures, the ranked queries and the predictions into the run.
 
     ceiling: upper bound on recall where only gallery photographs of the query's view can match;
         None for photographs without views.
@@ -171,8 +186,8 @@ def _save_validation(run: Run, validation: Validation, ceiling: Ceiling | None) 
     with written_whole(run.validation) as path:
         path.write_text(json.dumps(summary, indent=2) + "\n")
     validation.queries.save(run.path / QUERIES_FILE)
-    if validation.reliability is not None:
-        draw_reliability(validation.reliability, run.path / "reliability.png")
+    answered = fold_table(validation.ranking, validation.report, setup.catalog, setup.split)
+    answered.save(run.path / PREDICTIONS)
 
 
 def _keep_identifier(
