@@ -117,14 +117,26 @@ class CompiledEngine(TorchEngine):
     name = "torch-compile"
 
     def _run(self, net: FlukeNet, batch: Tensor) -> Tensor:
-        try:
+        with _compiling():
             return _compiled()(net, batch)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
-            reason = str(error).strip().splitlines()[0]
-            raise FlukeprintError(
-                f"infer.engine=torch-compile: torch cannot compile here ({reason}); "
-                "install a C++ compiler or choose infer.engine=auto"
-            ) from None
+
+
+def check_compiler(device: str) -> None:
+    """Refuse a machine on which torch cannot compile, by compiling next to nothing there."""
+    with _compiling():
+        torch.compile(torch.neg)(torch.zeros(2, device=device))
+
+
+@contextlib.contextmanager
+def _compiling() -> Iterator[None]:
+    try:
+        yield
+    except torch._dynamo.exc.BackendCompilerFailed as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FlukeprintError(
+            f"infer.engine=torch-compile: torch cannot compile here ({reason}); "
+            "install a C++ compiler or choose infer.engine=auto"
+        ) from None
 
 
 @cache
