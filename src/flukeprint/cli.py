@@ -56,6 +56,8 @@ def train_command(
             print(f"{name + ':':24}{scores.text()}")
     print(run.text())
     command = shlex.join(["--config", config, "--run", run.name, *(overrides or [])])
+    if pictures := run.pictures():
+        print(f"pictures: {', '.join(map(str, pictures))}")
     print(f"run: {run.path}\nnext: python infer.py {command}")
 
 
@@ -221,7 +223,9 @@ def serve_command(
 def matches(
     first: Annotated[Path, typer.Argument(help="A photograph.")],
     second: Annotated[Path, typer.Argument(help="Another one.")],
-    out: Annotated[Path, typer.Option(help="The picture, a PNG.")] = Path("matches.png"),
+    out: Annotated[Path, typer.Option(help="The picture; its suffix names the format.")] = Path(
+        "matches.png"
+    ),
     config: Annotated[
         str | None, typer.Option("--config", "-c", help="Its rank.local is used.")
     ] = None,
@@ -241,7 +245,7 @@ def matches(
 def explore(
     config: ConfigName,
     overrides: Overrides = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the distribution as a PNG.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the distribution as a picture.")] = None,
 ) -> None:
     """Print, and plot, how many photographs each animal has."""
     from flukeprint.config.load import load_config

@@ -11,11 +11,11 @@ embeddings.npz    of all labelled photographs
 centers.npz       class centres: the weights of the loss's head, if it works with cosines
 asked.json        the fold's queries, ranked without a threshold
 validation.json   figures on the fold
-reliability.png   reliability diagram: predicted probabilities against observed accuracy
 queries.csv       predictions for the fold's queries
-answers.png       queries of the fold with their answers; of runs of `train.py`, as the next two
+answers.png       some queries of the fold with their answers
 curves.png        loss and validation MAP@5 by epoch
-matches.png       the keypoints that agree in the pair of photographs with most, if they are matched
+reliability.png   reliability diagram: predicted probabilities against observed accuracy
+matches.png       keypoints that agree in two photographs of one animal, if keypoints are matched
 minutes.json      minutes and peak memory of the training
 identifier/       network + gallery + threshold; only a finished run has it
 """
@@ -39,6 +39,7 @@ from flukeprint.files import written_whole
 CENTERS = "centers.npz"
 PSEUDO_LABEL_COLUMNS = ("Image", "Id", "confidence", "run")
 PREDICTIONS = "queries.csv"
+PICTURES = ("answers.png", "curves.png", "reliability.png", "matches.png")
 MadeBy = Literal["train", "crossvalidate"]
 
 
@@ -71,6 +72,10 @@ class Run:
     @property
     def finished(self) -> bool:
         return self.identifier.is_dir()
+
+    def pictures(self) -> tuple[Path, ...]:
+        """The pictures that a finished training drew into its folder."""
+        return tuple(file for name in PICTURES if (file := self.path / name).is_file())
 
     def figures(self) -> dict[str, Any]:
         """Read the figures of `validation.json`."""

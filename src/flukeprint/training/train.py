@@ -25,6 +25,7 @@ from flukeprint.embedding.sharding import first_process
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.breakdown import Ceiling, fold_table
 from flukeprint.evaluation.fold_calibration import calibrate_fold
+from flukeprint.evaluation.fold_pictures import draw_fold
 from flukeprint.evaluation.metrics import Scores
 from flukeprint.evaluation.validation import (
     Validation,
@@ -129,6 +130,7 @@ def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
     ceiling = None if catalog.views is None else view_ceiling(embeddings, split)
     _save_validation(run, setup, validation, ceiling)
     _keep_identifier(config, run, setup, features, centers, validation, fitted)
+    draw_fold(run.path, config, features, catalog, split, validation)
     return validation
 
 
