@@ -132,7 +132,9 @@ class ProgressLines(Callback):
         epochs, done = trainer.max_epochs or 1, trainer.current_epoch + 1
         if not trainer.is_global_zero or (done < epochs and done % -(-epochs // self.LINES)):
             return
-        known = trainer.callback_metrics
+        known = dict(trainer.callback_metrics)
+        if done % (trainer.check_val_every_n_epoch or 1):
+            known.pop("val/map5", None)  # of an earlier epoch
         figures = (("loss", "train/loss"), ("MAP@5", "val/map5"))
         parts = [f"{name} {float(known[key]):.3f}" for name, key in figures if key in known]
         elapsed = f"{time.monotonic() - self._begun:.0f} s"
