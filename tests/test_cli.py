@@ -123,6 +123,38 @@ def test_an_animal_is_enrolled_from_one_photo(root: Path, identifier: Path, tmp_
     assert "gallery already" in fail("flukeprint", "enroll", mine, photo, "--identity", "w_9")
 
 
+def test_infer_takes_no_fold_and_says_which_run_it_takes(
+    root: Path, identifier: Path, tmp_path: Path
+) -> None:
+    """The newest run of the configuration is a fold of a cross-validation."""
+    run = identifier.parent
+    for name, made_by in ((run.name, "train"), ("29991231-235959", "crossvalidate")):
+        shutil.copytree(run, tmp_path / "runs" / "tiny" / name)
+        (tmp_path / "runs" / "tiny" / name / "run.json").write_text(f'{{"made_by": "{made_by}"}}')
+    options = [f"runs={tmp_path}/runs", f"submissions={tmp_path}/submissions"]
+    done = call("python", "infer.py", "--config", root / "tiny.yaml", *options)
+    assert done.returncode == 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("run: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"run: {tmp_path}/runs/tiny/{run.name} (trained ")
+    assert "3 epochs, MAP@5 0." in lines[0]
+    assert [path.name for path in (tmp_path / "submissions").iterdir()] == [f"tiny-{run.name}.csv"]
+    said = fail("flukeprint", "pseudo-label", "--config", root / "tiny.yaml", *options[:1])
+    assert run.name in said  # and not the fold
+
+
+def test_matches_are_drawn_in_the_format_of_the_suffix(root: Path, tmp_path: Path) -> None:
+    one, two = sorted((root / "shapes" / "test").iterdir())[:2]
+    succeed("flukeprint", "matches", one, two, "--out", tmp_path / "pair.jpg")
+    with Image.open(tmp_path / "pair.jpg") as picture:
+        assert picture.format == "JPEG"
+    out = tmp_path / "pair.jgp"
+    assert "did you mean jpg" in fail("flukeprint", "matches", one, two, "--out", out)
+    tiny = root / "tiny.yaml"
+    assert "did you mean jpg" in fail("flukeprint", "explore", "-c", tiny, "--plot", out)
+    assert [path.name for path in tmp_path.iterdir()] == ["pair.jpg"]
+
+
 def test_explore_counts_what_the_table_says(root: Path, tmp_path: Path) -> None:
     labels = [row["Id"] for row in rows(root / "shapes" / "train.csv")]
     picture = tmp_path / "tail.png"

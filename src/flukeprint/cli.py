@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flukeprint.errors import FlukeprintError, counted
+from flukeprint.output import only_notices
 from flukeprint.photo_commands import enroll, identify, verify
 
 app = typer.Typer(
@@ -46,8 +47,8 @@ def train_command(
     settings = load_config(config, overrides or [])
     try:
         run = train(settings, resume=resume)
-    except KeyboardInterrupt:
-        print("stopped; the same command with --resume last continues here", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "stopped before the training began", file=sys.stderr)
         raise typer.Exit(130) from None
     if not first_process():
         return  # only the first process prints
@@ -56,6 +57,8 @@ def train_command(
             print(f"{name + ':':24}{scores.text()}")
     print(run.text())
     command = shlex.join(["--config", config, "--run", run.name, *(overrides or [])])
+    if pictures := run.pictures():
+        print(f"pictures: {', '.join(map(str, pictures))}")
     print(f"run: {run.path}\nnext: python infer.py {command}")
 
 
@@ -71,7 +74,9 @@ def infer_command(
     from flukeprint.submission.infer import infer
 
     settings = load_config(config, overrides or [])
-    answers = infer(settings, find_run(settings, run))
+    found = find_run(settings, run)
+    print(f"run: {found.description()}", file=sys.stderr)
+    answers = infer(settings, found)
     if answers is None:
         return  # only the first process prints
     print(answers.text())
@@ -92,7 +97,9 @@ def pseudo_label_command(
     from flukeprint.identifier.runs import find_run
     from flukeprint.submission.pseudo_label import pseudo_label
 
-    table = pseudo_label(find_run(load_config(config, overrides or []), run), confidence)
+    found = find_run(load_config(config, overrides or []), run)
+    print(f"run: {found.description()}", file=sys.stderr)
+    table = pseudo_label(found, confidence)
     print(f"{counted(len(read_column(table, 'Id')), 'test photograph')}: {table}")
     print(f"next: train with data.pseudo_labels={table}")
 
@@ -182,7 +189,9 @@ def serve_command(
 def matches(
     first: Annotated[Path, typer.Argument(help="A photograph.")],
     second: Annotated[Path, typer.Argument(help="Another one.")],
-    out: Annotated[Path, typer.Option(help="The picture, a PNG.")] = Path("matches.png"),
+    out: Annotated[Path, typer.Option(help="The picture; its suffix names the format.")] = Path(
+        "matches.png"
+    ),
     config: Annotated[
         str | None, typer.Option("--config", "-c", help="Its rank.local is used.")
     ] = None,
@@ -202,7 +211,7 @@ def matches(
 def explore(
     config: ConfigName,
     overrides: Overrides = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the distribution as a PNG.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the distribution as a picture.")] = None,
 ) -> None:
     """Print, and plot, how many photographs each animal has."""
     from flukeprint.config.load import load_config
@@ -297,7 +306,7 @@ def crossvalidate_command(
             settings, folds=folds, seeds=seeds, into=into, note=note, report=typer.echo
         )
     except KeyboardInterrupt:
-        print("stopped; the same command continues from here", file=sys.stderr)
+        print("stopped; the same command does not repeat what is finished", file=sys.stderr)
         raise typer.Exit(130) from None
     print("\n".join(summary_lines(rows)))
     print(f"table: {into}")
@@ -341,6 +350,7 @@ def main() -> None:
 
 
 def _run(program: Callable[[], Any]) -> None:
+    only_notices()
     try:
         program()
     except FlukeprintError as error:

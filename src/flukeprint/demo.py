@@ -6,7 +6,7 @@ from pathlib import Path
 from flukeprint.config.load import load_config
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.synthetic.dataset import write_synthetic
-from flukeprint.evaluation.plots import draw_answers, draw_curves
+from flukeprint.evaluation.plots import draw_answers
 from flukeprint.files import written_whole
 from flukeprint.submission.csv_file import read_answers, score
 from flukeprint.submission.infer import Answers, infer
@@ -31,9 +31,8 @@ def run_demo() -> None:
     submission = config.submissions / "demo.csv"
     with written_whole(submission) as path:
         path.write_bytes(answers.submission.read_bytes())
-    picture = run.path / "answers.png"
+    picture = run.path / "test_answers.png"
     _draw(answers, root, picture)
-    draw_curves(sorted(run.path.glob("log/csv-*/metrics.csv")), run.path / "curves.png")
 
     print("\nLocal validation, MAP@5 with its 95 % interval:")
     for name in ("five commonest labels", "untrained network", "trained network"):
@@ -42,13 +41,13 @@ def run_demo() -> None:
     print(f"Test photographs, whose right answers are known: MAP@5 {map5:.3f}")
     print(f"submission  {submission}")
     print(f"figures     {run.validation}")
-    print(f"pictures    {picture}, {run.path / 'curves.png'}")
+    print(f"pictures    {', '.join(map(str, (picture, *run.pictures())))}")
     print(f"identifier  {run.identifier}")
     print(f"minutes     {(time.monotonic() - start) / 60:.1f}")
 
 
 def _draw(answers: Answers, root: Path, target: Path) -> None:
-    """Draw the first six test photographs with their five answers."""
+    """Draw the first test photographs with their five answers."""
     identifier = answers.identifier
     labelled = read_labelled(load_config("demo.yaml").data)
     place = {image: row for row, image in enumerate(labelled.images)}
@@ -58,4 +57,5 @@ def _draw(answers: Answers, root: Path, target: Path) -> None:
         answers.test, answers.ranking, gallery, target,
         new_label=identifier.card.new_label,
         truth=[truth[image] for image in answers.test.images],
+        title="Test photographs and their five likeliest whales",
     )  # fmt: skip

@@ -56,6 +56,48 @@ def test_a_submission_holds_what_the_identifier_says(tiny: TinyConfig, run: Run)
         assert rows[image] == ["new_whale" if name is None else name for name in names]
 
 
+def test_other_settings_keep_their_own_submission(
+    tiny_config: TinyConfig, tiny_run: Run, tmp_path: Path
+) -> None:
+    tiny = tiny_config.apart(tmp_path)
+    plain = infer(tiny(), tiny_run)
+    assert plain.submission == tmp_path / "submissions" / f"tiny-{tiny_run.name}.csv"
+    before = plain.submission.read_bytes()
+    never, always = (infer(tiny(f"infer.threshold={value}"), tiny_run) for value in ("none", "2.0"))
+    assert never.submission.name == f"tiny-{tiny_run.name}-threshold-none.csv"
+    assert always.submission.name == f"tiny-{tiny_run.name}-threshold-2.0.csv"
+    assert plain.submission.read_bytes() == before
+    assert len({one.submission.read_bytes() for one in (plain, never, always)}) == 3
+    again = infer(tiny("infer.batch_size=8"), tiny_run)
+    assert again.submission == plain.submission
+    assert "replaced" not in again.text()  # the same answers
+
+
+def test_answers_of_the_same_settings_are_replaced_with_a_word(
+    tiny_config: TinyConfig, tiny_run: Run, tmp_path: Path
+) -> None:
+    tiny = tiny_config.apart(tmp_path)
+    submission = infer(tiny(), tiny_run).submission
+    submission.write_text("Image,Id\nother.jpg,w_1\n")
+    again = infer(tiny(), tiny_run)
+    assert again.submission == submission
+    assert f"{submission} had other answers of the same settings" in again.text()
+
+
+def test_other_test_photographs_leave_the_embeddings_of_the_run(
+    tiny_config: TinyConfig, tiny_run: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_run.path, tmp_path / "runs" / "tiny" / tiny_run.name)
+    run = Run(tmp_path / "runs" / "tiny" / tiny_run.name)
+    before = (run.path / "test.npz").read_bytes()
+    config = tiny_config.apart(tmp_path)("data.test=train", "data.sample_submission=null")
+    answers = infer(config, run)
+    assert answers.submission.name == f"tiny-{run.name}-sample_submission-none-test-train.csv"
+    assert (run.path / "test.npz").read_bytes() == before
+    (other,) = run.path.glob("test-*.npz")
+    assert Embeddings.load(other).images == read_test(config.data).images
+
+
 def test_a_run_keeps_what_its_answers_are_made_of(tiny: TinyConfig, run: Run) -> None:
     identifier = Identifier.load(run.identifier)
     assert identifier.keypoints is not None

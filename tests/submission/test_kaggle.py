@@ -238,6 +238,37 @@ def test_submit_checks_sends_and_answers(config: DataConfig, tmp_path: Path) -> 
         refused_quietly(lambda failing=failing: submit(path, config, "m", api=failing), word)
 
 
+def test_submit_checks_labels(config: DataConfig, tmp_path: Path) -> None:
+    download(config, api=FakeKaggle(zipped(FILES)))
+    (config.root / "train.csv").write_text("Image,Id\na.jpg,w_1\nc.jpg,Old Tom\n")
+    path, api, said = tmp_path / "s.csv", FakeKaggle(), list[str]()
+    path.write_text("Image,Id\nb.jpg,w_l Old_Tom\n")
+    refused_quietly(
+        lambda: submit(path, config, "m", api=api, report=said.append),
+        "1 label of no labelled photograph: w_l", "b.jpg", "did you mean w_1?",
+    )  # fmt: skip
+    assert api.sent == []
+    path.write_text("Image,Id\nb.jpg,w_1 Old_Tom new_whale\n")
+    submit(path, config, "m", api=api, report=said.append)
+    assert len(api.sent) == 1
+    assert said == []
+
+
+def test_submit_says_what_it_could_not_check(config: DataConfig, tmp_path: Path) -> None:
+    config.root.mkdir(parents=True)
+    path, api, said = tmp_path / "s.csv", FakeKaggle(), list[str]()
+    path.write_text("Image,Id\nb.jpg,w_1 w_1\n")
+    send = lambda: submit(path, config, "m", api=api, report=said.append)  # noqa: E731
+    refused_quietly(send, "an answer given twice")  # seen without any table
+    path.write_text("Image,Id\nb.jpg,w_1\n")
+    said.clear()
+    send()
+    assert len(api.sent) == 1
+    rows, labels = said
+    assert rows == f"rows are not checked: there is no {config.root}/sample_submission.csv"
+    assert labels.startswith(f"labels are not checked: {config.root}/train.csv is missing")
+
+
 def package(monkeypatch: pytest.MonkeyPatch, api: type | None) -> None:
     """Put a stand-in for the package `kaggle` where imports find it; None: not installed."""
     names = ("kaggle", "kaggle.api", "kaggle.api.kaggle_api_extended")

@@ -1,6 +1,7 @@
 """Whatever training or its results would refuse is refused before anything is written."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,8 +14,11 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import new_run
 from flukeprint.models.network import build_model
 from flukeprint.training import check as checking
+from flukeprint.training import cross_validation as crossvalidation
 from flukeprint.training.check import check, check_gallery
+from flukeprint.training.cross_validation import crossvalidate
 from flukeprint.training.train import train
+from tests.refusals import refused
 from tests.tiny import TinyConfig
 
 
@@ -45,6 +49,19 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> None:
         (["train.accelerator=gpu"], r"train\.accelerator=gpu, but torch finds none"),
         (["train.accelerator=mps"], r"train\.accelerator=mps, but torch finds none"),
         (["train.ema=0.9", "train.swa=0.5"], "both average the weights"),
+        (["train.sizes=[0.5, 1]", "train.epochs=1"], "2 sizes in 1 epoch; name fewer sizes"),
+        (["losses=[{name: arcfase}]"], "did you mean arcface"),
+        (["losses=[]"], "the list is empty"),
+        (["losses=[{name: arcface, params: {margin: 9}}]"], "arcface: margin is 9"),
+        (["losses=[{name: dynamic_arcface, params: {a: 2.0}}]"], "dynamic_arcface: a . c is 2.05"),
+        (["losses=[{name: softmax}]", "train.memory=8"], "no loss compares pairs"),
+        (["sampler.new_share=0.5"], "means nothing to sampler.name shuffled"),
+        (["sampler={name: pk, batch_size: 3}"], "no room for 4 photos of one identity"),
+        (["sampler.batch_size=9", "train.devices=2"], "cannot be shared out among 2 processes"),
+        (
+            ["gallery={backend: qdrant, url: 'http://127.0.0.1:9'}"],
+            "Qdrant at http://127.0.0.1:9 does not answer",
+        ),
     ],
 )
 @pytest.mark.usefixtures("unread")
@@ -89,6 +106,106 @@ def test_more_devices_than_there_are(tiny: TinyConfig, monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     said = refusal(tiny("train.accelerator=gpu", "train.devices=2"))
     assert said.startswith("train.devices=2, but this machine has 1 GPU; set train.devices=1")
+
+
+@pytest.fixture
+def undecoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of labels may be read, but no photograph may be decoded."""
+
+    def decode(*_: object, **__: object) -> None:
+        raise AssertionError("photographs were decoded")
+
+    monkeypatch.setattr(checking, "check_readable", decode)
+    monkeypatch.setattr(crossvalidation, "check_readable", decode)
+
+
+LABELS_ALONE = [
+    (["rank.head=0.3", "losses=[{name: triplet}]"], "rank.head=0.3 needs class centers"),
+    (["image.mirror_views=[left]"], "no photograph has the view left; set data.views"),
+    (["data.classes=identity_and_view"], "data.views is not set"),
+    (["model.backbone=no_such_net"], "no backbone 'no_such_net' in timm"),
+    (["model.weights=/nowhere/file.pth"], "model.weights: no file /nowhere/file.pth"),
+    (["model.freeze_stages=99"], "model.freeze_stages"),
+    (["sampler={first_epochs: 1, first_photos: 99}"], "sampler.first_photos is 99"),
+    (["gallery.backend=hnsw", "rank.hubness=2"], "gallery.backend=hnsw finds only some"),
+    (["split.folds=40"], "too few for 40 folds"),
+    (["split.unseen_share=0.0"], "too few to fit a threshold"),
+    (["train.teachers=[/nowhere/run]"], "/nowhere/run is no run"),
+    (["taxonomy={table: /nowhere/tree.csv}"], "/nowhere/tree.csv is missing"),
+    (["cards=/nowhere/cards.csv"], "/nowhere/cards.csv is missing"),
+    (["data.pseudo_labels=/nowhere/pseudo.csv"], "/nowhere/pseudo.csv is missing"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), LABELS_ALONE)
+@pytest.mark.usefixtures("undecoded")
+def test_what_labels_refuse_is_refused_before_photographs_are_decoded(
+    tiny: TinyConfig, tmp_path: Path, options: list[str], words: str
+) -> None:
+    config = tiny(f"runs={tmp_path}/runs", *options)
+    refused(lambda: train(config), words)
+    refused(lambda: crossvalidate(config, into=tmp_path / "table.csv"), words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"folds": 3}, "--folds 3: split.folds=2 allows 1 to that"),
+        ({"folds": 0}, "--folds 0"),
+        ({"seeds": 0}, "--seeds 0"),
+        ({"into": "file/table.csv"}, "file: Not a directory"),
+    ],
+)
+@pytest.mark.usefixtures("undecoded")
+def test_arguments_of_a_cross_validation(
+    tiny: TinyConfig, tmp_path: Path, arguments: dict[str, object], words: str
+) -> None:
+    (tmp_path / "file").touch()
+    into = tmp_path / str(arguments.pop("into", "table.csv"))
+    config = tiny(f"runs={tmp_path}/runs")
+    refused(lambda: crossvalidate(config, into=into, **arguments), words)  # type: ignore[arg-type]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_fold_that_cannot_be_trained_is_refused_before_the_first_is(
+    tiny: TinyConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A teacher is of one fold, so that only the second fold refuses it."""
+    config = tiny(f"runs={tmp_path}/runs", "train.epochs=1")
+    teacher = train(config)
+    monkeypatch.setattr(crossvalidation, "train", None)
+    taught = tiny(f"runs={tmp_path}/more", f"train.teachers=[{teacher.path}]")
+    refused(
+        lambda: crossvalidate(taught, into=tmp_path / "table.csv"),
+        "was trained on another fold: its split.fold is 0, not 1",
+    )
+    assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.usefixtures("unread")
+def test_a_machine_that_cannot_compile(tiny: TinyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise torch._dynamo.exc.BackendCompilerFailed("inductor", OSError("no g++"), None)
+
+    monkeypatch.setattr(torch, "compile", lambda _: fail)
+    said = refusal(tiny("infer.engine=torch-compile"))
+    assert "torch cannot compile here" in said
+    assert "install a C++ compiler" in said
+
+
+def test_photographs_are_looked_at_last(tiny: TinyConfig, tmp_path: Path) -> None:
+    """Where unreadable ones are skipped, the labels that are left decide."""
+    data = tmp_path / "shapes"
+    shutil.copytree(tiny().data.root, data)
+    (data / "synthetic.json").unlink()
+    first = read_labelled(tiny().data).images[0]
+    (data / "train" / first).write_bytes(b"no photograph")
+    options = ["data.reader=kaggle_csv", f"data.root={data}"]
+    refused(lambda: check(tiny(*options)), first, "data.skip_unreadable=true")
+    setup = check(tiny(*options, "data.skip_unreadable=true"))
+    assert first not in setup.catalog.images
+    assert len(setup.data.train_catalog) == len(setup.split.train)
 
 
 def test_an_engine_of_the_cpu_beside_a_gpu(

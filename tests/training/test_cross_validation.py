@@ -208,7 +208,7 @@ def test_only_a_cut_off_run_of_the_recipe_itself_goes_on(
     shutil.rmtree(tmp_path / "runs" / "tiny" / run.name / "identifier")
     asked: list[str | None] = []
 
-    def note_down(_: Config, resume: str | None = None) -> None:
+    def note_down(_: Config, resume: str | None = None, **__: object) -> None:
         asked.append(resume)
         raise KeyboardInterrupt
 

@@ -16,11 +16,13 @@ from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import PSEUDO_LABEL_COLUMNS, Run
+from flukeprint.submission import pseudo_label as pseudo_labelling
 from flukeprint.submission.pseudo_label import pseudo_label
 from flukeprint.training.check import split_of
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.pseudo_labels import read_pseudo, train_photos
 from flukeprint.training.train import train
+from tests.refusals import refused
 from tests.tiny import TinyConfig
 
 
@@ -74,7 +76,7 @@ def test_sure_photos_get_the_name_of_the_nearest_of_the_fold(tiny: TinyConfig, r
 
 def test_what_is_not_sure_is_no_label(run: Run) -> None:
     q = len(Embeddings.load(run.path / "test.npz"))
-    with pytest.raises(FlukeprintError, match=r"recognised with confidence 0\.9; lower"):
+    with pytest.raises(FlukeprintError, match=r"with confidence 0\.9; .*; lower --confidence"):
         pseudo_label(run, 0.9, np.full(q, 0.5))
     with pytest.raises(ValueError, match="probabilities for"):
         pseudo_label(run, 0.5, np.full(q - 1, 0.5))
@@ -88,16 +90,28 @@ def test_a_run_without_test_embeddings_is_refused(run: Run, tmp_path: Path) -> N
 
 
 def test_a_run_without_calibration_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Identifier, "probabilities", lambda *_: None)
+    assert Identifier.load(run.identifier).card.calibration is None  # its fold is small
+    monkeypatch.setattr(pseudo_labelling, "check_readable", None)  # known without photographs
     with pytest.raises(FlukeprintError, match="has no calibration"):
         pseudo_label(run)
 
 
+def test_only_new_individuals_are_no_matter_of_confidence(run: Run) -> None:
+    """With confidence 0 there is nothing to lower."""
+    identifier = Identifier.load(run.identifier)
+    identifier.with_threshold(2.0).save(run.identifier)  # no cosine is as large
+    q = len(Embeddings.load(run.path / "test.npz"))
+    said = refused(lambda: pseudo_label(run, 0.0, np.full(q, 0.5)), f"of {q} test photographs each")
+    assert "first answered new_whale" in str(said)
+    assert "lower --confidence" not in str(said)
+
+
 def test_the_door(tiny: TinyConfig, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pseudo_labelling, "check_calibrated", lambda *_: None)
     monkeypatch.setattr(Identifier, "probabilities", lambda _, ranking: np.full(len(ranking), 0.7))
     asked = ["pseudo-label", "--config", str(tiny.path), "--run", run.name]
     said = CliRunner().invoke(app, [*asked, "--confidence", "0.65"], catch_exceptions=False)
-    table = run.path / "pseudo_labels.csv"
+    table = run.path / "pseudo_labels-0.65.csv"
     assert said.exit_code == 0
     assert f"{len(rows_of(table))} test photographs: {table}" in said.output
     assert f"data.pseudo_labels={table}" in said.output

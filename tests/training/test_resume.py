@@ -9,6 +9,7 @@ import torch
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import Run, find_run
+from flukeprint.training.module import MetricLearningModule
 from flukeprint.training.train import train
 from tests.processes import start
 from tests.tiny import TinyConfig
@@ -39,6 +40,27 @@ STATEFUL = [
     "sampler.first_photos=3",
     "train.layer_decay=0.7",
 ]
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_who_stops_a_training_is_told_what_there_is_to_resume(
+    tiny: TinyConfig, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
+    def stop(module: MetricLearningModule) -> None:
+        if module.current_epoch == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(MetricLearningModule, "on_train_epoch_start", stop)
+    with pytest.raises(KeyboardInterrupt) as error:
+        train(tiny())
+    (folder,) = (tiny.folder / "runs" / "tiny").iterdir()
+    if epochs:
+        assert f"the same command with --resume {folder.name} goes on" in str(error.value)
+        monkeypatch.undo()
+        assert train(tiny(), resume=folder.name).path == folder
+    else:
+        assert f"{folder} has nothing to resume" in str(error.value)
+        assert "--resume" not in str(error.value)
 
 
 @pytest.mark.parametrize(

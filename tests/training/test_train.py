@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError
+from flukeprint.evaluation import fold_pictures
 from flukeprint.identifier.runs import Run, find_run
 from flukeprint.training.train import baselines, train
 from tests.processes import call
@@ -32,6 +34,53 @@ def test_a_run_leaves_what_it_promises(tiny_config: TinyConfig, tiny_run: Run) -
     assert [line for line in logs if line.get("val/map5")]
     assert list(run.path.glob("log/tensorboard/events*"))
     assert find_run(tiny_config()).path == run.path
+
+
+KEYPOINTS = "rank.local={candidates: 3, side: 64, keypoints: 40}"
+
+
+def test_a_run_ends_with_pictures(tiny: TinyConfig) -> None:
+    run = train(tiny("train.epochs=1", KEYPOINTS))
+    names = [file.name for file in run.pictures()]
+    assert names == ["answers.png", "curves.png", "matches.png"]  # too few queries to calibrate
+    for file in run.pictures():
+        with Image.open(file) as picture:
+            assert picture.size == (1920, 1080)
+            assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_a_picture_that_cannot_be_drawn_loses_no_training(
+    tiny: TinyConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no such font")
+
+    monkeypatch.setattr(fold_pictures, "draw_curves", fail)
+    run = train(tiny("train.epochs=1"))
+    assert run.finished
+    assert [file.name for file in run.pictures()] == ["answers.png"]
+    assert f"{run.path}/curves.png could not be drawn: no such font" in capsys.readouterr().err
+
+
+def test_in_a_file_a_training_has_a_few_lines_and_results_alone_on_standard_output(
+    tiny: TinyConfig,
+) -> None:
+    done = call("python", "train.py", "--config", tiny.path, "train.epochs=50", KEYPOINTS)
+    assert done.returncode == 0
+    run = find_run(tiny())
+    kinds = [line.split(":")[0] for line in done.stdout.splitlines()]
+    first, second = [kinds.index(f"{name}") for name in ("pictures", "run")]
+    assert kinds[:3] == ["untrained network", "five commonest labels", "trained network"]
+    assert (first, second, kinds[-1]) == (len(kinds) - 3, len(kinds) - 2, "next")
+    assert f"run: {run.path}" in done.stdout
+    lines = done.stderr.splitlines()
+    assert "\r" not in done.stdout + done.stderr
+    epochs = [line for line in lines if line.startswith("epoch ")]
+    assert 10 <= len(epochs) <= 20
+    assert epochs[-1].startswith("epoch 50 of 50: loss ")
+    assert "MAP@5" in epochs[-1]
+    others = [line for line in lines if line not in epochs]
+    assert not [line for line in others if "Warning" in line or ".py" in line or "%|" in line]
 
 
 def test_the_same_seed_gives_the_same_network_and_another_does_not(tiny: TinyConfig) -> None:

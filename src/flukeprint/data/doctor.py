@@ -17,11 +17,11 @@ from typing import TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import PHOTO_FORMATS
 from flukeprint.errors import FlukeprintError, counted, listed
+from flukeprint.output import Notice, followed
 from flukeprint.storage import read_bytes, source
 
 HASH_SIDE = 8  # the difference hash has 8 x 8 bits
@@ -185,7 +185,7 @@ def check_readable(
         raise FlukeprintError(
             f"{message}; replace or remove them, or set data.skip_unreadable=true"
         )
-    warnings.warn(f"{message}; skipped", stacklevel=2)
+    warnings.warn(f"{message}; skipped", Notice, stacklevel=2)
     return catalog.take([row for row, why in enumerate(wrong) if not why])
 
 
@@ -205,15 +205,7 @@ def _for_each(
     """`look(catalog, row)` for every row, in threads, as Pillow and hashlib release the GIL."""
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda row: look(catalog, row), range(len(catalog)))
-        # disable=None: a bar only on a terminal
-        bar = tqdm(
-            results,
-            total=len(catalog),
-            desc=title,
-            leave=False,
-            disable=None if progress else True,
-        )
-        return list(bar)
+        return list(followed(results, title if progress else None, len(catalog), leave=False))
 
 
 def _inspect(catalog: Catalog, row: int) -> _Look:

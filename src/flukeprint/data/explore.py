@@ -6,12 +6,13 @@ No photograph is opened; a table of labels is enough.
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.errors import counted, listed
-from flukeprint.files import written_whole
+from flukeprint.pictures import check_picture, slide
 
 MORE = 10  # identities with this many photos or more share one line of the text
 
@@ -74,10 +75,12 @@ def _identities(count: int) -> str:
 
 
 def explore_data(config: DataConfig, picture: Path | None = None) -> Distribution:
-    """Count the labelled photographs that `config` names; with `picture`, plot them to that PNG.
+    """Count the labelled photographs that `config` names; with `picture`, plot them to that file.
 
     The photographs themselves may be missing where a table holds the labels.
     """
+    if picture is not None:
+        check_picture(picture)
     found = distribution(read_labelled(config, photos=False), config.new_label)
     if picture is not None:
         plot(found, picture)
@@ -99,13 +102,13 @@ def distribution(catalog: Catalog, new_label: str) -> Distribution:
 
 
 def plot(found: Distribution, path: Path) -> Path:
-    """Plot identities by number of photos (log-log) and their share of all photos, to a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """Plot identities by number of photos (log-log) and their share of all photos."""
+    with slide(path, "Photographs of each animal") as figure:
+        _plot(found, *figure.subplots(1, 2))
+    return path
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    tail, share = figure.subplots(1, 2)
+
+def _plot(found: Distribution, tail: Any, share: Any) -> None:
     sizes = [size for size, _ in found.sizes]
     counts = [count for _, count in found.sizes]
     scale = "log" if sizes else "linear"  # no logarithm of nothing
@@ -136,6 +139,3 @@ def plot(found: Distribution, path: Path) -> Path:
         title=f"{counted(found.photos, 'photo')}, {found.new_photos:,} {found.new_label} (at 0)",
     )
     share.grid(visible=True, alpha=0.3)
-    with written_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=120)
-    return path

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from tqdm import tqdm
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import Pixels, decode_array, decode_row
 from flukeprint.data.embeddings import Ints
 from flukeprint.files import read_npz, written_whole
+from flukeprint.output import followed
 
 SIDE = 320  # px
 QUALITY = 82  # at 320 px a photograph takes 5 to 35 kB
@@ -119,9 +119,9 @@ class Thumbnails:
 
         Raises FlukeprintError for a photograph that cannot be read.
         """
-        bar = tqdm(range(len(catalog)), desc=progress, unit="photo", disable=progress is None)
+        rows = followed(range(len(catalog)), progress, len(catalog))
         return Thumbnails.packed(
-            [thumbnail(decode_row(catalog, row, min_size=(side, side)), side) for row in bar]
+            [thumbnail(decode_row(catalog, row, min_size=(side, side)), side) for row in rows]
         )
 
     def save(self, path: Path) -> None:

@@ -3,14 +3,12 @@
 Validation, gallery and queries all go through `embed`, so that their embeddings are made alike.
 """
 
-import sys
 from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
 import torch
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, Floats
@@ -21,6 +19,7 @@ from flukeprint.embedding.prefetch import LANE_BATCH, batches, in_lanes
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.models.network import FlukeNet
+from flukeprint.output import Stage, say
 
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 
@@ -94,7 +93,7 @@ def embed(
     engine = pick_engine(
         net, views.size, compute.engine, compute.precision, stamp=recipe.stamp,
         sample=views.sample, passes=len(catalog) * views.each,
-        report=None if progress is None else _report,
+        report=None if progress is None else say,
     )  # fmt: skip
     sums = _sums(engine, net.dim, views, compute.batch_size, compute.workers, progress)
     sides = F.normalize(torch.from_numpy(sums).transpose(0, 1), dim=2)
@@ -109,10 +108,6 @@ def embed(
         stamp=recipe.stamp,
         precision=engine.precision,
     )
-
-
-def _report(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)
 
 
 class Variants:
@@ -160,7 +155,7 @@ def _sums(
 ) -> Floats:
     """Sum the unit embeddings over the zooms: (n, sides, d)."""
     sums = np.empty((views.photos, views.sides, dim), np.float32)
-    with tqdm(total=views.photos, desc=progress, unit="photo", disable=progress is None) as bar:
+    with Stage(progress, views.photos) as bar:
         for rows, vectors in _embedded(engine, views, batch_size, workers):
             parts = vectors.reshape(len(rows), views.sides, views.zooms, dim)
             sums[rows.start : rows.stop] = parts.sum(axis=2)

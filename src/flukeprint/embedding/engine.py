@@ -22,6 +22,7 @@ from flukeprint.cpu import has_bf16
 from flukeprint.data.embeddings import Floats, Precision
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet
+from flukeprint.output import hushed
 
 Photos = npt.NDArray[np.uint8]
 Forward = Callable[[Photos], Floats]  # (b, 3, h, w) uint8 RGB, any b -> unit embeddings (b, d)
@@ -116,14 +117,26 @@ class CompiledEngine(TorchEngine):
     name = "torch-compile"
 
     def _run(self, net: FlukeNet, batch: Tensor) -> Tensor:
-        try:
+        with _compiling():
             return _compiled()(net, batch)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
-            reason = str(error).strip().splitlines()[0]
-            raise FlukeprintError(
-                f"infer.engine=torch-compile: torch cannot compile here ({reason}); "
-                "install a C++ compiler or choose infer.engine=auto"
-            ) from None
+
+
+def check_compiler(device: str) -> None:
+    """Refuse a machine on which torch cannot compile, by compiling next to nothing there."""
+    with _compiling():
+        torch.compile(torch.neg)(torch.zeros(2, device=device))
+
+
+@contextlib.contextmanager
+def _compiling() -> Iterator[None]:
+    try:
+        yield
+    except torch._dynamo.exc.BackendCompilerFailed as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FlukeprintError(
+            f"infer.engine=torch-compile: torch cannot compile here ({reason}); "
+            "install a C++ compiler or choose infer.engine=auto"
+        ) from None
 
 
 @cache
@@ -146,13 +159,13 @@ class _Whole(nn.Module):
 def traceable(net: FlukeNet, size: tuple[int, int]) -> Iterator[tuple[nn.Module, Tensor]]:
     """A module that computes `net.embed`, with two photographs (2, 3, *size) uint8 to trace it.
 
-    In this context the network is in evaluation mode and on the CPU.
+    In this context the network is in evaluation mode and on the CPU, and nothing is printed.
     """
     device, training = next(net.parameters()).device, net.training
     net.eval().cpu()
     photos = (torch.arange(2 * 3 * size[0] * size[1]) % 251).to(torch.uint8)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), hushed(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the trace has constants: sizes are meant to be
             yield _Whole(net), photos.view(2, 3, *size)
     finally:

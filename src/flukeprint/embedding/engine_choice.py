@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from flukeprint.config.ranking import EngineName, PrecisionName
 from flukeprint.data.embeddings import Precision
-from flukeprint.embedding.engine import Engine
+from flukeprint.embedding.engine import Engine, check_compiler
 from flukeprint.embedding.engine_table import ENGINES, build_engine
 from flukeprint.embedding.engine_timings import (
     FEWEST_REMEMBERED,
@@ -94,10 +94,12 @@ def check_engine(engine: str, precision: str, device: str) -> None:
         device: type of the network's device, such as cpu or cuda.
 
     Raises:
-        FlukeprintError: an unknown name, a package that is not installed, an engine of another
-            device, or a precision that the engine does not have on this machine.
+        FlukeprintError: an unknown name, a package or a compiler that is not installed, an engine
+            of another device, or a precision that the engine does not have on this machine.
     """
     _options(engine, precision, device)
+    if engine == "torch-compile":
+        check_compiler(device)
 
 
 def _options(engine: str, precision: str, device: str) -> list[EngineOption]:

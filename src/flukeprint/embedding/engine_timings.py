@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from flukeprint.data.embeddings import Floats, Precision
 from flukeprint.embedding.engine import Engine, Photos, embed_in_parts
@@ -28,6 +26,7 @@ from flukeprint.embedding.prefetch import LANE_BATCH
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.models.network import FlukeNet
+from flukeprint.output import say
 
 FEWEST_REMEMBERED = 32  # parity on fewer photographs is measured again next time
 _REMEMBERED = 200  # entries of each kind in the file
@@ -92,7 +91,7 @@ class EngineTimings:
             with written_whole(self.path()) as partial:
                 partial.write_text(json.dumps(tree, indent=1) + "\n")
         except FlukeprintError as error:
-            tqdm.write(f"engine speeds are not remembered: {error}", file=sys.stderr)
+            say(f"engine speeds are not remembered: {error}")
 
 
 class EngineTrials:

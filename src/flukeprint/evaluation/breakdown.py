@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Values
+from flukeprint.data.splits import Split
 from flukeprint.data.tables import check_filled, check_once, lines, read_header, read_table
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.evaluation.metrics import Interval, auroc_interval, bootstrap_interval, per_query_ap
@@ -173,6 +175,23 @@ class Figures:
     auroc: Interval | None
     queries: int
     new_queries: int
+
+
+def fold_table(
+    ranking: Ranking, report: npt.NDArray[np.int64], catalog: Catalog, split: Split
+) -> QueryTable:
+    """Make the table of a fold's reporting queries.
+
+    ranking: of these queries.  report: their places among the queries of `split`, whose rows are
+        of `catalog`.
+    """
+    views = catalog.views or (None,) * len(catalog)
+    return QueryTable.of(
+        ranking,
+        truths=[split.answers[place] for place in report],
+        views=[views[split.queries[place]] for place in report],
+        gallery=[catalog.identities[row] for row in split.gallery],
+    )
 
 
 def score_table(table: QueryTable, *, seed: int) -> Figures:

@@ -19,7 +19,6 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, Values
@@ -57,6 +56,7 @@ from flukeprint.identifier.runs import CENTERS
 from flukeprint.identifier.showcase import Showcase, sample_photos
 from flukeprint.identifier.verdict import Verdict, verdict_of
 from flukeprint.models.network import FlukeNet
+from flukeprint.output import Stage
 from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
@@ -225,7 +225,7 @@ class Identifier:
             self.warm_up()
         names = names_of(photos)
         parts = []
-        with tqdm(total=len(photos), desc="photographs", unit="photo", disable=not progress) as bar:
+        with Stage("photographs" if progress else None, len(photos)) as bar:
             for start in range(0, len(photos), compute.batch_size):
                 block = slice(start, start + compute.batch_size)
                 ready = [

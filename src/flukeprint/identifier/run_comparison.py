@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
+from flukeprint.data.doctor import check_readable
+from flukeprint.data.readers.read import read_labelled
+from flukeprint.data.splits import split_for
 from flukeprint.errors import FlukeprintError, counted
-from flukeprint.evaluation.breakdown import QueryTable
+from flukeprint.evaluation.breakdown import QueryTable, fold_table
 from flukeprint.evaluation.comparison import Comparison, Judged, compare_answers
 from flukeprint.evaluation.results_table import Row, named_rows
-from flukeprint.identifier.runs import PREDICTIONS, Run
+from flukeprint.evaluation.validation import validate_rankings
+from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
+from flukeprint.identifier.runs import PREDICTIONS, Run, check_same_labels
 
 
 def compare_recipes(a: str, b: str, into: Path) -> tuple[Judged, Judged, Comparison]:
@@ -57,9 +62,9 @@ def _judged(name: str, into: Path) -> Judged:
     if not (folder / "config.yaml").is_file():
         return judged_rows(named_rows(name, into), name, into.parent)
     run = Run(folder)
-    return Judged(
-        name, run.data_digest(), (run.config().split.fold,), (_queries(folder / PREDICTIONS),)
-    )
+    if not run.finished:
+        raise FlukeprintError(f"run {name} is not finished, so it has no answers to compare")
+    return Judged(name, run.data_digest(), (run.config().split.fold,), (_answered(run),))
 
 
 def _queries(path: Path) -> QueryTable:
@@ -69,3 +74,16 @@ def _queries(path: Path) -> QueryTable:
             "from the table if it has one)"
         )
     return QueryTable.load(path)
+
+
+def _answered(run: Run) -> QueryTable:
+    """The predictions of a run, made again where it is of a version that did not write them."""
+    file = run.path / PREDICTIONS
+    if file.is_file():
+        return QueryTable.load(file)
+    config = run.config()
+    asked = ValidationQueries.load(run.path / QUERIES_FILE)
+    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
+    check_same_labels(run, catalog)
+    result = validate_rankings(asked, config)
+    return fold_table(result.ranking, result.report, catalog, split_for(config, catalog))

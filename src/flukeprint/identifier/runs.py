@@ -3,6 +3,7 @@
 The names of these files are a contract, because older runs are read:
 
 config.yaml       the whole configuration, as resolved
+run.json          the command that made it: train, or crossvalidate for one of its folds
 catalog.json      digest of the labelled photographs
 log/              CSV and TensorBoard logs
 checkpoints/      last.ckpt to resume from, best.ckpt with early stopping
@@ -10,18 +11,22 @@ embeddings.npz    of all labelled photographs
 centers.npz       class centres: the weights of the loss's head, if it works with cosines
 asked.json        the fold's queries, ranked without a threshold
 validation.json   figures on the fold
+queries.csv       predictions for the fold's queries
+answers.png       some queries of the fold with their answers
+curves.png        loss and validation MAP@5 by epoch
 reliability.png   reliability diagram: predicted probabilities against observed accuracy
-queries.csv       predictions for the fold's queries, of `flukeprint crossvalidate`
+matches.png       keypoints that agree in two photographs of one animal, if keypoints are matched
 minutes.json      minutes and peak memory of the training
 identifier/       network + gallery + threshold; only a finished run has it
 """
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -34,6 +39,8 @@ from flukeprint.files import written_whole
 CENTERS = "centers.npz"
 PSEUDO_LABEL_COLUMNS = ("Image", "Id", "confidence", "run")
 PREDICTIONS = "queries.csv"
+PICTURES = ("answers.png", "curves.png", "reliability.png", "matches.png")
+MadeBy = Literal["train", "crossvalidate"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,10 @@ class Run:
     def finished(self) -> bool:
         return self.identifier.is_dir()
 
+    def pictures(self) -> tuple[Path, ...]:
+        """The pictures that a finished training drew into its folder."""
+        return tuple(file for name in PICTURES if (file := self.path / name).is_file())
+
     def figures(self) -> dict[str, Any]:
         """Read the figures of `validation.json`."""
         if not self.validation.is_file():
@@ -82,6 +93,29 @@ class Run:
             lines.append(f"threshold {figures['threshold']:.4f}, fitted on {queries}")
         return "\n".join([*lines, *figures["lines"]])
 
+    @property
+    def made_by(self) -> MadeBy:
+        """The command that made the run.
+
+        An older run does not say: it is one of `train` unless it has what cross-validation writes.
+        """
+        file = self.path / "run.json"
+        if file.is_file():
+            found = json.loads(file.read_text()).get("made_by")
+            return "crossvalidate" if found == "crossvalidate" else "train"
+        return "crossvalidate" if any(self.path.glob("queries*.csv")) else "train"
+
+    def description(self) -> str:
+        """Its path, age, epochs and MAP@5 in a line, for whoever did not choose it by name."""
+        facts = [f"trained {_ago(self.validation if self.finished else self.last)}"]
+        config = self.config()
+        facts.append(counted(config.train.epochs, "epoch"))
+        if self.finished and self.validation.is_file():
+            facts.append(f"MAP@5 {self.figures()['map5']['mean']:.3f}")
+        if self.made_by == "crossvalidate":
+            facts.append(f"fold {config.split.fold} of crossvalidate")
+        return f"{self.path} ({', '.join(facts)})"
+
     def data_digest(self) -> str:
         """Digest of the run's photographs and labels, 12 hex digits; empty where it has none."""
         file = self.path / "catalog.json"
@@ -95,7 +129,7 @@ class Run:
         return parse_config(yaml.safe_load(file.read_text()), where=str(file))
 
 
-def new_run(config: Config, catalog: Catalog) -> Run:
+def new_run(config: Config, catalog: Catalog, made_by: MadeBy = "train") -> Run:
     """Make the folder of a new run, named after the time, and write the configuration into it."""
     folder = config.runs / config.name
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -112,6 +146,8 @@ def new_run(config: Config, catalog: Catalog) -> Run:
     run = Run(folder / name)
     with written_whole(run.path / "config.yaml") as path:
         path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    with written_whole(run.path / "run.json") as path:
+        path.write_text(json.dumps({"made_by": made_by}) + "\n")
     with written_whole(run.path / "catalog.json") as path:
         facts = {"photos": len(catalog), "digest": catalog_digest(catalog)}
         path.write_text(json.dumps(facts) + "\n")
@@ -119,7 +155,9 @@ def new_run(config: Config, catalog: Catalog) -> Run:
 
 
 def find_run(config: Config, name: str | None = None, *, finished: bool = True) -> Run:
-    """Find the run `name` of this configuration, or its newest finished (or unfinished) one.
+    """Find the run `name` of this configuration, or the newest finished (or unfinished) one.
+
+    The newest is looked for among the runs of `train`: a fold of `crossvalidate` has to be named.
 
     Raises:
         FlukeprintError: there is none.
@@ -136,17 +174,25 @@ def find_run(config: Config, name: str | None = None, *, finished: bool = True) 
         if not finished and match[0].finished:
             raise FlukeprintError(f"run {name} is finished: there is nothing to resume")
         if finished and not match[0].finished:
-            raise FlukeprintError(
-                f"run {name} is not finished; go on with: train.py --config ... --resume {name}"
-            )
+            if match[0].last.is_file():
+                hint = f"go on with: train.py --config ... --resume {name}"
+            else:
+                hint = "it has no checkpoint to resume from; train a new one"
+            raise FlukeprintError(f"run {name} is not finished; {hint}")
         return match[0]
     # A run without a checkpoint cannot be resumed.
     fitting = [run for run in runs if run.finished == finished and (finished or run.last.is_file())]
-    if not fitting:
+    trained = [run for run in fitting if run.made_by == "train"]
+    if not trained:
         kind = "finished" if finished else "unfinished"
-        hint = "; train one first" if finished else ""
-        raise FlukeprintError(f"no {kind} run in {folder}{hint}")
-    return fitting[-1]
+        hint = "train one first"
+        if fitting:
+            known = f"{len(fitting)} of crossvalidate are there, such as {fitting[-1].name}"
+            hint = f"{known}: name one, or train one"
+        elif not finished:
+            hint = "start a new one"
+        raise FlukeprintError(f"no {kind} run of train.py in {folder}; {hint}")
+    return trained[-1]
 
 
 def run_to_resume(config: Config, name: str) -> Run:
@@ -177,12 +223,12 @@ def run_to_resume(config: Config, name: str) -> Run:
 
 
 def check_same_labels(run: Run, catalog: Catalog) -> None:
-    """Refuse to resume a run with other photographs or labels than it was started with."""
+    """Refuse to use a run with other photographs or labels than it was started with."""
     kept = run.path / "catalog.json"
     if not kept.is_file() or json.loads(kept.read_text()).get("digest") != catalog_digest(catalog):
         raise FlukeprintError(
             f"the labelled photographs are not those that {run.path} was started with; "
-            "restore them or start a new run"
+            "restore them or train a new run"
         )
 
 
@@ -190,6 +236,18 @@ def catalog_digest(catalog: Catalog) -> str:
     """SHA-256 of the photographs' names and identities, which decide the numbers of classes."""
     rows = json.dumps([catalog.images, catalog.identities])
     return hashlib.sha256(rows.encode()).hexdigest()
+
+
+def _ago(file: Path) -> str:
+    """How long ago a file was written, in words."""
+    if not file.exists():
+        return "at an unknown time"
+    minutes = max(0.0, time.time() - file.stat().st_mtime) / 60
+    if minutes < 60:
+        return f"{counted(int(minutes), 'minute')} ago"
+    if minutes < 48 * 60:
+        return f"{counted(int(minutes / 60), 'hour')} ago"
+    return f"{counted(int(minutes / 1440), 'day')} ago"
 
 
 def _flat(config: Config) -> dict[str, object]:

@@ -185,6 +185,15 @@ def build_losses(
     return SummedLoss(names, [config.weight for config in configs], terms, task, memory)
 
 
+def check_losses(configs: Sequence[LossConfig], *, mirrored: bool, memory: int) -> None:
+    """Refuse losses that cannot be built, whatever the photographs are; as `build_losses`."""
+    with torch.random.fork_rng(devices=[]):  # weights are drawn
+        build_losses(
+            configs, classes=2, dim=2, class_counts=np.ones(2, dtype=np.int64),
+            mirrored_classes=mirrored, memory=memory,
+        )  # fmt: skip
+
+
 def _checked(config: LossConfig) -> dict[str, Any]:
     """The parameters of one loss, checked against the signature of its function."""
     builder = LOSSES[config.name]

@@ -25,6 +25,7 @@ from flukeprint.search.faiss_index import FaissIndex
 from flukeprint.search.faiss_kinds import FaissFlat, Hnsw, IvfPq
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Index
+from flukeprint.search.qdrant_client import check_answers
 from flukeprint.search.qdrant_index import QdrantIndex
 from flukeprint.search.recall import tune
 
@@ -126,6 +127,12 @@ def check_backend(name: str) -> None:
     """
     if needs := find_backend(name).needs:
         check_installed(*needs)
+
+
+def check_server(config: GalleryConfig) -> None:
+    """Refuse a Qdrant server that does not answer, before anything is embedded for it."""
+    if config.backend == "qdrant" and config.url is not None:
+        check_answers(config)
 
 
 @dataclass(frozen=True)

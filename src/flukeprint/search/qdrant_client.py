@@ -110,6 +110,17 @@ def connected(url: str | None) -> "QdrantClient":
     return QdrantClient(url=url, api_key=key, timeout=TIMEOUT, check_compatibility=False)
 
 
+def check_answers(config: GalleryConfig) -> None:
+    """Refuse a server that does not answer, or not with this key."""
+    location = QdrantLocation.of(config, stamp="", dimension=0)
+    client = connected(location.url)
+    try:
+        with answering(location):
+            client.get_aliases()
+    finally:
+        client.close()
+
+
 @contextlib.contextmanager
 def answering(location: QdrantLocation) -> Iterator[None]:
     """Turn errors of the server or the connection into one line that never holds the key."""

@@ -5,6 +5,7 @@ therefore written with `_` in their place (`written_label`), and refused if two 
 become one.  A new individual (None) is written as `new_label`.
 """
 
+import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -91,14 +92,32 @@ def plan_submission(
     return form, _written(set(known), new_label)
 
 
-def check_submission(path: Path, sample: Path, *, top: int = 5) -> int:
-    """Check the CSV `path` against the sample submission; returns the number of its rows.
+def check_submission(
+    path: Path,
+    sample: Path | None,
+    *,
+    top: int = 5,
+    known: Iterable[str] | None = None,
+    new_label: str = "",
+) -> int:
+    """Check the CSV `path` before it is sent; returns the number of its rows.
 
-    The order of rows is free.  Raises FlukeprintError as `write_submission` does, and for other
-    column names.
+    The order of rows is free.
+
+    Args:
+        sample: the sample submission, for columns and rows; None does not check them.
+        known: labels of all known individuals; None does not check the answers.
+        new_label: label of a new individual.
+
+    Raises:
+        FlukeprintError: as `write_submission` does, other column names, or unknown labels.
     """
-    form = read_sample(sample)
     columns, rows = _read(path, top)
+    if known is not None:
+        _check_labels(rows, {written_label(label) for label in known} | {new_label}, path)
+    if sample is None:
+        return len(rows)
+    form = read_sample(sample)
     if columns != form.columns:
         raise FlukeprintError(
             f"{path} has the columns {','.join(columns)}, {sample} wants {','.join(form.columns)}"
@@ -180,6 +199,20 @@ def _check_answers(rows: dict[str, list[str]], top: int, what: str) -> None:
     same = [image for image, row in rows.items() if len(set(row)) < len(row)]
     if same:
         raise FlukeprintError(f"{what}: photos with an answer given twice: {listed(same)}")
+
+
+def _check_labels(rows: dict[str, list[str]], known: set[str], path: Path) -> None:
+    """Refuse answers that no labelled photograph has."""
+    unknown = {label: image for image, row in rows.items() for label in row if label not in known}
+    if not unknown:
+        return
+    label, image = next(iter(unknown.items()))
+    close = difflib.get_close_matches(label, known, n=1)
+    raise FlukeprintError(
+        f"{path}: {counted(len(unknown), 'label')} of no labelled photograph: "
+        f"{listed(unknown, 5)}; the first stands for {image}"
+        + (f"; did you mean {close[0]}?" if close else "")
+    )
 
 
 def _written(labels: set[str], new_label: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.ranking import Ranking, insert_new_individual
 from flukeprint.ranking.threshold import threshold_for_share
 from flukeprint.submission.csv_file import plan_submission, write_submission
+from flukeprint.submission.naming import embeddings_name, submission_name
 
 PARTS = "parts"  # folder of a run, for parts of the test embeddings
 
@@ -33,7 +34,8 @@ PARTS = "parts"  # folder of a run, for parts of the test embeddings
 class Answers:
     """A submission, with the ranking and the identifier that it was made with.
 
-    notes: lines about a threshold that is not the one saved with the identifier.
+    notes: lines about a threshold that is not the one saved with the identifier, and about a
+        submission that was replaced.
     """
 
     submission: Path
@@ -60,7 +62,8 @@ def infer(config: Config, run: Run) -> Answers | None:
     """Identify the test photographs of `config` with the identifier of `run`.
 
     The test embeddings are saved in the run as `test.npz`, stamped.  The submission is
-    `<submissions>/<config>-<run>.csv`.
+    `<submissions>/<config>-<run>.csv`.  Both names end in what was set otherwise than in training,
+    so that only the same settings replace a file.
 
     Returns:
         None in a further process of infer.devices and infer.num_nodes, which only embeds.
@@ -96,9 +99,10 @@ def infer(config: Config, run: Run) -> Answers | None:
         queries = _examined(identifier, test, config, run)
     if queries is None:
         return None
+    trained = run.config()
     as_before = "the run is as it was; make room and repeat the command"
     with full_disk_named(run.path, lambda: as_before):
-        queries.embeddings.save(run.path / "test.npz")
+        queries.embeddings.save(run.path / embeddings_name(config, trained))
     shutil.rmtree(run.path / PARTS, ignore_errors=True)  # written by further processes
     ranking = identifier.rank(queries, progress=True)
     setting = config.infer.threshold
@@ -106,7 +110,8 @@ def infer(config: Config, run: Run) -> Answers | None:
         threshold, note = _share_threshold(ranking, setting, config)
         identifier, notes = identifier.with_threshold(threshold), (note,)
         ranking = insert_new_individual(ranking, threshold)
-    target = config.submissions / f"{config.name}-{run.name}.csv"
+    target = config.submissions / submission_name(config, trained, run.name)
+    before = target.read_bytes() if target.is_file() else None
     answered = dict(zip(ranking.images, ranking.identities, strict=True))
     # A photograph that was skipped still needs its row: it is answered with a new individual.
     answers = [answered.get(image, (None,))[: config.infer.answers] for image in images]
@@ -115,6 +120,8 @@ def infer(config: Config, run: Run) -> Answers | None:
             images, answers, target, new_label=label, top=config.infer.answers, sample=sample,
             known=known,
         )  # fmt: skip
+    if before is not None and before != target.read_bytes():
+        notes = (*notes, f"{target} had other answers of the same settings; they were replaced")
     return Answers(target, identifier, test, ranking, notes)
 
 

@@ -5,13 +5,15 @@ import errno
 import io
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from flukeprint.config.data import DataConfig
+from flukeprint.data.readers.read import read_labelled
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import folder_written_whole
+from flukeprint.output import on_terminal, say
 from flukeprint.storage import require_local
 from flukeprint.submission.archive import unpack
 from flukeprint.submission.csv_file import check_submission
@@ -68,24 +70,40 @@ def download(config: DataConfig, *, force: bool = False, api: Api | None = None)
 
 
 def submit(
-    path: Path, config: DataConfig, message: str, *, top: int = 5, api: Api | None = None
+    path: Path,
+    config: DataConfig,
+    message: str,
+    *,
+    top: int = 5,
+    api: Api | None = None,
+    report: Callable[[str], None] = say,
 ) -> str:
     """Send the CSV `path` to `config.competition`; returns Kaggle's message.
 
-    It is checked first against the sample submission, where there is one on this disk.
+    It is checked first: its rows against the sample submission, its labels against known ones.
+
+    report: receives a line on each check that this machine cannot make, for want of a table.
 
     Raises FlukeprintError as `download` and `check_submission` do, and when Kaggle refuses it.
     """
     competition = _competition(config)
     if not path.is_file():
         raise FlukeprintError(f"no submission {path}; write one with infer.py")
-    if config.sample_submission is not None:
-        sample = config.root / config.sample_submission
-        if sample.exists():
-            check_submission(path, sample, top=top)
+    sample = None if config.sample_submission is None else config.root / config.sample_submission
+    if sample is not None and not sample.is_file():
+        report(f"rows are not checked: there is no {sample}")
+        sample = None
+    elif sample is None:
+        report("rows are not checked: data.sample_submission is not set")
+    known = None
+    try:
+        known = read_labelled(config, photos=False).vocabulary()
+    except FlukeprintError as error:
+        report(f"labels are not checked: {error}")
+    check_submission(path, sample, top=top, known=known, new_label=config.new_label)
     api = _authenticated() if api is None else api
     with _explained(competition):
-        answer = api.competition_submit(str(path), message, competition, False)
+        answer = api.competition_submit(str(path), message, competition, not on_terminal())
     reply = str(getattr(answer, "message", answer))
     if reply == UPLOAD_FAILED:
         raise FlukeprintError(f"Kaggle did not take {path} for {competition}: the upload failed")
@@ -133,7 +151,7 @@ def _fetched(api: Api, competition: str, root: Path) -> Iterator[Path]:
         raise FlukeprintError(f"cannot write beside {root}: {error.strerror}") from None
     with folder as name:
         with _explained(competition), _disk_full_named(root):
-            api.competition_download_files(competition, name, True, False)
+            api.competition_download_files(competition, name, True, not on_terminal())
         found = [path for path in Path(name).iterdir() if path.suffix == ".zip"]
         if len(found) != 1:
             raise FlukeprintError(f"Kaggle sent no ZIP file for {competition}")

@@ -4,6 +4,7 @@ Where weights are averaged, validation uses the averaged network, and so does th
 checkpoint; its `current_model_state` is the network that is trained further.
 """
 
+import contextlib
 import json
 import math
 import pickle
@@ -28,6 +29,7 @@ from flukeprint.disks import full_disk
 from flukeprint.embedding.embed import pick_device
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
+from flukeprint.output import on_terminal, say
 
 
 class EpochAveraging(WeightAveraging):
@@ -105,13 +107,47 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return loaded
 
 
-class Progress(TQDMProgressBar):
-    """Lightning's progress bar without the version number of the logs."""
+class ProgressBar(TQDMProgressBar):
+    """Lightning's progress bar, on standard error, without the version number of the logs."""
+
+    def init_train_tqdm(self) -> Any:
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is kept for results
+            return super().init_train_tqdm()
+
+    def init_validation_tqdm(self) -> Any:
+        with contextlib.redirect_stdout(sys.stderr):
+            return super().init_validation_tqdm()
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics
+
+
+class ProgressLines(Callback):
+    """The progress of a training without a terminal: some lines, each of a whole epoch."""
+
+    LINES = 20  # of a whole training, about
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._begun = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        epochs, done = trainer.max_epochs or 1, trainer.current_epoch + 1
+        if not trainer.is_global_zero or (done < epochs and done % -(-epochs // self.LINES)):
+            return
+        known = dict(trainer.callback_metrics)
+        if done % (trainer.check_val_every_n_epoch or 1):
+            known.pop("val/map5", None)  # of an earlier epoch
+        figures = (("loss", "train/loss"), ("MAP@5", "val/map5"))
+        parts = [f"{name} {float(known[key]):.3f}" for name, key in figures if key in known]
+        elapsed = f"{time.monotonic() - self._begun:.0f} s"
+        say(f"epoch {done} of {epochs}: {', '.join([*parts, elapsed])}")
+
+
+def progress_callback() -> Callback:
+    """A bar on a terminal, else lines."""
+    return ProgressBar(refresh_rate=5) if on_terminal() else ProgressLines()
 
 
 def peak_memory() -> float:

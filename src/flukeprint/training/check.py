@@ -20,15 +20,17 @@ from flukeprint.evaluation.validation import check_fittable
 from flukeprint.files import check_writable
 from flukeprint.identifier.runs import Run, check_same_labels, run_to_resume
 from flukeprint.identifier.showcase import read_class_tables
+from flukeprint.models.losses import check_losses
 from flukeprint.models.network import FlukeNet, build_model
 from flukeprint.ranking.local.lightglue import keypoint_backend
 from flukeprint.ranking.scoring import looks_at_all
-from flukeprint.search.backends import check_backend, choose
+from flukeprint.search.backends import check_backend, check_server, choose
 from flukeprint.training.callbacks import check_averaging
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.module import MetricLearningModule, class_centers
 from flukeprint.training.optimizer import build_optimizer
-from flukeprint.training.progressive_resizing import check_sizes
+from flukeprint.training.progressive_resizing import check_number_of_sizes, check_sizes
+from flukeprint.training.samplers import check_batches
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class TrainingSetup:
 def check(config: Config, *, resume: str | None = None) -> TrainingSetup:
     """Read the data, build the network, and refuse what cannot be trained, ranked or kept.
 
-    What is known from the configuration alone is refused first, before photographs are read.
+    In the order of what a refusal needs: the configuration, then tables of labels, and photographs
+    last.  Only where unreadable photographs are skipped, they are looked for before the labels are
+    judged, because those that are left decide.
 
     Args:
         resume: as in `train`.
@@ -57,11 +61,35 @@ def check(config: Config, *, resume: str | None = None) -> TrainingSetup:
         FlukeprintError: wrong data or configuration, in one line.
     """
     resumed = check_config(config, resume)
-    catalog, split = read_fold(config)
+    if config.data.skip_unreadable:
+        return set_up(config, check_readable(read_labelled(config.data), True), resumed)
+    setup = set_up(config, read_labelled(config.data), resumed)
+    check_photographs(setup)
+    return setup
+
+
+def check_photographs(setup: TrainingSetup) -> None:
+    """Refuse photographs that cannot be read, labelled ones and those with a pseudo-label."""
+    check_readable(setup.catalog)
+    own, every = len(setup.split.train), len(setup.data.train_catalog)
+    if every > own:
+        check_readable(setup.data.train_catalog.take(range(own, every)))
+
+
+def set_up(config: Config, catalog: Catalog, resumed: Run | None = None) -> TrainingSetup:
+    """Split the labelled photographs and build all that a training starts from.
+
+    Photographs are not decoded.
+
+    Raises:
+        FlukeprintError: labels that do not fit the configuration, or a network that cannot be
+            built.
+    """
     if resumed is not None:
         check_same_labels(resumed, catalog)
     check_views(config, catalog)
     read_class_tables(config, catalog.vocabulary())
+    split = split_of(config, catalog)
     L.seed_everything(config.train.seed, verbose=False)
     net = build_model(config.model, (config.image.height, config.image.width))
     check_sizes(net, config.train)
@@ -88,11 +116,15 @@ def check_config(config: Config, resume: str | None = None) -> Run | None:
         FlukeprintError: so, or a run that cannot be resumed with this configuration.
     """
     check_averaging(config.train)
+    check_number_of_sizes(config.train)
+    check_losses(config.losses, mirrored=config.image.mirrored_is_new, memory=config.train.memory)
+    check_batches(config.sampler, config.train.devices * config.train.num_nodes)
     check_devices(config.train.accelerator, config.train.devices, "train.devices")
     device = pick_device(config.train.accelerator)
     check_engine(config.infer.engine, config.infer.precision, device.type)
     if config.gallery.backend != "auto":
         check_backend(config.gallery.backend)
+        check_server(config.gallery)
     if config.rank.local.candidates:
         keypoint_backend(config.rank.local)  # names the package or weights that are missing
     check_writable(config.runs / config.name)

@@ -6,7 +6,7 @@ their trainings.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from flukeprint.config.schema import Config
@@ -16,14 +16,15 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import Split
 from flukeprint.errors import FlukeprintError, counted
-from flukeprint.evaluation.breakdown import QueryTable, by_size, by_view, score_table
+from flukeprint.evaluation.breakdown import QueryTable, by_size, by_view, fold_table, score_table
 from flukeprint.evaluation.results_table import Row, add_row, read_rows
 from flukeprint.evaluation.validation import Validation, validate
+from flukeprint.files import check_writable
 from flukeprint.identifier.digests import data_digest, recipe_digest, training_digest
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import CENTERS, PREDICTIONS, Run
 from flukeprint.ranking.features import extract_features
-from flukeprint.training.check import split_of
+from flukeprint.training.check import check_config, set_up, split_of
 from flukeprint.training.train import train
 
 
@@ -58,14 +59,22 @@ def crossvalidate(
     if config.train.devices > 1:
         raise FlukeprintError("crossvalidate trains on one device: set train.devices=1")
     note = " ".join(note.split())
-    read_rows(into)  # a wrong table is refused before anything is trained
-    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
+    rows = read_rows(into)  # a wrong table is refused before anything is trained
+    check_writable(into.parent)
+    catalog = read_labelled(config.data)
+    if config.data.skip_unreadable:
+        catalog = check_readable(catalog, True)
     recipe, data = recipe_digest(config), data_digest(catalog)
+    measured = {row.key for row in rows}
+    waiting = [
+        fold
+        for fold in range(folds)
+        for seed in range(seeds)
+        if (recipe, data, fold, config.train.seed + seed) not in measured
+        and not _finished(_fold(config, fold, seed), data)
+    ]
+    splits = _checked_splits(config, catalog, folds, set(waiting))
     report(f"recipe {recipe}, data {data}, folds: {folds}, seeds: {seeds}")
-    settings = [_fold(config, fold, 0) for fold in range(folds)]
-    splits = [
-        split_of(setting, catalog) for setting in settings
-    ]  # and so is a fold that cannot be made
     for seed in range(seeds):
         for fold, split in enumerate(splits):
             setting = _fold(config, fold, seed)
@@ -86,6 +95,23 @@ def crossvalidate(
         for fold in range(folds)
     }
     return [row for row in read_rows(into) if row.key in wanted]
+
+
+def _checked_splits(
+    config: Config, catalog: Catalog, folds: int, waiting: Collection[int]
+) -> list[Split]:
+    """The split of each fold; refuses what one that is `waiting` for its training would refuse."""
+    if waiting:
+        check_config(config)
+    splits = []
+    for fold in range(folds):
+        setting = _fold(config, fold, 0)
+        splits.append(
+            set_up(setting, catalog).split if fold in waiting else split_of(setting, catalog)
+        )
+    if not config.data.skip_unreadable:
+        check_readable(catalog)  # last, because it takes longest
+    return splits
 
 
 def summary_lines(rows: list[Row]) -> list[str]:
@@ -171,14 +197,7 @@ def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> Quer
     if embeddings.images != catalog.images:
         raise FlukeprintError(f"{run.path}: its embeddings are of other photographs; train again")
     result = _validated(run, embeddings, catalog, split, config)
-    rows = split.queries[result.report]
-    views = catalog.views or (None,) * len(catalog)
-    return QueryTable.of(
-        result.ranking,
-        truths=[split.answers[place] for place in result.report],
-        views=[views[row] for row in rows],
-        gallery=[catalog.identities[row] for row in split.gallery],
-    )
+    return fold_table(result.ranking, result.report, catalog, split)
 
 
 def _validated(
@@ -211,8 +230,7 @@ def _plan(config: Config, data: str) -> tuple[str, Callable[[], Run]]:
     the recipe, else by training.
     """
     candidates = list(_runs_of(config, data))
-    finished = [run for run, _ in candidates if run.finished]
-    if finished:
+    if finished := _finished(config, data):
         return f"{finished[-1].path} has finished, it is only scored", lambda: finished[-1]
     unfinished = [
         (run, known) for run, known in candidates
@@ -221,11 +239,13 @@ def _plan(config: Config, data: str) -> tuple[str, Callable[[], Run]]:
         and known.data.root == config.data.root  # else resuming would be refused
     ]  # fmt: skip
     if not unfinished:
-        return "training", lambda: train(config)
+        return "training", lambda: train(config, made_by="crossvalidate")
     run, known = unfinished[-1]
     image = config.image.model_copy(update={"cache": known.image.cache})
     same = config.model_copy(update={"image": image})
-    return f"going on with {run.path}", lambda: train(same, resume=run.name)
+    return f"going on with {run.path}", lambda: train(
+        same, resume=run.name, made_by="crossvalidate"
+    )
 
 
 def finished_run(config: Config, catalog: Catalog) -> Run:
@@ -233,13 +253,17 @@ def finished_run(config: Config, catalog: Catalog) -> Run:
 
     Raises FlukeprintError where there is none.
     """
-    finished = [run for run, _ in _runs_of(config, data_digest(catalog)) if run.finished]
+    finished = _finished(config, data_digest(catalog))
     if not finished:
         raise FlukeprintError(
             f"no finished run of {config.name}, fold {config.split.fold}, in {config.runs}; "
             f"flukeprint crossvalidate --config {config.name} makes them"
         )
     return finished[-1]
+
+
+def _finished(config: Config, data: str) -> list[Run]:
+    return [run for run, _ in _runs_of(config, data) if run.finished]
 
 
 def _runs_of(config: Config, data: str) -> Iterator[tuple[Run, Config]]:

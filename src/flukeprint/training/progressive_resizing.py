@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from flukeprint.config.training import TrainConfig
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, counted
 from flukeprint.models.network import FlukeNet
 
 STRIDE = 32  # px; distance between the deepest features of most backbones
@@ -35,20 +35,24 @@ def resize_batch(photos: Tensor, size: tuple[int, int]) -> Tensor:
     return small.round().to(torch.uint8)
 
 
+def check_number_of_sizes(config: TrainConfig) -> None:
+    """Refuse more `train.sizes` than epochs."""
+    if len(config.sizes) > config.epochs:
+        raise FlukeprintError(
+            f"train.sizes: {len(config.sizes)} sizes in {counted(config.epochs, 'epoch')}; name "
+            "fewer sizes or raise train.epochs"
+        )
+
+
 @torch.no_grad()
 def check_sizes(net: FlukeNet, config: TrainConfig) -> None:
     """Refuse `train.sizes` for a network with a fixed input size, by trying a photo of each size.
 
     Raises:
-        FlukeprintError: so; or more sizes than epochs.
+        FlukeprintError: so.
     """
     if not config.sizes:
         return
-    if len(config.sizes) > config.epochs:
-        raise FlukeprintError(
-            f"train.sizes: {len(config.sizes)} sizes in {config.epochs} epochs; name fewer sizes "
-            "or raise train.epochs"
-        )
     device, was_training = net.mean.device, net.training
     net.eval()
     seen = {size_in(epoch, config, net.size) for epoch in range(config.epochs)}

@@ -94,4 +94,5 @@ def read_pseudo(data: DataConfig, labelled: Catalog) -> tuple[Catalog, tuple[Run
     photos = test.take([place[image] for image in table["Image"]])
     photos = replace(photos, identities=tuple(table["Id"]))
     runs = tuple(Run(Path(name)) for name in dict.fromkeys(table["run"]))
-    return check_readable(photos, data.skip_unreadable), runs
+    # Otherwise they are looked at after everything else, as the labelled ones are.
+    return check_readable(photos, True) if data.skip_unreadable else photos, runs

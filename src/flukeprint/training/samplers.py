@@ -119,11 +119,6 @@ class Shuffled(BatchSampler):
     """
 
     def _plan_epoch(self) -> int:
-        if self.config.new_share > 0:
-            raise FlukeprintError(
-                "sampler.new_share means nothing to sampler.name shuffled, which draws every "
-                "photo once; set it to 0 or choose positive_available or pk"
-            )
         self._photos = max(2, -(-len(self.labels) // self.world_size))  # of one process
         return min(-(-self._photos // self.block), self._photos // 2)
 
@@ -293,12 +288,7 @@ def build_sampler(
         raise FlukeprintError(
             f"training needs at least 2 photos, the training set has {len(labels)}"
         )
-    if config.batch_size % world_size or config.batch_size < 2 * world_size:
-        raise FlukeprintError(
-            f"sampler.batch_size {config.batch_size} cannot be shared out among {world_size} "
-            f"processes of 2 photos or more each; choose a multiple of {world_size} from "
-            f"{2 * world_size} up"
-        )
+    check_batches(config, world_size)
     return SAMPLERS[config.name](
         config,
         labels,
@@ -308,6 +298,27 @@ def build_sampler(
         rank=rank,
         world_size=world_size,
     )
+
+
+def check_batches(config: SamplerConfig, world_size: int) -> None:
+    """Refuse batches that no photographs could fill as they should, for `world_size` processes."""
+    if config.batch_size % world_size or config.batch_size < 2 * world_size:
+        raise FlukeprintError(
+            f"sampler.batch_size {config.batch_size} cannot be shared out among {world_size} "
+            f"processes of 2 photos or more each; choose a multiple of {world_size} from "
+            f"{2 * world_size} up"
+        )
+    if config.name == "shuffled" and config.new_share > 0:
+        raise FlukeprintError(
+            "sampler.new_share means nothing to sampler.name shuffled, which draws every "
+            "photo once; set it to 0 or choose positive_available or pk"
+        )
+    block = config.batch_size // world_size
+    if config.name == "pk" and block < config.photos_per_identity:
+        raise FlukeprintError(
+            f"a batch of {block} photos a process has no room for {config.photos_per_identity} "
+            "photos of one identity; raise sampler.batch_size or lower sampler.photos_per_identity"
+        )
 
 
 def _rows_with(labels: Ints, photos: int) -> Ints:

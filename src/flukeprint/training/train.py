@@ -4,8 +4,10 @@ catalogue -> split -> batches of sampled photographs -> network -> losses
 -> validation on held-out queries -> identifier (network + gallery + threshold)
 """
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -26,10 +28,10 @@ from flukeprint.embedding.embed import embed, pick_device
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.embedding.sharding import first_process
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.breakdown import Ceiling
+from flukeprint.evaluation.breakdown import Ceiling, fold_table
 from flukeprint.evaluation.fold_calibration import calibrate_fold
+from flukeprint.evaluation.fold_pictures import draw_fold
 from flukeprint.evaluation.metrics import Scores
-from flukeprint.evaluation.plots import draw_reliability
 from flukeprint.evaluation.validation import (
     Validation,
     commonest_baseline,
@@ -39,9 +41,10 @@ from flukeprint.evaluation.validation import (
 from flukeprint.evaluation.validation_queries import QUERIES_FILE
 from flukeprint.files import written_whole
 from flukeprint.identifier.build import build_identifier
-from flukeprint.identifier.runs import CENTERS, Run, new_run
+from flukeprint.identifier.runs import CENTERS, PREDICTIONS, MadeBy, Run, new_run
 from flukeprint.identifier.showcase import build_showcase, pick_examples
 from flukeprint.models.network import FlukeNet, untrained_embedder
+from flukeprint.output import say
 from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.rules import FittedRules
 from flukeprint.training.callbacks import AtomicCheckpointIO
@@ -52,18 +55,20 @@ from flukeprint.training.trainer import make_trainer, quieten_lightning, stopped
 RUN_VARIABLE = "FLUKEPRINT_RUN"  # names the run's folder to further processes of a training
 
 
-def train(config: Config, *, resume: str | None = None) -> Run:
+def train(config: Config, *, resume: str | None = None, made_by: MadeBy = "train") -> Run:
     """Train the network of `config` on its fold, validate it and keep it as an identifier.
 
     Args:
         resume: a run's name, or `last` for the newest unfinished one.  An epoch that was cut off is
             begun again; the result is that of an unbroken run.
+        made_by: the command that asks for it, which the run remembers.
 
     Returns:
         The finished run; its `validation.json` holds the figures.
 
     Raises:
         FlukeprintError: wrong data or configuration; or a loss that is no number.
+        KeyboardInterrupt: it was stopped; once there is a run its message says how to go on.
     """
     quieten_lightning()
     keep_memory()
@@ -71,13 +76,20 @@ def train(config: Config, *, resume: str | None = None) -> Run:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     setup = check(config, resume=resume)
     with full_disk_named(config.runs, lambda: "nothing was trained; make room and try again"):
-        run = _run_of(config, setup)  # nothing is written before this line
-    with full_disk_named(run.path, partial(kept_text, config, run)):
+        run = _run_of(config, setup, made_by)  # nothing is written before this line
+    with full_disk_named(run.path, partial(kept_text, config, run)), _stopped_with_advice(run):
         trainer = make_trainer(config, run)
         fit_network(trainer, config, run, setup)
         if trainer.is_global_zero:
             finish(config, run, setup)
     return run
+
+
+def _how_to_go_on(run: Run) -> str:
+    """What to tell whoever stopped a training."""
+    if run.last.is_file():
+        return f"stopped; the same command with --resume {run.name} goes on from the last epoch"
+    return f"stopped before the end of an epoch: {run.path} has nothing to resume, start again"
 
 
 def fit_network(trainer: L.Trainer, config: Config, run: Run, setup: TrainingSetup) -> None:
@@ -120,8 +132,9 @@ def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
         features, split, config, centers=centers, progress="matching keypoints"
     )
     ceiling = None if catalog.views is None else view_ceiling(embeddings, split)
-    _save_validation(run, validation, ceiling)
+    _save_validation(run, setup, validation, ceiling)
     _keep_identifier(config, run, setup, features, centers, validation, fitted)
+    draw_fold(run.path, config, features, catalog, split, validation)
     return validation
 
 
@@ -137,12 +150,23 @@ def kept_text(config: Config, run: Run) -> str:
     )
 
 
-def _run_of(config: Config, setup: TrainingSetup) -> Run:
+@contextlib.contextmanager
+def _stopped_with_advice(run: Run) -> Iterator[None]:
+    """Say to who stops a training how it goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_how_to_go_on(run)) from None
+
+
+def _run_of(config: Config, setup: TrainingSetup, made_by: MadeBy) -> Run:
     """A new run, the one to resume, or in a further process of a training its first one's."""
     if not first_process() and RUN_VARIABLE in os.environ:
         return Run(Path(os.environ[RUN_VARIABLE]))
     if setup.resumed is not None:
         run = setup.resumed
+        if first_process():
+            say(f"going on with {run.description()}")
     elif not first_process():  # of another node: only the first process of all writes
         return Run(config.runs / config.name / "of-the-first-process")
     else:
@@ -150,7 +174,7 @@ def _run_of(config: Config, setup: TrainingSetup) -> Run:
             # Of trainings that were killed before there was anything to resume.
             clear_drafts(file.parent)
             clear_drafts(Run(file.parent).checkpoints)
-        run = new_run(config, setup.catalog)
+        run = new_run(config, setup.catalog, made_by)
     os.environ[RUN_VARIABLE] = str(run.path.resolve())  # Lightning's further processes inherit it
     return run
 
@@ -174,8 +198,10 @@ def _embedded(config: Config, net: FlukeNet, catalog: Catalog, progress: str) ->
     )  # fmt: skip
 
 
-def _save_validation(run: Run, validation: Validation, ceiling: Ceiling | None) -> None:
-    """Write the figures, the ranked queries and the reliability diagram into the run.
+def _save_validation(
+    run: Run, setup: TrainingSetup, validation: Validation, ceiling: Ceiling | None
+) -> None:
+    """Write the figures, the ranked queries and the predictions into the run.
 
     ceiling: upper bound on recall where only gallery photographs of the query's view can match;
         None for photographs without views.
@@ -191,8 +217,8 @@ def _save_validation(run: Run, validation: Validation, ceiling: Ceiling | None) 
     with written_whole(run.validation) as path:
         path.write_text(json.dumps(summary, indent=2) + "\n")
     validation.queries.save(run.path / QUERIES_FILE)
-    if validation.reliability is not None:
-        draw_reliability(validation.reliability, run.path / "reliability.png")
+    answered = fold_table(validation.ranking, validation.report, setup.catalog, setup.split)
+    answered.save(run.path / PREDICTIONS)
 
 
 def _keep_identifier(
@@ -225,7 +251,7 @@ def _examples(config: Config) -> Thumbnails:
     try:
         return pick_examples(read_test(config.data))
     except FlukeprintError as error:  # nothing that a finished training should fail for
-        print(f"no photographs to try on the web page: {error}")
+        say(f"no photographs to try on the web page: {error}")
         return Thumbnails.none(0)
 
 

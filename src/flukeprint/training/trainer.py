@@ -17,7 +17,13 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from flukeprint.config.schema import Config
 from flukeprint.embedding.embed import pick_device
 from flukeprint.identifier.runs import Run
-from flukeprint.training.callbacks import AtomicCheckpointIO, Progress, Stopwatch, averaging
+from flukeprint.output import on_terminal
+from flukeprint.training.callbacks import (
+    AtomicCheckpointIO,
+    Stopwatch,
+    averaging,
+    progress_callback,
+)
 
 
 def stopped_early(config: Config, checkpoint: Path) -> bool:
@@ -36,7 +42,7 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
         run.checkpoints, filename="last", save_top_k=1, enable_version_counter=False,
         every_n_epochs=1, save_on_train_epoch_end=True,
     )  # fmt: skip
-    callbacks: list[Callback] = [Progress(refresh_rate=5)]
+    callbacks: list[Callback] = [progress_callback()]
     if t.patience is not None:
         callbacks += [
             EarlyStopping("val/map5", mode="max", patience=t.patience, strict=False),
@@ -74,6 +80,7 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
         ],
         log_every_n_steps=1,
         enable_model_summary=False,
+        enable_progress_bar=on_terminal(),  # else Lightning adds one of its own
         benchmark=False,
         deterministic="warn",
         sync_batchnorm=t.devices * t.num_nodes > 1 and pick_device(t.accelerator).type == "cuda",

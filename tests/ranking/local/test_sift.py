@@ -12,8 +12,8 @@ from flukeprint.ranking.local.sift import (
     PairMatch,
     _plausible,
     agreed,
-    draw_matches,
     match,
+    shown_inliers,
     sift_backend,
 )
 from tests.ranking.local.textures import textured
@@ -170,23 +170,13 @@ def test_weights_of_another_matcher_are_kept():
     assert found.strength == 5.0
 
 
-def test_matches_are_drawn_between_the_photographs():
-    one, other = textured(0), textured(0, 60, 40)
-    a = Keypoints(np.array([[10, 20]], np.float32), np.ones((1, 128), np.uint8), (120, 160))
-    b = Keypoints(np.array([[5, 8]], np.float32), np.ones((1, 128), np.uint8), (160, 107))
-    pairs, weights = np.array([[0, 0]]), np.ones(1, np.float32)
-    plain = draw_matches(one, other, a, b, PairMatch(pairs, weights, np.array([False]), None))
-    lined = draw_matches(one, other, a, b, PairMatch(pairs, weights, np.array([True]), None))
-    assert plain.shape == lined.shape == (160, 160 + 107, 3)
-    assert plain.dtype == np.uint8
-    assert np.array_equal(plain[:120, :160], one)
-    assert not plain[120:, :160].any()
-    rows, columns = np.nonzero((plain != lined).any(axis=2))
-    assert columns.min() <= 10
-    assert columns.max() >= 165
-    assert rows.max() <= 25
-    with pytest.raises(ValueError, match="no keypoints of size"):
-        draw_matches(other, other, a, b, PairMatch(pairs, weights, np.array([True]), None))
+def test_the_most_distinct_inliers_are_drawn():
+    pairs = np.stack([np.arange(5), np.arange(5)], axis=1)
+    weights = np.array([0.1, 0.9, 0.5, 0.9, 0.7], np.float32)
+    inlier = np.array([True, True, True, True, False])
+    found = PairMatch(pairs, weights, inlier, None)
+    assert shown_inliers(found, 3).tolist() == [1, 3, 2]
+    assert shown_inliers(found).tolist() == [1, 3, 2, 0]
 
 
 def test_the_sift_backend_is_extract_and_match():

@@ -21,7 +21,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from flukeprint.config.data import SyntheticConfig
 from flukeprint.data.decoding import Pixels
@@ -31,6 +30,7 @@ from flukeprint.data.synthetic.shapes import SHAPE_IDENTITIES, draw_shape
 from flukeprint.disks import full_disk_named
 from flukeprint.drafts import clear_drafts, draft_of, replace_folder
 from flukeprint.errors import FlukeprintError, listed
+from flukeprint.output import Stage
 
 NEW_WHALE = "new_whale"
 _FORMAT = 1  # raise it when the same configuration is drawn otherwise
@@ -173,7 +173,7 @@ def _draw_into(folder: Path, photos: list[_Photo], draw: _Draw, *, progress: boo
     cv2.setNumThreads(1)  # on pictures this small OpenCV's own threads only slow down the pool's
     try:
         with (
-            tqdm(total=len(photos), desc="drawing", unit="photo", disable=not progress) as bar,
+            Stage("drawing" if progress else None, len(photos)) as bar,
             ThreadPoolExecutor(max_workers=2) as pool,
         ):
             for done in pool.map(draw_animal, groups):

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.embeddings import Floats, Ints, Values
 from flukeprint.errors import FlukeprintError
+from flukeprint.output import followed
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import extraction_digest
 from flukeprint.ranking.local.sift import Matcher, sift_backend
@@ -114,10 +114,8 @@ class KeypointFusion:
     def strengths(self, query_rows: Ints, rows: Ints) -> Floats:
         """Match strengths (b, c) float32 of query rows (b,) and gallery rows (b, c)."""
         strengths = np.zeros(rows.shape, dtype=np.float32)
-        bar = tqdm(
-            query_rows.tolist(), desc=self._progress, unit="query", disable=self._progress is None
-        )
-        for place, query in enumerate(bar):
+        stage = followed(query_rows.tolist(), self._progress, len(query_rows))
+        for place, query in enumerate(stage):
             strengths[place] = [self._strength(query, row) for row in rows[place].tolist()]
         return strengths
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.cache_entries import STAMP_BYTES, Entry, find_entry, write_entry
@@ -19,6 +18,7 @@ from flukeprint.data.decoding import decode_row
 from flukeprint.data.embeddings import Floats
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import read_npz, written_whole
+from flukeprint.output import followed
 from flukeprint.ranking.local.keypoints import (
     DESCRIPTOR_TYPES,
     SIFT_DIMENSIONS,
@@ -111,8 +111,7 @@ class KeypointStore:
             extractor = _sift(config)
         source = _Source(catalog, config, cache, extractor, mirror_views)
         rows = range(len(catalog))
-        bar = tqdm(rows, desc=progress, unit="photo", disable=progress is None)
-        found = [source.of_row(row) for row in bar]
+        found = [source.of_row(row) for row in followed(rows, progress, len(rows))]
         return KeypointStore.pack(found, config)
 
     @staticmethod

@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flukeprint.config.ranking import LocalConfig
-from flukeprint.data.decoding import Pixels
 from flukeprint.data.embeddings import Floats
-from flukeprint.ranking.local.keypoints import Extractor, Keypoints, extract, shrink
+from flukeprint.ranking.local.keypoints import Extractor, Keypoints, extract
 
 # An animal seen again is not mirrored, not very much larger or smaller, and not flattened.
 AREA_RATIOS = (0.05, 20.0)  # least and greatest change of an area
@@ -154,41 +153,7 @@ def _plausible(transform: npt.NDArray[Any]) -> bool:
     return squares / area <= STRETCH + 1 / STRETCH
 
 
-def draw_matches(
-    query_photo: Pixels,
-    candidate_photo: Pixels,
-    query: Keypoints,
-    candidate: Keypoints,
-    found: PairMatch,
-    *,
-    most: int = 60,
-) -> Pixels:
-    """Draw two photographs side by side, with lines between inliers; (h, w, 3) uint8 RGB.
-
-    Photographs (h, w, 3) are drawn at the size of their keypoints, the shorter one on black, with
-    at most `most` lines, of the inliers with the greatest weights.
-    """
-    left = _at_size(query_photo, query.size)
-    right = _at_size(candidate_photo, candidate.size)
-    canvas = np.zeros((max(len(left), len(right)), left.shape[1] + right.shape[1], 3), np.uint8)
-    canvas[: len(left), : left.shape[1]] = left
-    canvas[: len(right), left.shape[1] :] = right
+def shown_inliers(found: PairMatch, most: int = 60) -> npt.NDArray[np.int64]:
+    """The inliers to draw: places in `found.pairs` of those with the greatest weights."""
     lines = np.flatnonzero(found.inlier)
-    lines = lines[np.argsort(-found.weights[lines], kind="stable")][:most]
-    hues = np.linspace(0, 179, len(lines), endpoint=False).astype(np.uint8)
-    for hue, line in zip(hues, lines, strict=True):
-        tone = cv2.cvtColor(np.array([[[hue, 200, 255]]], np.uint8), cv2.COLOR_HSV2RGB)[0, 0]
-        color = tuple(int(channel) for channel in tone)
-        start = np.rint(query.points[found.pairs[line, 0]]).astype(int)
-        end = np.rint(candidate.points[found.pairs[line, 1]] + [left.shape[1], 0]).astype(int)
-        cv2.line(canvas, start.tolist(), end.tolist(), color, 1, cv2.LINE_AA)
-        for place in (start, end):
-            cv2.circle(canvas, place.tolist(), 3, color, 1, cv2.LINE_AA)
-    return canvas
-
-
-def _at_size(photo: Pixels, size: tuple[int, int]) -> Pixels:
-    again = shrink(photo, max(size))
-    if again.shape[:2] != size:
-        raise ValueError(f"a photograph of {photo.shape[:2]} has no keypoints of size {size}")
-    return again
+    return lines[np.argsort(-found.weights[lines], kind="stable")][:most]
