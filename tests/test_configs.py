@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from flukeprint.config.digests import recipe_digest
 from flukeprint.config.load import load_config
-from flukeprint.identifier.digests import recipe_digest
 
 FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = sorted(FOLDER.glob("*.yaml"))

@@ -85,7 +85,8 @@ def full_disk_named(folder: Path, kept: Callable[[], str]) -> Iterator[None]:
         else:
             written = f", writing {full.filename}" if full.filename else ""
             if isinstance(error, FlukeprintError):
-                written = f": {str(error).removesuffix('; nothing was left there')}"
+                told = str(error).removesuffix("; nothing was left there")
+                written = f": {told.removesuffix(f' on {disk_of(folder)}')}"
             what = f"{disk_of(folder)} is full{written}"
         raise FullDiskError(f"{what}; {kept()}") from error
     finally:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flukeprint.disks import disk_of, full_disk
 from flukeprint.drafts import clear_drafts, draft_of, flush_folder, replace_folder
 from flukeprint.errors import FlukeprintError
 
@@ -154,12 +156,19 @@ def read_npz(path: Path, what: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
         TypeError,
         AttributeError,
         ValueError,
+        SyntaxError,  # numpy parses the header of an array as Python
+        tokenize.TokenError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise FlukeprintError(f"{path} holds no whole {what} ({error}); make them again") from error
+        reason = " ".join(str(error).split())[:200]
+        raise FlukeprintError(
+            f"{path} holds no whole {what} ({reason}); make them again"
+        ) from error
 
 
 def _cannot(target: Path, error: OSError) -> FlukeprintError:
     reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    if full_disk(error) is not None:
+        reason = f"{reason} on {disk_of(target)}"
     return FlukeprintError(f"cannot write {target}: {reason}; nothing was left there")

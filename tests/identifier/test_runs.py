@@ -115,3 +115,24 @@ def test_an_older_run_of_other_photographs_is_not_compared(
         lambda: compare_recipes(str(run.path), str(older.path), tmp_path / "table.csv"),
         "the labelled photographs are not those",
     )
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '"text"', "", "\xff\xfe", "{}", '{"text": 3}'])
+@pytest.mark.parametrize("name", ["validation.json", "catalog.json", "run.json", "config.yaml"])
+def test_a_damaged_file_of_a_run_is_named(
+    run: Run, config: Config, name: str, content: str
+) -> None:
+    (run.path / name).write_bytes(content.encode("latin-1"))
+
+    def use() -> None:
+        run.text()
+        run.description()
+        find_run(config)
+        run.data_digest()
+
+    if (name, content) in (("catalog.json", "{}"), ("run.json", "{}")) or (
+        name in ("catalog.json", "run.json") and content.startswith('{"')
+    ):
+        use()  # nothing that is needed is missing
+    else:
+        refused(use, name)

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from benchmarks.accuracy import ladder
 from flukeprint.cli import app
+from flukeprint.config.digests import recipe_digest, training_digest
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.breakdown import QueryTable
 from flukeprint.evaluation.results_table import RESULT_COLUMNS, Row, add_row, read_rows, write_rows
-from flukeprint.identifier.digests import recipe_digest, training_digest
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.run_comparison import compare_recipes
 from flukeprint.identifier.runs import Run

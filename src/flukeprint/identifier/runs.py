@@ -20,9 +20,11 @@ minutes.json      minutes and peak memory of the training
 identifier/       network + gallery + threshold; only a finished run has it
 """
 
+import contextlib
 import hashlib
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +34,7 @@ import yaml
 
 from flukeprint.config.load import parse_config
 from flukeprint.config.schema import Config
+from flukeprint.config.yaml_tree import read_tree
 from flukeprint.data.catalog import Catalog
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.files import written_whole
@@ -81,17 +84,17 @@ class Run:
         """Read the figures of `validation.json`."""
         if not self.validation.is_file():
             raise FlukeprintError(f"{self.path} has no figures yet; finish its training first")
-        figures: dict[str, Any] = json.loads(self.validation.read_text())
-        return figures
+        return _read_json(self.validation)
 
     def text(self) -> str:
         """The figures as lines, with the threshold and what else is worth knowing."""
         figures = self.figures()
-        lines = [f"{'trained network:':24}{figures['text']}"]
-        if figures["threshold"] is not None:
-            queries = counted(figures["fitted_on"], "other query", "other queries")
-            lines.append(f"threshold {figures['threshold']:.4f}, fitted on {queries}")
-        return "\n".join([*lines, *figures["lines"]])
+        with _of_figures(self.validation):
+            lines = [f"{'trained network:':24}{figures['text']}"]
+            if figures["threshold"] is not None:
+                queries = counted(figures["fitted_on"], "other query", "other queries")
+                lines.append(f"threshold {figures['threshold']:.4f}, fitted on {queries}")
+            return "\n".join([*lines, *figures["lines"]])
 
     @property
     def made_by(self) -> MadeBy:
@@ -101,7 +104,7 @@ class Run:
         """
         file = self.path / "run.json"
         if file.is_file():
-            found = json.loads(file.read_text()).get("made_by")
+            found = _read_json(file).get("made_by")
             return "crossvalidate" if found == "crossvalidate" else "train"
         return "crossvalidate" if any(self.path.glob("queries*.csv")) else "train"
 
@@ -111,7 +114,8 @@ class Run:
         config = self.config()
         facts.append(counted(config.train.epochs, "epoch"))
         if self.finished and self.validation.is_file():
-            facts.append(f"MAP@5 {self.figures()['map5']['mean']:.3f}")
+            with _of_figures(self.validation):
+                facts.append(f"MAP@5 {self.figures()['map5']['mean']:.3f}")
         if self.made_by == "crossvalidate":
             facts.append(f"fold {config.split.fold} of crossvalidate")
         return f"{self.path} ({', '.join(facts)})"
@@ -119,14 +123,44 @@ class Run:
     def data_digest(self) -> str:
         """Digest of the run's photographs and labels, 12 hex digits; empty where it has none."""
         file = self.path / "catalog.json"
-        return str(json.loads(file.read_text()).get("digest", ""))[:12] if file.is_file() else ""
+        return str(_read_json(file).get("digest", ""))[:12] if file.is_file() else ""
 
     def config(self) -> Config:
         """Read the configuration that the run was started with."""
         file = self.path / "config.yaml"
         if not file.is_file():
             raise FlukeprintError(f"{self.path} is no run: it has no config.yaml")
-        return parse_config(yaml.safe_load(file.read_text()), where=str(file))
+        return parse_config(read_tree(file), where=str(file))
+
+
+@contextlib.contextmanager
+def _of_figures(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise _damaged(file, f"{type(error).__name__}: {reason}") from None
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """Read an object of JSON that a run holds.
+
+    Raises:
+        FlukeprintError: it cannot be read or is damaged.
+    """
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(file, " ".join(str(error).split())[:100]) from None
+    if not isinstance(found, dict):
+        raise _damaged(file, "no object of JSON")
+    return found
+
+
+def _damaged(file: Path, reason: str) -> FlukeprintError:
+    return FlukeprintError(
+        f"{file} cannot be read ({reason}); restore it from a copy, or train a new run"
+    )
 
 
 def new_run(config: Config, catalog: Catalog, made_by: MadeBy = "train") -> Run:
@@ -209,7 +243,7 @@ def run_to_resume(config: Config, name: str) -> Run:
         raise FlukeprintError(f"{run.path} has no checkpoint yet; start a new run")
     free = {
         "train.workers", "train.accelerator", "train.devices", "train.num_nodes", "runs",
-        "submissions",
+        "submissions", "image.cache", "image.cache_gb",
     }  # fmt: skip
     before, now = _flat(run.config()), _flat(config)
     other = [key for key in before if before[key] != now.get(key) and key not in free]
@@ -225,7 +259,7 @@ def run_to_resume(config: Config, name: str) -> Run:
 def check_same_labels(run: Run, catalog: Catalog) -> None:
     """Refuse to use a run with other photographs or labels than it was started with."""
     kept = run.path / "catalog.json"
-    if not kept.is_file() or json.loads(kept.read_text()).get("digest") != catalog_digest(catalog):
+    if not kept.is_file() or _read_json(kept).get("digest") != catalog_digest(catalog):
         raise FlukeprintError(
             f"the labelled photographs are not those that {run.path} was started with; "
             "restore them or train a new run"
@@ -236,6 +270,11 @@ def catalog_digest(catalog: Catalog) -> str:
     """SHA-256 of the photographs' names and identities, which decide the numbers of classes."""
     rows = json.dumps([catalog.images, catalog.identities])
     return hashlib.sha256(rows.encode()).hexdigest()
+
+
+def data_digest(catalog: Catalog) -> str:
+    """Digest of the photographs' names and identities, 12 hex digits, as in `catalog.json`."""
+    return catalog_digest(catalog)[:12]
 
 
 def _ago(file: Path) -> str:

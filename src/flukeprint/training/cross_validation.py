@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from flukeprint.config.digests import recipe_digest, training_digest
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
@@ -20,9 +21,8 @@ from flukeprint.evaluation.breakdown import QueryTable, by_size, by_view, fold_t
 from flukeprint.evaluation.results_table import Row, add_row, read_rows
 from flukeprint.evaluation.validation import Validation, validate
 from flukeprint.files import check_writable
-from flukeprint.identifier.digests import data_digest, recipe_digest, training_digest
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.runs import CENTERS, PREDICTIONS, Run
+from flukeprint.identifier.runs import CENTERS, PREDICTIONS, Run, data_digest
 from flukeprint.ranking.features import extract_features
 from flukeprint.training.check import check_config, set_up, split_of
 from flukeprint.training.train import train

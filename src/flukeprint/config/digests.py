@@ -1,4 +1,4 @@
-"""Digests of recipes and data, by which runs of the same training are recognised.
+"""Digests of recipes, by which runs of the same training are recognised.
 
 They are written into tables of measured runs: a setting that is new in a later version must not
 change the digest of an older recipe.
@@ -8,8 +8,6 @@ import hashlib
 import json
 
 from flukeprint.config.schema import Config
-from flukeprint.data.catalog import Catalog
-from flukeprint.identifier.runs import catalog_digest
 
 # Settings outside the recipe: the fold and seed, folders, how to compute and how to serve.
 NOT_OF_THE_RECIPE = (
@@ -27,7 +25,7 @@ def recipe_digest(config: Config) -> str:
     """Digest of a recipe, 12 hex digits: the same for all its folds and seeds, on any machine.
 
     Only what differs from the defaults counts.  Which photographs `data.root` holds is told by
-    `data_digest`.
+    `runs.data_digest`.
     """
     return _digest(config, NOT_OF_THE_RECIPE)
 
@@ -37,11 +35,6 @@ def training_digest(config: Config) -> str:
     if config.train.patience is not None:
         return _digest(config, NOT_OF_THE_RECIPE)
     return _digest(config, (*NOT_OF_THE_RECIPE, *RANKING))
-
-
-def data_digest(catalog: Catalog) -> str:
-    """Digest of the photographs' names and identities, 12 hex digits, as in `catalog.json`."""
-    return catalog_digest(catalog)[:12]
 
 
 def _digest(config: Config, without: tuple[str, ...]) -> str:
