@@ -93,6 +93,23 @@ def _lock(path: Path) -> int | None:
     return None
 
 
+@contextlib.contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for `folder`, which must exist.
+
+    It leaves no file behind.  Where folders cannot be locked, as on Windows, it does nothing.
+    """
+    handle = None
+    with contextlib.suppress(OSError, AttributeError):
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
 def left_over(folder: Path) -> list[Path]:
     """The drafts in `folder`, those included that are being written."""
     try:

@@ -1,5 +1,6 @@
 """The table of measured runs keeps its rows, and refuses what it cannot read."""
 
+import multiprocessing
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -73,3 +74,22 @@ def test_other_columns_and_cells_are_refused(tmp_path: Path) -> None:
     path.write_text(",".join(reversed(RESULT_COLUMNS)) + "\n")
     with pytest.raises(FlukeprintError, match="their order"):
         read_rows(path)
+
+
+def _add_some(path: Path, first: int) -> None:
+    for seed in range(first, first + 8):
+        add_row(replace(ROW, seed=seed), path)
+
+
+def test_rows_of_trainings_that_end_at_once_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "table.csv"
+    forked = multiprocessing.get_context("fork")
+    running = [forked.Process(target=_add_some, args=(path, 100 * k)) for k in range(3)]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join()
+    assert {row.seed for row in read_rows(path)} == {
+        100 * k + n for k in range(3) for n in range(8)
+    }
+    assert [file.name for file in path.parent.iterdir()] == ["table.csv"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flukeprint.data.tables import lines, read_header, read_table
+from flukeprint.drafts import one_writer
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.breakdown import QueryGroup
 from flukeprint.files import written_whole
@@ -109,9 +110,11 @@ def add_row(row: Row, path: Path) -> None:
 
     The table is read again first: another training may have added to it.
     """
-    rows = read_rows(path)
-    if row.key not in {known.key for known in rows}:
-        write_rows([*rows, row], path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with one_writer(path.parent):
+        rows = read_rows(path)
+        if row.key not in {known.key for known in rows}:
+            write_rows([*rows, row], path)
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
