@@ -23,7 +23,7 @@ from benchmarks.harness.random_embeddings import random_embeddings
 from benchmarks.harness.timing import save, timed
 from flukeprint.config.load import load_config
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
-from flukeprint.identifier import identifier as module
+from flukeprint.identifier import state as module
 from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import CHUNK

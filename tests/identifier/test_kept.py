@@ -200,7 +200,7 @@ def _killed_save(folder: Path, moment: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     from flukeprint import files as atomic
-    from flukeprint.identifier import identifier as module
+    from flukeprint.identifier import state as module
 
     grown = Identifier.load(folder).enroll("w_one", [stranger(0)])
     if moment == "replace":

@@ -26,22 +26,11 @@ from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.drafts import clear_drafts
 from flukeprint.embedding.embed import embed
 from flukeprint.embedding.engine_choice import PHOTOGRAPHS, WORTH_MEASURING, pick_engine
-from flukeprint.embedding.recipe import Compute, network_digest
-from flukeprint.errors import FlukeprintError, counted
+from flukeprint.embedding.recipe import Compute
+from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.verification import VerificationThreshold
 from flukeprint.files import folder_written_whole, locked_for_writing
-from flukeprint.identifier.card import FILE, IdentifierCard, card_digest, read_card
-from flukeprint.identifier.files import (
-    check_digests,
-    read_gallery,
-    read_index,
-    read_network,
-    write_digests,
-    write_gallery,
-    write_index,
-    write_network,
-)
-from flukeprint.identifier.merging import Origin, added_rows, joined_card
+from flukeprint.identifier.card import card_digest
 from flukeprint.identifier.photo_input import (
     Photograph,
     Prepared,
@@ -52,59 +41,26 @@ from flukeprint.identifier.photo_input import (
     prepare,
     told_names,
 )
-from flukeprint.identifier.runs import CENTERS
-from flukeprint.identifier.showcase import Showcase, sample_photos
+from flukeprint.identifier.showcase import sample_photos
+from flukeprint.identifier.state import IdentifierState, added_rows, joined_card, origin_of
 from flukeprint.identifier.verdict import Verdict, verdict_of
-from flukeprint.models.network import FlukeNet
 from flukeprint.output import Stage
 from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
 from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_encounter
 from flukeprint.search.gallery import Gallery
-from flukeprint.search.index import Index
 
-KEYPOINTS = "keypoints.npz"
 FEW_IDENTITIES = 200  # most identities that a query is compared with through an index
 
 
 @dataclass(frozen=True)
-class Identifier:
+class Identifier(IdentifierState):
     """Identifies photographs by a network, a gallery that it embedded, and a threshold.
 
-    keypoints, showcase: of the gallery's photographs, in their order.
-    centers: class centres of the network's head, for the ranking rules.
-    index: of the gallery's first `indexed` photographs; later ones are searched exactly, beside it.
-        None searches all exactly.
-    index_saved: number of photographs in the index's file.
-    origin: the folder's state that this one was loaded from or saved in.
-
-    Nothing that it holds ever changes: `enroll` returns another identifier.
+    Its fields are those of `IdentifierState`.  Nothing that it holds ever changes: `enroll` returns
+    another identifier.
     """
-
-    card: IdentifierCard
-    net: FlukeNet
-    gallery: Embeddings
-    keypoints: KeypointStore | None = None
-    centers: Embeddings | None = None
-    showcase: Showcase | None = None
-    index: Index | None = None
-    indexed: int = 0
-    index_saved: int = 0
-    origin: Origin | None = None
-
-    def __post_init__(self) -> None:
-        if self.gallery.stamp != self.card.stamp:
-            raise FlukeprintError(
-                f"the gallery was embedded by network {self.gallery.stamp}, "
-                f"this identifier's is {self.card.stamp}; embed the gallery again with infer.py"
-            )
-        for what, held in (("keypoints", self.keypoints), ("thumbnails", self.showcase)):
-            if held is not None and len(held) != len(self.gallery):
-                raise FlukeprintError(
-                    f"{what} of {counted(len(held), 'photograph')} and a gallery of "
-                    f"{len(self.gallery):,} do not belong together; train again"
-                )
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -351,28 +307,8 @@ class Identifier:
         with locked_for_writing(folder, report):
             whole = self._with_changes_in(folder)
             with folder_written_whole(folder) as draft:
-                whole = whole._written(draft, folder)
-            return replace(whole, origin=_origin(folder, whole.card, whole.gallery))
-
-    def _written(self, draft: Path, old: Path) -> "Identifier":
-        """Write all files into `draft`; those that `old` has already are links to its files."""
-        write_network(self.net, self.card, old, draft)
-        write_gallery(self.gallery, self.card, old, draft)
-        saved = self
-        if self.index is not None:
-            index, there = write_index(
-                self.index, self.indexed, self.index_saved, self.gallery, old, draft
-            )
-            saved = replace(self, index=index, indexed=there, index_saved=there)
-        if self.keypoints is not None:
-            self.keypoints.save(draft / KEYPOINTS)
-        if self.centers is not None:
-            self.centers.save(draft / CENTERS)
-        if self.showcase is not None:
-            self.showcase.save(draft)
-        digests = write_digests(draft, old)
-        (draft / FILE).write_text(self.card.model_copy(update={"digests": digests}).text())
-        return saved
+                whole = whole.written(draft, folder)
+            return replace(whole, origin=origin_of(folder, whole.card, whole.gallery))
 
     def _with_changes_in(self, folder: Path) -> "Identifier":
         """This identifier with what others have saved in `folder` since it was loaded from there.
@@ -385,7 +321,7 @@ class Identifier:
             return self
         if card_digest(folder) in (None, origin.digest):
             return self
-        there = Identifier._read(folder, self.index_saved > 0 or self.index is None, self.net)
+        there = Identifier.read(folder, self.index_saved > 0 or self.index is None, self.net)
         rows = added_rows(self.gallery, there.gallery, origin)
         card = joined_card(self.card, there.card, origin)
         if len(rows):
@@ -419,7 +355,7 @@ class Identifier:
         for _ in range(2):
             before = card_digest(folder)
             try:
-                found = cls._read(folder, with_index)
+                found = cls.read(folder, with_index)
             except FlukeprintError:
                 if card_digest(folder) == before:
                     raise
@@ -427,35 +363,4 @@ class Identifier:
                 if card_digest(folder) == before:
                     return found
         with locked_for_writing(folder):  # other processes write all the time
-            return cls._read(folder, with_index)
-
-    @classmethod
-    def _read(cls, folder: Path, with_index: bool, net: FlukeNet | None = None) -> "Identifier":
-        """Read a folder; `net`: its network, if it is in memory already."""
-        card = read_card(folder)
-        check_digests(folder, card)
-        if net is None or network_digest(net, card.recipe) != card.stamp:
-            net = read_network(folder, card)
-        rules = card.method.rules
-        gallery = read_gallery(folder, checked=card.digests is not None)
-        card = card.model_copy(update={"digests": None})
-        index, there = (None, 0)
-        if with_index and card.backend != "exact":
-            index, there = read_index(folder, card.backend, gallery)
-        return cls(
-            card,
-            net,
-            gallery,
-            KeypointStore.load(folder / KEYPOINTS) if rules.local.candidates else None,
-            Embeddings.load(folder / CENTERS) if rules.head else None,
-            Showcase.load(folder),
-            index,
-            there,
-            there,
-            _origin(folder, card, gallery),
-        )
-
-
-def _origin(folder: Path, card: IdentifierCard, gallery: Embeddings) -> Origin | None:
-    digest = card_digest(folder)
-    return None if digest is None else Origin(folder.resolve(), digest, len(gallery), card)
+            return cls.read(folder, with_index)

@@ -1,0 +1,178 @@
+"""The parts of an identifier: read from its folder, written into it, joined with others' changes.
+
+The names of the files are listed in `identifier.py`.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from flukeprint.data.embeddings import Embeddings, Ints
+from flukeprint.embedding.recipe import network_digest
+from flukeprint.errors import FlukeprintError, counted
+from flukeprint.identifier.card import FILE, IdentifierCard, card_digest, read_card
+from flukeprint.identifier.files import (
+    check_digests,
+    read_gallery,
+    read_index,
+    read_network,
+    write_digests,
+    write_gallery,
+    write_index,
+    write_network,
+)
+from flukeprint.identifier.runs import CENTERS
+from flukeprint.identifier.showcase import Showcase
+from flukeprint.models.network import FlukeNet
+from flukeprint.ranking.local.keypoint_store import KeypointStore
+from flukeprint.search.index import Index
+
+KEYPOINTS = "keypoints.npz"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The state of a folder from which an identifier was loaded, or in which it was saved.
+
+    digest: of `identifier.json`, which changes with every file of the folder.
+    photos: number of photographs of its gallery.
+    """
+
+    folder: Path
+    digest: str
+    photos: int
+    card: IdentifierCard
+
+
+def added_rows(mine: Embeddings, theirs: Embeddings, origin: Origin) -> Ints:
+    """The rows of `mine` that were added since `origin` and are not in `theirs`, ascending.
+
+    mine, theirs: galleries that have both grown from that of `origin`.
+
+    Raises:
+        FlukeprintError: one of them has not.
+    """
+    first = origin.photos
+    same = (
+        mine.stamp == theirs.stamp
+        and mine.images[:first] == theirs.images[:first]
+        and mine.identities[:first] == theirs.identities[:first]
+    )
+    if not same:
+        raise FlukeprintError(
+            f"{origin.folder} was replaced by another process since it was loaded; load it again"
+        )
+    there = {_content(theirs, row) for row in range(first, len(theirs))}
+    rows = [row for row in range(first, len(mine)) if _content(mine, row) not in there]
+    return np.array(rows, dtype=np.int64)
+
+
+def _content(gallery: Embeddings, row: int) -> tuple[str | None, bytes]:
+    return gallery.identities[row], gallery.vectors[row].tobytes()
+
+
+def joined_card(mine: IdentifierCard, theirs: IdentifierCard, origin: Origin) -> IdentifierCard:
+    """The card with the changes of the one process that has changed it.
+
+    Raises:
+        FlukeprintError: both have.
+    """
+    if mine in (origin.card, theirs):
+        return theirs
+    if theirs == origin.card:
+        return mine
+    raise FlukeprintError(
+        f"another process changed the settings of {origin.folder} since it was loaded; load it "
+        "again"
+    )
+
+
+@dataclass(frozen=True)
+class IdentifierState:
+    """Everything that an identifier holds and that its folder keeps.
+
+    keypoints, showcase: of the gallery's photographs, in their order.
+    centers: class centres of the network's head, for the ranking rules.
+    index: of the gallery's first `indexed` photographs; later ones are searched exactly, beside it.
+        None searches all exactly.
+    index_saved: number of photographs in the index's file.
+    origin: the folder's state that this one was loaded from or saved in.
+    """
+
+    card: IdentifierCard
+    net: FlukeNet
+    gallery: Embeddings
+    keypoints: KeypointStore | None = None
+    centers: Embeddings | None = None
+    showcase: Showcase | None = None
+    index: Index | None = None
+    indexed: int = 0
+    index_saved: int = 0
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        if self.gallery.stamp != self.card.stamp:
+            raise FlukeprintError(
+                f"the gallery was embedded by network {self.gallery.stamp}, "
+                f"this identifier's is {self.card.stamp}; embed the gallery again with infer.py"
+            )
+        for what, held in (("keypoints", self.keypoints), ("thumbnails", self.showcase)):
+            if held is not None and len(held) != len(self.gallery):
+                raise FlukeprintError(
+                    f"{what} of {counted(len(held), 'photograph')} and a gallery of "
+                    f"{len(self.gallery):,} do not belong together; train again"
+                )
+
+    def written(self, draft: Path, old: Path) -> Self:
+        """Write all files into `draft`; those that `old` has already are links to its files."""
+        write_network(self.net, self.card, old, draft)
+        write_gallery(self.gallery, self.card, old, draft)
+        saved = self
+        if self.index is not None:
+            index, there = write_index(
+                self.index, self.indexed, self.index_saved, self.gallery, old, draft
+            )
+            saved = replace(self, index=index, indexed=there, index_saved=there)
+        if self.keypoints is not None:
+            self.keypoints.save(draft / KEYPOINTS)
+        if self.centers is not None:
+            self.centers.save(draft / CENTERS)
+        if self.showcase is not None:
+            self.showcase.save(draft)
+        digests = write_digests(draft, old)
+        (draft / FILE).write_text(self.card.model_copy(update={"digests": digests}).text())
+        return saved
+
+    @classmethod
+    def read(cls, folder: Path, with_index: bool, net: FlukeNet | None = None) -> Self:
+        """Read a folder; `net`: its network, if it is in memory already."""
+        card = read_card(folder)
+        check_digests(folder, card)
+        if net is None or network_digest(net, card.recipe) != card.stamp:
+            net = read_network(folder, card)
+        rules = card.method.rules
+        gallery = read_gallery(folder, checked=card.digests is not None)
+        card = card.model_copy(update={"digests": None})
+        index, there = (None, 0)
+        if with_index and card.backend != "exact":
+            index, there = read_index(folder, card.backend, gallery)
+        return cls(
+            card,
+            net,
+            gallery,
+            KeypointStore.load(folder / KEYPOINTS) if rules.local.candidates else None,
+            Embeddings.load(folder / CENTERS) if rules.head else None,
+            Showcase.load(folder),
+            index,
+            there,
+            there,
+            origin_of(folder, card, gallery),
+        )
+
+
+def origin_of(folder: Path, card: IdentifierCard, gallery: Embeddings) -> Origin | None:
+    """The state of a folder that was just read or written; None where there is none."""
+    digest = card_digest(folder)
+    return None if digest is None else Origin(folder.resolve(), digest, len(gallery), card)
