@@ -247,14 +247,13 @@ def explore(
 
 @app.command()
 def doctor(config: ConfigName, overrides: Overrides = None) -> None:
-    """Look for unreadable, duplicate and doubly named photographs."""
+    """Look for unreadable, duplicate and doubly named photographs, and test ones among them."""
     from flukeprint.config.load import load_config
-    from flukeprint.data.doctor import examine
-    from flukeprint.data.readers.read import read_labelled
+    from flukeprint.data.doctor import examine_data
 
-    findings = examine(read_labelled(load_config(config, overrides or []).data))
-    print(findings.text())
-    if findings.unreadable or findings.conflicts:
+    report = examine_data(load_config(config, overrides or []).data)
+    print(report.text())
+    if not report.healthy:
         raise typer.Exit(1)
 
 

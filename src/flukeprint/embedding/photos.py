@@ -17,7 +17,7 @@ from flukeprint.data.decoding import Pixels, decode_row
 from flukeprint.data.photo_store import PhotoStore
 
 # Raise it when `fit` or decoding gives other pixels than before: older entries are then unused.
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 
 
 def kept_size(config: ImageConfig) -> tuple[int, int]:

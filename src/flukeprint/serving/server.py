@@ -27,7 +27,7 @@ from uvicorn.supervisors import Multiprocess
 from flukeprint.config.schema import Config, ServeConfig
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.readers.layout import SUFFIXES
+from flukeprint.data.photo_formats import named_like_photo
 from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
@@ -270,7 +270,7 @@ def _listen(settings: ServeConfig) -> socket.socket:
 def _examples(folder: Path) -> Thumbnails:
     if not folder.is_dir():
         raise FlukeprintError(f"serve.examples: there is no folder {folder}")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if named_like_photo(path))
     if not paths:
         raise FlukeprintError(f"serve.examples: {folder} holds no photographs")
     return pick_examples(Catalog(images=tuple(path.name for path in paths), paths=tuple(paths)))

@@ -15,6 +15,7 @@ from PIL import Image
 
 from flukeprint.config.schema import ServeConfig
 from flukeprint.data import decoding
+from flukeprint.data.photo_formats import formats
 from flukeprint.serving.api.photo_checks import (
     MOST_FILL,
     MOST_SCANS,
@@ -61,7 +62,7 @@ NO_PHOTOGRAPHS = {
 }
 
 
-@pytest.mark.parametrize("format", [*decoding.formats()])
+@pytest.mark.parametrize("format", [*formats()])
 def test_a_format_is_told_by_its_content(format: str) -> None:
     data = saved_or_skip(format)
     assert sniff(data) == format

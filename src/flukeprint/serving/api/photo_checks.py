@@ -2,12 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from io import BytesIO
 
 from PIL import Image
 
 from flukeprint.config.schema import MEBIBYTE, ServeConfig
-from flukeprint.data import decoding
+from flukeprint.data.decoding import header
+from flukeprint.data.photo_formats import formats
 from flukeprint.serving.api.problems import RefusedError
 
 # Limits for a JPEG.  Each scan costs as much as decoding a photograph (editors write about ten);
@@ -28,7 +28,7 @@ _SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
 def sniff(data: bytes) -> str | None:
     """The format of encoded bytes by their header, as Pillow names it, such as "JPEG".
 
-    None where it is none of `decoding.formats()`, where the header is broken, and where it
+    None where it is none of `formats()`, where the header is broken, and where it
     claims more pixels than Pillow opens.
     """
     return _header(data)[0]
@@ -59,11 +59,11 @@ def check_photo(data: bytes, limits: ServeConfig, *, name: str = "the photograph
         )
     pixels = _header(data)[1]
     if pixels == 0:
-        if any(_claims(data, known) for known in decoding.formats() if known not in _WEAK):
+        if any(_claims(data, known) for known in formats() if known not in _WEAK):
             raise RefusedError("damaged_photograph", f"{name} is damaged or truncated; replace it")
         raise RefusedError(
             "not_a_photograph",
-            f"{name} is not a photograph that can be read ({', '.join(decoding.formats())})",
+            f"{name} is not a photograph that can be read ({', '.join(formats())})",
         )
     # Pillow has a limit of its own, which decoding keeps whatever the configuration allows.
     most = min(limits.photo_pixels, Image.MAX_IMAGE_PIXELS or limits.photo_pixels)
@@ -123,17 +123,14 @@ def _header(data: bytes) -> tuple[str | None, float]:
     pixels: 0 where the header cannot be read, infinity where Pillow refuses its size.
     """
     try:
-        with Image.open(BytesIO(data), formats=decoding.formats()) as image:
-            width, height = image.size
-            kind = image.format
+        kind, width, height = header(data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None, float("inf")
     except Exception:  # parsing untrusted bytes may fail in any way
         return None, 0
     if width < 1 or height < 1:
         return None, 0
-    # MPO is a camera's JPEG followed by further pictures; only the first is decoded.
-    return "JPEG" if kind == "MPO" else kind, width * height
+    return kind, width * height
 
 
 def _claims(data: bytes, known: str) -> bool:
