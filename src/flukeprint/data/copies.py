@@ -34,8 +34,8 @@ def near_copies(hashes: Mapping[str, int]) -> Groups:
     hashes: name of a photograph -> its hash.  A group may be linked by a chain of such pairs.
     Photographs without structure, of at most NEAR_BITS bits in all, are in none.
     """
-    values = np.unique([value for value in hashes.values() if value.bit_count() > NEAR_BITS])
-    values = values.astype(np.uint64)
+    structured = [value for value in hashes.values() if value.bit_count() > NEAR_BITS]
+    values = np.unique(np.array(structured, dtype=np.uint64))
     groups = {int(value): [int(value)] for value in values}
     # Two hashes that differ in fewer bits than there are bands have a band in common.
     bands, width = NEAR_BITS + 1, 64 // (NEAR_BITS + 1)

@@ -160,10 +160,10 @@ class Page:
     def _samples(self, rows: npt.NDArray[np.uint8], columns: int) -> npt.NDArray[np.uint16]:
         if self.bits == 16:
             return rows.view(f"{self.order}u2").astype(np.uint16)
-        bits = np.unpackbits(rows, axis=1)[:, : columns * self.bits].astype(np.uint16)
-        found = np.zeros_like(bits[:, :: self.bits])
-        for place in range(self.bits):
-            found |= bits[:, place :: self.bits] << (self.bits - 1 - place)
+        found = np.zeros((len(rows), columns), np.uint16)
+        for row, stored in zip(found, rows, strict=True):  # one by one: bits take much memory
+            bits = np.unpackbits(stored)[: columns * self.bits].reshape(columns, self.bits)
+            row[:] = bits @ (1 << np.arange(self.bits - 1, -1, -1, dtype=np.uint16))
         return found
 
 
