@@ -239,8 +239,11 @@ def _local_below(folder: Path) -> list[str]:
         inside = (folders or links).popleft()
         place = folder / inside
         status = place.stat()
-        if (status.st_dev, status.st_ino) in seen or (linked and _leads_up(place, folder)):
+        if (status.st_dev, status.st_ino) in seen:
             passed_over.append(f"{inside} (read under another name)")
+            continue
+        if linked and _leads_up(place, folder):
+            passed_over.append(f"{inside} (leads to a folder above)")
             continue
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(place) as entries:  # which asks the disk for links alone

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from flukeprint.data.catalog import Box, Catalog
-from flukeprint.data.photo_formats import UnusableError, formats, is_heif
+from flukeprint.data.photo_formats import UnusableError, format_claimed, formats, is_heif
 from flukeprint.data.pixel_kinds import check_tiff, samples_to_rgb, to_rgb
 from flukeprint.data.tiff import Tiff, full_picture, is_tiff
 from flukeprint.errors import FlukeprintError
@@ -298,6 +298,8 @@ def _unknown(data: bytes) -> UnusableError:
             "HEIF, which needs the package pillow-heif",
             "pip install 'flukeprint[heif]', or convert it",
         )
+    if claimed := format_claimed(data):
+        return UnusableError(f"damaged or truncated (the header of a {claimed})")
     return UnusableError(
         "not a photograph that can be read", f"convert it to {', '.join(formats())} or remove it"
     )

@@ -6,6 +6,8 @@ A closed list, because Pillow would pass an uploaded EPS to Ghostscript.
 from functools import cache
 from pathlib import PurePath
 
+from PIL import Image
+
 # Pillow's name of each format, and the endings under which its files are found.
 _ENDINGS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo"),
@@ -49,6 +51,18 @@ def named_like_photo(name: str | PurePath) -> bool:
 def is_heif(data: bytes) -> bool:
     """Whether encoded bytes say that they are HEIF, as Apple's `.heic` does."""
     return data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+
+
+def format_claimed(data: bytes) -> str | None:
+    """The format that the first bytes name, though the rest may be damaged; None for none.
+
+    BMP and PPM are not told, as only two letters tell them from a text.
+    """
+    for name in formats():
+        accept = Image.OPEN[name][1] if name in Image.OPEN else None
+        if name not in ("BMP", "PPM") and accept is not None and accept(data[:16]) is True:
+            return name
+    return None
 
 
 class UnusableError(Exception):

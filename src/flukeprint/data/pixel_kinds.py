@@ -41,8 +41,7 @@ def to_rgb(image: Image.Image, data: bytes, page: Page | None) -> Image.Image:
 
     data: its encoded bytes.  page: of a TIFF, the directory of the picture.
 
-    Raises UnusableError for floating-point pixels, grey beyond 0..65535 and colours that Pillow
-    does not convert.
+    Raises UnusableError for floating-point pixels and grey beyond 0..65535.
     """
     image.load()
     if image.mode == "F":
@@ -60,14 +59,11 @@ def to_rgb(image: Image.Image, data: bytes, page: Page | None) -> Image.Image:
         return _masked(grey.convert("RGB"), values == key[0] if key else None)
     if key is not None:
         return _masked(image.convert("RGB"), _keyed(image, data, key))
-    try:
-        if image.mode == "La":  # Pillow has no way from it to RGBA
-            image = image.convert("LA")
-        if not image.has_transparency_data:
-            return image.convert("RGB")
-        layer = image.convert("RGBA")
-    except ValueError as error:
-        raise UnusableError(f"colours of a kind that is not read ({image.mode})", _SAVE) from error
+    if image.mode == "La":  # Pillow has no way from it to RGBA
+        image = image.convert("LA")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
     ground = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
     return Image.alpha_composite(ground, layer).convert("RGB")
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from flukeprint.config.schema import MEBIBYTE, ServeConfig
 from flukeprint.data.decoding import header
-from flukeprint.data.photo_formats import formats
+from flukeprint.data.photo_formats import format_claimed, formats
 from flukeprint.serving.api.problems import RefusedError
 
 # Limits for a JPEG.  Each scan costs as much as decoding a photograph (editors write about ten);
@@ -16,9 +16,6 @@ MOST_SCANS, MOST_SEGMENTS, MOST_FILL = 100, 10_000, 1 << 16
 
 # Limit for a PPM written as text: Pillow copies the pixels for each comment, minutes for many.
 MOST_COMMENTS = 100
-
-# Only two letters at the beginning tell these formats from a text.
-_WEAK = ("BMP", "PPM")
 
 # A marker that is neither a stuffed zero, a fill byte nor a restart (ITU T.81, B.1.1.2).
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
@@ -59,7 +56,7 @@ def check_photo(data: bytes, limits: ServeConfig, *, name: str = "the photograph
         )
     pixels = _header(data)[1]
     if pixels == 0:
-        if any(_claims(data, known) for known in formats() if known not in _WEAK):
+        if format_claimed(data):
             raise RefusedError("damaged_photograph", f"{name} is damaged or truncated; replace it")
         raise RefusedError(
             "not_a_photograph",
@@ -131,12 +128,6 @@ def _header(data: bytes) -> tuple[str | None, float]:
     if width < 1 or height < 1:
         return None, 0
     return kind, width * height
-
-
-def _claims(data: bytes, known: str) -> bool:
-    """Whether Pillow takes the first bytes for those of the format `known`."""
-    accept = Image.OPEN[known][1] if known in Image.OPEN else None
-    return accept is not None and accept(data[:16]) is True
 
 
 def too_many_bytes(name: str, limits: ServeConfig) -> RefusedError:
