@@ -23,12 +23,15 @@ from PIL import Image, UnidentifiedImageError
 
 from flukeprint.data.catalog import Box, Catalog
 from flukeprint.data.photo_formats import UnusableError, format_claimed, formats, is_heif
-from flukeprint.data.pixel_kinds import check_tiff, samples_to_rgb, to_rgb
+from flukeprint.data.pixel_kinds import check_range, check_tiff, samples_to_rgb, to_rgb
 from flukeprint.data.tiff import Tiff, full_picture, is_tiff
 from flukeprint.errors import FlukeprintError
 from flukeprint.storage import read_bytes
 
 Pixels = npt.NDArray[np.uint8]
+
+# As `min_size`: a photograph is decoded to its end and judged, but none of its pixels is returned.
+JUDGED = (0, 0)
 
 _ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4
 _TURNS = {
@@ -219,6 +222,9 @@ def _upright(
     if box is not None:
         area = _clip(box, width, height)
     scale = 1 if min_size is None else _reduce(image, area, min_size)
+    if min_size == JUDGED:
+        check_range(image)
+        return Look(np.empty((0, 0, 3), np.uint8), _size(area))
     rgb = to_rgb(image, data, None if tiff is None else tiff.page)
     if turn in _TURNS:
         rgb = rgb.transpose(_TURNS[turn])
@@ -242,7 +248,8 @@ def _orientation(image: Image.Image) -> int:
 
 def _reduce(image: Image.Image, area: Box, min_size: tuple[int, int]) -> int:
     """Set a JPEG to be decoded at 1/scale so that `area` keeps `min_size`; returns the scale."""
-    most = min((area[2] - area[0]) / min_size[1], (area[3] - area[1]) / min_size[0])
+    wanted = max(1, min_size[0]), max(1, min_size[1])
+    most = min((area[2] - area[0]) / wanted[1], (area[3] - area[1]) / wanted[0])
     scale = next((s for s in (8, 4, 2) if s <= most), 1)
     if scale == 1:
         return 1

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.copies import Groups, difference_hash, groups_of_several, leaks, near_copies
-from flukeprint.data.decoding import look_at_row, read_photo
+from flukeprint.data.decoding import JUDGED, look_at_row, read_photo
 from flukeprint.data.photo_formats import UnusableError
 from flukeprint.data.readers.read import photos_to_identify, read_labelled
 from flukeprint.errors import FlukeprintError, counted, listed
@@ -268,7 +268,7 @@ def _digests(catalog: Catalog, seen: "Sequence[_Look]") -> dict[str, str]:
 
 def _wrong(catalog: Catalog, row: int) -> str:
     try:
-        look_at_row(catalog, row, None, min_size=(1, 1))
+        look_at_row(catalog, row, None, min_size=JUDGED)
     except UnusableError as error:
         return error.reason
     return ""

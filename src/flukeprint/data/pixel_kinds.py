@@ -28,6 +28,17 @@ def check_tiff(page: Page) -> None:
         raise UnusableError(f"a TIFF of separate planes ({page.kind})", f"{_SAVE}, interleaved")
 
 
+def check_range(image: Image.Image) -> None:
+    """Decode an opened image, and refuse pixels of which nobody knows what is black and white."""
+    image.load()
+    if image.mode == "F":
+        raise UnusableError("floating-point pixels of unknown range", _SAVE)
+    if image.mode == "I":  # which older files use for 16 bits
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise UnusableError("32-bit grey of unknown range", _SAVE)
+
+
 def samples_to_rgb(page: Page) -> Image.Image:
     """Read the samples of an `unpackable` TIFF to 8-bit RGB."""
     samples = page.unpacked()
@@ -43,14 +54,10 @@ def to_rgb(image: Image.Image, data: bytes, page: Page | None) -> Image.Image:
 
     Raises UnusableError for floating-point pixels and grey beyond 0..65535.
     """
-    image.load()
-    if image.mode == "F":
-        raise UnusableError("floating-point pixels of unknown range", _SAVE)
+    check_range(image)
     key = _transparent(image, data)
-    if image.mode.startswith("I"):  # I;16, I;16B, and I, which older files use for 16 bits
+    if image.mode.startswith("I"):
         values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise UnusableError("32-bit grey of unknown range", _SAVE)
         grey = _grey(
             values.astype(np.uint16),
             16 if page is None or page.bits > 16 else page.bits,
