@@ -1,6 +1,7 @@
 """The endings of names that readers take, against those that Pillow knows and against decoding."""
 
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -33,3 +34,8 @@ def test_what_each_format_writes_decodes_and_tells_its_name(name: str) -> None:
     Image.new("RGB", (64, 48), (90, 90, 90)).save(file, name)
     assert decode_bytes(file.getvalue(), "x").shape == (48, 64, 3)
     assert format_claimed(file.getvalue()) == (None if name in ("BMP", "PPM") else name)
+
+
+def test_the_page_of_layouts_lists_every_ending(repository: Path) -> None:
+    text = " ".join((repository / "input/README.md").read_text().split())
+    assert ", ".join(ending.removeprefix(".") for ending in SUFFIXES) in text
