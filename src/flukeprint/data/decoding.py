@@ -30,6 +30,9 @@ from flukeprint.storage import read_bytes
 
 Pixels = npt.NDArray[np.uint8]
 
+# Raise it when a photograph gives other pixels than before: caches made of older ones are unused.
+DECODING_VERSION = 2
+
 # As `min_size`: a photograph is decoded to its end and judged, but none of its pixels is returned.
 JUDGED = (0, 0)
 
