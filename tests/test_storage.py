@@ -1,5 +1,7 @@
 """Photographs elsewhere: in fsspec's memory, and on a web server of this machine."""
 
+import contextlib
+import hashlib
 import http.server
 import os
 import pickle
@@ -20,11 +22,14 @@ from hypothesis import strategies as st
 
 from flukeprint.config.data import DataConfig, ImageConfig
 from flukeprint.config.load import load_config, parse_config
+from flukeprint.data.doctor import examine_data
 from flukeprint.data.readers.read import read_labelled, read_test
+from flukeprint.data.splits import group_photos
 from flukeprint.data.synthetic.shapes import draw_shape
 from flukeprint.embedding.photos import PhotoCache
 from flukeprint.errors import FlukeprintError
 from flukeprint.storage import (
+    digest,
     files_below,
     fingerprint,
     is_file,
@@ -184,14 +189,58 @@ def answers(root: Path, files: dict[str, bytes]) -> None:
         assert is_file(path)
         assert name_of(path) == name.rpartition("/")[2]
         assert read_bytes(path) == files[name]
+        assert digest(path) == hashlib.sha256(files[name]).hexdigest()
         opened = source(path)
         assert (opened.read_bytes() if isinstance(opened, Path) else opened.read()) == files[name]
         assert fingerprint(path).size == len(files[name])
         assert read_bytes(pickle.loads(pickle.dumps(path))) == files[name]
-    for call in (read_bytes, fingerprint):
+    for call in (read_bytes, fingerprint, digest):
         with pytest.raises(FileNotFoundError) as caught:
             call(join(root, "train/nothing.jpg"))
         assert caught.value.strerror
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "Is a directory"])
+def test_what_is_no_file_is_refused_without_opening_it(tmp_path: Path, kind: str):
+    place = tmp_path / "a.jpg"
+    with socket.socket(socket.AF_UNIX) as one, contextlib.chdir(tmp_path):
+        if kind == "pipe":
+            os.mkfifo(place)
+        elif kind == "socket":
+            one.bind(place.name)  # whose name must be short
+        elif kind == "device":
+            place.symlink_to("/dev/zero")  # it has no end
+        else:
+            place.mkdir()
+        for read in (read_bytes, digest):
+            with pytest.raises(OSError, match=kind):
+                read(place)
+
+
+def test_linked_folders_are_read_once(tmp_path: Path):
+    files = {"real/a.jpg": b"a", "real/deep/b.jpg": b"b", "z.jpg": b"z"}
+    root = tmp_path / "root"
+    put(root, files)
+    put(tmp_path, {"other/c.jpg": b"c", "other/deep/d.jpg": b"d"})
+    links = {
+        "linked": tmp_path / "other", "linked too": root / "linked", "alias": root / "real",
+        "part": tmp_path / "other/deep", "real/up": root, "real/self": root / "real",
+        "over": tmp_path, "ring": root / "ring", "nothing": tmp_path / "gone",
+        "y.jpg": root / "z.jpg",
+    }  # fmt: skip
+    for name, target in links.items():
+        (root / name).symlink_to(target)
+    (tmp_path / "other/back").symlink_to(root)
+    with pytest.warns(UserWarning, match="links not followed: .*alias .read under another") as told:
+        found = files_below(root)
+    want = {*files, "linked/c.jpg", "linked/deep/d.jpg", "ring", "nothing", "y.jpg"}
+    assert found == sorted(want)
+    message = str(told[0].message)
+    for name in ("linked too", "part", "real/up", "real/self", "linked/back"):
+        assert f"{name} (read under another name)" in message
+    assert "over (leads to a folder above)" in message
+    for name in ("ring", "nothing"):
+        assert f"{name} (leads nowhere)" in message
 
 
 def test_files_of_this_machine(tmp_path: Path):
@@ -315,6 +364,22 @@ def test_catalogues_on_the_web(web: tuple[Path, Path]):
     folder, address = web
     layout(folder)
     photographs(address, folder)
+
+
+def test_copies_in_memory_are_found(memory: Path):
+    put(
+        memory, {"train/w_1/a.jpg": jpeg(1), "train/w_1/b.jpg": jpeg(2), "train/w_2/c.jpg": jpeg(1)}
+    )
+    put(memory, {"test/x.jpg": jpeg(2)})
+    config = DataConfig(root=memory, reader="folders")
+    catalog = read_labelled(config)
+    assert group_photos(catalog).tolist() == [0, 1, 0]
+    report = examine_data(config)
+    assert report.train.conflicts == (("w_1/a.jpg", "w_2/c.jpg"),)
+    assert report.leaks == (("w_1/b.jpg", "x.jpg"),)
+    (memory / "train/w_1/a.jpg").unlink()
+    with pytest.raises(FlukeprintError, match=r"photos not found: .*a\.jpg"):
+        group_photos(catalog)
 
 
 def test_a_wildlife_table_in_memory(memory: Path):

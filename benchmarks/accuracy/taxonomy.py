@@ -22,7 +22,7 @@ from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
 from flukeprint.data.doctor import check_readable
 from flukeprint.data.embeddings import Embeddings
-from flukeprint.data.readers.layout import SUFFIXES
+from flukeprint.data.photo_formats import named_like_photo
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import halves
 from flukeprint.embedding.recipe import Compute
@@ -117,7 +117,7 @@ def _seen(run: Run, identifier: Identifier, folder: Path, paths: list[Path]) -> 
 
 def _some(folder: Path, most: int) -> list[Path]:
     """At most `most` photographs of a folder, evenly spaced in the order of their names."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if named_like_photo(path))
     if not paths:
         raise SystemExit(f"{folder} holds no photographs")
     return [paths[i] for i in np.linspace(0, len(paths) - 1, min(most, len(paths))).astype(int)]

@@ -31,7 +31,7 @@ from benchmarks.harness.load_client import (
 from benchmarks.harness.places import REPORTS, module_command
 from benchmarks.harness.processes import Server, busy_seconds, machine_text, running
 from benchmarks.serving.render import QUEUE, SERVICES, Measured, Plan, ServiceFigures, page
-from flukeprint.data.readers.layout import SUFFIXES
+from flukeprint.data.photo_formats import named_like_photo
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.identifier.card import read_card
@@ -161,7 +161,7 @@ def chosen(folder: Path) -> tuple[bytes, ...]:
     Raises FlukeprintError where there are none.
     """
     there = folder.iterdir() if folder.is_dir() else ()
-    paths = sorted(path for path in there if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in there if named_like_photo(path))
     if not paths:
         raise FlukeprintError(f"--photos: {folder} holds no photographs; name a folder with some")
     places = np.linspace(0, len(paths) - 1, min(len(paths), MOST_PHOTOS)).astype(int)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flukeprint.errors import FlukeprintError, counted
-from flukeprint.output import only_notices
+from flukeprint.output import only_notices, say
 from flukeprint.photo_commands import enroll, identify, verify
 
 app = typer.Typer(
@@ -124,7 +124,7 @@ def index_command(
 
     settings = load_config(None, overrides or []).gallery
     plain = Identifier.load(identifier, with_index=False)
-    known = with_index(plain, settings, print).save(identifier, _note)
+    known = with_index(plain, settings, print).save(identifier, say)
     print(f"{counted(len(known.gallery), 'photograph')} in {identifier}")
 
 
@@ -222,14 +222,13 @@ def explore(
 
 @app.command()
 def doctor(config: ConfigName, overrides: Overrides = None) -> None:
-    """Look for unreadable, duplicate and doubly named photographs."""
+    """Look for unreadable, duplicate and doubly named photographs, and test ones among them."""
     from flukeprint.config.load import load_config
-    from flukeprint.data.doctor import examine
-    from flukeprint.data.readers.read import read_labelled
+    from flukeprint.data.doctor import examine_data
 
-    findings = examine(read_labelled(load_config(config, overrides or []).data))
-    print(findings.text())
-    if findings.unreadable or findings.conflicts:
+    report = examine_data(load_config(config, overrides or []).data)
+    print(report.text())
+    if not report.healthy:
         raise typer.Exit(1)
 
 
@@ -330,11 +329,6 @@ def demo() -> None:
     from flukeprint.demo import run_demo
 
     run_demo()
-
-
-def _note(line: str) -> None:
-    """Print a line about what a command is waiting for."""
-    print(line, file=sys.stderr)
 
 
 def run_command(command: Callable[..., None]) -> None:

@@ -1,14 +1,13 @@
 """The commands that ask an identifier about photographs: identify, verify and enroll."""
 
 import json
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flukeprint.errors import counted
+from flukeprint.output import say
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a trained identifier.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -74,7 +73,7 @@ def enroll(
     paths = photographs_at(photos)
     grown = Identifier.load(identifier).enroll(identity, paths)
     name = grown.gallery.identities[-1]
-    known = grown.save(identifier, partial(print, file=sys.stderr))
+    known = grown.save(identifier, say)
     total = known.gallery.identities.count(name)
     had, now = total - len(paths), counted(total, "photograph")
     kind = f"known before, {now} now, {len(paths):,} of them new" if had else f"new, {now}"

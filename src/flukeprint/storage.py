@@ -11,6 +11,9 @@ import errno
 import hashlib
 import os
 import re
+import stat
+import warnings
+from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
 from io import BytesIO
@@ -20,10 +23,16 @@ from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
 
-from flukeprint.errors import FlukeprintError, needs
+from flukeprint.errors import FlukeprintError, listed, needs
+from flukeprint.output import Notice
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _WEB = ("http", "https")
+
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
+)  # fmt: skip
 
 # Names under which storages give an object's version; the first present one is used.
 _VERSIONS = (
@@ -142,15 +151,36 @@ def fingerprint(path: Path) -> Fingerprint:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a whole file; OSError if it is missing or out of reach.
+    """Read a whole file; OSError if it is missing, out of reach or no ordinary file.
 
     Unlike the path's own method, this works in a forked process for a path that its parent has
     read from already.
     """
     if is_local(path):
+        _check_ordinary(path)
         return path.read_bytes()
     with _reached(path):
         return cast(bytes, _storage(path).cat_file(_inside(path)))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hex digits; OSError as `read_bytes` raises it."""
+    if not is_local(path):
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    _check_ordinary(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_ordinary(path: Path) -> None:
+    """Refuse, without opening it, what is no file: reading a pipe or a device may never end."""
+    mode = path.stat().st_mode
+    if stat.S_ISREG(mode):
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    kind = next((word for is_kind, word in _KINDS if is_kind(mode)), "something else")
+    raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
 
 
 def source(path: Path) -> Path | BytesIO:
@@ -185,19 +215,58 @@ def name_of(path: Path) -> str:
 
 
 def files_below(folder: Path) -> list[str]:
-    """Sorted posix names, relative to `folder`, of all files in it and its folders."""
+    """Sorted posix names, relative to `folder`, of all files in it and its folders.
+
+    Symbolic links are followed, each folder once: under its own name, else under the first link
+    to it; a link to a folder above itself is not.  A warning names those that are not followed.
+    OSError for a folder that cannot be read.
+    """
     if is_local(folder):
-        found: list[str] = []
-        for place, _, names in os.walk(folder):
-            inside = Path(place).relative_to(folder)
-            found += ((inside / name).as_posix() for name in names)
-        return sorted(found)
+        return sorted(_local_below(folder))
     with _reached(folder):
         inside_it = _inside(folder).rstrip("/") + "/"
         # One flat listing: an object storage returns 1,000 names a request.
         addresses = _storage(folder).find(inside_it)
     below = (address[address.index(inside_it) + len(inside_it) :] for address in addresses)
     return sorted(unquote(name) if _on_web(folder) else name for name in below)
+
+
+def _local_below(folder: Path) -> list[str]:
+    found, passed_over = [], []
+    seen: set[tuple[int, int]] = set()
+    folders, links = deque([""]), deque[str]()  # links wait until all that is no link is read
+    while folders or links:
+        linked = not folders
+        inside = (folders or links).popleft()
+        place = folder / inside
+        status = place.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            passed_over.append(f"{inside} (read under another name)")
+            continue
+        if linked and _leads_up(place, folder):
+            passed_over.append(f"{inside} (leads to a folder above)")
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(place) as entries:  # which asks the disk for links alone
+            here = sorted(entries, key=lambda entry: entry.name)
+        for entry in here:
+            name = f"{inside}/{entry.name}" if inside else entry.name
+            link = (place / entry.name) if entry.is_symlink() else None
+            if entry.is_dir() if link is None else link.is_dir():
+                (folders if link is None else links).append(name)
+                continue
+            found.append(name)
+            if link is not None and not link.exists():
+                passed_over.append(f"{name} (leads nowhere)")
+    if passed_over:
+        warnings.warn(f"{folder}: links not followed: {listed(passed_over)}", Notice, stacklevel=3)
+    return found
+
+
+def _leads_up(link: Path, folder: Path) -> bool:
+    """Whether a link leads to a folder that holds the link itself, or `folder`: it has no end."""
+    target = link.resolve()
+    return any(here.resolve().is_relative_to(target) for here in (link.parent, folder))
 
 
 def names_in(folder: Path) -> set[str]:

@@ -16,13 +16,13 @@ from PIL import Image
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import (
-    BACKGROUND,
     Pixels,
     decode,
     decode_array,
     decode_bytes,
     decode_row,
 )
+from flukeprint.data.pixel_kinds import BACKGROUND
 from flukeprint.errors import FlukeprintError
 
 # What a viewer must do to the stored pixels (EXIF 2.32: where row 0 and column 0 lie).

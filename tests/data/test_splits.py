@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from flukeprint.config.data import SplitConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.splits import Split, group_photos, halves, make_split
 from flukeprint.errors import FlukeprintError
+from tests.refusals import refused
 
 
 def drawn(identities, contents=None, bursts=None):
@@ -325,3 +327,11 @@ def test_the_whale_competition(photos: Path):
     several = sum(count for count in counts.values() if count > 1)
     assert len(found.queries) - len(unseen) == pytest.approx(several / 5, rel=0.05)
     assert {catalog.identities[row] for row in found.gallery} == set(counts)
+
+
+def test_a_pipe_among_the_photographs_is_refused_at_once(tmp_path: Path) -> None:
+    paths = (tmp_path / "a.jpg", tmp_path / "b.jpg")
+    os.mkfifo(paths[0])
+    paths[1].touch()  # of the same size, so that both would be read
+    catalog = Catalog(images=("a.jpg", "b.jpg"), paths=paths)
+    refused(lambda: group_photos(catalog), "a.jpg: cannot be read", "a pipe")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.decoding import PHOTO_FORMATS, Pixels
+from flukeprint.data.decoding import Pixels
+from flukeprint.data.photo_formats import formats
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.errors import FlukeprintError
 from tests.ranking.local.textures import textured
@@ -174,7 +175,7 @@ def test_every_kind_of_photograph_becomes_an_rgb_jpeg(tmp_path: Path, mode: str,
         grey.convert(mode).save(path)
     image = opened(Thumbnails.of(of_files([path]), side=50)[0])
     assert (image.size, image.mode) == ((50, 25), "RGB")
-    assert "JPEG" in PHOTO_FORMATS  # so that a thumbnail is a photograph, too
+    assert "JPEG" in formats()  # so that a thumbnail is a photograph, too
 
 
 def test_a_photograph_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_reserve_is_kept_and_shrunk_when_seen(tmp_path: Path) -> None:
         want = fit(decode(catalog.paths[row]), settings(None, height=36, width=48))
         for _ in range(2):
             np.testing.assert_array_equal(cache[row], want)
-    assert [entry.parent.name for entry in entries(tmp_path / "cache")] == ["36x48-stretch-v3"]
+    assert [entry.parent.name for entry in entries(tmp_path / "cache")] == ["36x48-stretch-v3.2"]
     for example in (0, Draw(0, 5, False)):
         for augment in (True, False):
             photo = PhotoDataset(catalog, config, augment=augment)[example]

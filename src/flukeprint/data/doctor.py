@@ -1,31 +1,30 @@
 """Checks photographs for damage, copies and contradictory identities before they are used.
 
-It finds unreadable and truncated photographs, copies (same bytes), near copies (same difference
-hash), one photograph under two identities, and photographs that are in two catalogues.
+It finds photographs that cannot be used, by the function that training and inference decode with;
+boxes that keep too few pixels; copies (same bytes), near copies (nearly the same difference hash),
+one photograph under two identities, and test photographs that are among those to train on.
 """
 
 import hashlib
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
-
+from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.decoding import PHOTO_FORMATS
+from flukeprint.data.copies import Groups, difference_hash, groups_of_several, leaks, near_copies
+from flukeprint.data.decoding import JUDGED, look_at_row, read_photo
+from flukeprint.data.photo_formats import UnusableError
+from flukeprint.data.readers.read import photos_to_identify, read_labelled
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.output import Notice, followed
-from flukeprint.storage import read_bytes, source
 
-HASH_SIDE = 8  # the difference hash has 8 x 8 bits
-Groups = tuple[tuple[str, ...], ...]
+FEW_PIXELS = 32  # a box with a shorter side hardly shows an animal
+_ENOUGH = (64, 64)  # height, width of the pixels that are hashed
 Checked = TypeVar("Checked")
 
 
@@ -36,8 +35,9 @@ class Findings:
     Photos are given by their name in the catalogue, in groups of two or more.
 
     photos: how many were examined.
-    unreadable: (photo, reason) of those that cannot be decoded to the end.
-    duplicates: same bytes.  near_duplicates: other bytes, same 64-bit difference hash.
+    unreadable: (photo, reason) of those that training and inference refuse.
+    small_boxes: (photo, size) of those of whose box less than FEW_PIXELS is in the photograph.
+    duplicates: same bytes.  near_duplicates: other bytes, nearly the same 64-bit difference hash.
     conflicts: same bytes under different identities (or one with, one without).
     near_conflicts: near duplicates under different identities, worth a look but often harmless.
     """
@@ -48,6 +48,7 @@ class Findings:
     near_duplicates: Groups = ()
     conflicts: Groups = ()
     near_conflicts: Groups = ()
+    small_boxes: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for groups in (
@@ -69,6 +70,11 @@ class Findings:
         parts = [f"{counted(self.photos, 'photo')} examined"]
         if self.unreadable:
             parts.append(f"{len(self.unreadable)} unreadable: {_reasons(self.unreadable)}")
+        if self.small_boxes:
+            boxes = counted(len(self.small_boxes), "box keeps", "boxes keep")
+            parts.append(
+                f"{boxes} fewer than {FEW_PIXELS} pixels on a side: {_reasons(self.small_boxes)}"
+            )
         for one, several, groups in (
             ("group of exact copies", "groups of exact copies", self.duplicates),
             ("group of near copies", "groups of near copies", self.near_duplicates),
@@ -91,23 +97,53 @@ class Findings:
         return "\n".join(parts)
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of the file's bytes, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@dataclass(frozen=True)
+class Report:
+    """What is wrong with the photographs of a configuration.
 
-
-def difference_hash(image: Image.Image) -> int:
-    """Perceptual hash of 64 bits that near copies share.
-
-    For 8 rows of 9 grey means, each bit is whether a mean is darker than its right neighbour.
-
-    Source: N. Krawetz, "Kind of Like That" (dHash), 2013.
+    test: None where there are no test photographs.
+    leaks: pairs (training photograph, test photograph) with the same bytes.
     """
-    small = image.convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
-    grey = np.asarray(small, dtype=np.int16)
-    bits = np.packbits(grey[:, :-1] < grey[:, 1:])
-    return int.from_bytes(bits.tobytes(), "big")
+
+    train: Findings
+    test: Findings | None = None
+    leaks: Groups = ()
+
+    @property
+    def healthy(self) -> bool:
+        """True when nothing has to be repaired; leaks are for a person to judge."""
+        return self.train.healthy and (self.test is None or self.test.healthy)
+
+    def text(self) -> str:
+        """Format a report of several lines."""
+        if self.test is None:
+            return self.train.text()
+        parts = ["labelled photographs:", self.train.text(), "test photographs:", self.test.text()]
+        if self.leaks:
+            found = len({image for _, image in self.leaks})
+            parts.append(
+                f"{counted(found, 'test photograph is', 'test photographs are')} among the "
+                "labelled ones (same bytes), so answers to them prove nothing: "
+                + listed(" = ".join(pair) for pair in self.leaks)
+            )
+        return "\n".join(parts)
+
+
+def examine_data(config: DataConfig, *, progress: bool = True) -> Report:
+    """Examine the labelled photographs of a configuration and, where there are some, those to test.
+
+    Raises FlukeprintError for tables and folders that cannot be read.
+    """
+    train, test = read_labelled(config), photos_to_identify(config)
+    seen = _seen(train, progress)
+    if test is None:
+        return Report(_findings(train, seen))
+    test_seen = _seen(test, progress)
+    return Report(
+        _findings(train, seen),
+        _findings(test, test_seen),
+        leaks(_digests(train, seen), _digests(test, test_seen)),
+    )
 
 
 def examine(catalog: Catalog, *, progress: bool = True) -> Findings:
@@ -115,23 +151,26 @@ def examine(catalog: Catalog, *, progress: bool = True) -> Findings:
 
     progress: show a bar on a terminal.
 
-    Photographs without any structure (hash 0) are not taken for near copies.
+    Photographs without any structure are not taken for near copies.
     """
-    seen = _for_each(_inspect, catalog, progress, "examining")
+    return _findings(catalog, _seen(catalog, progress))
+
+
+def _seen(catalog: Catalog, progress: bool) -> "list[_Look]":
+    return _for_each(_inspect, catalog, progress, "examining")
+
+
+def _findings(catalog: Catalog, seen: "Sequence[_Look]") -> Findings:
     readable = [(image, look) for image, look in zip(catalog.images, seen, strict=True)]
     identity = dict(zip(catalog.images, catalog.identities, strict=True))
     by_digest: defaultdict[str, list[str]] = defaultdict(list)
-    by_hash: defaultdict[int, list[str]] = defaultdict(list)
     digests: dict[str, str] = {}
     for image, look in readable:
         by_digest[look.digest].append(image)
         digests[image] = look.digest
-        if look.hash:
-            by_hash[look.hash].append(image)
-    duplicates = _groups(by_digest.values())
-    near = tuple(
-        group for group in _groups(by_hash.values()) if len({digests[image] for image in group}) > 1
-    )
+    duplicates = groups_of_several(by_digest.values())
+    alike = near_copies({image: look.hash for image, look in readable})
+    near = tuple(group for group in alike if len({digests[image] for image in group}) > 1)
 
     def torn(groups: Groups) -> Groups:
         return tuple(g for g in groups if len({identity[image] for image in g}) > 1)
@@ -143,38 +182,27 @@ def examine(catalog: Catalog, *, progress: bool = True) -> Findings:
         near_duplicates=near,
         conflicts=torn(duplicates),
         near_conflicts=torn(near),
-    )
-
-
-def leaks(first: Catalog, second: Catalog) -> Groups:
-    """Pairs (photo of `first`, photo of `second`) with the same bytes."""
-    where: defaultdict[str, list[str]] = defaultdict(list)
-    for image, digest in zip(first.images, _for_each(_digest, first), strict=True):
-        where[digest].append(image)
-    digests = _for_each(_digest, second)
-    return tuple(
-        (twin, image)
-        for image, digest in zip(second.images, digests, strict=True)
-        for twin in where.get(digest, ())
+        small_boxes=tuple((image, look.small) for image, look in readable if look.small),
     )
 
 
 def check_readable(
-    catalog: Catalog, skip_unreadable: bool = False, quick: bool = False, *, progress: bool = True
+    catalog: Catalog, skip_unreadable: bool = False, *, progress: bool = True
 ) -> Catalog:
-    """Check that photographs can be read, and return the catalogue of those that can.
+    """Check that photographs can be used, and return the catalogue of those that can.
+
+    Every file is read to its end, a JPEG at an eighth of its size.
 
     Args:
         skip_unreadable: leave unreadable photos out, with one warning that names them.
-        quick: look at the first bytes only, which does not notice a truncated file.
 
     Raises:
         FlukeprintError: photos are unreadable and not to be skipped (all named at once), or
             none is left.
     """
-    if catalog.pixels is not None:
+    if catalog.pixels is not None and catalog.boxes is None:
         return catalog
-    wrong = _for_each(_wrong_header if quick else _wrong, catalog, progress, "checking photos")
+    wrong = _for_each(_wrong, catalog, progress, "checking photos")
     bad = tuple((image, why) for image, why in zip(catalog.images, wrong, strict=True) if why)
     if not bad:
         return catalog
@@ -194,6 +222,7 @@ class _Look:
     digest: str
     hash: int  # 0 where unreadable
     wrong: str  # "" where readable
+    small: str = ""  # size of a box that keeps few pixels
 
 
 def _for_each(
@@ -209,83 +238,31 @@ def _for_each(
 
 
 def _inspect(catalog: Catalog, row: int) -> _Look:
-    if catalog.pixels is not None:
-        pixels = catalog.pixels[row]
-        return _Look(_digest(catalog, row), difference_hash(Image.fromarray(pixels)), "")
-    assert catalog.paths is not None
+    digest = f"row {row}"  # without bytes to compare, it must match no other
     try:
-        data = read_bytes(catalog.paths[row])
-    except OSError as error:
-        # there are no bytes to compare: the digest must match no other
-        return _Look(f"row {row}", 0, error.strerror or type(error).__name__)
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        with Image.open(BytesIO(data), formats=PHOTO_FORMATS) as image:
-            return _Look(digest, difference_hash(_loaded(image)), "")
-    except Exception as error:  # a parser of foreign bytes may fail in any way
-        return _Look(digest if data else f"row {row}", 0, _why(error, len(data)))
+        data = None
+        if catalog.pixels is not None:
+            digest = hashlib.sha256(catalog.pixels[row].tobytes()).hexdigest()
+        elif catalog.paths is not None and (data := read_photo(catalog.paths[row])):
+            digest = hashlib.sha256(data).hexdigest()
+        look = look_at_row(catalog, row, data, min_size=_ENOUGH)
+    except UnusableError as error:
+        return _Look(digest, 0, error.reason)
+    boxed = catalog.boxes is not None and catalog.boxes[row] is not None
+    small = "{:.3g} x {:.3g}".format(*look.size) if min(look.size) < FEW_PIXELS and boxed else ""
+    return _Look(digest, difference_hash(look.pixels), "", small)
 
 
-def _digest(catalog: Catalog, row: int) -> str:
-    if catalog.pixels is not None:
-        return hashlib.sha256(catalog.pixels[row].tobytes()).hexdigest()
-    assert catalog.paths is not None
-    return file_digest(catalog.paths[row])
-
-
-def _loaded(image: Image.Image) -> Image.Image:
-    """Decode to the end; a JPEG at 1/8, which reads all of its bytes but makes few pixels."""
-    most = Image.MAX_IMAGE_PIXELS
-    if most is not None and image.width * image.height > most:
-        raise ValueError(f"{image.width} x {image.height}: more than {most / 1e6:.0f} megapixels")
-    if image.format == "JPEG":
-        image.draft(None, (64, 64))
-    image.load()
-    return image
+def _digests(catalog: Catalog, seen: "Sequence[_Look]") -> dict[str, str]:
+    return {image: one.digest for image, one in zip(catalog.images, seen, strict=True)}
 
 
 def _wrong(catalog: Catalog, row: int) -> str:
-    assert catalog.paths is not None
-    path = catalog.paths[row]
     try:
-        with Image.open(source(path), formats=PHOTO_FORMATS) as image:
-            if image.format == "PNG":
-                image.verify()  # the checksums of all chunks; afterwards it must be reopened
-                with Image.open(source(path), formats=PHOTO_FORMATS) as again:
-                    _loaded(again)
-            else:
-                _loaded(image)
-    except Exception as error:  # a parser of foreign bytes may fail in any way
-        return _why(error, _size(path))
+        look_at_row(catalog, row, None, min_size=JUDGED)
+    except UnusableError as error:
+        return error.reason
     return ""
-
-
-def _wrong_header(catalog: Catalog, row: int) -> str:
-    assert catalog.paths is not None
-    path = catalog.paths[row]
-    try:
-        with Image.open(source(path), formats=PHOTO_FORMATS):
-            return ""
-    except Exception as error:  # a parser of foreign bytes may fail in any way
-        return _why(error, _size(path))
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _why(error: Exception, size: int) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
-    if isinstance(error, UnidentifiedImageError):
-        return "not a photograph" if size else "0 bytes"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _groups(groups: Iterable[Sequence[str]]) -> Groups:
-    return tuple(tuple(group) for group in groups if len(group) > 1)
 
 
 def _reasons(bad: Sequence[tuple[str, str]]) -> str:

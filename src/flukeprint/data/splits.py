@@ -8,9 +8,10 @@ right answer is None).
 
 import hashlib
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,10 @@ from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Ints
 from flukeprint.errors import FlukeprintError, counted, listed
+from flukeprint.storage import digest, fingerprint
 
 Mask = npt.NDArray[np.bool_]
+Answer = TypeVar("Answer")
 NewPhotos = Literal["negatives", "queries_only", "ignore"]
 
 
@@ -74,8 +77,8 @@ def group_photos(catalog: Catalog) -> Ints:
         a, b = root(first.setdefault(key, row)), root(row)
         parent[max(a, b)] = min(a, b)  # the root is the first row of its group
 
-    for row, digest in _contents(catalog):
-        link(row, digest)
+    for row, content in _contents(catalog):
+        link(row, content)
     for row, burst in enumerate(catalog.bursts or ()):
         if burst is not None:
             link(row, (burst, catalog.identities[row]))
@@ -89,17 +92,37 @@ def _contents(catalog: Catalog) -> Iterable[tuple[int, bytes]]:
         for row, image in enumerate(catalog.pixels):
             yield row, hashlib.sha256(image.tobytes()).digest()
     elif catalog.paths is not None:
-        missing = [path for path in catalog.paths if not path.is_file()]
-        if missing:
-            raise FlukeprintError(
-                f"photos not found: {listed(missing)}; restore them or remove their rows"
-            )
-        sizes = [path.stat().st_size for path in catalog.paths]
+        sizes = _sizes(catalog.paths)
         shared = Counter(sizes)
         for row, (path, size) in enumerate(zip(catalog.paths, sizes, strict=True)):
             if shared[size] > 1:  # a file whose size is unique has no copy and is not read
-                with path.open("rb") as file:
-                    yield row, hashlib.file_digest(file, "sha256").digest()
+                yield row, bytes.fromhex(_asked(digest, path))
+
+
+def _sizes(paths: Sequence[Path]) -> list[int]:
+    """Bytes of every file; FlukeprintError names those that are missing."""
+    sizes, missing = [], []
+    for path in paths:
+        try:
+            sizes.append(_asked(fingerprint, path).size)
+        except FileNotFoundError:
+            missing.append(path)
+    if missing:
+        raise FlukeprintError(
+            f"photos not found: {listed(missing)}; restore them or remove their rows"
+        )
+    return sizes
+
+
+def _asked(ask: Callable[[Path], Answer], path: Path) -> Answer:
+    """`ask(path)`; what the disk or the storage refuses, but for a missing file, in one line."""
+    try:
+        return ask(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise FlukeprintError(f"photograph {path}: cannot be read ({reason})") from error
 
 
 def make_split(

@@ -18,7 +18,7 @@ from typing import Literal
 from flukeprint.config.data import ImageConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Precision
-from flukeprint.data.readers.layout import SUFFIXES
+from flukeprint.data.readers.layout import sorted_files
 from flukeprint.embedding.embed import Variants
 from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Photos, TorchEngine, embed_in_parts
 from flukeprint.embedding.onnx_engine import OPSET, OnnxEngine, write_onnx
@@ -165,8 +165,7 @@ def read_photos_below(places: Sequence[Path], image: ImageConfig) -> Photos:
     """
     paths: list[Path] = []
     for place in places:
-        inside = sorted(place.rglob("*")) if place.is_dir() else [place]
-        paths += [path for path in inside if path == place or path.suffix.lower() in SUFFIXES]
+        paths += [place / name for name in sorted_files(place)[0]] if place.is_dir() else [place]
     paths = list(dict.fromkeys(paths))
     if not paths:
         raise FlukeprintError(f"no photographs in {listed(places)}; give some of the catalogue")

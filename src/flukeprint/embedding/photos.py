@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from flukeprint.config.data import ImageConfig
 from flukeprint.data.cache_entries import find_entry
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.decoding import Pixels, decode_row
+from flukeprint.data.decoding import DECODING_VERSION, Pixels, decode_row
 from flukeprint.data.photo_store import PhotoStore
 
-# Raise it when `fit` or decoding gives other pixels than before: older entries are then unused.
+# Raise it when `fit` gives other pixels than before: older entries are then unused.
 CACHE_VERSION = 3
 
 
@@ -99,7 +99,7 @@ class PhotoCache:
         self._store: PhotoStore | None = None
         if config.cache is not None and catalog.paths is not None:
             height, width = kept_size(config)
-            size = f"{height}x{width}-{config.resize}-v{CACHE_VERSION}"
+            size = f"{height}x{width}-{config.resize}-v{CACHE_VERSION}.{DECODING_VERSION}"
             self._folder = config.cache.absolute() / size
             max_bytes = int(config.cache_gb * 1e9)
             self._store = PhotoStore(self._folder, (height, width, 3), max_bytes)

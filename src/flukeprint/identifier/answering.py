@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from flukeprint.data.readers.layout import SUFFIXES
+from flukeprint.data.photo_formats import SUFFIXES, named_like_photo
 from flukeprint.embedding.engine_choice import WORTH_MEASURING
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.photo_input import Prepared
 from flukeprint.identifier.verdict import unread_row, verdict_row
+from flukeprint.output import Stage
 from flukeprint.storage import files_below
 
 BLOCK = 64  # photographs that are in memory together
@@ -34,7 +33,7 @@ def photographs_at(places: Sequence[Path]) -> list[Path]:
             paths.append(place)
             continue
         inside = [place / name for name in files_below(place) if not _is_hidden(name)]
-        found = [path for path in inside if path.suffix.lower() in SUFFIXES]
+        found = [path for path in inside if named_like_photo(path)]
         if not found:
             raise FlukeprintError(f"folder {place} holds no photographs ({', '.join(SUFFIXES)})")
         paths += found
@@ -46,7 +45,7 @@ def answer_each(known: Identifier, photos: Sequence[Path]) -> list[dict[str, Any
     if len(photos) * known.card.recipe.variants >= WORTH_MEASURING:
         known.warm_up()
     rows = []
-    with tqdm(total=len(photos), desc="photographs", unit="photo", disable=None) as bar:
+    with Stage("photographs", len(photos)) as stage:
         for start in range(0, len(photos), BLOCK):
             block = photos[start : start + BLOCK]
             ready, unread = _prepared(known, block)
@@ -58,7 +57,7 @@ def answer_each(known: Identifier, photos: Sequence[Path]) -> list[dict[str, Any
                     continue
                 verdict = known.judge_encounter(features.take([place[photo]]))
                 rows.append(verdict_row(str(photo), verdict, known.card.new_label))
-            bar.update(len(block))
+            stage.update(len(block))
     return rows
 
 

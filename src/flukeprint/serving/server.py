@@ -5,7 +5,6 @@ It uses one port and one process; with several workers each has the identifier i
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import logging
 import os
@@ -19,7 +18,6 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from PIL import _imaging
 from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
@@ -27,7 +25,7 @@ from uvicorn.supervisors import Multiprocess
 from flukeprint.config.schema import Config, ServeConfig
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.readers.layout import SUFFIXES
+from flukeprint.data.photo_formats import named_like_photo, silence_libtiff
 from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
@@ -157,15 +155,10 @@ def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
 def silence_decoders() -> None:
     """Stop this process from printing warnings about the photographs that it decodes.
 
-    Pillow warns about odd photographs and remembers each text; libtiff, which comes with it,
-    prints for every damaged one.
+    Pillow warns about odd photographs and remembers each text.
     """
     warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
-    with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff
-        decoders = ctypes.CDLL(_imaging.__file__)
-        for set_handler in (decoders.TIFFSetErrorHandler, decoders.TIFFSetWarningHandler):
-            set_handler.argtypes, set_handler.restype = (ctypes.c_void_p,), ctypes.c_void_p
-            set_handler(None)
+    silence_libtiff()
 
 
 def with_knowledge(identifier: Identifier, config: Config) -> Identifier:
@@ -270,7 +263,7 @@ def _listen(settings: ServeConfig) -> socket.socket:
 def _examples(folder: Path) -> Thumbnails:
     if not folder.is_dir():
         raise FlukeprintError(f"serve.examples: there is no folder {folder}")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.iterdir() if named_like_photo(path))
     if not paths:
         raise FlukeprintError(f"serve.examples: {folder} holds no photographs")
     return pick_examples(Catalog(images=tuple(path.name for path in paths), paths=tuple(paths)))

@@ -15,6 +15,7 @@ from PIL import Image
 
 from flukeprint.config.schema import ServeConfig
 from flukeprint.data import decoding
+from flukeprint.data.photo_formats import formats
 from flukeprint.serving.api.photo_checks import (
     MOST_FILL,
     MOST_SCANS,
@@ -24,6 +25,7 @@ from flukeprint.serving.api.photo_checks import (
     sniff,
 )
 from flukeprint.serving.api.problems import RefusedError
+from tests.data.tiffs import picture, tiff
 from tests.serving.api.refusals import LIMITS, status_of
 
 
@@ -61,7 +63,7 @@ NO_PHOTOGRAPHS = {
 }
 
 
-@pytest.mark.parametrize("format", [*decoding.formats()])
+@pytest.mark.parametrize("format", [*formats()])
 def test_a_format_is_told_by_its_content(format: str) -> None:
     data = saved_or_skip(format)
     assert sniff(data) == format
@@ -148,6 +150,18 @@ def test_no_more_pixels_than_decoding_takes(monkeypatch: pytest.MonkeyPatch) -> 
         pytest.raises(RefusedError, match="20000 pixels"),
     ):
         check_photo(bomb(201, 100), most)
+
+
+def test_a_thumbnail_does_not_hide_the_size_of_its_picture() -> None:
+    full = np.zeros((101, 100), np.uint8)
+    limits = ServeConfig(photo_pixels=10_000)
+    small = picture(full[::10, ::10], 8, t254=1)
+    check_photo(tiff(small), limits)
+    small.inside = [picture(full, 8)]
+    for data in (tiff(small), tiff(picture(full.astype(np.uint16), 12))):
+        assert sniff(data) == "TIFF"
+        with pytest.raises(RefusedError, match="10000"):
+            check_photo(data, limits)
 
 
 def naive_markers(data: bytes) -> tuple[int, int]:

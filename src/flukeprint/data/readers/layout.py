@@ -3,18 +3,17 @@
 The layouts are shown in `input/README.md`.
 """
 
+import warnings
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
+from flukeprint.data.photo_formats import SUFFIXES, named_like_photo
 from flukeprint.data.tables import read_sample
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, counted, listed
+from flukeprint.output import Notice
 from flukeprint.storage import files_below, is_folder, join
-
-SUFFIXES = (
-    ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".avif", ".heic",
-    ".heif",
-)  # fmt: skip
 
 
 def how_to_get(config: DataConfig) -> str:
@@ -33,18 +32,35 @@ def sample_path(config: DataConfig) -> Path | None:
 
 
 def photos_below(folder: Path, config: DataConfig) -> list[str]:
-    """Sorted posix paths, relative to `folder`, of the photographs in it, without hidden files."""
+    """Sorted posix paths, relative to `folder`, of the photographs in it, without hidden files.
+
+    A warning counts the files that are left out because they are no photographs by their names.
+    """
     if not is_folder(folder):
         raise FlukeprintError(f"folder {folder} is missing; {how_to_get(config)}")
-    names = (PurePosixPath(name) for name in files_below(folder))
-    photos = [
-        str(name)
-        for name in names
-        if name.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in name.parts)
-    ]
+    photos, others = sorted_files(folder)
     if not photos:
         raise FlukeprintError(f"folder {folder} holds no photographs ({', '.join(SUFFIXES)})")
+    if others:
+        kinds = Counter(PurePosixPath(name).suffix.lower() or "no ending" for name in others)
+        what = listed(f"{count} {kind}" for kind, count in kinds.most_common())
+        warnings.warn(
+            f"{folder}: {counted(len(others), 'file')} left out that "
+            f"{'is no photograph' if len(others) == 1 else 'are no photographs'} by name: {what}",
+            Notice,
+            stacklevel=2,
+        )
     return photos
+
+
+def sorted_files(folder: Path) -> tuple[list[str], list[str]]:
+    """(photographs by their names, other files) at any depth, sorted, without hidden ones."""
+    photos: list[str] = []
+    others: list[str] = []
+    for name in files_below(folder):
+        if not any(part.startswith(".") for part in PurePosixPath(name).parts):
+            (photos if named_like_photo(PurePosixPath(name)) else others).append(name)
+    return photos, others
 
 
 def unlabelled_folder(config: DataConfig) -> Catalog:

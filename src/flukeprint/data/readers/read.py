@@ -36,18 +36,20 @@ class Reader:
     unlabelled: reads the photographs to identify, the test set.
     packaged: the data come with an installed package: there is no folder, and neither `data.test`
         nor a sample submission need be set.
+    one_table: the rows to train on and those to identify are of one table, which may lack these.
     """
 
     labelled: Callable[[DataConfig], Catalog]
     unlabelled: Callable[[DataConfig], Catalog]
     packaged: bool = False
+    one_table: bool = False
 
 
 READERS: dict[str, Reader] = {
     "kaggle_csv": Reader(labelled_kaggle_csv, unlabelled_folder),
     "folders": Reader(labelled_folders, unlabelled_folder),
     "file_name": Reader(labelled_file_names, unlabelled_folder),
-    "wildlife": Reader(labelled_wildlife, unlabelled_wildlife),
+    "wildlife": Reader(labelled_wildlife, unlabelled_wildlife, one_table=True),
     "digits": Reader(labelled_digits, unlabelled_digits, packaged=True),
     "digits_csv": Reader(labelled_digits_csv, unlabelled_digits_csv),
     "synthetic": Reader(labelled_kaggle_csv, unlabelled_folder),
@@ -90,6 +92,30 @@ def read_test(config: DataConfig) -> Catalog:
         raise FlukeprintError("this configuration has no test photographs: data.test is not set")
     with _reachable(config):
         return _test(config)
+
+
+def photos_to_identify(config: DataConfig) -> Catalog | None:
+    """Read the photographs to identify where there are some; else None.
+
+    All of them where the sample submission is not there yet, which `read_test` refuses.
+    """
+    reader = READERS[config.reader]
+    if reader.packaged:
+        return read_test(config)
+    if config.test is None:
+        return None
+    with _reachable(config):
+        if reader.one_table:
+            try:
+                reader.unlabelled(config)
+            except FlukeprintError:  # no row is marked so
+                return None
+        elif not (is_folder(config.root / config.test) or is_file(config.root / config.test)):
+            return None
+        sample = sample_path(config)
+        if sample is not None and not is_file(sample):
+            config = config.model_copy(update={"sample_submission": None})
+    return read_test(config)
 
 
 def _test(config: DataConfig) -> Catalog:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.cache_entries import STAMP_BYTES, Entry, find_entry, write_entry
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.decoding import decode_row
+from flukeprint.data.decoding import DECODING_VERSION, decode_row
 from flukeprint.data.embeddings import Floats
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import read_npz, written_whole
@@ -176,7 +176,8 @@ class _Source:
         self._turned = catalog.in_views(mirror_views)
         self._folder: Path | None = None
         if cache is not None and catalog.paths is not None:
-            self._folder = cache.absolute() / f"keypoints-{extraction_digest(config)}"
+            version = f"{extraction_digest(config)}-v{DECODING_VERSION}"
+            self._folder = cache.absolute() / f"keypoints-{version}"
 
     def of_row(self, row: int) -> Keypoints:
         entry = find_entry(self._folder, self._catalog, row, how=self._turned[row])

@@ -2,12 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from io import BytesIO
 
 from PIL import Image
 
 from flukeprint.config.schema import MEBIBYTE, ServeConfig
-from flukeprint.data import decoding
+from flukeprint.data.decoding import header
+from flukeprint.data.photo_formats import format_claimed, formats
 from flukeprint.serving.api.problems import RefusedError
 
 # Limits for a JPEG.  Each scan costs as much as decoding a photograph (editors write about ten);
@@ -17,9 +17,6 @@ MOST_SCANS, MOST_SEGMENTS, MOST_FILL = 100, 10_000, 1 << 16
 # Limit for a PPM written as text: Pillow copies the pixels for each comment, minutes for many.
 MOST_COMMENTS = 100
 
-# Only two letters at the beginning tell these formats from a text.
-_WEAK = ("BMP", "PPM")
-
 # A marker that is neither a stuffed zero, a fill byte nor a restart (ITU T.81, B.1.1.2).
 _MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
@@ -28,7 +25,7 @@ _SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
 def sniff(data: bytes) -> str | None:
     """The format of encoded bytes by their header, as Pillow names it, such as "JPEG".
 
-    None where it is none of `decoding.formats()`, where the header is broken, and where it
+    None where it is none of `formats()`, where the header is broken, and where it
     claims more pixels than Pillow opens.
     """
     return _header(data)[0]
@@ -59,11 +56,11 @@ def check_photo(data: bytes, limits: ServeConfig, *, name: str = "the photograph
         )
     pixels = _header(data)[1]
     if pixels == 0:
-        if any(_claims(data, known) for known in decoding.formats() if known not in _WEAK):
+        if format_claimed(data):
             raise RefusedError("damaged_photograph", f"{name} is damaged or truncated; replace it")
         raise RefusedError(
             "not_a_photograph",
-            f"{name} is not a photograph that can be read ({', '.join(decoding.formats())})",
+            f"{name} is not a photograph that can be read ({', '.join(formats())})",
         )
     # Pillow has a limit of its own, which decoding keeps whatever the configuration allows.
     most = min(limits.photo_pixels, Image.MAX_IMAGE_PIXELS or limits.photo_pixels)
@@ -123,23 +120,14 @@ def _header(data: bytes) -> tuple[str | None, float]:
     pixels: 0 where the header cannot be read, infinity where Pillow refuses its size.
     """
     try:
-        with Image.open(BytesIO(data), formats=decoding.formats()) as image:
-            width, height = image.size
-            kind = image.format
+        kind, width, height = header(data)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None, float("inf")
     except Exception:  # parsing untrusted bytes may fail in any way
         return None, 0
     if width < 1 or height < 1:
         return None, 0
-    # MPO is a camera's JPEG followed by further pictures; only the first is decoded.
-    return "JPEG" if kind == "MPO" else kind, width * height
-
-
-def _claims(data: bytes, known: str) -> bool:
-    """Whether Pillow takes the first bytes for those of the format `known`."""
-    accept = Image.OPEN[known][1] if known in Image.OPEN else None
-    return accept is not None and accept(data[:16]) is True
+    return kind, width * height
 
 
 def too_many_bytes(name: str, limits: ServeConfig) -> RefusedError:
