@@ -1,15 +1,17 @@
 """Write docs/reliability.md from the results of a whole run."""
 
 import itertools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.endurance.journal import Result, fault_lines, summary
-from benchmarks.harness.places import ROOT
+from benchmarks.harness.places import RESULTS, ROOT
 from benchmarks.harness.processes import machine_text
 from flukeprint.errors import counted
 
 PAGE = ROOT / "docs" / "reliability.md"
+INTEGRITY = RESULTS / "integrity.json"
 TEXT = """# Reliability
 
 What happens when a process is killed, an input is damaged, a disk is full or two people write
@@ -61,8 +63,33 @@ those of the file system: on one without `flock`, writers have to take turns.
 - *enrolling*: processes that enroll into one identifier at once, and the photographs that it
   holds afterwards.
 
+{digests}
 `--only kills/training/7` repeats a trial with its seed; moments of a kill vary a little from
 time to time.
+"""
+
+
+def _digests_text() -> str:
+    """What `benchmarks/speed/integrity.py` measured; empty before it was run."""
+    if not INTEGRITY.is_file():
+        return ""
+    found = json.loads(INTEGRITY.read_text())
+    seconds = found["seconds"]
+    rows = "\n".join(f"| {what} | {value:.2f} |" for what, value in seconds.items())
+    return f"""## Digests
+
+`digests.json` in an identifier holds a digest (XXH3, 128 bits) of every 16 MiB of each file, and
+`identifier.json` one of that file and one of itself. They are compared whenever an identifier is
+opened; a file that differs is named. They find damage, not forgery: whoever changes a file can
+change its digest. Identifiers of earlier versions have none; their vectors are checked to be of
+length 1, and the next command that writes them adds digests. An enrolment reads only what is new.
+With {found["photos"]:,} photographs of {found["dimension"]} numbers, {found["bytes"] / 1e9:.1f} GB,
+medians of {found["rounds"]} rounds (`python -m benchmarks.speed.integrity`):
+
+| | seconds |
+|---|---|
+{rows}
+
 """
 
 
@@ -80,6 +107,7 @@ def write_page(results: Sequence[Result], timeout: float, page: Path = PAGE) -> 
         for part in dict.fromkeys(one.part for one in results)
     ]
     text = TEXT.format(
+        digests=_digests_text(),
         seed=", ".join(sorted({str(result.seed) for result in results})),
         machine=machine_text(),
         figures=f"Trials that count: {', '.join(counted_parts)}.\n\n{summary(results)}",
