@@ -149,7 +149,8 @@ class InferConfig(Section):
     )
     batch_size: int = Field(64, ge=1, description="Photographs of a batch.")
     engine: EngineName = Field(
-        "auto", description="Inference engine; auto: the fastest here with the same embeddings."
+        "auto",
+        description="Inference engine; auto: the fastest here with the same photographs nearest.",
     )
     precision: PrecisionName = Field("auto", description="Arithmetic of the engine.")
     devices: int = Field(1, ge=1, description="Processes of a node that share the photographs.")
