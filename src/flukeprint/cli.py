@@ -148,12 +148,7 @@ def export_command(
         stamp=known.card.stamp, resize=known.card.image.resize,
         variants=known.card.recipe.variants,
     )  # fmt: skip
-    parity = card.parity
-    print(
-        f"least cosine to torch fp32 {parity.least_cosine:.6f} on "
-        f"{counted(parity.photos, 'photograph')}, {parity.same_lists:.0%} of them have the same "
-        "five nearest in the same order"
-    )
+    print(card.parity.text())
     print(f"network: {out / card.file}")
 
 

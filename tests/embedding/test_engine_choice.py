@@ -75,6 +75,7 @@ def test_rounding_must_pay(net: FlukeNet, own_notes: Path, monkeypatch: pytest.M
     monkeypatch.setattr(engine_choice, "EXACT_LAYERS", (0,))
     monkeypatch.setattr("flukeprint.embedding.parity.LEAST_COSINE", {"fp32": 0.9999, "bf16": 0.9})
     monkeypatch.setattr("flukeprint.embedding.parity.SWAP", {"fp32": 1e-4, "bf16": 1.0})
+    monkeypatch.setattr("flukeprint.embedding.parity.LEAST_FIRST", {"fp32": 1.0, "bf16": 0.0})
     rates(monkeypatch, openvino_fp32=10.0, openvino_bf16=11.9)
     assert picked(net, "a").precision == "fp32"
     rates(monkeypatch, openvino_fp32=10.0, openvino_bf16=12.1)
@@ -99,6 +100,7 @@ def test_it_is_said_once_and_kept_and_remembered(net: FlukeNet, own_notes: Path)
     assert len(said) == 1
     assert "photographs a second" in said[0]
     assert "\n" not in said[0]
+    assert ("torch fp32, " in said[0]) != ("have the same nearest one as" in said[0])
     notes = EngineTimings.read()
     assert {key.split(") ")[1].split()[0] for key in notes.rates} == {"torch", "openvino"}
     before = own_notes.read_bytes()

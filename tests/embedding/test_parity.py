@@ -1,12 +1,14 @@
 """Parity against a twin written in loops, and where it refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flukeprint.data.embeddings import Floats, Precision
-from flukeprint.embedding.parity import LEAST_COSINE, SWAP, Parity, measure_parity
+from flukeprint.embedding.parity import LEAST_COSINE, LEAST_FIRST, SWAP, Parity, measure_parity
 
 
 def unit(vectors: Floats) -> Floats:
@@ -47,15 +49,56 @@ def test_as_a_twin_finds(seed: int, n: int, noise: float) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "int8"])
-def test_both_bounds_refuse_and_nothing_else(precision: Precision) -> None:
-    least, swap = LEAST_COSINE[precision], SWAP[precision]
-    assert Parity(64, least, 0.0, swap).refusal(precision) is None
-    refused = Parity(64, least - 1e-6, 1.0, 0.0).refusal(precision)
-    assert refused is not None
-    assert "cosine" in refused
-    refused = Parity(64, 1.0, 0.9, swap + 1e-6).refusal(precision)
-    assert refused is not None
-    assert "five nearest" in refused
+def test_each_bound_refuses_and_nothing_else(precision: Precision) -> None:
+    least, swap, first = LEAST_COSINE[precision], SWAP[precision], LEAST_FIRST[precision]
+    good = Parity(64, least, first, 0.0, 0.0, swap)
+    assert good.refusal(precision) is None
+    for worse, words in (
+        (replace(good, least_cosine=least - 1e-6), "cosine"),
+        (replace(good, same_first=first - 1e-6), "same nearest one"),
+        (replace(good, worst_swap=swap + 1e-6), "five nearest"),
+    ):
+        refused = worse.refusal(precision)
+        assert refused is not None
+        assert words in refused
+
+
+def circle(*degrees: float) -> Floats:
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def test_another_nearest_photograph_is_a_difference_and_a_tie_is_none() -> None:
+    # The first lies between its neighbours at 10 and -10.1 degrees; others are far away.
+    reference = circle(0, 10, -10.1, 120, 125, 240, 244)
+    tied = measure_parity(reference, circle(0, 10.1, -10, 120, 125, 240, 244))
+    assert tied.same_first == 1.0
+    assert tied.same_lists < 1
+    reference = circle(0, 10, -25, 120, 125, 240, 244)
+    changed = measure_parity(reference, circle(0, 40, -25, 120, 125, 240, 244))
+    assert changed.same_first == pytest.approx(6 / 7)
+    assert changed.refusal("int8") is not None
+
+
+def test_ties_are_measured_by_what_tells_photographs_apart() -> None:
+    """The same noise is none where photographs are far apart, and all where they are alike."""
+    rng = np.random.default_rng(0)
+    far = unit(rng.normal(size=(64, 32)).astype(np.float32))
+    alike = unit(1 + 0.05 * far)
+    noise = 0.002 * rng.normal(size=(64, 32)).astype(np.float32)
+    assert measure_parity(far, unit(far + noise)).refusal("int8") is None
+    found = measure_parity(alike, unit(alike + noise))
+    assert found.least_cosine > 0.9997
+    assert found.worst_swap < 1e-3
+    assert found.same_first < 0.9
+    assert found.refusal("int8") is not None
+
+
+def test_five_the_same_in_another_order_are_the_same_five() -> None:
+    reference = circle(0, 1, 3, 6, 10, 15, 180)
+    order = measure_parity(reference, circle(0, 1, 3, 6, 10.4, 15, 180))
+    assert order.same_five == 1.0
+    assert "100% of 7 photographs have the same nearest one" in order.text()
 
 
 def test_no_numbers_are_refused() -> None:

@@ -50,6 +50,19 @@ def test_a_row_is_one_line_for_people() -> None:
     assert "new-individual AUROC 0.750" in OTHER.text()
 
 
+def test_a_table_without_the_constant_answers_is_read_and_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write_rows([ROW], path)
+    older = [line.removesuffix(",,") for line in path.read_text().splitlines()]
+    older[0] = older[0].removesuffix(",never_new,always_new")
+    path.write_text("\n".join(older) + "\n")
+    assert read_rows(path) == [ROW]
+    further = replace(OTHER, never_new=0.25, always_new=0.5)
+    add_row(further, path)
+    assert read_rows(path) == [ROW, further]
+    assert "never answering new 0.250, of always answering it first 0.500" in further.text()
+
+
 def test_rows_are_found_by_note_or_by_the_beginning_of_their_recipe(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     write_rows([ROW, OTHER, replace(ROW, fold=1)], path)

@@ -93,6 +93,18 @@ def test_a_run_keeps_what_thresholds_and_probabilities_are_made_of(
     assert ((right >= 0) & (right <= 1)).all()
 
 
+def test_the_text_of_a_run_names_both_constant_answers_before_the_network(
+    finished: tuple[Path, Run],
+) -> None:
+    _, run = finished
+    lines = run.text().splitlines()
+    assert [line.split(":")[0] for line in lines[:3]] == [
+        "never new", "always new first", "trained network",
+    ]  # fmt: skip
+    assert lines[3] == run.figures()["doubt"]
+    assert all("MAP@5 0." in line for line in lines[:3])
+
+
 def test_a_share_is_chosen_on_the_photographs_themselves(finished: tuple[Path, Run]) -> None:
     root, run = finished
     answers = infer(tiny(root, "infer.threshold={share: 0.165}"), run)
@@ -115,7 +127,7 @@ def test_another_threshold_is_chosen_on_the_queries_that_the_run_kept(
     assert "queries of the fold" in answers.notes[0]
     assert "expect MAP@5" in answers.notes[1]
     own = infer(tiny(root), run)
-    assert own.notes == ()
+    assert own.notes == (run.figures()["doubt"],)  # too few queries to fit one
     assert own.identifier.card.threshold == run.figures()["threshold"]
     for override, threshold in (("none", None), ("0.25", 0.25)):
         given_ = infer(tiny(root, f"infer.threshold={override}"), run)

@@ -1,6 +1,7 @@
 """What every gallery index must do, checked against float64 arithmetic on small drawn vectors.
 
-A test class inherits `IndexContract` and gives `build` and `load`.
+A test class inherits `IndexContract` and gives `build` and `load`.  `ties_go_to_the_lower_row` is
+also for indexes that do not do all of it.
 """
 
 from pathlib import Path
@@ -37,6 +38,19 @@ def nearest_of(vectors: Any, rows: Any, query: Any, k: int) -> list[int]:
     products = [float(np.dot(np.float64(vector), np.float64(query))) for vector in vectors]
     ranked = sorted(zip(products, rows, strict=True), key=lambda pair: (-pair[0], pair[1]))
     return [int(row) for _, row in ranked[:k]]
+
+
+def with_copies(n: int, d: int, different: int, seed: int) -> Embeddings:
+    """n photographs, copies of `different` ones in random order."""
+    rng = np.random.default_rng(seed)
+    return named(unit_rows(rng.normal(size=(different, d)))[rng.integers(0, different, n)])
+
+
+def ties_go_to_the_lower_row(index: Index, photos: Embeddings, queries: Any, k: int) -> None:
+    """Rows 0..n-1 of the index hold photos (n, d): k are found as their definition says."""
+    found = index.search(queries, k)
+    for query, rows in zip(queries, found.rows, strict=True):
+        assert rows.tolist() == nearest_of(photos.vectors, range(len(photos)), query, k)
 
 
 class IndexContract:
@@ -106,6 +120,14 @@ class IndexContract:
         index = self.build(named(vectors), rows)
         for k in (1, 3, 8, 12, len(vectors)):
             self.check(index.search(vectors[:4], k), vectors, rows, vectors[:4], k)
+
+    @pytest.mark.parametrize("k", [1, 3, 10])
+    def test_of_copies_the_lowest_rows_are_found(self, k: int) -> None:
+        if self.recall < 1:
+            pytest.skip("an approximate index only proposes")
+        photos = with_copies(60, DIM, 4, seed=6)
+        queries = np.concatenate([photos.vectors[:4], drawn(4, seed=7).vectors])
+        ties_go_to_the_lower_row(self.build(photos), photos, queries, k)
 
     def test_added_and_removed(self) -> None:
         photos, queries = drawn(60), drawn(6, seed=4).vectors

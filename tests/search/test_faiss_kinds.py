@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
@@ -9,6 +11,7 @@ from flukeprint.search.faiss_kinds import FaissFlat, Hnsw, IvfPq
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.recall import exact_neighbours, measure_recall
 from tests.search.animals import KINDS, built, drawn
+from tests.search.contract import ties_go_to_the_lower_row, with_copies
 
 pytest.importorskip("faiss")
 
@@ -53,3 +56,44 @@ def test_scores_of_an_index_are_cosines_or_nearly(kind) -> None:
     found = built(kind, photos).search(photos.vectors[:50], 5)
     want = np.einsum("qd,qkd->qk", photos.vectors[:50], photos.vectors[found.rows])
     np.testing.assert_allclose(found.scores, want, atol=0.02)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 400),
+    different=st.integers(1, 40),
+    d=st.sampled_from([3, 16, 130]),
+    k=st.integers(1, 60),
+    seed=st.integers(0, 99),
+)
+def test_of_copies_the_flat_index_finds_the_lowest_rows(n, different, d, k, seed) -> None:
+    photos = with_copies(n, d, different, seed)
+    strangers = with_copies(3, d, 3, seed + 100)
+    queries = np.concatenate([photos.vectors[:3], strangers.vectors])
+    ties_go_to_the_lower_row(built(FaissFlat, photos), photos, queries, k)
+
+
+def test_ten_copies_and_three_places() -> None:
+    photos = drawn(600, d=64)
+    photos = photos.take(np.r_[0:300, [500] * 10, 300:600])
+    index = built(FaissFlat, photos)
+    query = photos.vectors[300:301]
+    assert index.search(query, 3).rows[0].tolist() == [300, 301, 302]
+    index.remove(np.array([300, 302]))  # what is gone takes no place
+    assert index.search(query, 3).rows[0].tolist() == [301, 303, 304]
+    assert index.search(query, 12).rows[0][:8].tolist() == [301, *range(303, 310)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("copies", [10, 90])
+def test_of_copies_a_gallery_finds_the_lowest_rows_with_any_index(kind, copies) -> None:
+    photos = drawn(1500, d=64)
+    rows = np.arange(1500)
+    rows[np.random.default_rng(1).permutation(1500)[:copies]] = 7
+    photos = photos.take(rows)
+    index = built(kind, photos)
+    index.effort, index.candidates = index.EFFORTS[len(index.EFFORTS) // 2]
+    one = photos.take([int(np.flatnonzero(rows == 7)[0])])
+    for k in (1, 3, 8):
+        want = np.flatnonzero(rows == 7)[:k].tolist()
+        assert Gallery(photos, index=index).search(one, k).rows[0].tolist() == want

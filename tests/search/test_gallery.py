@@ -125,6 +125,31 @@ class Some:
         return Matches(best, np.where(np.isfinite(best), rows, -1))
 
 
+class Contrary(Some):
+    """An index that finds of equal scores those in the highest rows."""
+
+    def search(self, queries, k):
+        self.asked.append(k)
+        scores = queries @ self.vectors.T
+        rows = len(self) - 1 - np.argsort(-scores[:, ::-1], axis=1, kind="stable")[:, :k]
+        return Matches(np.take_along_axis(scores, rows, axis=1), rows)
+
+
+@pytest.mark.parametrize(("copies", "asked"), [(2, [6]), (10, [6, 24]), (30, [6, 24, 96])])
+def test_an_index_is_asked_for_more_until_ties_are_seen_whole(copies, asked):
+    vectors = np.concatenate([np.random.default_rng(0).normal(size=(100, 5)), np.ones((copies, 5))])
+    gallery = embedded(vectors, [f"w{i}" for i in range(len(vectors))])
+    index = Contrary(gallery.vectors)
+    room, query = Gallery(gallery, index=index), embedded([[1, 1, 1, 1, 1.0]])
+    want = Gallery(gallery).search(query, 3)
+    found = room.search(query, 3)
+    assert index.asked == asked
+    np.testing.assert_array_equal(found.rows, want.rows)
+    np.testing.assert_array_equal(
+        room.search_identities(query, 3).rows, Gallery(gallery).search_identities(query, 3).rows
+    )
+
+
 def test_an_index_proposes_and_the_gallery_scores():
     gallery = crowded(200, 12, 3, 0.1)
     queries = embedded(gallery.vectors[:20] + 0.01)

@@ -164,7 +164,7 @@ def test_a_run_is_judged_again_as_it_was(tiny: TinyConfig, run: Run) -> None:
     figures = json.loads(run.validation.read_text())
     result = validate_rankings(asked, config)
     assert json.loads(json.dumps(result.summary())) == figures
-    answered = answers_of(run, config, catalog, split)
+    answered, _ = answers_of(run, config, catalog, split)
     assert answered.found == result.ranking.identities
     side = halves(asked.answers, asked.individuals, config.split.seed)
     assert 0 < side.sum() < len(side)

@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,10 +13,11 @@ from flukeprint.config.schema import Config
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import new_run
+from flukeprint.models.losses import build_losses
 from flukeprint.models.network import build_model
 from flukeprint.training import check as checking
 from flukeprint.training import cross_validation as crossvalidation
-from flukeprint.training.check import check, check_gallery
+from flukeprint.training.check import check, check_gallery, check_pairs
 from flukeprint.training.cross_validation import crossvalidate
 from flukeprint.training.train import train
 from tests.refusals import refused
@@ -324,3 +326,107 @@ def test_what_cannot_be_is_refused(tiny: TinyConfig, options: list[str], words: 
     with pytest.raises(FlukeprintError, match=words) as error:
         check(tiny(*options))
     assert "\n" not in str(error.value)
+
+
+TRIPLET = "losses=[{name: triplet}]"
+ONE_ANIMAL = "so triplet is always 0 and nothing is learned; raise sampler.batch_size from"
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        ["sampler.name=pk", "sampler.batch_size=6", "sampler.photos_per_identity=4"],
+        ["sampler.name=pk", "sampler.batch_size=4", "sampler.photos_per_identity=4"],
+        ["sampler.name=positive_available", "sampler.batch_size=3"],
+        ["sampler.name=positive_available", "sampler.batch_size=2"],
+        # Gradients are added up after the loss, so other batches are no negatives.
+        ["sampler.name=positive_available", "sampler.batch_size=2", "train.accumulate=4"],
+        # A memory that is never full in the only epoch is never used.
+        [
+            "sampler.name=positive_available",
+            "sampler.batch_size=2",
+            "train.memory=5000",
+            "train.epochs=1",
+        ],
+    ],
+)
+@pytest.mark.parametrize("loss", ["triplet", "contrastive", "multi_similarity", "supcon"])
+def test_batches_of_one_animal_teach_a_pair_loss_nothing(
+    tiny: TinyConfig, batches: list[str], loss: str
+) -> None:
+    config = tiny(f"losses=[{{name: {loss}}}]", *batches)
+    said = refusal(config)
+    assert ONE_ANIMAL.replace("triplet", loss) in said
+    assert not config.runs.exists() or not any(config.runs.glob("*/*/log"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [TRIPLET, "sampler.name=pk", "sampler.batch_size=8", "sampler.photos_per_identity=4"],
+        [TRIPLET, "sampler.name=positive_available", "sampler.batch_size=4"],
+        # Past batches show other animals.
+        [TRIPLET, "sampler.name=positive_available", "sampler.batch_size=2", "train.memory=16"],
+        # Photographs labelled as new are negatives.
+        [
+            TRIPLET,
+            "sampler.name=positive_available",
+            "sampler.batch_size=4",
+            "sampler.new_share=0.5",
+        ],
+    ],
+)
+def test_batches_with_another_animal_are_trained_on(tiny: TinyConfig, options: list[str]) -> None:
+    check(tiny(*options))
+
+
+def test_beside_a_loss_on_classes_it_is_said_and_trained(
+    tiny: TinyConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batches = ["sampler.name=positive_available", "sampler.batch_size=2"]
+    check(tiny("losses=[{name: arcface}]", *batches))
+    assert capsys.readouterr().err == ""
+    check(tiny("losses=[{name: arcface}, {name: triplet}]", *batches))
+    said = capsys.readouterr().err.strip()
+    assert "so triplet is always 0 and adds nothing; raise sampler.batch_size" in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "words"),
+    [
+        # Nobody twice in a batch.
+        (range(16), ["sampler.batch_size=8"], "shows an animal twice"),
+        # One animal alone.
+        ([0] * 16, ["sampler.batch_size=8"], "show 1 animal, so there is nothing to tell apart"),
+        (
+            [0] * 16,
+            ["losses=[{name: arcface}]"],
+            "show 1 animal, so there is nothing to tell apart",
+        ),
+    ],
+)
+def test_other_batches_that_teach_nothing(
+    tiny: TinyConfig, labels: list[int], options: list[str], words: str
+) -> None:
+    config = tiny(TRIPLET, *options)
+    setup = check(config)
+    data = setup.data
+    data.labels = np.resize(np.array(labels), len(data.labels))
+    if words.startswith("shows"):
+        data.labels = np.arange(len(data.labels))
+    classes = len(set(data.labels.tolist()))
+    losses = build_losses(
+        config.losses, classes=classes, dim=16, class_counts=np.bincount(data.labels),
+        mirrored_classes=False,
+    )  # fmt: skip
+    refused(lambda: check_pairs(config, data, losses), words)
+
+
+def test_mostly_useless_batches_are_told(
+    tiny: TinyConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(tiny(TRIPLET, "sampler.batch_size=3"))  # shuffled: two of an animal by chance
+    said = capsys.readouterr().err
+    assert "% of the batches teach triplet nothing" in said
+    assert "sampler.name=positive_available or pk" in said

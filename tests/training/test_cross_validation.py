@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from flukeprint.training.check import split_of
 from flukeprint.training.cross_validation import (
     answers_of,
     crossvalidate,
+    summary_lines,
 )
 from flukeprint.training.module import MetricLearningModule
 from tests.tiny import TinyConfig
@@ -237,6 +239,17 @@ def test_a_run_stands_in_the_table_once(table: Path) -> None:
     assert [row.seed for row in read_rows(table)] == [0, 0, 9]
 
 
+def test_a_summary_names_the_constant_answers_of_an_open_set(root: Path) -> None:
+    rows = read_rows(root / "table.csv")
+    assert {row.new_queries > 0 for row in rows} == {row.never_new is not None for row in rows}
+    open_rows = [replace(row, never_new=0.25, always_new=0.5) for row in rows]
+    said = summary_lines(open_rows)
+    assert any("never answering new: mean 0.250" in line for line in said)
+    assert any("always answering new first: mean 0.500" in line for line in said)
+    older = [replace(row, never_new=None, always_new=None) for row in rows]
+    assert len(summary_lines(older)) == 3
+
+
 def test_views_and_gallery_photos_are_those_of_the_catalogue(tiny: Tiny, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     names = [f"w_{i}" for i in range(12) for _ in range(1 + i % 5)]
@@ -253,7 +266,7 @@ def test_views_and_gallery_photos_are_those_of_the_catalogue(tiny: Tiny, tmp_pat
     )
     config = tiny("data.closed_set=true")
     split = split_of(config, catalog)
-    answered = answers_of(run, config, catalog, split)
+    answered, _ = answers_of(run, config, catalog, split)
     assert set(answered.images) <= {catalog.images[row] for row in split.queries}
     gallery = [names[row] for row in split.gallery]
     for image, view, truth, photos in zip(

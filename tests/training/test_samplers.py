@@ -51,6 +51,15 @@ def sampler(
     )
 
 
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_whole_batches_are_those_of_all_processes_together(name: str, world: int) -> None:
+    labels = np.arange(60) % 17
+    each = [sampler(labels, name, k=2, rank=r, world_size=world) for r in range(world)]
+    want = [[d for part in parts for d in part] for parts in zip(*map(list, each), strict=True)]
+    assert [each[0].whole_batches(), each[-1].whole_batches()] == [want, want]
+
+
 def epoch(source: BatchSampler, number: int) -> list[list[Draw]]:
     source.set_epoch(number)
     batches = list(source)

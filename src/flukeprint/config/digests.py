@@ -18,7 +18,7 @@ NOT_OF_THE_RECIPE = (
 )  # fmt: skip
 
 # Settings of ranking; a training does not depend on them, unless it stops early.
-RANKING = ("rank", "infer.threshold", "infer.answers", "infer.batch_size")
+RANKING = ("rank", "infer.threshold", "infer.fallback", "infer.answers", "infer.batch_size")
 
 
 def recipe_digest(config: Config) -> str:
@@ -42,5 +42,7 @@ def _digest(config: Config, without: tuple[str, ...]) -> str:
     for key in without:
         section, _, name = key.rpartition(".")
         (tree.get(section, {}) if section else tree).pop(name, None)
+    if tree.get("infer", {}).get("fallback") == "fitted":  # what every recipe did before that key
+        del tree["infer"]["fallback"]
     kept = {key: value for key, value in tree.items() if value != {}}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]

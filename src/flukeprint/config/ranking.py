@@ -36,12 +36,30 @@ def _one_message(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         ) from None
 
 
+def _one_message_of_fallback(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """The same for the forms of a fallback."""
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return check(value)
+    except ValueError:
+        raise ValueError(
+            "expected {share: S} with S from 0 to 1, a number, none or fitted"
+        ) from None
+
+
 Threshold = Annotated[
     Annotated[float, Field(allow_inf_nan=False)]
     | Literal["best_map5", "none"]
     | NewShare
     | FalseNew,
     WrapValidator(_one_message),
+]
+
+
+Fallback = Annotated[
+    Annotated[float, Field(allow_inf_nan=False)] | Literal["none", "fitted"] | NewShare,
+    WrapValidator(_one_message_of_fallback),
 ]
 
 
@@ -131,13 +149,19 @@ class InferConfig(Section):
     )
     batch_size: int = Field(64, ge=1, description="Photographs of a batch.")
     engine: EngineName = Field(
-        "auto", description="Inference engine; auto: the fastest here with the same embeddings."
+        "auto",
+        description="Inference engine; auto: the fastest here with the same photographs nearest.",
     )
     precision: PrecisionName = Field("auto", description="Arithmetic of the engine.")
     devices: int = Field(1, ge=1, description="Processes of a node that share the photographs.")
     num_nodes: int = Field(1, ge=1, description="Number of machines.")
     threshold: Threshold = Field(
         "best_map5", description="How the score below which an animal is new is chosen."
+    )
+    fallback: Fallback = Field(
+        NewShare(share=0.276),
+        description="Threshold where best_map5 has too few queries, or shows no gain beyond noise "
+        "over never and over always answering new first; fitted keeps the fitted one all the same.",
     )
     outside: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         0.02,

@@ -10,7 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -74,7 +74,12 @@ class EngineTimings:
         try:
             tree = json.loads(cls.path().read_text())
             rates = {str(key): float(rate) for key, rate in tree["rates"].items()}
-            parity = {str(key): Parity(**facts) for key, facts in tree["parity"].items()}
+            measured = {field.name for field in fields(Parity)}
+            parity = {
+                str(key): Parity(**facts)
+                for key, facts in tree["parity"].items()
+                if set(facts) == measured  # else of a version that measured something else
+            }
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return cls({}, {})
         return cls(rates, parity)
@@ -128,7 +133,7 @@ class EngineTrials:
     def parity(self, option: EngineOption) -> Parity:
         """How the engine's embeddings compare with those of torch in float32."""
         if (option.engine, option.precision) == ("torch", "fp32"):
-            return Parity(0, 1.0, 1.0, 0.0)
+            return Parity(0, 1.0, 1.0, 1.0, 1.0, 0.0)
         key = f"{self._stamp} {self._size} {option} {_versions(option.engine)}"
         known = self.timings.parity.get(key)
         if known is not None:

@@ -73,7 +73,7 @@ class Compute:
     batch_size: most variants of photographs that go through the network together.
     workers: threads that decode ahead of the network; with 0 the calling thread does it.
     engine, precision: inference engine and its arithmetic, see `engine_choice.pick_engine`;
-        `auto` is torch in float32 unless a faster engine gives the same embeddings.
+        `auto` is torch in float32 unless a faster engine gives the same answers.
     """
 
     batch_size: int = 64

@@ -47,9 +47,12 @@ class ThresholdReport:
             )
             if rate is not None
         ]
+        return f"expect MAP@5 {self.map5.text()}, {', '.join(rates)}\ngain {self.gains()}"
+
+    def gains(self) -> str:
+        """The gains over both constant answers, for people."""
         return (
-            f"expect MAP@5 {self.map5.text()}, {', '.join(rates)}\n"
-            f"gain over never answering new {_signed(self.over_never)}, "
+            f"over never answering new {_signed(self.over_never)}, "
             f"over always answering new first {_signed(self.over_always)}"
         )
 

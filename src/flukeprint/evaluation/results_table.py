@@ -27,6 +27,8 @@ class Row:
     `_low`, `_high`: ends of the 95 % bootstrap interval over queries; auroc is None in a
         closed set.
     views, sizes: metrics by view and by number of gallery photographs of the individual.
+    never_new, always_new: MAP@5 of never, and of always first, answering a new individual, on the
+        same queries; None in a closed set and in rows of an older version.
     answers: path of the run's predictions (a `breakdown.QueryTable`), relative to this table's
         folder, such as `predictions/whales/<recipe>-<data>-fold0-seed0.csv`.
     """
@@ -58,6 +60,8 @@ class Row:
     views: Mapping[str, QueryGroup]
     sizes: Mapping[str, QueryGroup]
     answers: str
+    never_new: float | None = None
+    always_new: float | None = None
 
     @property
     def key(self) -> Key:
@@ -73,11 +77,17 @@ class Row:
         ]
         if self.auroc is not None:
             parts.append(f"new-individual AUROC {self.auroc:.3f}")
+        if self.never_new is not None and self.always_new is not None:
+            parts.append(
+                f"MAP@5 of never answering new {self.never_new:.3f}, of always answering it first "
+                f"{self.always_new:.3f}"
+            )
         return f"{', '.join(parts)} ({self.queries} queries, {self.new_queries} new)"
 
 
 RESULT_COLUMNS = tuple(field.name for field in fields(Row))
-_OPTIONAL = {"minutes", "peak_mb", "auroc", "auroc_low", "auroc_high"}
+_LATER = ("never_new", "always_new")  # the last columns; older tables lack them
+_OPTIONAL = {"minutes", "peak_mb", "auroc", "auroc_low", "auroc_high", *_LATER}
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -88,13 +98,14 @@ def read_rows(path: Path) -> list[Row]:
     if not path.exists():
         return []
     header = tuple(read_header(path))
-    if header != RESULT_COLUMNS:
+    older = RESULT_COLUMNS[: -len(_LATER)]
+    if header not in (RESULT_COLUMNS, older):
         other = sorted(set(header) ^ set(RESULT_COLUMNS)) or ["their order"]
         raise FlukeprintError(
             f"{path} is of another version: its columns differ in {', '.join(other)}; "
             "move it away or name another file with --into"
         )
-    table = read_table(path, RESULT_COLUMNS)
+    table = read_table(path, header)
     rows: list[Row] = []
     for place, cells in enumerate(table.to_dict("records")):
         try:
@@ -151,7 +162,7 @@ def named_rows(name: str, path: Path) -> list[Row]:
 def _row(cells: Mapping[str, str]) -> Row:
     values: dict[str, Any] = {}
     for field in fields(Row):
-        cell = cells[field.name]
+        cell = cells.get(field.name, "")
         if field.name in ("views", "sizes"):
             values[field.name] = {key: QueryGroup(**part) for key, part in json.loads(cell).items()}
         elif field.name in _OPTIONAL:

@@ -3,13 +3,11 @@
 No individual is in both halves.  Where nothing is fitted (a closed set, a given threshold) all
 queries report, unless early stopping has chosen the weights on one half.
 
-`infer.threshold` says how the threshold for new individuals (new_whale) is chosen:
-`best_map5` by `fit_threshold` and `{false_new: x}` by `threshold_for_false_new` (both in
-`evaluation/fitting.py`), `{share: x}` by `threshold_for_share` (`ranking/threshold.py`).  A number
-is the threshold itself; `none` answers no new individuals.  `insert_new_individual` in
-`ranking/ranking.py` then applies it.
+`threshold_choice.py` chooses the threshold for new individuals (new_whale) by `infer.threshold`;
+`insert_new_individual` in `ranking/ranking.py` then applies it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flukeprint.config.ranking import FalseNew, NewShare
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
@@ -28,16 +25,26 @@ from flukeprint.evaluation.fitting import (
     FEWEST_KNOWN,
     fit_calibration,
     fit_rules,
-    fit_threshold,
     fits_something,
-    threshold_for_false_new,
 )
-from flukeprint.evaluation.metrics import Scores, commonest_labels, evaluate, map_at_5
+from flukeprint.evaluation.metrics import (
+    Prediction,
+    Scores,
+    commonest_labels,
+    evaluate,
+    map_at_5,
+)
 from flukeprint.evaluation.reliability import (
     Reliability,
     ThresholdReport,
     measure_reliability,
     report_threshold,
+)
+from flukeprint.evaluation.threshold_choice import (
+    check_half,
+    choose_threshold,
+    is_fitted,
+    threshold_of_half,
 )
 from flukeprint.evaluation.validation_queries import ValidationQueries
 from flukeprint.ranking.calibration import Calibration
@@ -45,7 +52,6 @@ from flukeprint.ranking.features import Features
 from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_rankings, rank
 from flukeprint.ranking.rules import FittedRules
-from flukeprint.ranking.threshold import threshold_for_share
 from flukeprint.search.gallery import Gallery
 
 ANSWERS = 5
@@ -60,6 +66,8 @@ class Validation:
     queries, for the identifier; reliability: of probabilities for the reporting queries, fitted on
     queries of other individuals.  Both are None when the queries are too few.
     queries: all queries ranked without a threshold, to choose another threshold later.
+    constants: metrics of the constant answers of an open set, `never new` and `always new first`,
+    on the reporting queries.  doubt: why the threshold is that of `infer.fallback`, one line.
     """
 
     scores: Scores
@@ -71,6 +79,8 @@ class Validation:
     calibration: Calibration | None
     reliability: Reliability | None
     queries: ValidationQueries
+    constants: dict[str, Scores]
+    doubt: str | None = None
 
     def summary(self) -> dict[str, Any]:
         """Everything for `validation.json`; `text` and `lines` are for people."""
@@ -78,6 +88,11 @@ class Validation:
             "text": self.text(),
             "lines": self.lines(),
             **asdict(self.scores),
+            "constants": {
+                name: {"text": scores.text(), **asdict(scores)}
+                for name, scores in self.constants.items()
+            },
+            "doubt": self.doubt,
             "threshold": self.threshold,
             "fitted_on": self.fitted_on,
             "expectation": None if self.expectation is None else asdict(self.expectation),
@@ -90,7 +105,9 @@ class Validation:
 
     def lines(self) -> list[str]:
         """Lines for people on the threshold and on the probabilities."""
-        lines = [] if self.expectation is None else self.expectation.text().splitlines()
+        lines = [] if self.doubt is None else [self.doubt]
+        if self.expectation is not None:
+            lines += self.expectation.text().splitlines()
         if self.reliability is None:
             return [
                 *lines,
@@ -140,7 +157,8 @@ def validate_rankings(queries: ValidationQueries, config: Config) -> Validation:
     """
     _check_halves(queries.answers, queries.individuals, config)
     fit, report = _sides(queries.answers, queries.individuals, config)
-    threshold = _threshold(queries.ranking, queries.answers, fit, config)
+    chosen = choose_threshold(queries.ranking, queries.answers, fit, report, config)
+    threshold = chosen.threshold
     final = (
         queries.ranking if threshold is None else insert_new_individual(queries.ranking, threshold)
     )
@@ -162,6 +180,10 @@ def validate_rankings(queries: ValidationQueries, config: Config) -> Validation:
         else fit_calibration(queries.ranking, queries.answers),
         reliability=reliability,
         queries=queries,
+        constants={}
+        if config.data.closed_set
+        else constant_scores(queries.ranking.take(report), answers, seed=seed),
+        doubt=chosen.doubt,
     )
 
 
@@ -171,7 +193,7 @@ def selection_map5(embeddings: Embeddings, split: Split, config: Config) -> floa
     if not len(fit):  # nothing is fitted on queries, so all of them may be used
         fit = np.arange(len(split.queries))
     ranking = _nearest(embeddings, split)  # the ranking rules are applied after training only
-    threshold = _threshold(ranking, split.answers, fit, config)
+    threshold = threshold_of_half(ranking, split.answers, fit, config)
     if threshold is not None:
         ranking = insert_new_individual(ranking, threshold)
     return map_at_5(ranking.take(fit).identities, [split.answers[i] for i in fit])
@@ -214,6 +236,17 @@ def commonest_baseline(catalog: Catalog, split: Split, config: Config) -> Scores
     return evaluate(same, [split.answers[i] for i in report], seed=config.split.seed)
 
 
+def constant_scores(plain: Ranking, answers: Prediction, *, seed: int) -> dict[str, Scores]:
+    """Metrics of never, and of always first, answering a new individual, on the same queries.
+
+    plain: the ranking made without a threshold.
+    """
+    return {
+        "never new": evaluate(plain, answers, seed=seed),
+        "always new first": evaluate(insert_new_individual(plain, math.inf), answers, seed=seed),
+    }
+
+
 def _nearest(embeddings: Embeddings, split: Split) -> Ranking:
     gallery = Gallery(embeddings.take(split.gallery))
     queries = embeddings.take(split.queries)
@@ -226,20 +259,12 @@ def _individuals(identities: tuple[str | None, ...], split: Split) -> tuple[str 
     return tuple(identities[row] for row in split.queries)
 
 
-def _fits_threshold(config: Config) -> bool:
-    """Whether the threshold is fitted on queries."""
-    rule = config.infer.threshold
-    if rule == "best_map5":
-        return not config.data.closed_set
-    return isinstance(rule, NewShare | FalseNew)
-
-
 def _sides(
     answers: Sequence[str | None], individuals: Sequence[str | None], config: Config
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Places of the queries used for fitting, and of those that report."""
     every = np.arange(len(answers))
-    if not _fits_threshold(config) and config.train.patience is None:
+    if not is_fitted(config) and config.train.patience is None:
         return every[:0], every
     return _turns(answers, individuals, config.split.seed)[0]
 
@@ -256,42 +281,15 @@ def _turns(
 def _check_halves(
     answers: Sequence[str | None], individuals: Sequence[str | None], config: Config
 ) -> None:
-    if not _fits_threshold(config):
+    if not is_fitted(config):
         return
-    rule = config.infer.threshold
     for half in _sides(answers, individuals, config):
-        kinds = {answers[i] is None for i in half}
-        if rule == "best_map5":
-            enough = len(kinds) == 2
-        else:  # a share needs any queries, a false-new rate some of known individuals
-            enough = False in kinds or (isinstance(rule, NewShare) and bool(kinds))
-        if not enough:
+        if not check_half([answers[i] for i in half], config):
             raise FlukeprintError(
                 f"the {len(answers)} queries of fold {config.split.fold} are too few to fit "
                 "a threshold on one half and measure it on the other: lower split.folds, raise "
                 "split.unseen_share, set data.closed_set=true or give infer.threshold as a number"
             )
-
-
-def _threshold(
-    ranking: Ranking,
-    answers: Sequence[str | None],
-    fit: npt.NDArray[np.int64],
-    config: Config,
-) -> float | None:
-    """The threshold by `infer.threshold`, fitted on the queries at `fit` where it is fitted."""
-    rule = config.infer.threshold
-    if rule == "none" or (rule == "best_map5" and config.data.closed_set):
-        return None
-    if isinstance(rule, float):
-        return rule
-    right = [answers[i] for i in fit]
-    if isinstance(rule, NewShare):
-        return threshold_for_share(ranking.best_known[fit], rule.share)
-    if isinstance(rule, FalseNew):
-        is_new = [answer is None for answer in right]
-        return threshold_for_false_new(ranking.best_known[fit], is_new, rule.false_new)
-    return fit_threshold(ranking.take(fit), right)
 
 
 def _reliability(

@@ -89,9 +89,11 @@ class Run:
     def text(self) -> str:
         """The figures as lines, with the threshold and what else is worth knowing."""
         figures = self.figures()
+        constants = figures.get("constants", {})  # none in a closed set, nor in an older run
         with _of_figures(self.validation):
-            lines = [f"{'trained network:':24}{figures['text']}"]
-            if figures["threshold"] is not None:
+            lines = [f"{name + ':':24}{scores['text']}" for name, scores in constants.items()]
+            lines.append(f"{'trained network:':24}{figures['text']}")
+            if figures["threshold"] is not None and figures.get("doubt") is None:
                 queries = counted(figures["fitted_on"], "other query", "other queries")
                 lines.append(f"threshold {figures['threshold']:.4f}, fitted on {queries}")
             return "\n".join([*lines, *figures["lines"]])

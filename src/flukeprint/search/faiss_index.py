@@ -132,20 +132,26 @@ class FaissIndex(ABC):
         if k == 0 or not len(queries):
             empty = (len(queries), k)
             return Matches(np.empty(empty, np.float32), np.empty(empty, np.int64))
-        projected = self._projected(queries)
         with self._turn:
-            scores, places = self._index.search(projected, k, params=self._params(self._present()))
-            # FAISS scores product codes of identical vectors as not finite: they have no spread.
-            there = (places >= 0) & np.isfinite(scores)
-            rows = np.where(there, self._rows.all[np.where(there, places, 0)], NOTHING)
-            scores = np.where(there, scores, -np.inf)
-            if len(self._late):
-                late = self._search_late(projected)
-                scores, rows = np.hstack([scores, late[0]]), np.hstack([rows, late[1]])
-        scores = (scores / self._scale).astype(np.float32)
+            scores, rows = self._found(self._projected(queries), k)
         # Equal scores come by row; FAISS gives them in any order.
         order = np.lexsort((rows, -scores))[:, :k]
         return Matches(np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1))
+
+    def _found(self, projected: Floats, k: int) -> tuple[Floats, Ints]:
+        """(q, m) float32 scores and rows of m >= k vectors, in any order; NOTHING for none.
+
+        Of scores that share the k-th place FAISS finds any, unless a kind sees to the lowest rows.
+        """
+        scores, places = self._index.search(projected, k, params=self._params(self._present()))
+        # FAISS scores product codes of identical vectors as not finite: they have no spread.
+        there = (places >= 0) & np.isfinite(scores)
+        rows = np.where(there, self._rows.all[np.where(there, places, 0)], NOTHING)
+        scores = np.where(there, scores, -np.inf)
+        if len(self._late):
+            late = self._search_late(projected)
+            scores, rows = np.hstack([scores, late[0]]), np.hstack([rows, late[1]])
+        return (scores / self._scale).astype(np.float32), rows
 
     def _search_late(self, projected: Floats) -> tuple[Floats, Ints]:
         """(q, m) scores, scaled as FAISS's, and rows of the m late vectors."""

@@ -12,14 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from flukeprint.data.embeddings import Floats, GrowingArray
+from flukeprint.data.embeddings import Floats, GrowingArray, Ints
 from flukeprint.errors import FlukeprintError
+from flukeprint.search.candidates import exact_scores
+from flukeprint.search.exact import nearest_rows
 from flukeprint.search.faiss_index import FaissIndex
+from flukeprint.search.products import FloatProduct, float_error
 
 _SEED = 1234
 GRAPH_NEIGHBOURS = 32
 GRAPH_EFFORT = 80  # neighbours considered while a vector is added to the graph
 _HELD = 0.8  # share of the squared lengths that a graph's vectors keep
+_SPARE = 8  # vectors that an exhaustive search asks for beyond k, to see ties at the k-th place
 _STEP = 16  # their dimension is a multiple of this, as many numbers as a register compares
 _TRAINED_EACH = 40  # training vectors per k-means center, at most
 _ITERATIONS = 10
@@ -27,7 +31,7 @@ FEWEST_TRAINED = 16  # photographs to train product codes: as many as 4 bits tel
 
 
 class FaissFlat(FaissIndex):
-    """Exhaustive search of all vectors."""
+    """Exhaustive search of all vectors; of equally near ones the lower rows are found."""
 
     name = "faiss_flat"
     exact = True
@@ -37,6 +41,33 @@ class FaissFlat(FaissIndex):
 
     def _params(self, selector: Any) -> Any:
         return None if selector is None else self._faiss.SearchParameters(sel=selector)
+
+    def _found(self, projected: Floats, k: int) -> tuple[Floats, Ints]:
+        """As in `FaissIndex`; scores that float32 may have confused are exact.
+
+        A few more than k are asked for.  Where even the last of them may equal the k-th, FAISS has
+        chosen among equals, and `nearest_rows` searches all vectors for the lower rows.
+        """
+        scores, rows = super()._found(projected, min(k + _SPARE, len(self)))
+        slack = 2 * float_error(projected.shape[1])
+        gaps = scores[:, :-1] - scores[:, 1:] <= slack
+        if not gaps[:, :k].any():
+            return scores, rows
+        size = int(self._index.ntotal), int(self._index.d)
+        vectors = self._faiss.rev_swig_ptr(self._index.get_xb(), size[0] * size[1]).reshape(size)
+        alike = np.zeros(scores.shape, dtype=np.bool_)
+        alike[:, :-1] |= gaps
+        alike[:, 1:] |= gaps
+        places = np.searchsorted(self._rows.all, rows[alike])
+        crowded = scores[:, k - 1] - scores[:, -1] <= slack
+        scores[alike] = exact_scores(projected, vectors, np.nonzero(alike)[0], places)
+        if scores.shape[1] < len(self) and crowded.any():
+            who = np.flatnonzero(crowded)
+            gone = np.ones(len(who), np.int64), self._flags()  # 1 for what is removed
+            nearest = nearest_rows(projected[who], vectors, k, FloatProduct(vectors), barred=gone)
+            scores[who] = -np.inf
+            scores[who, :k], rows[who, :k] = nearest[0], self._rows.all[nearest[1]]
+        return scores, rows
 
     def _bytes_each(self) -> int:
         return 4 * int(self._index.d)

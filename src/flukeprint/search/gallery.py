@@ -139,7 +139,10 @@ class Gallery:
         return scores, rows
 
     def _from_index(self, index: Index, queries: Floats, k: int, groups: Ints | None) -> Candidates:
-        """Candidates from the index, ever more until each query has k photographs or groups."""
+        """Candidates from the index, ever more until each query has k photographs or groups.
+
+        These must be nearer than the last candidate, so that equals of it are not missed.
+        """
         vectors, n = self.embeddings.vectors, self.indexed
         depth = max(index.candidates, 2 * k if groups is None else 8 * k)
         left = np.arange(len(queries))  # queries that have not enough yet
@@ -155,13 +158,17 @@ class Gallery:
             rows = index.search(queries[left], depth).rows
             there = (rows != NOTHING) & (rows < n)  # it may hold more
             place, found_rows = np.nonzero(there)[0], rows[there]
+            scores = exact_scores(queries, vectors, left[place], found_rows)
+            # What was not found may equal the worst of a full list, with a lower row.
+            worst = np.full(len(left), np.inf, dtype=np.float32)
+            np.minimum.at(worst, place, scores)
+            worst[(rows == NOTHING).any(axis=1)] = -np.inf
             kinds = found_rows if groups is None else groups[found_rows]
-            distinct = np.unique(place * len(self) + kinds) // len(self)
+            above = scores > worst[place]
+            distinct = np.unique(place[above] * len(self) + kinds[above]) // len(self)
             enough = np.bincount(distinct, minlength=len(left)) >= k
             done = enough[place]
-            who, found_rows = left[place[done]], found_rows[done]
-            scores = exact_scores(queries, vectors, who, found_rows)
-            parts.append(Candidates(who, found_rows, scores))
+            parts.append(Candidates(left[place[done]], found_rows[done], scores[done]))
             left, depth = left[~enough], 4 * depth
         return Candidates.joined(parts)
 

@@ -60,7 +60,11 @@ class IdentityMatches:
 
 
 class Index(Protocol):
-    """Nearest-neighbour search by cosine; vectors may be added and removed at any time."""
+    """Nearest-neighbour search by cosine; vectors may be added and removed at any time.
+
+    Of equal scores an exact index finds the lower rows, also where they share the k-th place; an
+    approximate one orders what it happens to find, and the gallery asks it for more.
+    """
 
     name: str  # as in `gallery.backend`
     exact: bool  # whether it never misses a neighbour

@@ -32,18 +32,23 @@ class Product(Protocol):
         """The approximate scores of queries (b, d)."""
 
 
-class FloatProduct:
-    """Approximate scores by BLAS in float32.
+def float_error(dimension: int) -> np.float32:
+    """The most that a float32 product of two unit vectors (d,) may differ from the true one.
 
     Each of d products and sums rounds by half an epsilon at most.  So the error is below |x| |y| *
     d * eps / 2 / (1 - d * eps / 2) (Higham 2002, section 3.1, with Cauchy-Schwarz), whatever the
     order of the sum; another epsilon is for rounding the true score and the threshold.
     """
+    half = dimension * EPSILON / 2
+    return np.float32(LENGTHS * half / (1 - half) + EPSILON)
+
+
+class FloatProduct:
+    """Approximate scores by BLAS in float32."""
 
     def __init__(self, vectors: Floats) -> None:
         self._vectors = vectors
-        half = vectors.shape[1] * EPSILON / 2
-        self._error = np.float32(LENGTHS * half / (1 - half) + EPSILON)
+        self._error = float_error(vectors.shape[1])
 
     def __call__(self, queries: Floats) -> Rough:
         """See `Product`."""

@@ -183,20 +183,25 @@ def _threshold(
         return setting, ()
     trained = run.config()
     closed = config.data.closed_set
-    if (setting, closed) == (trained.infer.threshold, trained.data.closed_set):
-        return identifier.card.threshold, ()
+    same = (trained.infer.threshold, trained.infer.fallback, trained.data.closed_set)
+    if (setting, config.infer.fallback, closed) == same:
+        doubt = run.figures().get("doubt")
+        return identifier.card.threshold, () if doubt is None else (str(doubt),)
     update = {
-        "infer": trained.infer.model_copy(update={"threshold": setting}),
+        "infer": trained.infer.model_copy(
+            update={"threshold": setting, "fallback": config.infer.fallback}
+        ),
         "data": trained.data.model_copy(update={"closed_set": closed}),
     }
     validation = validate_rankings(
         ValidationQueries.load(run.path / QUERIES_FILE), trained.model_copy(update=update)
     )
+    doubt = () if validation.doubt is None else (validation.doubt,)
     if validation.threshold is None or validation.expectation is None:
-        return None, ()
+        return None, doubt
     queries = counted(validation.fitted_on, "query", "queries")
     note = f"threshold {validation.threshold:.4f}, chosen on {queries} of the fold"
-    return validation.threshold, (note, *validation.expectation.text().splitlines())
+    return validation.threshold, (*(doubt or (note,)), *validation.expectation.text().splitlines())
 
 
 def _share_threshold(plain: Ranking, setting: NewShare, config: Config) -> tuple[float, str]:

@@ -3,9 +3,11 @@
 `check` is the one place that gathers these refusals; a new one belongs here.
 """
 
+import sys
 from dataclasses import dataclass
 
 import lightning as L
+import torch
 
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
@@ -20,8 +22,10 @@ from flukeprint.evaluation.validation import check_fittable
 from flukeprint.files import check_writable
 from flukeprint.identifier.runs import Run, check_same_labels, run_to_resume
 from flukeprint.identifier.showcase import read_class_tables
-from flukeprint.models.losses import check_losses
+from flukeprint.models.losses import SummedLoss, check_losses
+from flukeprint.models.miners import pair_masks
 from flukeprint.models.network import FlukeNet, build_model
+from flukeprint.models.pair_losses import PairLoss
 from flukeprint.ranking.local.lightglue import keypoint_backend
 from flukeprint.ranking.scoring import looks_at_all
 from flukeprint.search.backends import check_backend, check_server, choose
@@ -97,6 +101,7 @@ def set_up(config: Config, catalog: Catalog, resumed: Run | None = None) -> Trai
     data = FoldData(config, catalog, split)
     module = MetricLearningModule(config, net, data)
     data.steps(config.train.devices * config.train.num_nodes)  # the sampler's refusals
+    check_pairs(config, data, module.losses)
     build_optimizer(net, module.losses, config.train)
     if config.rank.head and class_centers(module, "") is None:
         raise FlukeprintError(
@@ -165,3 +170,71 @@ def check_views(config: Config, catalog: Catalog) -> None:
             f"image.mirror_views: no photograph has the view {listed(missing)}; "
             + (nearest(missing[0], views) if views else "set data.views")
         )
+
+
+def check_pairs(config: Config, data: FoldData, losses: SummedLoss) -> None:
+    """Refuse a training whose loss is 0 by construction, and say where a term of it is.
+
+    A loss on pairs needs a batch in which some photograph has both another one of its animal and
+    one of another animal; a loss on classes needs two classes.  `train.memory` adds the photographs
+    of past batches.
+    """
+    pairs = [
+        name
+        for name, term in zip(losses.names, losses.terms, strict=True)
+        if isinstance(term, PairLoss)
+    ]
+    learns_classes = len(pairs) < len(losses.names) and losses.classes > 1
+    if not pairs and learns_classes:
+        return
+    animals, new = len(set(data.labels[data.labels >= 0].tolist())), bool((data.labels < 0).any())
+    if losses.classes < 2 and not (pairs and new):
+        raise FlukeprintError(
+            f"the training photographs show {animals} animal, so there is nothing to tell apart; "
+            "add photographs of other animals"
+        )
+    without, lacking = _batches_without_pairs(config, data, losses)
+    if not without:
+        return
+    sampler, terms = config.sampler, listed(pairs)
+    if lacking == "negative":
+        reason = "shows another animal beside a pair of photographs of one"
+        group = 2 if sampler.name == "positive_available" else sampler.photos_per_identity
+        shared = "" if sampler.name == "shuffled" else f" ({sampler.name} takes {group} of each)"
+        remedy = f"raise sampler.batch_size from {sampler.batch_size}{shared}"
+    else:
+        reason = "shows an animal twice"
+        remedy = "set sampler.name=positive_available or pk"
+    if without == 1:
+        said = f"no batch {reason}, so {terms} is always 0"
+        if not learns_classes and data.teachers is None:
+            raise FlukeprintError(f"{said} and nothing is learned; {remedy}")
+        say(f"note: {said} and adds nothing; {remedy}")
+    elif without > 0.5:
+        print(
+            f"note: {without:.0%} of the batches teach {terms} nothing, as none of them {reason}; "
+            f"{remedy}",
+            file=sys.stderr,
+        )
+
+
+def _batches_without_pairs(config: Config, data: FoldData, losses: SummedLoss) -> tuple[float, str]:
+    """Share of the batches without a photograph that has both kinds of pairs, and what they lack.
+
+    Of epochs that differ in what is drawn: the first two, and the first that draws all identities.
+    """
+    world = config.train.devices * config.train.num_nodes
+    individuals = len(data.classes) if config.image.mirrored_is_new else None
+    size = config.train.memory
+    past = torch.empty(0, dtype=torch.int64)
+    useful, batches, without_positive = 0, 0, 0
+    for epoch in sorted({0, 1, config.sampler.first_epochs} & set(range(config.train.epochs))):
+        for labels in map(torch.from_numpy, data.batch_labels(epoch, world)):
+            seen = past if epoch > 0 or (size and len(past) == size) else past[:0]
+            positive, negative = pair_masks(labels, individuals, seen)
+            useful += bool((positive.any(1) & negative.any(1)).any())
+            without_positive += not bool(positive.any())
+            batches += 1
+            past = torch.cat([past, labels])[-size:] if size else past
+    lacking = "positive" if 2 * without_positive > batches - useful else "negative"
+    return 1 - useful / max(batches, 1), lacking

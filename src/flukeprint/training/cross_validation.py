@@ -115,10 +115,21 @@ def _checked_splits(
 
 
 def summary_lines(rows: list[Row]) -> list[str]:
-    """Mean and range of MAP@5, top-1 and top-5 over runs, a line each."""
+    """Mean and range of MAP@5, top-1 and top-5 over runs, a line each.
+
+    Of an open set also the MAP@5 of both constant answers.
+    """
     lines = []
-    for name in ("map5", "top1", "top5"):
-        values = [getattr(row, name) for row in rows]
+    for column, name in (
+        ("map5", "map5"),
+        ("never_new", "map5 of never answering new"),
+        ("always_new", "map5 of always answering new first"),
+        ("top1", "top1"),
+        ("top5", "top5"),
+    ):
+        values = [getattr(row, column) for row in rows if getattr(row, column) is not None]
+        if len(values) < len(rows):  # a closed set, or a run that was measured without them
+            continue
         lines.append(
             f"{name}: mean {sum(values) / len(values):.3f} of {counted(len(rows), 'run')}, "
             f"{min(values):.3f} to {max(values):.3f}"
@@ -134,7 +145,7 @@ def score_run(
     Another recipe with the same training writes `queries-<recipe>.csv` there.  A copy for
     comparisons goes to `prediction_file` below the table's folder, `tables`.
     """
-    answered = answers_of(run, config, catalog, split)
+    answered, constants = answers_of(run, config, catalog, split)
     recipe = recipe_digest(config)
     data = data_digest(catalog)
     copy = prediction_file(config, data)
@@ -176,6 +187,8 @@ def score_run(
         views=by_view(answered),
         sizes=by_size(answered),
         answers=copy.as_posix(),
+        never_new=constants.get("never new"),
+        always_new=constants.get("always new first"),
     )
 
 
@@ -188,8 +201,13 @@ def prediction_file(config: Config, data: str) -> Path:
     return Path("predictions") / config.name / f"{recipe_digest(config)}-{data}-{run}.csv"
 
 
-def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> QueryTable:
-    """Rank the reporting queries of a finished run; returns them with its answers.
+def answers_of(
+    run: Run, config: Config, catalog: Catalog, split: Split
+) -> tuple[QueryTable, dict[str, float]]:
+    """Rank the reporting queries of a finished run.
+
+    Returns:
+        The queries with its answers; MAP@5 of the constant answers of an open set, by name.
 
     Raises FlukeprintError when the run's embeddings are of other photographs.
     """
@@ -197,7 +215,8 @@ def answers_of(run: Run, config: Config, catalog: Catalog, split: Split) -> Quer
     if embeddings.images != catalog.images:
         raise FlukeprintError(f"{run.path}: its embeddings are of other photographs; train again")
     result = _validated(run, embeddings, catalog, split, config)
-    return fold_table(result.ranking, result.report, catalog, split)
+    table = fold_table(result.ranking, result.report, catalog, split)
+    return table, {name: scores.map5.mean for name, scores in result.constants.items()}
 
 
 def _validated(

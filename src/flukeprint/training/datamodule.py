@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
+from flukeprint.data.embeddings import Ints
 from flukeprint.data.splits import Split
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import catalog_digest
@@ -145,6 +146,18 @@ class FoldData(L.LightningDataModule):
             sampler.set_epoch(epoch)
             steps += math.ceil(len(sampler) / train.accumulate)
         return steps if train.max_steps is None else min(steps, train.max_steps)
+
+    def batch_labels(self, epoch: int, world_size: int) -> list[Ints]:
+        """Labels (b,) of each whole batch of an epoch, mirror images as classes of their own."""
+        sampler = self._sampler(0, world_size)
+        sampler.set_epoch(epoch)
+        mirror = len(self.classes) if self.config.image.mirrored_is_new else 0
+        found = []
+        for draws in sampler.whole_batches():
+            labels = self.labels[[draw.row for draw in draws]]
+            mirrored = np.array([draw.mirrored for draw in draws]) & (labels >= 0)
+            found.append(np.where(mirrored, labels + mirror, labels))
+        return found
 
     def train_dataloader(self) -> Loader:
         trainer, config = self.trainer, self.config

@@ -1,6 +1,7 @@
 """The Lightning module: training step, validation by MAP@5, and the optimiser."""
 
 import math
+import sys
 from typing import Any
 
 import lightning as L
@@ -9,6 +10,7 @@ import torch
 import torch.distributed.nn.functional as distributed
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
@@ -90,6 +92,16 @@ class MetricLearningModule(L.LightningModule):
         for name, part in parts.items():
             self.log(f"train/{name}", part, on_step=False, on_epoch=True, batch_size=len(rows))
         return total
+
+    def on_train_epoch_end(self) -> None:
+        """Say it where the loss of the whole first epoch was exactly 0: nothing was learned."""
+        loss = self.trainer.callback_metrics.get("train/loss")
+        if self.current_epoch == 0 and loss is not None and float(loss) == 0:
+            tqdm.write(
+                "note: the loss was exactly 0 in every step of the first epoch, so nothing was "
+                "learned; see losses, sampler and their margins",
+                file=sys.stderr,
+            )
 
     def validation_step(self, batch: Photo, _: int) -> None:
         """Embed photographs of the gallery and of the queries."""

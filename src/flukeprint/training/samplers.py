@@ -85,10 +85,20 @@ class BatchSampler(ABC):
         return self._length
 
     def __iter__(self) -> Iterator[list[Draw]]:
+        yield from self._drawn()[self.rank :: self.world_size]
+
+    def whole_batches(self) -> list[list[Draw]]:
+        """The epoch's batches of all processes together, as the losses see them."""
+        blocks, world = self._drawn(), self.world_size
+        return [
+            [draw for block in blocks[i : i + world] for draw in block]
+            for i in range(0, len(blocks), world)
+        ]
+
+    def _drawn(self) -> list[list[Draw]]:
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch]))
         rows = self._rows.tolist()
-        for block in self._blocks(rng)[self.rank :: self.world_size]:
-            yield [draw._replace(row=rows[draw.row]) for draw in block]
+        return [[draw._replace(row=rows[draw.row]) for draw in b] for b in self._blocks(rng)]
 
     @abstractmethod
     def _plan_epoch(self) -> int:
