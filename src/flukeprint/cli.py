@@ -125,13 +125,16 @@ def enroll(
     identifier: Annotated[Path, typer.Argument(help="The folder of a trained identifier.")],
     photos: Annotated[list[Path], typer.Argument(help="Photographs of this one animal.")],
     identity: Annotated[str, typer.Option(help="The animal's name.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Although a known name is nearly the same.")
+    ] = False,
 ) -> None:
     """Add an animal, or more photographs of one, without training."""
     from flukeprint.identifier.identifier import Identifier
 
-    known = Identifier.load(identifier).enroll(identity, photos)
+    known = Identifier.load(identifier).enroll(identity, photos, force=force)
     known.save(identifier)
-    name = identity.strip()
+    name = known.gallery.identities[-1]
     photographs = counted(known.gallery.identities.count(name), "photograph")
     print(f"{name}: {photographs}; {counted(len(known.identities), 'animal')} in {identifier}")
 
@@ -252,9 +255,10 @@ def doctor(config: ConfigName, overrides: Overrides = None) -> None:
     from flukeprint.data.doctor import examine
     from flukeprint.data.readers.read import read_labelled
 
-    findings = examine(read_labelled(load_config(config, overrides or []).data))
+    data = load_config(config, overrides or []).data
+    findings = examine(read_labelled(data), new_label=data.new_label)
     print(findings.text())
-    if findings.unreadable or findings.conflicts:
+    if not findings.healthy:
         raise typer.Exit(1)
 
 

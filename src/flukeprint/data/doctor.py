@@ -1,14 +1,15 @@
 """Checks photographs for damage, copies and contradictory identities before they are used.
 
-It finds unreadable and truncated photographs, copies (same bytes), near copies (same difference
-hash), one photograph under two identities, and photographs that are in two catalogues.
+It finds unreadable and truncated photographs, copies (same bytes and box), near copies (same
+difference hash), one photograph under two identities, photographs that are in two catalogues, and
+names that are nearly equal or cannot be written.
 """
 
 import hashlib
 import os
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,6 +22,8 @@ from tqdm import tqdm
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import PHOTO_FORMATS
+from flukeprint.data.groups import copies_of
+from flukeprint.data.names import near_equal, unfit_names
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.storage import read_bytes, source
 
@@ -38,8 +41,10 @@ class Findings:
     photos: how many were examined.
     unreadable: (photo, reason) of those that cannot be decoded to the end.
     duplicates: same bytes.  near_duplicates: other bytes, same 64-bit difference hash.
-    conflicts: same bytes under different identities (or one with, one without).
+    conflicts: same bytes and box under different identities (or one with, one without).
     near_conflicts: near duplicates under different identities, worth a look but often harmless.
+    spellings: different identities that may be one animal's name spelt in several ways.
+    unfit_names: what is wrong with each name that training would refuse.
     """
 
     photos: int
@@ -48,6 +53,8 @@ class Findings:
     near_duplicates: Groups = ()
     conflicts: Groups = ()
     near_conflicts: Groups = ()
+    spellings: Groups = ()
+    unfit_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for groups in (
@@ -61,8 +68,8 @@ class Findings:
 
     @property
     def healthy(self) -> bool:
-        """True when nothing has to be repaired: all are readable and there is no conflict."""
-        return not self.unreadable and not self.conflicts
+        """True when nothing has to be repaired: all are readable, without conflict, and named."""
+        return not (self.unreadable or self.conflicts or self.unfit_names)
 
     def text(self) -> str:
         """Format a report of several lines: every finding counted, the first ten of each named."""
@@ -82,10 +89,20 @@ class Findings:
                 "near copies under two identities (look at them)",
                 self.near_conflicts,
             ),
+            (
+                "name in several spellings (one animal?)",
+                "names in several spellings (one animal each?)",
+                self.spellings,
+            ),
         ):
             if groups:
                 number = counted(len(groups), one, several)
                 parts.append(f"{number}: {listed(' = '.join(group) for group in groups)}")
+        if self.unfit_names:
+            number = counted(
+                len(self.unfit_names), "name that training refuses", "names that training refuses"
+            )
+            parts.append(f"{number}: {'; '.join(self.unfit_names[:10])}")
         if len(parts) == 1:
             parts.append("nothing found")
         return "\n".join(parts)
@@ -110,39 +127,27 @@ def difference_hash(image: Image.Image) -> int:
     return int.from_bytes(bits.tobytes(), "big")
 
 
-def examine(catalog: Catalog, *, progress: bool = True) -> Findings:
+def examine(catalog: Catalog, *, new_label: str | None = None, progress: bool = True) -> Findings:
     """Find damaged photographs and copies in a catalogue, by decoding every photograph.
 
+    new_label: the label of unknown individuals; given, names are examined, too.
     progress: show a bar on a terminal.
 
-    Photographs without any structure (hash 0) are not taken for near copies.
+    Photographs without any structure (hash 0) are not taken for near copies, nor are several
+    boxes of one picture.
     """
     seen = _for_each(_inspect, catalog, progress, "examining")
     readable = [(image, look) for image, look in zip(catalog.images, seen, strict=True)]
-    identity = dict(zip(catalog.images, catalog.identities, strict=True))
-    by_digest: defaultdict[str, list[str]] = defaultdict(list)
-    by_hash: defaultdict[int, list[str]] = defaultdict(list)
-    digests: dict[str, str] = {}
-    for image, look in readable:
-        by_digest[look.digest].append(image)
-        digests[image] = look.digest
-        if look.hash:
-            by_hash[look.hash].append(image)
-    duplicates = _groups(by_digest.values())
-    near = tuple(
-        group for group in _groups(by_hash.values()) if len({digests[image] for image in group}) > 1
-    )
-
-    def torn(groups: Groups) -> Groups:
-        return tuple(g for g in groups if len({identity[image] for image in g}) > 1)
-
+    copies = copies_of(catalog, [look.digest for look in seen], [look.hash for look in seen])
     return Findings(
         photos=len(catalog),
         unreadable=tuple((image, look.wrong) for image, look in readable if look.wrong),
-        duplicates=duplicates,
-        near_duplicates=near,
-        conflicts=torn(duplicates),
-        near_conflicts=torn(near),
+        duplicates=copies.exact,
+        near_duplicates=copies.near,
+        conflicts=copies.exact_torn,
+        near_conflicts=copies.near_torn,
+        spellings=near_equal(catalog.counts()),
+        unfit_names=() if new_label is None else unfit_names(catalog, new_label),
     )
 
 
@@ -290,10 +295,6 @@ def _why(error: Exception, size: int) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _groups(groups: Iterable[Sequence[str]]) -> Groups:
-    return tuple(tuple(group) for group in groups if len(group) > 1)
 
 
 def _reasons(bad: Sequence[tuple[str, str]]) -> str:

@@ -1,8 +1,10 @@
-"""Groups of photographs that a split must not divide: copies, one picture's boxes, series."""
+"""Groups of photographs: copies of each other, boxes of one picture, series of one animal."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,58 @@ def photo_groups(catalog: Catalog) -> tuple[Ints, Ints]:
     return (
         _linked(len(catalog), (pictures, crops, series)),
         _linked(len(catalog), (crops, series)),
+    )
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Groups of two or more photographs that are copies of each other, by name.
+
+    exact: same bytes and box.  near: other bytes, same perceptual hash.
+    exact_torn, near_torn: those of them that do not agree on the individual.
+    """
+
+    exact: tuple[tuple[str, ...], ...]
+    near: tuple[tuple[str, ...], ...]
+    exact_torn: tuple[tuple[str, ...], ...]
+    near_torn: tuple[tuple[str, ...], ...]
+
+
+def copies_of(catalog: Catalog, digests: Sequence[str], hashes: Sequence[int]) -> Copies:
+    """Find the copies in a catalogue by the digest of each photograph's bytes and its hash.
+
+    hashes: 0 is no hash.
+
+    Near copies of a picture with several individuals disagree only where they share none.
+    """
+    boxes = catalog.boxes or (None,) * len(catalog)
+    exact: defaultdict[Hashable, list[int]] = defaultdict(list)
+    near: defaultdict[int, list[int]] = defaultdict(list)
+    for row, (digest, number) in enumerate(zip(digests, hashes, strict=True)):
+        exact[digest, pixels_of(boxes[row])].append(row)
+        if number:
+            near[number].append(row)
+    copies = [rows for rows in exact.values() if len(rows) > 1]
+    alike, torn = [], []
+    for rows in near.values():
+        names: defaultdict[str, set[str | None]] = defaultdict(set)
+        for row in rows:
+            names[digests[row]].add(catalog.identities[row])
+        if len(names) > 1:
+            alike.append(rows)
+            if any(not one & other for one, other in combinations(names.values(), 2)):
+                torn.append(rows)
+
+    def named(groups: Iterable[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
+        return tuple(tuple(catalog.images[row] for row in rows) for rows in groups)
+
+    return Copies(
+        exact=named(copies),
+        near=named(alike),
+        exact_torn=named(
+            rows for rows in copies if len({catalog.identities[row] for row in rows}) > 1
+        ),
+        near_torn=named(torn),
     )
 
 

@@ -50,7 +50,7 @@ def written_label(label: str) -> str:
 
 
 def unwritable(identities: Iterable[str], new_label: str) -> tuple[str, ...]:
-    """Say of each name that no submission or gallery can hold why not; empty where all are fit."""
+    """Say of each name that no submission can hold why not; empty where all are fit."""
     if not new_label or written_label(new_label) != new_label:
         return (f"data.new_label {new_label!r} must be a word without blanks",)
     found: list[str] = []
@@ -59,8 +59,6 @@ def unwritable(identities: Iterable[str], new_label: str) -> tuple[str, ...]:
         form = written_label(name)
         if not form:
             found.append(f"an identity without a name cannot be written: {name!r}")
-        elif any(unicodedata.category(letter) in _BREAKS for letter in name):
-            found.append(f"identity {name!r} holds a line break or another control character")
         elif form in by_form:
             found.append(
                 f"identities {by_form[form]!r} and {name!r} would both be written {form}; "
@@ -82,9 +80,10 @@ def unfit_names(catalog: Catalog, new_label: str) -> tuple[str, ...]:
         if spelling(name) == written and written_label(name) != new_label
     ]
     found += [
-        f"photograph {image!r} has a line break in its name; rename the file"
-        for image in catalog.images
-        if "\n" in image or "\r" in image
+        f"{what} {name!r} has a line break in its name; rename it"
+        for what, several in (("identity", names), ("photograph", catalog.images))
+        for name in several
+        if len(name.splitlines()) > 1
     ]
     return tuple(found)
 

@@ -10,6 +10,7 @@ import lightning as L
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
+from flukeprint.data.names import check_names
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import Split, split_for
 from flukeprint.embedding.embed import check_devices, pick_device
@@ -109,7 +110,9 @@ def check_gallery(config: Config, net: FlukeNet, catalog: Catalog) -> None:
 
 def read_fold(config: Config) -> tuple[Catalog, Split]:
     """Read the labelled photographs, unreadable ones refused or left out, and split them."""
-    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
+    labelled = read_labelled(config.data)
+    check_names(labelled, config.data.new_label)
+    catalog = check_readable(labelled, config.data.skip_unreadable)
     return catalog, split_of(config, catalog)
 
 
