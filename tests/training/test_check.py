@@ -207,3 +207,30 @@ def test_what_cannot_be_is_refused(tiny: TinyConfig, options: list[str], words: 
     with pytest.raises(FlukeprintError, match=words) as error:
         check(tiny(*options))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("Old Tom", "Old_Tom"), "would both be written Old_Tom"),
+        (("new whale", "w_1"), "would both be written new_whale"),
+        (("New-Whale", "w_1"), "is data.new_label new_whale in another spelling"),
+        (('"a\nb"', "w_1"), "has a line break in its name"),
+    ],
+)
+def test_names_that_cannot_be_written(
+    tiny: TinyConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: tuple[str, str],
+    said: str,
+) -> None:
+    (tmp_path / "train").mkdir()
+    for image in "ab":
+        (tmp_path / "train" / f"{image}.jpg").touch()
+    rows = "".join(f"{image}.jpg,{name}\n" for image, name in zip("ab", names, strict=True))
+    (tmp_path / "train.csv").write_text(f"Image,Id\n{rows}")
+    monkeypatch.setattr(checking, "check_readable", None)  # before photographs are decoded
+    config = tiny(f"runs={tmp_path}/runs", "data.reader=kaggle_csv", f"data.root={tmp_path}")
+    assert said in refusal(config)
+    assert not (tmp_path / "runs").exists()

@@ -63,8 +63,8 @@ class DataConfig(Section):
     )
     same_day: bool = Field(
         True,
-        description="Of a label table with dates, but without bursts and encounters: photographs "
-        "of an animal on one day are kept together by a split.",
+        description="Whether a split keeps photographs of an animal on one day together, where a "
+        "label table has a column date and they are of no burst, encounter or video.",
     )
     pattern: str | None = Field(
         None, description="Of file_name: regular expression with a group `identity`."

@@ -18,7 +18,7 @@ def series_of(
     """The series of each photograph of a label table, None for a photograph of none.
 
     A series holds what one of the columns `SERIES` joins, of one identity, or a chain of them.
-    Only in a table where none of these has a value the column `date` counts, by days.
+    Photographs that stand in none of these are joined by the days of the column `date`.
 
     same_day: False leaves dates alone.
 
@@ -27,14 +27,17 @@ def series_of(
     columns = {
         name: [text(cell) for cell in table[name]] for name in SERIES if name in table.columns
     }
-    if not any(any(cells) for cells in columns.values()):
-        if not same_day or "date" not in table.columns:
-            return None
-        columns = {"date": [day(text(cell)) for cell in table["date"]]}
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    if same_day and "date" in table.columns:
+        inside = [any(cells) for cells in zip(*columns.values(), strict=True)]
+        days = [day(text(cell)) for cell in table["date"]]
+        if inside:
+            days = [None if within else one for within, one in zip(inside, days, strict=True)]
+        if any(days):
+            columns["date"] = days
     if len(columns) == 1:
-        (cells,) = columns.values()
-        return tuple(cells) if any(cells) else None
-    return _joined(columns, identities)
+        return tuple(next(iter(columns.values())))
+    return _joined(columns, identities) if columns else None
 
 
 def text(cell: object) -> str | None:

@@ -64,11 +64,10 @@ def on_disk(catalog: Catalog, config: DataConfig) -> Catalog:
             f"photographs whose names do not tell which file below {config.root} is meant: "
             f"{listed(unclear)}; write them as the files are called"
         )
-    chosen = [paths[row] for row in lost if paths[row] != catalog.paths[row]]
-    spelt = defaultdict(set)
+    spelt: defaultdict[Path, set[Path]] = defaultdict(set)
     for row in lost:
         spelt[paths[row]].add(catalog.paths[row])
-    twice = [names for path, names in spelt.items() if path in chosen and len(names) > 1]
+    twice = [names for names in spelt.values() if len(names) > 1]
     if twice:
         raise FlukeprintError(
             "one file is named in several ways: "
@@ -145,7 +144,10 @@ class _Disk:
         return self._names[folder]
 
     def alike(self, path: Path, root: Path) -> list[Path]:
-        """The files that `path` may mean, looked for from the folder `root` on."""
+        """The files that `path` may mean: in its folder, or looked for from `root` on."""
+        beside = self._alike(path.parent, name_of(path))
+        if beside:
+            return [join(path.parent, name) for name in beside]
         if path.is_relative_to(root):
             start, parts = root, path.relative_to(root).parts
         else:
