@@ -104,22 +104,39 @@ def test_rows_that_name_a_photograph_otherwise_are_refused(tmp_path: Path) -> No
     here = tmp_path / "views.csv"
     for row in ("w_1/B.jpg", "w_1/b.png", "w_1/b", "b.jpg", "train/w_1/b.jpg", "train\\w_1\\B.JPG"):
         refused(
-            lambda row=row: rows_of_photos(["w_1/a.jpg", row], images, here, lambda: ()),
-            "views.csv: 1 row of 2 photos without one is named otherwise",
+            lambda row=row: rows_of_photos(
+                ["w_1/a.jpg", row], images, here, lambda: (), kind="test"
+            ),
+            "views.csv: 1 row names a photograph otherwise than it is called",
             f"such as {row} for w_1/b.jpg",
         )
-    assert rows_of_photos(["a.jpg", "w_3/a.jpg"], images, here, lambda: None) == {}
-    found = rows_of_photos(["w_1/b.jpg", "b.jpg"], images, here, lambda: ["b.jpg"])
+    assert rows_of_photos(["a.jpg", "w_3/a.jpg"], images, here, lambda: None, kind="labelled") == {}
+    found = rows_of_photos(["w_1/b.jpg", "b.jpg"], images, here, lambda: ["b.jpg"], kind="test")
     assert found == {"w_1/b.jpg": "w_1/b.jpg"}
 
 
 def test_rows_that_may_be_several_photographs_are_refused() -> None:
     refused(
-        lambda: rows_of_photos(["a.JPG", "a.Jpg"], ["a.jpg"], Path("b.csv"), lambda: ()),
+        lambda: rows_of_photos(
+            ["a.JPG", "a.Jpg"], ["a.jpg"], Path("b.csv"), lambda: (), kind="test"
+        ),
         "b.csv: names that may be one of several photographs: a.JPG, a.Jpg",
     )
-    both = rows_of_photos(["a.JPG", "a.jpg"], ["a.jpg"], Path("b.csv"), lambda: None)
+    both = rows_of_photos(
+        ["a.JPG", "a.jpg"], ["a.jpg"], Path("b.csv"), lambda: None, kind="labelled"
+    )
     assert both == {"a.jpg": "a.jpg"}
+
+
+def test_rows_of_no_photograph_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "b.csv"
+    for others, whose in (((), "no photograph"), (None, "no labelled photograph")):
+        rows = ["a.jpg", "x.jpg", "y.jpg"]
+        found = rows_of_photos(rows, ["a.jpg", "b.jpg"], table, lambda o=others: o, kind="labelled")
+        assert found == {"a.jpg": "a.jpg"}
+        assert capsys.readouterr().err == f"{table}: 2 of 3 rows name {whose}: x.jpg, y.jpg\n"
 
 
 def test_loose_names() -> None:

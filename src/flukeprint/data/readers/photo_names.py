@@ -91,13 +91,16 @@ def rows_of_photos(
     images: Sequence[str],
     table: Path,
     others: Callable[[], Iterable[str] | None],
+    *,
+    kind: str,
 ) -> dict[str, str]:
     """Which row of a table of views, boxes or bursts is which photograph's: image -> its row.
 
     Rows that name nothing are counted on standard error.
 
     others: lists photographs that the table may name as well, as it does those of the test set;
-        None where they are not known, and rows are not counted.
+        None where they are not known.
+    kind: what the images are called then: labelled or test photographs.
 
     Raises:
         FlukeprintError: a row that may be one of several photographs, or that names one in
@@ -117,10 +120,11 @@ def rows_of_photos(
     elsewhere = {loose_name(name) for name in listing or ()}
     stray = [row for row in stray if loose_name(row) not in elsewhere]
     _refuse_near(stray, [image for image in images if image not in found], table)
-    if stray and listing is not None:
+    if stray:
+        whose = f"no {kind} photograph" if listing is None else "no photograph"
         say_once(
             f"{table}: {len(stray):,} of {counted(len(named), 'row')} "
-            f"{'names' if len(stray) == 1 else 'name'} no photograph: {listed(stray, most=3)}"
+            f"{'names' if len(stray) == 1 else 'name'} {whose}: {listed(stray, most=3)}"
         )
     return found
 
@@ -217,9 +221,8 @@ def _refuse_near(rows: Sequence[str], images: Sequence[str], table: Path) -> Non
     if near:
         row, image = near[0]
         raise FlukeprintError(
-            f"{table}: {counted(len(near), 'row')} of {counted(len(images), 'photo')} without one "
-            f"{'is' if len(near) == 1 else 'are'} named otherwise, such as {row} for {image}; "
-            "write them as the photographs are called"
+            f"{table}: {counted(len(near), 'row')} {'names' if len(near) == 1 else 'name'} a "
+            f"photograph otherwise than it is called, such as {row} for {image}; correct the table"
         )
 
 

@@ -125,8 +125,9 @@ def _with_side_tables(catalog: Catalog, config: DataConfig, *, labelled: bool) -
     def of(table: Mapping[str, Value], name: str) -> tuple[Value | None, ...]:
         path = config.root / name
         row_of = rows_of_photos(
-            table, catalog.images, path, lambda: _images(config, labelled=not labelled)
-        )
+            table, catalog.images, path, lambda: _images(config, labelled=not labelled),
+            kind="labelled" if labelled else "test",
+        )  # fmt: skip
         # Such tables may lack all test photos; one that lacks all labelled photos is a mistake.
         if labelled and not row_of:
             raise FlukeprintError(f"{path} names none of the photos, such as {catalog.images[0]}")
@@ -148,7 +149,7 @@ def _with_side_tables(catalog: Catalog, config: DataConfig, *, labelled: bool) -
 def _images(config: DataConfig, *, labelled: bool) -> tuple[str, ...] | None:
     """Names of all labelled, or all test photographs; None where they cannot be listed."""
     if config.test is None and not labelled:
-        return None
+        return ()
     reader = READERS[config.reader]
     everything = config.model_copy(update={"sample_submission": None})
     try:
