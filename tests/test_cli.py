@@ -121,6 +121,10 @@ def test_an_animal_is_enrolled_from_one_photo(root: Path, identifier: Path, tmp_
     told = json.loads(succeed("flukeprint", "identify", mine, photo, "--json"))
     assert told[0]["answers"][0]["identity"] == "w_123"
     assert "gallery already" in fail("flukeprint", "enroll", mine, photo, "--identity", "w_9")
+    Image.fromarray(draw_shape(41, 3, 64)).save(photo)
+    near = ("flukeprint", "enroll", mine, photo, "--identity", "W-123")
+    assert "knows this name as w_123" in fail(*near)
+    assert "W-123: 1 photograph" in succeed(*near, "--force")
 
 
 def test_infer_takes_no_fold_and_says_which_run_it_takes(

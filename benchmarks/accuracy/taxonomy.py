@@ -22,7 +22,7 @@ from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
 from flukeprint.data.doctor import check_readable
 from flukeprint.data.embeddings import Embeddings
-from flukeprint.data.photo_formats import named_like_photo
+from flukeprint.data.formats.photo_formats import named_like_photo
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import halves
 from flukeprint.embedding.recipe import Compute

@@ -31,7 +31,7 @@ from benchmarks.harness.load_client import (
 from benchmarks.harness.places import REPORTS, module_command
 from benchmarks.harness.processes import Server, busy_seconds, machine_text, running
 from benchmarks.serving.render import QUEUE, SERVICES, Measured, Plan, ServiceFigures, page
-from flukeprint.data.photo_formats import named_like_photo
+from flukeprint.data.formats.photo_formats import named_like_photo
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.identifier.card import read_card

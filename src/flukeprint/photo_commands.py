@@ -65,13 +65,16 @@ def enroll(
         list[Path], typer.Argument(help="Photographs of this one animal, or folders.")
     ],
     identity: Annotated[str, typer.Option(help="The animal's name.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Although a known name is nearly the same.")
+    ] = False,
 ) -> None:
     """Add an animal, or more photographs of one, without training."""
     from flukeprint.identifier.answering import photographs_at
     from flukeprint.identifier.identifier import Identifier
 
     paths = photographs_at(photos)
-    grown = Identifier.load(identifier).enroll(identity, paths)
+    grown = Identifier.load(identifier).enroll(identity, paths, force=force)
     name = grown.gallery.identities[-1]
     known = grown.save(identifier, say)
     total = known.gallery.identities.count(name)

@@ -22,7 +22,7 @@ from flukeprint.data.decoding import (
     decode_bytes,
     decode_row,
 )
-from flukeprint.data.pixel_kinds import BACKGROUND
+from flukeprint.data.formats.pixel_kinds import BACKGROUND
 from flukeprint.errors import FlukeprintError
 
 # What a viewer must do to the stored pixels (EXIF 2.32: where row 0 and column 0 lie).

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -269,3 +270,34 @@ def test_nyala_has_copies_within_identities(photos: Path) -> None:
     assert not found.unreadable
     assert found.duplicates
     assert not found.conflicts
+
+
+def test_names_are_examined() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8), dtype=np.uint8)
+    names = ("Old Tom", "old_tom", "w_1", "w_2", None)
+    catalog = Catalog(images=tuple("abcde"), identities=names, pixels=pixels)
+    found = examine(catalog, new_label="new_whale")
+    assert found.spellings == (("Old Tom", "old_tom"),)
+    assert found.healthy  # they may be two animals
+    assert "1 name in several spellings (one animal?): Old Tom = old_tom" in found.text()
+    torn = replace(catalog, identities=("Old Tom", "Old_Tom", "new whale", "a\nb", None))
+    found = examine(torn, new_label="new_whale")
+    assert len(found.unfit_names) == 3
+    assert not found.healthy
+    assert "3 names that training refuses: identities 'Old Tom' and 'Old_Tom'" in found.text()
+
+
+def test_two_animals_in_one_photograph_are_no_conflict(tmp_path: Path) -> None:
+    photo(1).save(tmp_path / "a.jpg")
+    path = tmp_path / "a.jpg"
+    both = Catalog(
+        images=("a_1", "a_2", "a_3"),
+        paths=(path,) * 3,
+        identities=("w_1", "w_2", "w_1"),
+        boxes=((0, 0, 60, 80), (60, 0, 120, 80), (0, 40, 60, 80)),
+    )
+    assert examine(both) == Findings(photos=3)
+    same = replace(both, boxes=((0, 0, 60, 80),) * 3)
+    found = examine(same)
+    assert found.duplicates == found.conflicts == (("a_1", "a_2", "a_3"),)
+    assert not found.healthy

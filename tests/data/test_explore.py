@@ -71,3 +71,13 @@ def test_the_real_label_table(photos: Path) -> None:
         2_073,
     )
     assert "25,361 photos, 5,004 identities, 9,664 new_whale, 2,073 identities" in found.text()
+
+
+def test_names_that_may_be_one_animal_are_told(tmp_path: Path) -> None:
+    names = ("Jos\u00e9", "Jose\u0301", "jos\u00e9 ", "JOS\u00c9", "Tom")
+    rows = "".join(f"{row}.jpg,{name}\n" for row, name in enumerate(names))
+    (tmp_path / "train.csv").write_text(f"Image,Id\n{rows}")
+    found = explore_data(DataConfig(root=tmp_path))
+    assert found.identities == 4
+    assert found.spellings == (("JOS\u00c9", "Jos\u00e9", "jos\u00e9"),)
+    assert "one animal in several spellings? 'JOS\u00c9' = 'Jos\u00e9' = 'jos" in found.text()

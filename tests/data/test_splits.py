@@ -18,8 +18,10 @@ from flukeprint.data.splits import Split, group_photos, halves, make_split
 from flukeprint.errors import FlukeprintError
 from tests.refusals import refused
 
+BOXES = [None, (0, 0, 1, 1), (0, 0, 2, 2), (1, 0, 2, 2)]
 
-def drawn(identities, contents=None, bursts=None):
+
+def drawn(identities, contents=None, bursts=None, boxes=None):
     """A catalogue of tiny pictures; photos with the same content number are copies."""
     n = len(identities)
     contents = range(n) if contents is None else contents
@@ -28,6 +30,7 @@ def drawn(identities, contents=None, bursts=None):
         images=tuple(f"{i}.jpg" for i in range(n)),
         identities=tuple(identities),
         bursts=None if bursts is None else tuple(bursts),
+        boxes=None if boxes is None else tuple(boxes),
         pixels=pixels.reshape(n, 1, 1, 3),
     )
 
@@ -59,7 +62,8 @@ def catalogs(draw, closed=False):
     contents = draw(st.lists(st.integers(0, 9 if closed else 60), min_size=n, max_size=n))
     if closed:
         contents = [c + 10 * int(name[1:]) for c, name in zip(contents, identities, strict=True)]
-    return drawn(identities, contents, bursts)
+    boxes = draw(st.none() | st.lists(st.sampled_from(BOXES), min_size=n, max_size=n))
+    return drawn(identities, contents, bursts, boxes)
 
 
 def naive_groups(catalog):
@@ -88,6 +92,61 @@ def test_groups_are_the_closure_of_copies_and_bursts(catalog):
     groups = group_photos(catalog)
     assert np.array_equal(groups[:, None] == groups[None, :], naive_groups(catalog))
     assert list(dict.fromkeys(groups.tolist())) == list(range(len(set(groups.tolist()))))
+
+
+def two_a_picture(animals, pictures, seed=0):
+    """Each picture shows two animals in boxes of their own."""
+    rng = np.random.default_rng(seed)
+    names = [f"w{i}" for _ in range(pictures) for i in rng.choice(animals, 2, replace=False)]
+    contents = [picture for picture in range(pictures) for _ in range(2)]
+    return drawn(names, contents, boxes=BOXES[1:3] * pictures)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pictures_of_two_animals_have_an_open_set_split(seed):
+    catalog = two_a_picture(14, 40, seed)
+    for fold in range(3):
+        found = split(catalog, folds=3, fold=fold, seed=seed)
+        picture = np.arange(len(catalog)) // 2
+        assert not set(picture[found.train]) & set(picture[found.queries])
+        asked = zip(found.queries, found.answers, strict=True)
+        held_out = {catalog.identities[row] for row, answer in asked if answer is None}
+        assert held_out
+        assert held_out.isdisjoint(catalog.identities[row] for row in found.train)
+        assert set(found.answers) - {None} <= {catalog.identities[row] for row in found.gallery}
+
+
+def test_one_box_under_two_names_is_never_a_new_individual():
+    # w0 and w1 share a box, w2 and w3 only a picture.
+    names = ["w0", "w1", "w2", "w3", *(f"w{i}" for i in range(12)), *(f"w{i}" for i in range(12))]
+    contents = [0, 0, 1, 1, *range(2, 26)]
+    boxes = [BOXES[1], BOXES[1], BOXES[1], BOXES[2], *[None] * 24]
+    asked = set()
+    for seed in range(10):
+        found = split(drawn(names, contents, boxes=boxes), folds=2, unseen_share=0.4, seed=seed)
+        asked |= {names[row] for row, answer in zip(found.queries, found.answers, strict=True)
+                  if answer is None}  # fmt: skip
+    assert not asked & {"w0", "w1"}
+    assert asked >= {"w2", "w3"}
+
+
+def test_an_animal_whose_last_picture_is_asked_for_is_no_query():
+    """Each animal has a picture of its own and one with each neighbour; queries keep a gallery."""
+    n = 8
+    names = [f"w{i}" for i in range(n)] + [f"w{(i + j) % n}" for i in range(n) for j in (0, 1)]
+    contents = [*range(n), *(n + i for i in range(n) for _ in range(2))]
+    catalog = drawn(names, contents, boxes=[None] * n + BOXES[1:3] * n)
+    found_any = 0
+    for seed in range(20):
+        try:
+            found = split(catalog, folds=2, unseen_share=0.5, seed=seed)
+        except FlukeprintError:
+            continue
+        found_any += 1
+        known = sum(answer is not None for answer in found.answers)
+        assert len(found.answers) - known == known
+        assert set(found.answers) - {None} <= {names[row] for row in found.gallery}
+    assert found_any > 5
 
 
 def test_files_are_compared_by_content(tmp_path: Path):

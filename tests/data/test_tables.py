@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flukeprint.data.readers.boxes import read_boxes
 from flukeprint.data.tables import (
     Sample,
     lines,
-    read_boxes,
     read_column,
     read_header,
     read_sample,

@@ -12,7 +12,7 @@ from PIL import Image
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import Pixels
-from flukeprint.data.photo_formats import formats
+from flukeprint.data.formats.photo_formats import formats
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.errors import FlukeprintError
 from tests.ranking.local.textures import textured

@@ -100,7 +100,23 @@ def test_an_enrolled_animal_is_found_by_the_next_query(known: Identifier) -> Non
     assert len(grown.gallery) == len(known.gallery) + 1
 
 
-@pytest.mark.parametrize(("name", "said"), [(" ", "no name"), ("new_whale", "no name")])
+def test_a_nearly_known_name_is_enrolled_with_force_only(known: Identifier) -> None:
+    photo, other = draw_shape(40, 7, 64), draw_shape(41, 7, 64)
+    grown = known.enroll("Jose\u0301 7", [photo])
+    assert "Jos\u00e9 7" in grown.identities
+    for name in ("jos\u00e9 7", "Jos\u00e9_7", "Jos\u00e9-7", "Jose 7"):
+        with pytest.raises(FlukeprintError, match="knows this name as Jos\u00e9 7"):
+            grown.enroll(name, [other])
+    assert len(grown.enroll("jos\u00e9_7", [other], force=True).identities) == (
+        len(grown.identities) + 1
+    )
+    more = grown.enroll(" Jose\u0301 7 ", [other])
+    assert more.gallery.identities.count("Jos\u00e9 7") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [(" ", "no name"), ("new_whale", "no name"), ("New Whale", "no name")]
+)
 def test_an_unfit_name_is_refused(known: Identifier, name: str, said: str) -> None:
     with pytest.raises(FlukeprintError, match=said):
         known.enroll(name, [draw_shape(40, 7, 64)])

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flukeprint.data.tables import read_sample
 from flukeprint.errors import FlukeprintError
 from flukeprint.submission.csv_file import (
     check_submission,
@@ -227,3 +229,18 @@ def test_what_is_written_is_read_back(
     assert [cell.split(" ") for cell in table["Id"]] == [
         ["new_whale" if label is None else written_label(label) for label in row] for row in rows
     ]
+
+
+def test_a_zipped_submission_is_read(tmp_path: Path, sample: Path) -> None:
+    images = read_sample(sample).images
+    rows = "".join(f"{image},new_whale\n" for image in images)
+    plain = tmp_path / "mine.csv"
+    plain.write_text(f"{','.join(read_sample(sample).columns)}\n{rows}")
+    with zipfile.ZipFile(tmp_path / "mine.csv.zip", "w") as archive:
+        archive.write(plain, "mine.csv")
+    assert check_submission(tmp_path / "mine.csv.zip", sample) == len(images)
+    assert score(tmp_path / "mine.csv.zip", plain) == 1
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.write(plain, "mine.csv")
+        archive.write(plain, "other.csv")
+    refused(lambda: score(tmp_path / "two.zip", plain), "two.zip is a ZIP file", "unpack it")

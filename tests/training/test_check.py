@@ -131,7 +131,7 @@ LABELS_ALONE = [
     (["sampler={first_epochs: 1, first_photos: 99}"], "sampler.first_photos is 99"),
     (["gallery.backend=hnsw", "rank.hubness=2"], "gallery.backend=hnsw finds only some"),
     (["split.folds=40"], "too few for 40 folds"),
-    (["split.unseen_share=0.0"], "too few to fit a threshold"),
+    (["split.unseen_share=0.0", "infer.fallback=fitted"], "too few to fit a threshold"),
     (["train.teachers=[/nowhere/run]"], "/nowhere/run is no run"),
     (["taxonomy={table: /nowhere/tree.csv}"], "/nowhere/tree.csv is missing"),
     (["cards=/nowhere/cards.csv"], "/nowhere/cards.csv is missing"),
@@ -430,3 +430,30 @@ def test_mostly_useless_batches_are_told(
     said = capsys.readouterr().err
     assert "% of the batches teach triplet nothing" in said
     assert "sampler.name=positive_available or pk" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("Old Tom", "Old_Tom"), "would both be written Old_Tom"),
+        (("new whale", "w_1"), "would both be written new_whale"),
+        (("New-Whale", "w_1"), "is data.new_label new_whale in another spelling"),
+        (('"a\nb"', "w_1"), "has a line break in its name"),
+    ],
+)
+def test_names_that_cannot_be_written(
+    tiny: TinyConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: tuple[str, str],
+    said: str,
+) -> None:
+    (tmp_path / "train").mkdir()
+    for image in "ab":
+        (tmp_path / "train" / f"{image}.jpg").touch()
+    rows = "".join(f"{image}.jpg,{name}\n" for image, name in zip("ab", names, strict=True))
+    (tmp_path / "train.csv").write_text(f"Image,Id\n{rows}")
+    monkeypatch.setattr(checking, "check_readable", None)  # before photographs are decoded
+    config = tiny(f"runs={tmp_path}/runs", "data.reader=kaggle_csv", f"data.root={tmp_path}")
+    assert said in refusal(config)
+    assert not (tmp_path / "runs").exists()

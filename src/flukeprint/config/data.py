@@ -51,10 +51,20 @@ class DataConfig(Section):
         None, description="CSV with Image,view: the side or body part that a photograph shows."
     )
     boxes: str | None = Field(
-        None, description="CSV with Image,x0,y0,x1,y1: the animal, in pixels of the upright photo."
+        None, description="CSV with Image,x0,y0,x1,y1: the animal in the upright photo."
+    )
+    box_unit: Literal["pixels", "share"] = Field(
+        "pixels",
+        description="Unit of boxes, also of wildlife's bbox: pixels of the upright photo, or "
+        "shares of its width and height (0..1).",
     )
     bursts: str | None = Field(
         None, description="CSV with Image,burst: photographs that a split must keep together."
+    )
+    same_day: bool = Field(
+        True,
+        description="Whether a split keeps photographs of an animal on one day together, where a "
+        "label table has a column date and they are of no burst, encounter or video.",
     )
     pattern: str | None = Field(
         None, description="Of file_name: regular expression with a group `identity`."

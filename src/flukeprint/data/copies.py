@@ -1,18 +1,38 @@
 """Recognises copies of a photograph: by its bytes, and near copies by a perceptual hash."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
+from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import Pixels
+from flukeprint.data.groups import pixels_of
 
 HASH_SIDE = 8  # the difference hash has 8 x 8 bits
 # Differing bits of near copies.  Of 300 photographs of nyala and lions, turned and saved again,
 # 98 % keep within them; of 2,488 different ones, no two do.
 NEAR_BITS = 3
 Groups = tuple[tuple[str, ...], ...]
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Groups of two or more photographs that are copies of each other, by name.
+
+    exact: same bytes and box.  near: other bytes, nearly the same perceptual hash.
+    exact_torn, near_torn: those of them that do not agree on the individual.
+    """
+
+    exact: Groups
+    near: Groups
+    exact_torn: Groups
+    near_torn: Groups
 
 
 def difference_hash(pixels: Pixels) -> int:
@@ -28,10 +48,45 @@ def difference_hash(pixels: Pixels) -> int:
     return int.from_bytes(bits.tobytes(), "big")
 
 
-def near_copies(hashes: Mapping[str, int]) -> Groups:
+def copies_of(catalog: Catalog, digests: Sequence[str], hashes: Sequence[int]) -> Copies:
+    """Find the copies in a catalogue by the digest of each photograph's bytes and its hash.
+
+    hashes: of the pixels in each photograph's box.
+
+    Near copies of a picture with several individuals disagree only where they share none.
+    """
+    boxes = catalog.boxes or (None,) * len(catalog)
+    exact: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for row, digest in enumerate(digests):
+        exact[digest, pixels_of(boxes[row])].append(row)
+    copies = [rows for rows in exact.values() if len(rows) > 1]
+    alike, torn = [], []
+    for rows in near_copies(dict(enumerate(hashes))):
+        names: defaultdict[str, set[str | None]] = defaultdict(set)
+        for row in rows:
+            names[digests[row]].add(catalog.identities[row])
+        if len(names) > 1:
+            alike.append(rows)
+            if any(not one & other for one, other in combinations(names.values(), 2)):
+                torn.append(rows)
+
+    def named(groups: Iterable[Sequence[int]]) -> Groups:
+        return tuple(tuple(catalog.images[row] for row in rows) for rows in groups)
+
+    return Copies(
+        exact=named(copies),
+        near=named(alike),
+        exact_torn=named(
+            rows for rows in copies if len({catalog.identities[row] for row in rows}) > 1
+        ),
+        near_torn=named(torn),
+    )
+
+
+def near_copies(hashes: Mapping[Key, int]) -> tuple[tuple[Key, ...], ...]:
     """Groups of photographs whose difference hashes differ in at most NEAR_BITS bits.
 
-    hashes: name of a photograph -> its hash.  A group may be linked by a chain of such pairs.
+    hashes: name or row of a photograph -> its hash.  A chain of such pairs links a group.
     Photographs without structure, of at most NEAR_BITS bits in all, are in none.
     """
     structured = [value for value in hashes.values() if value.bit_count() > NEAR_BITS]
@@ -47,7 +102,7 @@ def near_copies(hashes: Mapping[str, int]) -> Groups:
                 rest = values[run[place + 1 :]]
                 for other in rest[np.bitwise_count(rest ^ values[one]) <= NEAR_BITS]:
                     _join(groups, int(values[one]), int(other))
-    found: defaultdict[int, list[str]] = defaultdict(list)
+    found: defaultdict[int, list[Key]] = defaultdict(list)
     for image, value in hashes.items():
         if value in groups:
             found[groups[value][0]].append(image)
@@ -62,7 +117,7 @@ def _join(groups: dict[int, list[int]], one: int, other: int) -> None:
         groups.update(dict.fromkeys(small, large))
 
 
-def groups_of_several(groups: Iterable[Sequence[str]]) -> Groups:
+def groups_of_several(groups: Iterable[Sequence[Key]]) -> tuple[tuple[Key, ...], ...]:
     """The groups that hold two photographs or more."""
     return tuple(tuple(group) for group in groups if len(group) > 1)
 

@@ -22,15 +22,15 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from flukeprint.data.catalog import Box, Catalog
-from flukeprint.data.photo_formats import (
+from flukeprint.data.formats.photo_formats import (
     UnusableError,
     format_claimed,
     formats,
     is_heif,
     silence_libtiff,
 )
-from flukeprint.data.pixel_kinds import check_range, check_tiff, samples_to_rgb, to_rgb
-from flukeprint.data.tiff import Tiff, full_picture, is_tiff
+from flukeprint.data.formats.pixel_kinds import check_range, check_tiff, samples_to_rgb, to_rgb
+from flukeprint.data.formats.tiff import Tiff, full_picture, is_tiff
 from flukeprint.errors import FlukeprintError
 from flukeprint.storage import read_bytes
 

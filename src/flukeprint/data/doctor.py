@@ -1,14 +1,14 @@
 """Checks photographs for damage, copies and contradictory identities before they are used.
 
 It finds photographs that cannot be used, by the function that training and inference decode with;
-boxes that keep too few pixels; copies (same bytes), near copies (nearly the same difference hash),
-one photograph under two identities, and test photographs that are among those to train on.
+boxes that keep too few pixels; copies (same bytes and box), near copies (nearly the same difference
+hash), one photograph under two identities, test photographs that are among those to train on, and
+names that are nearly equal or cannot be written.
 """
 
 import hashlib
 import os
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ from typing import TypeVar
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.copies import Groups, difference_hash, groups_of_several, leaks, near_copies
+from flukeprint.data.copies import Groups, copies_of, difference_hash, leaks
 from flukeprint.data.decoding import JUDGED, look_at_row, read_photo
-from flukeprint.data.photo_formats import UnusableError
+from flukeprint.data.formats.photo_formats import UnusableError
+from flukeprint.data.names import near_equal, unfit_names
 from flukeprint.data.readers.read import photos_to_identify, read_labelled
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.output import Notice, followed
@@ -37,9 +38,12 @@ class Findings:
     photos: how many were examined.
     unreadable: (photo, reason) of those that training and inference refuse.
     small_boxes: (photo, size) of those of whose box less than FEW_PIXELS is in the photograph.
-    duplicates: same bytes.  near_duplicates: other bytes, nearly the same 64-bit difference hash.
-    conflicts: same bytes under different identities (or one with, one without).
+    duplicates: same bytes and box.  near_duplicates: other bytes, nearly the same 64-bit difference
+        hash.
+    conflicts: same bytes and box under different identities (or one with, one without).
     near_conflicts: near duplicates under different identities, worth a look but often harmless.
+    spellings: different identities that may be one animal's name spelt in several ways.
+    unfit_names: what is wrong with each name that training would refuse.
     """
 
     photos: int
@@ -49,6 +53,8 @@ class Findings:
     conflicts: Groups = ()
     near_conflicts: Groups = ()
     small_boxes: tuple[tuple[str, str], ...] = ()
+    spellings: Groups = ()
+    unfit_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for groups in (
@@ -62,8 +68,8 @@ class Findings:
 
     @property
     def healthy(self) -> bool:
-        """True when nothing has to be repaired: all are readable and there is no conflict."""
-        return not self.unreadable and not self.conflicts
+        """True when nothing has to be repaired: all are readable, without conflict, and named."""
+        return not (self.unreadable or self.conflicts or self.unfit_names)
 
     def text(self) -> str:
         """Format a report of several lines: every finding counted, the first ten of each named."""
@@ -88,10 +94,20 @@ class Findings:
                 "near copies under two identities (look at them)",
                 self.near_conflicts,
             ),
+            (
+                "name in several spellings (one animal?)",
+                "names in several spellings (one animal each?)",
+                self.spellings,
+            ),
         ):
             if groups:
                 number = counted(len(groups), one, several)
                 parts.append(f"{number}: {listed(' = '.join(group) for group in groups)}")
+        if self.unfit_names:
+            number = counted(
+                len(self.unfit_names), "name that training refuses", "names that training refuses"
+            )
+            parts.append(f"{number}: {'; '.join(self.unfit_names[:10])}")
         if len(parts) == 1:
             parts.append("nothing found")
         return "\n".join(parts)
@@ -137,52 +153,44 @@ def examine_data(config: DataConfig, *, progress: bool = True) -> Report:
     train, test = read_labelled(config), photos_to_identify(config)
     seen = _seen(train, progress)
     if test is None:
-        return Report(_findings(train, seen))
+        return Report(_findings(train, seen, config.new_label))
     test_seen = _seen(test, progress)
     return Report(
-        _findings(train, seen),
+        _findings(train, seen, config.new_label),
         _findings(test, test_seen),
         leaks(_digests(train, seen), _digests(test, test_seen)),
     )
 
 
-def examine(catalog: Catalog, *, progress: bool = True) -> Findings:
+def examine(catalog: Catalog, *, new_label: str | None = None, progress: bool = True) -> Findings:
     """Find damaged photographs and copies in a catalogue, by decoding every photograph.
 
+    new_label: the label of unknown individuals; given, names are examined, too.
     progress: show a bar on a terminal.
 
-    Photographs without any structure are not taken for near copies.
+    Photographs without any structure are not taken for near copies, nor are several boxes of one
+    picture.
     """
-    return _findings(catalog, _seen(catalog, progress))
+    return _findings(catalog, _seen(catalog, progress), new_label)
 
 
 def _seen(catalog: Catalog, progress: bool) -> "list[_Look]":
     return _for_each(_inspect, catalog, progress, "examining")
 
 
-def _findings(catalog: Catalog, seen: "Sequence[_Look]") -> Findings:
+def _findings(catalog: Catalog, seen: "Sequence[_Look]", new_label: str | None = None) -> Findings:
     readable = [(image, look) for image, look in zip(catalog.images, seen, strict=True)]
-    identity = dict(zip(catalog.images, catalog.identities, strict=True))
-    by_digest: defaultdict[str, list[str]] = defaultdict(list)
-    digests: dict[str, str] = {}
-    for image, look in readable:
-        by_digest[look.digest].append(image)
-        digests[image] = look.digest
-    duplicates = groups_of_several(by_digest.values())
-    alike = near_copies({image: look.hash for image, look in readable})
-    near = tuple(group for group in alike if len({digests[image] for image in group}) > 1)
-
-    def torn(groups: Groups) -> Groups:
-        return tuple(g for g in groups if len({identity[image] for image in g}) > 1)
-
+    copies = copies_of(catalog, [look.digest for look in seen], [look.hash for look in seen])
     return Findings(
         photos=len(catalog),
         unreadable=tuple((image, look.wrong) for image, look in readable if look.wrong),
-        duplicates=duplicates,
-        near_duplicates=near,
-        conflicts=torn(duplicates),
-        near_conflicts=torn(near),
+        duplicates=copies.exact,
+        near_duplicates=copies.near,
+        conflicts=copies.exact_torn,
+        near_conflicts=copies.near_torn,
         small_boxes=tuple((image, look.small) for image, look in readable if look.small),
+        spellings=near_equal(catalog.counts()),
+        unfit_names=() if new_label is None else unfit_names(catalog, new_label),
     )
 
 

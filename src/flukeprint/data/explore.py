@@ -10,6 +10,7 @@ from typing import Any
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
+from flukeprint.data.names import near_equal
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.errors import counted, listed
 from flukeprint.pictures import check_picture, slide
@@ -26,6 +27,7 @@ class Distribution:
     sizes: (number of photos, number of identities that have that many), ascending.
     largest: (identity, number of photos) of the five identities with most.
     views: (view, number of photos), the commonest first; empty where none is known.
+    spellings: groups of identities that may be one animal's name spelt in several ways.
     """
 
     photos: int
@@ -34,6 +36,7 @@ class Distribution:
     sizes: tuple[tuple[int, int], ...]
     largest: tuple[tuple[str, int], ...] = ()
     views: tuple[tuple[str, int], ...] = ()
+    spellings: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.new_photos + sum(size * count for size, count in self.sizes) != self.photos:
@@ -67,6 +70,9 @@ class Distribution:
             lines += ["", f"most photos: {listed(f'{name} {n}' for name, n in self.largest)}"]
         if self.views:
             lines += ["", f"views: {listed((f'{name} {n:,}' for name, n in self.views), most=20)}"]
+        if self.spellings:
+            groups = listed(" = ".join(map(repr, group)) for group in self.spellings)
+            lines += ["", f"one animal in several spellings? {groups}"]
         return "\n".join(lines)
 
 
@@ -98,6 +104,7 @@ def distribution(catalog: Catalog, new_label: str) -> Distribution:
         sizes=tuple(sorted(Counter(counts.values()).items())),
         largest=tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:5]),
         views=tuple(sorted(views.items(), key=lambda item: (-item[1], item[0]))),
+        spellings=near_equal(counts),
     )
 
 

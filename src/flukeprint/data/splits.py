@@ -1,17 +1,14 @@
 """Splits a catalogue into training photographs, gallery and queries for open-set validation.
 
-Photos of one burst and exact copies of one photo form a group, which is never divided.  Groups
-are distributed over k folds, identity by identity.  The queries of fold f are the photos of that
-fold (known queries), and photos of individuals that are not in its gallery (unseen queries, whose
-right answer is None).
+Photos of one burst, exact copies of one photo and the boxes of one photo form a group, which is
+never divided.  Groups are distributed over k folds, identity by identity.  The queries of fold f
+are the photos of that fold (known queries), and photos of individuals that are not in its gallery
+(unseen queries, whose right answer is None).
 """
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +17,10 @@ from flukeprint.config.data import SplitConfig
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Ints
+from flukeprint.data.groups import photo_groups
 from flukeprint.errors import FlukeprintError, counted, listed
-from flukeprint.storage import digest, fingerprint
 
 Mask = npt.NDArray[np.bool_]
-Answer = TypeVar("Answer")
 NewPhotos = Literal["negatives", "queries_only", "ignore"]
 
 
@@ -60,69 +56,10 @@ class Split:
 def group_photos(catalog: Catalog) -> Ints:
     """Number the groups of photos that must not be divided: (n,), from 0 in order of appearance.
 
-    Photos share a group if they have the same bytes (whatever their identities), or the
+    Photos share a group if they have the same bytes (whatever their identities and boxes), or the
     same burst and the same identity, or are linked by a chain of such pairs.
     """
-    parent = list(range(len(catalog)))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    first: dict[Hashable, int] = {}
-
-    def link(row: int, key: Hashable) -> None:
-        a, b = root(first.setdefault(key, row)), root(row)
-        parent[max(a, b)] = min(a, b)  # the root is the first row of its group
-
-    for row, content in _contents(catalog):
-        link(row, content)
-    for row, burst in enumerate(catalog.bursts or ()):
-        if burst is not None:
-            link(row, (burst, catalog.identities[row]))
-    roots = [root(row) for row in range(len(catalog))]
-    return np.unique(roots, return_inverse=True)[1].astype(np.int64).reshape(-1)
-
-
-def _contents(catalog: Catalog) -> Iterable[tuple[int, bytes]]:
-    """(row, digest of the bytes) of every photo that may have a copy."""
-    if catalog.pixels is not None:
-        for row, image in enumerate(catalog.pixels):
-            yield row, hashlib.sha256(image.tobytes()).digest()
-    elif catalog.paths is not None:
-        sizes = _sizes(catalog.paths)
-        shared = Counter(sizes)
-        for row, (path, size) in enumerate(zip(catalog.paths, sizes, strict=True)):
-            if shared[size] > 1:  # a file whose size is unique has no copy and is not read
-                yield row, bytes.fromhex(_asked(digest, path))
-
-
-def _sizes(paths: Sequence[Path]) -> list[int]:
-    """Bytes of every file; FlukeprintError names those that are missing."""
-    sizes, missing = [], []
-    for path in paths:
-        try:
-            sizes.append(_asked(fingerprint, path).size)
-        except FileNotFoundError:
-            missing.append(path)
-    if missing:
-        raise FlukeprintError(
-            f"photos not found: {listed(missing)}; restore them or remove their rows"
-        )
-    return sizes
-
-
-def _asked(ask: Callable[[Path], Answer], path: Path) -> Answer:
-    """`ask(path)`; what the disk or the storage refuses, but for a missing file, in one line."""
-    try:
-        return ask(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise FlukeprintError(f"photograph {path}: cannot be read ({reason})") from error
+    return photo_groups(catalog)[0]
 
 
 def make_split(
@@ -159,7 +96,7 @@ def make_split(
         [len(names) if name is None else number[name] for name in catalog.identities],
         dtype=np.int64,
     )
-    groups = group_photos(catalog)
+    groups, alike = photo_groups(catalog)
     fold_of = _deal(groups, labels, config.folds, np.random.default_rng([config.seed, 0]))
     photos = np.bincount(labels, minlength=len(names) + 1)
     rare = np.append(photos[:-1] < min_photos, False)
@@ -172,12 +109,13 @@ def make_split(
     unseen = np.zeros(len(catalog), dtype=bool)
     held_out = np.zeros(len(names) + 1, dtype=bool)
     if not closed_set and config.unseen_share > 0:
-        mixed = _mixed(groups, labels)
-        pool = new & (fold_of == config.fold) & ~mixed[groups]
+        doubtful = _mixed(alike, labels)[alike]
+        pool = new & (fold_of == config.fold) & ~doubtful
         if new_photos == "ignore":
             pool[:] = False
-        unseen, held_out = _draw_unseen(groups, labels, known, pool, rare, mixed, config)
+        drawn, held_out = _draw_unseen(groups, labels, known, pool, rare, doubtful, config)
         known = known & ~held_out[labels]
+        known, unseen = _balanced(drawn, known, named & ~held_out[labels], groups, labels, config)
 
     chosen = known | unseen
     free = ~np.isin(groups, groups[chosen]) & ~held_out[labels]
@@ -234,7 +172,10 @@ def _known(here: Mask, named: Mask, labels: Ints) -> Mask:
 
 
 def _mixed(groups: Ints, labels: Ints) -> Mask:
-    """(groups,) True where the photos of a group have several names, or one and none."""
+    """(groups,) True where the photos of a group have several names, or one and none.
+
+    Its photos may show one individual, so none of them is surely a new one.
+    """
     pairs = np.unique(np.stack([groups, labels]), axis=1)
     return np.bincount(pairs[0], minlength=int(groups.max(initial=-1)) + 1) > 1
 
@@ -265,12 +206,15 @@ def _draw_unseen(
     known: Mask,
     pool: Mask,
     rare: Mask,
-    mixed: Mask,
+    doubtful: Mask,
     config: SplitConfig,
-) -> tuple[Mask, Mask]:
-    """(n,) unseen queries, and (labels,) identities held out of train and gallery for them."""
+) -> tuple[Ints, Mask]:
+    """Rows for unseen queries, the first to be taken first, and (labels,) identities held out.
+
+    Those are in neither train nor gallery.
+    """
     rng = np.random.default_rng([config.seed, 1, config.fold])
-    rank = rng.permutation(len(mixed))
+    rank = rng.permutation(int(groups.max(initial=-1)) + 1)
     rows = np.flatnonzero(pool)
     rows = rows[np.argsort(rank[groups[rows]], kind="stable")]  # group by group, groups shuffled
     drawn = [rows]
@@ -278,12 +222,8 @@ def _draw_unseen(
     photos = np.bincount(labels, minlength=len(rare))
     known_of = np.bincount(labels[known], minlength=len(rare))
     left, supply = int(known.sum()), len(rows)
-
-    def wanted(known_queries: int) -> int:
-        return max(1, round(known_queries * config.unseen_share / (1 - config.unseen_share)))
-
-    for label in _hold_out_order(groups, labels, rare, mixed, config):
-        if supply >= wanted(left):
+    for label in _hold_out_order(labels, rare, doubtful, config):
+        if supply >= _wanted(left, config):
             break
         if known_of[label] == left:  # one known identity must remain
             continue
@@ -291,28 +231,55 @@ def _draw_unseen(
         left -= int(known_of[label])
         supply += int(photos[label])
         drawn.append(rng.permutation(np.flatnonzero(labels == label)))
-    if supply < wanted(left):
+    if supply < _wanted(left, config):
         raise FlukeprintError(
             f"fold {config.fold}: {counted(supply, 'photo')} can serve as new individuals, but "
-            f"split.unseen_share={config.unseen_share:g} needs {wanted(left)} with "
+            f"split.unseen_share={config.unseen_share:g} needs {_wanted(left, config)} with "
             f"{counted(left, 'query', 'queries')} of known ones; lower "
             "the share or set data.closed_set"
         )
-    unseen = np.zeros(len(labels), dtype=bool)
-    unseen[np.concatenate(drawn)[: wanted(left)]] = True
-    return unseen, held_out
+    return np.concatenate(drawn), held_out
 
 
-def _hold_out_order(
-    groups: Ints, labels: Ints, rare: Mask, mixed: Mask, config: SplitConfig
-) -> list[int]:
+def _wanted(known_queries: int, config: SplitConfig) -> int:
+    """How many unseen queries belong to this number of known ones."""
+    return max(1, round(known_queries * config.unseen_share / (1 - config.unseen_share)))
+
+
+def _balanced(
+    drawn: Ints, known: Mask, named: Mask, groups: Ints, labels: Ints, config: SplitConfig
+) -> tuple[Mask, Mask]:
+    """(n,) known and (n,) unseen queries in their proportion, each known one in the gallery.
+
+    drawn: rows for unseen queries.  named: photos that may be in the gallery.
+
+    A picture of two individuals leaves the gallery when one of them is an unseen query.  If that
+    was the other's last one, its photos are no queries.
+    """
+    while True:
+        unseen = np.zeros(len(labels), dtype=bool)
+        unseen[drawn[: _wanted(int(known.sum()), config)]] = True
+        gallery = named & ~np.isin(groups, groups[known | unseen])
+        kept = np.bincount(labels[gallery], minlength=int(labels.max(initial=0)) + 1) > 0
+        if not known.any() or kept[labels[known]].all():
+            break
+        known = known & kept[labels]
+    if not known.any():
+        raise FlukeprintError(
+            f"fold {config.fold}: pictures of several individuals leave no query of a known one; "
+            "lower split.unseen_share or set data.closed_set"
+        )
+    return known, unseen
+
+
+def _hold_out_order(labels: Ints, rare: Mask, doubtful: Mask, config: SplitConfig) -> list[int]:
     """Identities in the order in which they are held out, from a shuffle shared by all folds.
 
-    Each fold begins with its own k-th part of it.  An identity that shares a group with another
+    Each fold begins with its own k-th part of it.  An identity with a photo that may show another
     is not held out, because its copy would remain in the gallery.
     """
     shuffled = np.random.default_rng([config.seed, 2]).permutation(len(rare) - 1)
-    bound = set(labels[mixed[groups]].tolist())
+    bound = set(labels[doubtful].tolist())
     free = [label for label in shuffled.tolist() if label not in bound]
     turn = {label: (place - config.fold) % config.folds for place, label in enumerate(free)}
     return sorted(free, key=lambda label: (not rare[label], turn[label] != 0))

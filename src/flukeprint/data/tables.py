@@ -3,23 +3,15 @@
 Lines are counted as an editor counts them: the header is line 1, the first row line 2.
 """
 
-import csv
-import math
-import warnings
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-from typing import TextIO
 
 import pandas as pd
 
-from flukeprint.data.catalog import Box
+from flukeprint.data.names import identity_name
+from flukeprint.data.table_format import open_table
 from flukeprint.errors import FlukeprintError, listed, nearest
-from flukeprint.storage import is_local, read_bytes, source
-
-CORNERS = ("x0", "y0", "x1", "y1")
 
 
 @dataclass(frozen=True)
@@ -32,19 +24,7 @@ class Sample:
 
 def read_header(path: Path, *, absent: str = "check the path") -> list[str]:
     """Read the column names of the CSV `path`; `absent` is the advice when the file is missing."""
-    try:
-        with _text(path) as file:
-            names = [name.strip() for name in next(csv.reader(file), [])]
-    except (FileNotFoundError, NotADirectoryError):
-        raise FlukeprintError(f"{path} is missing; {absent}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FlukeprintError(f"{path} cannot be read as a CSV table: {_reason(error)}") from None
-    if not any(names):
-        raise FlukeprintError(f"{path} is empty; it needs a line with column names and rows")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise FlukeprintError(f"{path}: column names listed twice: {listed(twice)}")
-    return names
+    return open_table(path, absent=absent).names
 
 
 def read_table(
@@ -52,45 +32,30 @@ def read_table(
 ) -> pd.DataFrame:
     """Read all rows of the CSV `path` as stripped strings, an empty cell as "".
 
+    Empty rows at the end, and columns without a name and a cell, are left out.
+
     Raises FlukeprintError for a missing or empty file, text that is no CSV, rows longer than
     the header, rows without any value, and when a column of `wanted` is missing.
     """
-    names = read_header(path, absent=absent)
+    file = open_table(path, wanted, absent=absent)
     for name in wanted:
-        if name not in names:
+        if name not in file.header:
             raise FlukeprintError(
-                f"{path} has no column {name} (wanted {', '.join(wanted)}): {nearest(name, names)}"
+                f"{path} has no column {name} (wanted {', '.join(wanted)}): "
+                f"{nearest(name, file.names)}"
             )
-    try:
-        with warnings.catch_warnings():
-            # pandas only warns of a first row that is too long, and drops its end
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                source(path),
-                dtype=str,
-                keep_default_na=False,
-                skip_blank_lines=False,
-                index_col=False,
-                encoding="utf-8-sig",
-                names=names,
-                header=0,
-            )
-    except (pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError, OSError) as error:
-        raise FlukeprintError(f"{path} cannot be read as a CSV table: {_reason(error)}") from None
-    if table.empty:
-        raise FlukeprintError(f"{path} has column names but no rows")
-    for name in names:
+    table = file.read().fillna("")  # a row that is too short lacks its last cells
+    for name in table.columns:
         table[name] = table[name].str.strip()
     blank = (table == "").all(axis=1)
+    table = table[~blank[::-1].cummin()[::-1]]
+    if table.empty:
+        raise FlukeprintError(f"{path} has column names but no rows")
+    blank = blank[table.index]
     if blank.any():
         raise FlukeprintError(f"{path} has empty rows: {lines(table.index[blank])}; remove them")
+    table.attrs["decimal"] = "," if file.separator == ";" else "."
     return table
-
-
-def _text(path: Path) -> TextIO:
-    if is_local(path):
-        return path.open(encoding="utf-8-sig", newline="")
-    return StringIO(read_bytes(path).decode("utf-8-sig"), newline="")
 
 
 def lines(rows: Iterable[int]) -> str:
@@ -126,26 +91,13 @@ def check_once(table: pd.DataFrame, key: str, value: str | None, path: Path) -> 
 
 
 def identities_of(labels: Iterable[str], *unknown: str) -> tuple[str | None, ...]:
-    """The labels as identities, with None for those that mean an unknown individual."""
-    return tuple(None if label in unknown else label for label in labels)
+    """The labels as names of individuals, with None for those that mean an unknown one.
 
-
-def boxes_of(table: pd.DataFrame, path: Path) -> list[Box | None]:
-    """Parse the boxes in the columns x0, y0, x1, y1 (pixels), None where all four are empty."""
-    boxes: list[Box | None] = []
-    for row, cells in enumerate(table[list(CORNERS)].itertuples(index=False, name=None)):
-        boxes.append(None if not any(cells) else _box(cells, f"{path}, {lines([row])}"))
-    return boxes
-
-
-def _box(cells: tuple[str, ...], where: str) -> Box:
-    try:
-        x0, y0, x1, y1 = (float(cell) for cell in cells)
-    except ValueError:
-        raise FlukeprintError(f"{where}: a box is four numbers, found {listed(cells)}") from None
-    if not (all(map(math.isfinite, (x0, y0, x1, y1))) and x0 < x1 and y0 < y1):
-        raise FlukeprintError(f"{where}: a box needs x0 < x1 and y0 < y1, found {listed(cells)}")
-    return x0, y0, x1, y1
+    The case of `unknown` does not matter.
+    """
+    nobody = {identity_name(label).casefold() for label in unknown}
+    names = (identity_name(label) for label in labels)
+    return tuple(None if name.casefold() in nobody else name for name in names)
 
 
 def read_column(path: Path, column: str) -> dict[str, str | None]:
@@ -158,14 +110,6 @@ def read_column(path: Path, column: str) -> dict[str, str | None]:
     }
 
 
-def read_boxes(path: Path) -> dict[str, Box | None]:
-    """Read a table `Image,x0,y0,x1,y1` as photo -> box; four empty cells are None."""
-    table = read_table(path, ("Image", *CORNERS))
-    check_filled(table, ("Image",), path)
-    check_once(table, "Image", None, path)
-    return dict(zip(table["Image"], boxes_of(table, path), strict=True))
-
-
 def read_sample(path: Path) -> Sample:
     """Read a sample submission: two columns, of which the first names each photo once."""
     names = read_header(path)
@@ -175,13 +119,3 @@ def read_sample(path: Path) -> Sample:
     check_filled(table, names[:1], path)
     check_once(table, names[0], None, path)
     return Sample((names[0], names[1]), tuple(table[names[0]]))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8 text (byte {error.start})"
-    if isinstance(error, pd.errors.ParserWarning):
-        return "its first row has more cells than there are column names"
-    return " ".join(str(error).split())

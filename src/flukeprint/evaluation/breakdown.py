@@ -140,7 +140,8 @@ class QueryTable:
         table = read_table(path, QUERY_COLUMNS)
         check_filled(table, ("image", "photos", "answers", "first_score", "best_known"), path)
         check_once(table, "image", None, path)
-        for row, cells in enumerate(zip(*(table[name] for name in QUERY_COLUMNS[3:]), strict=True)):
+        rows = zip(*(table[name] for name in QUERY_COLUMNS[3:]), strict=True)
+        for row, cells in zip(table.index, rows, strict=True):
             try:
                 int(cells[0]), tuple(json.loads(cells[1])), [float(cell) for cell in cells[2:]]
             except (ValueError, TypeError):

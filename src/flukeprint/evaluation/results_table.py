@@ -107,7 +107,7 @@ def read_rows(path: Path) -> list[Row]:
         )
     table = read_table(path, header)
     rows: list[Row] = []
-    for place, cells in enumerate(table.to_dict("records")):
+    for place, cells in zip(table.index, table.to_dict("records"), strict=True):
         try:
             rows.append(_row(cells))
         except (ValueError, TypeError, AttributeError) as error:

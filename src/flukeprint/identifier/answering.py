@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from flukeprint.data.photo_formats import SUFFIXES, named_like_photo
+from flukeprint.data.formats.photo_formats import SUFFIXES, named_like_photo
 from flukeprint.embedding.engine_choice import WORTH_MEASURING
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.identifier.identifier import Identifier

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from flukeprint.data.names import identity_name
 from flukeprint.data.tables import check_filled, check_once, lines, read_table
 from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.files import written_whole
@@ -70,9 +71,10 @@ def read_cards(path: Path) -> Mapping[str, ClassDescription]:
                 f"{nearest(column, CARD_COLUMNS)}"
             )
     check_filled(table, ("class", "name"), path)
+    table["class"] = table["class"].map(identity_name)
     check_once(table, "class", None, path)
     cards: dict[str, ClassDescription] = {}
-    for row, cells in enumerate(table.to_dict("records")):
+    for row, cells in zip(table.index, table.to_dict("records"), strict=True):
         medical = cells.get("medical", "")
         if medical not in ("", *MEDICAL):
             raise FlukeprintError(

@@ -22,6 +22,7 @@ import numpy as np
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, Values
+from flukeprint.data.names import enrolled_name
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.drafts import clear_drafts
 from flukeprint.embedding.embed import embed
@@ -243,21 +244,25 @@ class Identifier(IdentifierState):
         return None if calibration is None else calibration.probabilities(ranking)
 
     def enroll(
-        self, identity: str, photos: Sequence[Photograph], *, thumbnails: bool = True
+        self,
+        identity: str,
+        photos: Sequence[Photograph],
+        *,
+        thumbnails: bool = True,
+        force: bool = False,
     ) -> "Identifier":
         """Add photographs of `identity`, new or known, without training.
 
         Returns an identifier with them; this one is unchanged.
 
         thumbnails: also keep thumbnails of them, for the web page.
+        force: take a name that is nearly a known one for another animal.
 
         Raises:
-            FlukeprintError: no photo, an unfit name, or a photo that is in the gallery already
-                or given twice.
+            FlukeprintError: no photo, an unfit or nearly known name, or a photo that is in the
+                gallery already or given twice.
         """
-        name = identity.strip()
-        if not name or name == self.card.new_label:
-            raise FlukeprintError(f"{identity!r} is no name for an individual")
+        name = enrolled_name(identity, self.identities, self.card.new_label, force=force)
         if not photos:
             raise FlukeprintError(f"no photograph of {name} was given")
         examined = self.examine(photos)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from flukeprint.data.names import identity_name
 from flukeprint.data.tables import check_filled, check_once, lines, read_table
 from flukeprint.errors import FlukeprintError, listed, nearest
 from flukeprint.files import written_whole
@@ -66,6 +67,7 @@ class Taxonomy:
         if "" in ranks:
             raise FlukeprintError(f"{path} has a column without a name; name or remove it")
         check_filled(table, (CLASS,), path)
+        table[CLASS] = table[CLASS].map(identity_name)
         check_once(table, CLASS, None, path)
         lineages: dict[str, Lineage] = {
             identity: tuple(name or None for name in names)
@@ -74,7 +76,7 @@ class Taxonomy:
         conflict = _conflict(lineages)
         if conflict:
             at, *pair = conflict
-            rows = [list(lineages).index(identity) for identity in pair]
+            rows = [table.index[list(lineages).index(identity)] for identity in pair]
             above = [_described(ranks[at + 1 :], lineages[identity][at + 1 :]) for identity in pair]
             raise FlukeprintError(
                 f"{path}, {lines(rows)}: the {ranks[at]} {lineages[pair[0]][at]} stands under "

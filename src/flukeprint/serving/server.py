@@ -25,7 +25,7 @@ from uvicorn.supervisors import Multiprocess
 from flukeprint.config.schema import Config, ServeConfig
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.photo_formats import named_like_photo, silence_libtiff
+from flukeprint.data.formats.photo_formats import named_like_photo, silence_libtiff
 from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier

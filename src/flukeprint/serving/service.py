@@ -163,33 +163,38 @@ class Service:
         rate = self.settings.false_accept
         return await self._in_ranking_thread(partial(self.identifier.verify, features, rate))
 
-    async def enroll(self, identity: str, photos: Sequence[bytes], *, thumbnails: bool) -> None:
+    async def enroll(
+        self, identity: str, photos: Sequence[bytes], *, thumbnails: bool, force: bool = False
+    ) -> None:
         """Add photographs of an identity to the gallery, on disk and in memory, or to neither.
 
         thumbnails: whether small pictures of them are kept.
+        force: as of `Identifier.enroll`.
 
         Raises:
             DamagedPhotoError: a photograph that cannot be decoded.
             NotSavedError: the folder could not be written, for instance as the disk is full.
-            FlukeprintError: an unfit name, or a photo that is there already.
+            FlukeprintError: an unfit or nearly known name, or a photo that is there already.
         """
         if self._path is None:
             raise FlukeprintError("this identifier has no folder to write to")
         await self._prepared(photos)  # its error names the photograph that is damaged
         # Once begun it is finished even if the request is cancelled, so that disk and memory agree.
-        enrolment = asyncio.create_task(self._enroll(self._path, identity, photos, thumbnails))
+        enrolment = asyncio.create_task(
+            self._enroll(self._path, identity, photos, thumbnails, force)
+        )
         self._enrolments.add(enrolment)
         enrolment.add_done_callback(self._enrolments.discard)
         await asyncio.shield(enrolment)
 
     async def _enroll(
-        self, path: Path, identity: str, photos: Sequence[bytes], thumbnails: bool
+        self, path: Path, identity: str, photos: Sequence[bytes], thumbnails: bool, force: bool
     ) -> None:
         async with self._enrolling:
             before = self.identifier
 
             def enrolled() -> Identifier:
-                after = before.enroll(identity, photos, thumbnails=thumbnails)
+                after = before.enroll(identity, photos, thumbnails=thumbnails, force=force)
                 try:
                     after = after.save(path)  # with what other processes have enrolled
                 except FlukeprintError as error:

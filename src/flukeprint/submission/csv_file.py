@@ -2,13 +2,14 @@
 
 A row is a photo and its answers, best first, separated by blanks.  A label with blanks inside is
 therefore written with `_` in their place (`written_label`), and refused if two labels would
-become one.  A new individual (None) is written as `new_label`.
+become one (`unwritable`).  A new individual (None) is written as `new_label`.
 """
 
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from flukeprint.data.names import identity_name, unwritable, written_label
 from flukeprint.data.tables import (
     Sample,
     check_filled,
@@ -23,11 +24,6 @@ from flukeprint.evaluation.metrics import map_at_5
 from flukeprint.files import written_whole
 
 SUBMISSION_COLUMNS = ("Image", "Id")  # of Kaggle's whale competitions; used without a sample
-
-
-def written_label(label: str) -> str:
-    """Format a label for a submission: blanks inside become one `_`."""
-    return "_".join(label.split())
 
 
 def write_submission(
@@ -140,7 +136,9 @@ def score(submission: Path, truth: Path) -> float:
     check_once(table, columns[0], columns[1], truth)
     _check_rows(list(rows), list(table[columns[0]]), str(submission), str(truth))
     predictions = [rows[image] for image in table[columns[0]]]
-    return map_at_5(predictions, [written_label(label) for label in table[columns[1]]])
+    return map_at_5(
+        predictions, [written_label(identity_name(label)) for label in table[columns[1]]]
+    )
 
 
 def read_answers(truth: Path, *, new_label: str) -> dict[str, str | None]:
@@ -163,7 +161,8 @@ def _read(path: Path, top: int) -> tuple[tuple[str, str], dict[str, list[str]]]:
     check_filled(table, names, path)
     check_once(table, names[0], None, path)
     rows = {
-        image: cell.split() for image, cell in zip(table[names[0]], table[names[1]], strict=True)
+        image: identity_name(cell).split()
+        for image, cell in zip(table[names[0]], table[names[1]], strict=True)
     }
     _check_answers(rows, top, str(path))
     return (names[0], names[1]), rows
@@ -216,23 +215,11 @@ def _check_labels(rows: dict[str, list[str]], known: set[str], path: Path) -> No
 
 
 def _written(labels: set[str], new_label: str) -> dict[str, str]:
-    """Map each label to its form in the file; refuses two labels with one form."""
-    if not new_label or written_label(new_label) != new_label:
-        raise FlukeprintError(f"data.new_label {new_label!r} must be a word without blanks")
-    written: dict[str, str] = {}
-    by_form: dict[str, str] = {new_label: "a new individual"}
-    for label in sorted(labels):
-        form = written_label(label)
-        if not form:
-            raise FlukeprintError(f"an identity without a name cannot be written: {label!r}")
-        if form in by_form:
-            raise FlukeprintError(
-                f"identities {by_form[form]!r} and {label!r} would both be written {form}; "
-                "rename one (blanks are written as _)"
-            )
-        by_form[form] = label
-        written[label] = form
-    return written
+    """Map each label to its form in the file; refuses labels that no file can hold."""
+    unfit = unwritable(labels, new_label)
+    if unfit:
+        raise FlukeprintError(unfit[0])
+    return {label: written_label(label) for label in labels}
 
 
 def _cell(text: str) -> str:

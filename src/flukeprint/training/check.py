@@ -3,7 +3,6 @@
 `check` is the one place that gathers these refusals; a new one belongs here.
 """
 
-import sys
 from dataclasses import dataclass
 
 import lightning as L
@@ -12,6 +11,7 @@ import torch
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
+from flukeprint.data.names import check_names
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import Split, split_for
 from flukeprint.embedding.embed import check_devices, pick_device
@@ -26,6 +26,7 @@ from flukeprint.models.losses import SummedLoss, check_losses
 from flukeprint.models.miners import pair_masks
 from flukeprint.models.network import FlukeNet, build_model
 from flukeprint.models.pair_losses import PairLoss
+from flukeprint.output import say
 from flukeprint.ranking.local.lightglue import keypoint_backend
 from flukeprint.ranking.scoring import looks_at_all
 from flukeprint.search.backends import check_backend, check_server, choose
@@ -91,6 +92,7 @@ def set_up(config: Config, catalog: Catalog, resumed: Run | None = None) -> Trai
     """
     if resumed is not None:
         check_same_labels(resumed, catalog)
+    check_names(catalog, config.data.new_label)
     check_views(config, catalog)
     read_class_tables(config, catalog.vocabulary())
     split = split_of(config, catalog)
@@ -211,10 +213,9 @@ def check_pairs(config: Config, data: FoldData, losses: SummedLoss) -> None:
             raise FlukeprintError(f"{said} and nothing is learned; {remedy}")
         say(f"note: {said} and adds nothing; {remedy}")
     elif without > 0.5:
-        print(
+        say(
             f"note: {without:.0%} of the batches teach {terms} nothing, as none of them {reason}; "
-            f"{remedy}",
-            file=sys.stderr,
+            f"{remedy}"
         )
 
 

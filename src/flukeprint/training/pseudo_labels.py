@@ -15,6 +15,7 @@ from flukeprint.config.data import DataConfig
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
+from flukeprint.data.names import identity_name
 from flukeprint.data.readers.read import read_test
 from flukeprint.data.splits import Split, group_photos
 from flukeprint.data.tables import check_filled, check_once, lines, read_table
@@ -68,11 +69,14 @@ def read_pseudo(data: DataConfig, labelled: Catalog) -> tuple[Catalog, tuple[Run
     path = Path(str(data.pseudo_labels))
     table = read_table(path, PSEUDO_LABEL_COLUMNS, absent="write it with `flukeprint pseudo-label`")
     check_filled(table, PSEUDO_LABEL_COLUMNS, path)
+    table["Id"] = table["Id"].map(identity_name)
     check_once(table, "Image", "Id", path)
     confidences = pd.to_numeric(table["confidence"], errors="coerce").to_numpy(dtype=np.float64)
     bad = np.flatnonzero(~((confidences >= 0) & (confidences <= 1)))  # NaN is bad too
     if len(bad):
-        raise FlukeprintError(f"{path}: confidence is no number from 0 to 1 in {lines(bad)}")
+        raise FlukeprintError(
+            f"{path}: confidence is no number from 0 to 1 in {lines(table.index[bad])}"
+        )
     test = read_test(data)
     place = {image: row for row, image in enumerate(test.images)}
     unlisted = [image for image in table["Image"] if image not in place]

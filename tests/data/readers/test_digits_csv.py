@@ -47,3 +47,29 @@ def test_bad_digit_tables(tmp_path: Path) -> None:
     refused(lambda: read_labelled(config), "square")
     write(tmp_path / "train.csv", "digit,pixel0", "1,2")
     refused(lambda: read_labelled(config), "first column is label")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_digits_of_a_spreadsheet(tmp_path: Path, encoding: str) -> None:
+    config = digits_folder(tmp_path, [[0, 1, 2, 255]], [3])
+    before = read_labelled(config)
+    text = "label;pixel0;pixel1;pixel2;pixel3;;\r\n3;0;1;2;255;;\r\n;;;;;;\r\n"
+    (tmp_path / "train.csv").write_bytes(text.encode(encoding))
+    after = read_labelled(config)
+    assert after.identities == before.identities == ("3",)
+    assert after.pixels is not None
+    assert after.pixels.tolist() == [[[0, 1], [2, 255]]]
+
+
+def test_digits_of_another_storage() -> None:
+    upath = pytest.importorskip("upath")
+    root = upath.UPath("memory://digits-of-another-storage")
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "train.csv").write_text("label,pixel0\n3,7\n")
+    (root / "test.csv").write_text("pixel0\n9\n")
+    config = DataConfig(reader="digits_csv", root=root, test="test.csv", sample_submission=None)
+    labelled, test = read_labelled(config), read_test(config)
+    assert labelled.identities == ("3",)
+    assert labelled.pixels is not None
+    assert test.pixels is not None
+    assert (labelled.pixels.item(), test.pixels.item()) == (7, 9)

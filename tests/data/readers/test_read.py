@@ -29,6 +29,8 @@ def test_side_tables_may_know_more_and_less_than_the_catalogue(whales: Path) -> 
     test = read_test(DataConfig(root=whales, **keys))
     assert test.views == (None, "right")
     assert test.boxes == (None, None)
+    write(whales / "encounters.csv", "Image,Id,encounter,date", "a.jpg,w_1,7,", "c.jpg,w_1,7,")
+    assert labelled(whales, labels="encounters.csv").bursts == ("7", "7")
     write(whales / "views.csv", "Image,view", "other.jpg,up")
     refused(lambda: labelled(whales, views="views.csv"), "views.csv", "none of the photos")
 

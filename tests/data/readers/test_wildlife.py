@@ -62,3 +62,61 @@ def test_wildlife_splits_are_checked(tmp_path: Path) -> None:
     config = DataConfig(root=tmp_path, reader="wildlife", sample_submission=None)
     refused(lambda: read_test(config), "no row marked `test`")
     refused(lambda: read_labelled(config), "1 of 1", "a.jpg")
+
+
+def turtles(root: Path) -> pd.DataFrame:
+    """What the package makes of a data set with a test part: paths of Windows, NaN, arrays."""
+    names = ["n_1", "n_1", "n_2", "Unknown", "UNKNOWN", "n_2"]
+    frame = pd.DataFrame(
+        {
+            "image_id": ["a", "b", "c", "d", "e", "f", "t", "u"],
+            "path": [*(f"train\\{name}.JPG" for name in "abcdef"), "test/t.jpg", "test/u.jpg"],
+            "identity": [*names, np.nan, "n_1"],
+            "original_split": ["train"] * 5 + ["val", "test", "query"],
+            "bbox": [list(np.array([1.0, 2, 30, 40]))] * 4 + [[np.nan] * 4] * 4,
+            "encounter": [1, 1, 2, 3, 3, np.nan, np.nan, 7],
+            "date": ["2019-05-01"] * 2 + ["2020-01-01"] * 6,
+        }
+    )
+    touch(*(root / "train" / f"{name}.jpg" for name in "abcdef"), root / "test" / "t.jpg")
+    touch(root / "test" / "u.jpg")
+    return frame
+
+
+def test_a_table_as_to_csv_writes_it(tmp_path: Path) -> None:
+    frame = turtles(tmp_path)
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    config = DataConfig(root=tmp_path, reader="wildlife", sample_submission=None)
+    catalog, test = read_labelled(config), read_test(config)
+    assert catalog.images == tuple("abcdef")
+    assert catalog.identities == ("n_1", "n_1", "n_2", None, None, "n_2")
+    assert catalog.boxes == ((1, 2, 31, 42),) * 4 + (None,) * 2
+    assert catalog.bursts is not None
+    assert catalog.bursts[0] == catalog.bursts[1] != catalog.bursts[2] is not None
+    assert (test.images, test.identities) == (("t", "u"), (None, None))
+    whole = from_wildlife(frame, tmp_path)  # a frame's own test rows keep the names they have
+    assert whole.identities == (*catalog.identities, None, "n_1")
+    frame["identity"] = frame["identity"].astype(str)  # NaN as `nan`
+    assert from_wildlife(frame, tmp_path).identities == whole.identities
+    frame["original_split"] = "train"
+    refused(lambda: from_wildlife(frame, tmp_path), "column identity is empty in line 8")
+
+
+def test_the_parts_of_a_table(tmp_path: Path) -> None:
+    rows = {
+        "train": "Train", "training": "train", "database": "train", "gallery": "train",
+        "val": "train", "valid": "train", "validation": "train", "": "train",
+        "TEST": "test", "testing": "test", "query": "test",
+    }  # fmt: skip
+    lines = [f"{number},{number}.jpg,w_1,{value}" for number, value in enumerate(rows)]
+    touch(*(tmp_path / f"{number}.jpg" for number in range(len(rows))))
+    config = DataConfig(root=tmp_path, reader="wildlife", sample_submission=None)
+    for column in ("split", "original_split"):
+        write(tmp_path / "train.csv", f"image_id,path,identity,{column}", *lines)
+        assert read_labelled(config).images == tuple(map(str, range(8)))
+        assert read_test(config).images == ("8", "9", "10")
+    both = [f"{line},test" for line in lines[:2]] + [f"{lines[-1]},train"]
+    write(tmp_path / "train.csv", "image_id,path,identity,split,original_split", *both)
+    assert read_labelled(config).images == ("0", "1")  # split comes first
+    write(tmp_path / "train.csv", "image_id,path,identity", "1,1.jpg,w_1")
+    refused(lambda: read_test(config), "no column split or original_split")

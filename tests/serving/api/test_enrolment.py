@@ -45,9 +45,14 @@ def folder_of(growing: Served) -> Path:
 
 
 def enroll(
-    client: httpx2.Client, identity: str, *photos: bytes, keep: str = "yes", token: Any = BEARER
+    client: httpx2.Client,
+    identity: str,
+    *photos: bytes,
+    keep: str = "yes",
+    token: Any = BEARER,
+    **more: str,
 ) -> httpx2.Response:
-    fields = {"identity": identity, "keep_photos": keep}
+    fields = {"identity": identity, "keep_photos": keep, **more}
     return post(client, "enroll", *photos, data=fields, headers=token)
 
 
@@ -107,6 +112,18 @@ def test_an_individual_is_enrolled_and_found(growing: Served, known: Identifier)
     whole = b"".join(path.read_bytes() for path in files)
     assert SECRET.encode() not in whole
     assert photo(71, 2)[-400:-100] not in whole
+
+
+def test_a_nearly_known_name_needs_force(growing: Served) -> None:
+    with connected(growing) as client:
+        well(enroll(client, "Jos\u00e9 8", photo(301)), 201)
+        said = refused(enroll(client, "jos\u00e9_8", photo(302)), 409, "conflict")
+        assert "knows this name as Jos\u00e9 8" in said
+        refused(enroll(client, "jos\u00e9_8", photo(302), force="maybe"), 422, "invalid")
+        same = well(enroll(client, "Jose\u0301 8", photo(302)), 201)
+        assert (same["identity"], same["photos"]) == ("Jos\u00e9 8", 2)
+        other = well(enroll(client, "jos\u00e9_8", photo(303), force="yes"), 201)
+        assert (other["identity"], other["photos"]) == ("jos\u00e9_8", 1)
 
 
 def test_what_cannot_be_enrolled_changes_nothing(growing: Served) -> None:

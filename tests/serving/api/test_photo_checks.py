@@ -15,7 +15,7 @@ from PIL import Image
 
 from flukeprint.config.schema import ServeConfig
 from flukeprint.data import decoding
-from flukeprint.data.photo_formats import formats
+from flukeprint.data.formats.photo_formats import formats
 from flukeprint.serving.api.photo_checks import (
     MOST_FILL,
     MOST_SCANS,

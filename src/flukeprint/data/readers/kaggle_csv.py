@@ -5,15 +5,10 @@ from pathlib import Path
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
+from flukeprint.data.readers.boxes import CORNERS, BoxUnit, boxes_of
+from flukeprint.data.readers.encounters import series_of
 from flukeprint.data.readers.layout import how_to_get
-from flukeprint.data.tables import (
-    CORNERS,
-    boxes_of,
-    check_filled,
-    check_once,
-    identities_of,
-    read_table,
-)
+from flukeprint.data.tables import check_filled, check_once, identities_of, read_table
 from flukeprint.storage import join
 
 
@@ -24,15 +19,24 @@ def labelled_kaggle_csv(config: DataConfig) -> Catalog:
         config.new_label,
         folder=config.train,
         absent=how_to_get(config),
+        box_unit=config.box_unit,
+        same_day=config.same_day,
     )
 
 
 def read_label_table(
-    path: Path, new_label: str, *, folder: str = "train", absent: str = "check the path"
+    path: Path,
+    new_label: str,
+    *,
+    folder: str = "train",
+    absent: str = "check the path",
+    box_unit: BoxUnit = "pixels",
+    same_day: bool = True,
 ) -> Catalog:
     """Read the table `Image,Id` at `path`; whether its photographs are in `folder` is not checked.
 
-    Optional columns: view; x0, y0, x1, y1; burst.  Rows labelled `new_label` get identity None.
+    Optional columns: view; x0, y0, x1, y1; what `series_of` reads.  Rows labelled `new_label` get
+    identity None.
 
     folder: of the photographs, relative to the table's own.
     absent: what the error message advises where there is no such table.
@@ -47,8 +51,9 @@ def read_label_table(
     )
     if "view" in table:
         catalog = replace(catalog, views=tuple(view or None for view in table["view"]))
-    if "burst" in table:
-        catalog = replace(catalog, bursts=tuple(burst or None for burst in table["burst"]))
+    bursts = series_of(table, catalog.identities, same_day=same_day)
+    if bursts is not None:
+        catalog = replace(catalog, bursts=bursts)
     if set(CORNERS) <= set(table.columns):
-        catalog = replace(catalog, boxes=tuple(boxes_of(table, path)))
+        catalog = replace(catalog, boxes=tuple(boxes_of(table, path, box_unit)))
     return catalog

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.photo_formats import SUFFIXES, named_like_photo
+from flukeprint.data.formats.photo_formats import SUFFIXES, named_like_photo
 from flukeprint.data.tables import read_sample
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.output import Notice

@@ -2,7 +2,8 @@
 
 A new layout is a module of this package and a row of `READERS`, named in `DataConfig.reader`.
 Only tables are opened here: whether photographs can be decoded is checked by `doctor`.  The
-layouts are shown in `input/README.md`.  Names of identities are stripped of blanks at both ends.
+layouts are shown in `input/README.md`.  Names of identities are in Unicode form C, without blanks
+at both ends.
 """
 
 import contextlib
@@ -12,19 +13,21 @@ from typing import TypeVar
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
+from flukeprint.data.readers.boxes import boxes_in_pixels, read_boxes
 from flukeprint.data.readers.digits import labelled_digits, unlabelled_digits
 from flukeprint.data.readers.digits_csv import labelled_digits_csv, unlabelled_digits_csv
 from flukeprint.data.readers.file_name import labelled_file_names
 from flukeprint.data.readers.folders import labelled_folders
 from flukeprint.data.readers.kaggle_csv import labelled_kaggle_csv
 from flukeprint.data.readers.layout import how_to_get, sample_path, unlabelled_folder
+from flukeprint.data.readers.photo_names import on_disk, rows_of_photos
 from flukeprint.data.readers.wildlife import labelled_wildlife, unlabelled_wildlife
-from flukeprint.data.tables import read_boxes, read_column
-from flukeprint.errors import FlukeprintError, counted, listed
-from flukeprint.storage import is_file, is_folder, name_of, names_in
+from flukeprint.data.tables import read_column
+from flukeprint.errors import FlukeprintError
+from flukeprint.storage import is_file, is_folder
 
 # How known competitions label an unknown individual, which must not be read as one identity.
-NEW_LABELS = ("new_whale", "new_individual")
+NEW_LABELS = ("new_whale", "new_individual", "unknown")
 Value = TypeVar("Value")
 
 
@@ -71,15 +74,16 @@ def read_labelled(config: DataConfig, *, photos: bool = True) -> Catalog:
 
 def _labelled(config: DataConfig, photos: bool) -> Catalog:
     catalog = READERS[config.reader].labelled(config)
-    other = [name for name in NEW_LABELS if name in catalog.counts() and name != config.new_label]
-    if other:
+    other = [name for name in catalog.counts() if name.casefold() in NEW_LABELS]
+    if other:  # data.new_label itself is read as no identity
         raise FlukeprintError(
             f"{config.root}: label {other[0]} means an unknown individual, but data.new_label is "
             f"{config.new_label}; set data.new_label={other[0]}"
         )
     if photos:
-        _check_present(catalog, config)
-    return _with_side_tables(catalog, config, labelled=True)
+        catalog = on_disk(catalog, config)
+    catalog = _with_side_tables(catalog, config, labelled=True)
+    return boxes_in_pixels(catalog) if photos and config.box_unit == "share" else catalog
 
 
 def read_test(config: DataConfig) -> Catalog:
@@ -125,9 +129,9 @@ def _test(config: DataConfig) -> Catalog:
         raise FlukeprintError(
             f"{sample} is missing; {how_to_get(config)}, or set data.sample_submission=null"
         )
-    catalog = reader.unlabelled(config)
-    _check_present(catalog, config)
-    return _with_side_tables(catalog, config, labelled=False)
+    catalog = on_disk(reader.unlabelled(config), config)
+    catalog = _with_side_tables(catalog, config, labelled=False)
+    return boxes_in_pixels(catalog) if config.box_unit == "share" else catalog
 
 
 @contextlib.contextmanager
@@ -141,41 +145,40 @@ def _reachable(config: DataConfig) -> Iterator[None]:
         raise FlukeprintError(f"{where} cannot be read: {reason}") from None
 
 
-def _check_present(catalog: Catalog, config: DataConfig) -> None:
-    """Refuse photographs that are not on disk, by one listing a folder, not one look-up a file."""
-    if catalog.paths is None:
-        return
-    present = {folder: names_in(folder) for folder in {path.parent for path in catalog.paths}}
-    missing = [path for path in catalog.paths if name_of(path) not in present[path.parent]]
-    if not missing:
-        return
-    if len(present) == 1 and not is_folder(folder := next(iter(present))):
-        raise FlukeprintError(f"folder {folder} is missing; {how_to_get(config)}")
-    raise FlukeprintError(
-        f"{len(missing)} of {counted(len(catalog), 'listed photo')} "
-        f"{'is' if len(missing) == 1 else 'are'} not on disk below {config.root}: "
-        f"{listed(path.relative_to(config.root).as_posix() for path in missing)}; "
-        "restore them or remove their rows"
-    )
-
-
 def _with_side_tables(catalog: Catalog, config: DataConfig, *, labelled: bool) -> Catalog:
     """Add views, boxes and bursts from the tables that `config` names, replacing present ones."""
 
     def of(table: Mapping[str, Value], name: str) -> tuple[Value | None, ...]:
+        path = config.root / name
+        row_of = rows_of_photos(
+            table, catalog.images, path, lambda: _images(config, labelled=not labelled),
+            kind="labelled" if labelled else "test",
+        )  # fmt: skip
         # Such tables may lack all test photos; one that lacks all labelled photos is a mistake.
-        if labelled and not any(image in table for image in catalog.images):
-            raise FlukeprintError(
-                f"{config.root / name} names none of the photos, such as {catalog.images[0]}"
-            )
-        return tuple(table.get(image) for image in catalog.images)
+        if labelled and not row_of:
+            raise FlukeprintError(f"{path} names none of the photos, such as {catalog.images[0]}")
+        rows = (row_of.get(image) for image in catalog.images)
+        return tuple(None if row is None else table[row] for row in rows)
 
     if config.views is not None:
         views = read_column(config.root / config.views, "view")
         catalog = replace(catalog, views=of(views, config.views))
     if config.boxes is not None:
-        catalog = replace(catalog, boxes=of(read_boxes(config.root / config.boxes), config.boxes))
+        boxes = read_boxes(config.root / config.boxes, config.box_unit)
+        catalog = replace(catalog, boxes=of(boxes, config.boxes))
     if config.bursts is not None:
         bursts = read_column(config.root / config.bursts, "burst")
         catalog = replace(catalog, bursts=of(bursts, config.bursts))
     return catalog
+
+
+def _images(config: DataConfig, *, labelled: bool) -> tuple[str, ...] | None:
+    """Names of all labelled, or all test photographs; None where they cannot be listed."""
+    if config.test is None and not labelled:
+        return ()
+    reader = READERS[config.reader]
+    everything = config.model_copy(update={"sample_submission": None})
+    try:
+        return (reader.labelled if labelled else reader.unlabelled)(everything).images
+    except (FlukeprintError, OSError):
+        return None

@@ -7,7 +7,7 @@ from PIL import Image
 
 from flukeprint.config.schema import MEBIBYTE, ServeConfig
 from flukeprint.data.decoding import header
-from flukeprint.data.photo_formats import format_claimed, formats
+from flukeprint.data.formats.photo_formats import format_claimed, formats
 from flukeprint.serving.api.problems import RefusedError
 
 # Limits for a JPEG.  Each scan costs as much as decoding a photograph (editors write about ten);

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from flukeprint.config.schema import ServeConfig
+from flukeprint.data.names import enrolled_name, spelling
 from flukeprint.errors import FlukeprintError
 from flukeprint.serving.api.photo_checks import check_photo
 from flukeprint.serving.api.problems import LOG, RefusedError, responses
@@ -88,6 +89,7 @@ def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> No
             1, settings.photos,
             identity={"type": "string", "minLength": 1},
             keep_photos={"type": "string", "enum": ["yes", "no"]},
+            force={"type": "string", "enum": ["yes", "no"], "default": "no"},
         ),
     )  # fmt: skip
     async def enroll(
@@ -97,22 +99,28 @@ def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> No
         """Add an individual, or photographs of one, without training.
 
         `keep_photos` yes keeps small pictures of them to show beside answers; no keeps their
-        embeddings alone.
+        embeddings alone.  A name that is nearly a known one is a conflict; `force` yes takes it
+        for another individual.
         """
         if not settings.enroll or not token:
             raise RefusedError("forbidden", "enrolling is off here; serve with --enroll")
         if not token_matches(request.headers.get("authorization"), token):
             raise RefusedError("unauthorized", "enrolling needs the token of this server")
-        upload = await _read_and_check(request, settings, fields=("identity", "keep_photos"))
-        keep = upload.fields["keep_photos"]
-        if keep not in ("yes", "no"):
-            raise RefusedError("invalid", "keep_photos is yes or no")
-        name = upload.fields["identity"].strip()
+        upload = await _read_and_check(
+            request, settings, fields=("identity", "keep_photos"), optional={"force": "no"}
+        )
+        keep, force = upload.fields["keep_photos"], upload.fields["force"]
+        for field, value in (("keep_photos", keep), ("force", force)):
+            if value not in ("yes", "no"):
+                raise RefusedError("invalid", f"{field} is yes or no")
         new = service.identifier.card.new_label
-        if name == new:
+        wanted = upload.fields["identity"]
+        if spelling(wanted) == spelling(new):
             raise RefusedError("invalid", f"{new} is no individual's name; choose another one")
         try:
-            await service.enroll(name, upload.photos, thumbnails=keep == "yes")
+            await service.enroll(
+                wanted, upload.photos, thumbnails=keep == "yes", force=force == "yes"
+            )
         except DamagedPhotoError as error:
             raise RefusedError("damaged_photograph", str(error)) from None
         except NotSavedError as error:
@@ -123,6 +131,7 @@ def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> No
         except FlukeprintError as error:
             raise RefusedError("conflict", str(error)) from None
         now = service.identifier
+        name = enrolled_name(wanted, now.identities, new, force=True)  # as the gallery writes it
         return Enrolled(
             identity=name,
             photos=len(now.prepared.gallery.rows_of(name)),
@@ -164,10 +173,13 @@ def _form(fewest: int, most: int, **fields: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _read_and_check(
-    request: Request, settings: ServeConfig, fields: tuple[str, ...] = ()
+    request: Request,
+    settings: ServeConfig,
+    fields: tuple[str, ...] = (),
+    optional: Mapping[str, str] | None = None,
 ) -> Upload:
     """The upload, each photograph of which has passed `check_photo`."""
-    upload = await read_photos(request, settings, fields=fields)
+    upload = await read_photos(request, settings, fields=fields, optional=optional)
     for number, photo in enumerate(upload.photos, 1):
         # In a thread: hostile headers take seconds to read.
         check = partial(check_photo, photo, settings, name=f"photograph {number}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from flukeprint import __version__
-from flukeprint.data.photo_formats import formats
+from flukeprint.data.formats.photo_formats import formats
 from flukeprint.identifier import class_cards
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.taxonomy import Taxonomy

@@ -6,6 +6,7 @@ temporary file.  File names, declared types and other headers of the parts are i
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,15 @@ class Upload:
 
 
 async def read_photos(
-    request: Request, limits: ServeConfig, *, fields: tuple[str, ...] = ()
+    request: Request,
+    limits: ServeConfig,
+    *,
+    fields: tuple[str, ...] = (),
+    optional: Mapping[str, str] | None = None,
 ) -> Upload:
     """Read one or more photographs (parts `photos` or `photo`) and each text field of `fields`.
+
+    optional: further fields with the text that stands for one that is missing.
 
     Raises:
         RefusedError: as soon as the reason is known.  unsupported_media_type (415), invalid
@@ -56,7 +63,7 @@ async def read_photos(
         )
     if not options.get(b"boundary"):
         raise _broken("its Content-Type names no boundary")
-    form = _Form(limits, fields)
+    form = _Form(limits, fields, optional or {})
     try:
         parser = MultipartParser(options[b"boundary"], form.callbacks())
     except ValueError as error:
@@ -76,8 +83,10 @@ async def read_photos(
 class _Form:
     """Collects the parts of a form from the callbacks of the parser."""
 
-    def __init__(self, limits: ServeConfig, wanted: tuple[str, ...]) -> None:
-        self._limits, self._wanted = limits, wanted
+    def __init__(
+        self, limits: ServeConfig, wanted: tuple[str, ...], optional: Mapping[str, str]
+    ) -> None:
+        self._limits, self._wanted, self._optional = limits, wanted, optional
         self._photos: list[bytes] = []
         self._fields: dict[str, str] = {}
         self._ended = False
@@ -105,7 +114,7 @@ class _Form:
         for name in self._wanted:
             if name not in self._fields:
                 raise RefusedError("invalid", f"the form lacks the field {name}")
-        return Upload(tuple(self._photos), self._fields)
+        return Upload(tuple(self._photos), {**self._optional, **self._fields})
 
     def _begin(self) -> None:
         self._header, self._value, self._data = bytearray(), bytearray(), bytearray()
@@ -135,8 +144,8 @@ class _Form:
                     f"at most {self._limits.photos} photographs go into one request; send the "
                     "others in another",
                 )
-        elif name not in self._wanted:
-            parts = ", ".join((PHOTO_PARTS[0], *self._wanted))
+        elif name not in self._wanted and name not in self._optional:
+            parts = ", ".join((PHOTO_PARTS[0], *self._wanted, *self._optional))
             raise RefusedError("invalid", f"the form has an unknown part; its parts are: {parts}")
         elif name in self._fields:
             raise RefusedError("invalid", f"the form has the field {name} twice")

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from flukeprint.data.photo_formats import UnusableError
-from flukeprint.data.tiff import WHITE_IS_ZERO, Page
+from flukeprint.data.formats.photo_formats import UnusableError
+from flukeprint.data.formats.tiff import WHITE_IS_ZERO, Page
 
 # Colour of transparent pixels: mid-grey is near the mean of photographs, so it tells least.
 BACKGROUND = (128, 128, 128)

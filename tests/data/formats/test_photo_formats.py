@@ -7,7 +7,12 @@ import pytest
 from PIL import Image
 
 from flukeprint.data.decoding import decode_bytes
-from flukeprint.data.photo_formats import SUFFIXES, format_claimed, formats, named_like_photo
+from flukeprint.data.formats.photo_formats import (
+    SUFFIXES,
+    format_claimed,
+    formats,
+    named_like_photo,
+)
 
 
 def test_every_ending_of_a_format_that_decodes_is_taken() -> None:

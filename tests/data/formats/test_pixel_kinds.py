@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from flukeprint.data.decoding import decode_bytes
-from flukeprint.data.pixel_kinds import BACKGROUND
+from flukeprint.data.formats.pixel_kinds import BACKGROUND
 from tests.data.tiffs import packed, picture, tiff
 from tests.refusals import refused
 
