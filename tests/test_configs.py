@@ -15,6 +15,7 @@ RECIPES = {
     "lions": "2bc50d1eeaf8",
     "nyala": "2c884cbefe38",
     "nyala_open": "2c16a67c293f",
+    "small": "ab213cc56d46",
     "spiders": "517ec0df262f",
     "spiders_open": "2b390d068a08",
     "whales_synthetic": "d72d03ff6dda",

@@ -30,8 +30,9 @@ from benchmarks.harness.places import ROOT
 from flukeprint.config.load import load_config
 from flukeprint.data.decoding import decode_bytes, formats
 from flukeprint.data.embeddings import Embeddings
+from flukeprint.data.readers.boxes import read_boxes
 from flukeprint.data.readers.read import read_labelled, read_test
-from flukeprint.data.tables import read_boxes, read_column, read_sample
+from flukeprint.data.tables import read_column, read_sample
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.results_table import RESULT_COLUMNS, named_rows, read_rows
 from flukeprint.evaluation.validation_queries import ValidationQueries

@@ -25,6 +25,7 @@ from flukeprint.config.load import load_config
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.identifier import state as module
 from flukeprint.identifier.build import build_identifier
+from flukeprint.identifier.card import read_card
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import CHUNK
 from flukeprint.models.network import build_model
@@ -70,7 +71,7 @@ def measure(quick: bool) -> dict[str, Any]:
     took: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         kept = make_identifier(Path(name), photos)
-        card = module.read_card(kept)
+        card = read_card(kept)
         files = [path for path in kept.rglob("*") if path.is_file()]
         check = module.check_digests
         calls: dict[str, Callable[[], Any]] = {

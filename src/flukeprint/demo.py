@@ -24,7 +24,9 @@ def run_demo() -> None:
     figures = {name: scores.text() for name, scores in baselines(config).items()}
     print(f"3/4  training {config.model.backbone} for {config.train.epochs} epochs")
     run = train(config)
-    figures["trained network"] = run.figures()["text"]
+    trained = run.figures()
+    figures |= {name: scores["text"] for name, scores in trained["constants"].items()}
+    figures["trained network"] = trained["text"]
     print("4/4  identifying the test photographs")
     answers = infer(config, run)
     assert answers is not None  # one process, this one
@@ -35,8 +37,13 @@ def run_demo() -> None:
     _draw(answers, root, picture)
 
     print("\nLocal validation, MAP@5 with its 95 % interval:")
-    for name in ("five commonest labels", "untrained network", "trained network"):
+    for name in (
+        "five commonest labels", "never new", "always new first", "untrained network",
+        "trained network",
+    ):  # fmt: skip
         print(f"  {name:22} {figures[name]}")
+    if trained["doubt"] is not None:
+        print(f"  {trained['doubt']}")
     map5 = score(submission, root / "test_truth.csv")
     print(f"Test photographs, whose right answers are known: MAP@5 {map5:.3f}")
     print(f"submission  {submission}")
