@@ -329,7 +329,9 @@ def test_what_cannot_be_is_refused(tiny: TinyConfig, options: list[str], words: 
 
 
 TRIPLET = "losses=[{name: triplet}]"
-ONE_ANIMAL = "so triplet is always 0 and nothing is learned; raise sampler.batch_size from"
+ONE_ANIMAL = (
+    "so triplet cannot tell animals apart and nothing is learned; raise sampler.batch_size from"
+)
 
 
 @pytest.mark.parametrize(
@@ -388,7 +390,7 @@ def test_beside_a_loss_on_classes_it_is_said_and_trained(
     assert capsys.readouterr().err == ""
     check(tiny("losses=[{name: arcface}, {name: triplet}]", *batches))
     said = capsys.readouterr().err.strip()
-    assert "so triplet is always 0 and adds nothing; raise sampler.batch_size" in said
+    assert "so triplet cannot tell animals apart and adds nothing; raise sampler.batch_size" in said
     assert "\n" not in said
 
 

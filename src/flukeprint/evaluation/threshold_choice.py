@@ -81,12 +81,21 @@ def choose_threshold(
     measured = report_threshold(
         ranking.take(report), [answers[i] for i in report], threshold, seed=config.split.seed
     )
-    if measured.over_never.low > 0 and measured.over_always.low > 0:
+    against = [
+        constant
+        for constant, gain in (
+            ("never answering new", measured.over_never),
+            ("always answering new first", measured.over_always),
+        )
+        if not gain.low > 0
+    ]
+    if not against:
         return ThresholdChoice(threshold)
     return _fallback(
         ranking, fit, config,
-        f"the fitted threshold for new animals ({threshold:.4f}) shows no gain beyond noise on "
-        f"{counted(len(report), 'other query', 'other queries')}: {measured.gains()}",
+        f"the fitted threshold for new animals ({threshold:.4f}) shows no gain beyond noise over "
+        f"{' or '.join(against)} on {counted(len(report), 'other query', 'other queries')}: "
+        f"{measured.gains()}",
     )  # fmt: skip
 
 

@@ -208,7 +208,7 @@ def check_pairs(config: Config, data: FoldData, losses: SummedLoss) -> None:
         reason = "shows an animal twice"
         remedy = "set sampler.name=positive_available or pk"
     if without == 1:
-        said = f"no batch {reason}, so {terms} is always 0"
+        said = f"no batch {reason}, so {terms} cannot tell animals apart"
         if not learns_classes and data.teachers is None:
             raise FlukeprintError(f"{said} and nothing is learned; {remedy}")
         say(f"note: {said} and adds nothing; {remedy}")
