@@ -124,7 +124,7 @@ def test_an_animal_is_enrolled_from_one_photo(root: Path, identifier: Path, tmp_
     Image.fromarray(draw_shape(41, 3, 64)).save(photo)
     near = ("flukeprint", "enroll", mine, photo, "--identity", "W-123")
     assert "knows this name as w_123" in fail(*near)
-    assert "W-123: 1 photograph" in succeed(*near, "--force")
+    assert "W-123: new, 1 photograph" in succeed(*near, "--force")
 
 
 def test_infer_takes_no_fold_and_says_which_run_it_takes(

@@ -1,4 +1,6 @@
-"""Measure what the digests of an identifier's files cost when it is opened and enrolled into.
+"""What the digests of an identifier's files cost when it is opened and enrolled into.
+
+    python -m benchmarks.speed.integrity [--quick]
 
 The gallery is random, of 1,000,000 photographs with 512 numbers each, with an index of product
 codes; the network is tiny, so that the times are those of the gallery.  Checking is timed in turns

@@ -70,6 +70,7 @@ def test_overrides_come_last_and_are_typed(tmp_path: Path) -> None:
         ("train: {epochs: " + "9" * 50 + "}", "train.epochs is a number of more than 18 digits"),
         ("train: {lr: .inf}", "train.lr=inf: Input should be a finite number"),
         ("train: {lr: .nan}", "train.lr=nan"),
+        ("losses: [{name: cosface, params: {scale: .nan}}]", "scale"),
         ("train: {seed: 4294967296}", "train.seed=4294967296"),
         ("split: {seed: -1}", "split.seed=-1"),
         ("name: 2020-01-01", "name is a date; write text (in quotes)"),

@@ -83,7 +83,7 @@ def test_a_run_keeps_what_thresholds_and_probabilities_are_made_of(
     assert figures == json.loads(json.dumps(judged.summary()))
     assert figures["expectation"]["threshold"] == figures["threshold"] is not None
     assert figures["expectation"]["map5"] == figures["map5"]
-    assert Image.open(run.path / "reliability.png").size == (420, 420)
+    assert Image.open(run.path / "reliability.png").size == (1920, 1080)
     known = Identifier.load(run.identifier)
     assert known.card.calibration == judged.calibration is not None
     ranking = known.identify(read_test(config.data), top=5)

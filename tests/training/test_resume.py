@@ -101,8 +101,12 @@ def test_a_new_run_removes_what_killed_ones_left(tiny: TinyConfig) -> None:
     (killed / "config.yaml").touch()
     (killed / "checkpoints" / ".last.ckpt.a1b2c3d4.partial").touch()
     (killed / ".identifier.a1b2c3d4.partial" / "gallery").mkdir(parents=True)
+    begun = killed.with_name("20200101-000001")
+    begun.mkdir()
+    (begun / ".config.yaml.a1b2c3d4.partial").touch()  # killed in its first writing
     train(tiny("train.epochs=1"))
     assert sorted(path.name for path in killed.rglob("*")) == ["checkpoints", "config.yaml"]
+    assert not list(begun.iterdir())
 
 
 def test_resuming_with_another_recipe_is_refused(tiny: TinyConfig, unfinished: Run) -> None:

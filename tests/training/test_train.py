@@ -70,7 +70,10 @@ def test_in_a_file_a_training_has_a_few_lines_and_results_alone_on_standard_outp
     run = find_run(tiny())
     kinds = [line.split(":")[0] for line in done.stdout.splitlines()]
     first, second = [kinds.index(f"{name}") for name in ("pictures", "run")]
-    assert kinds[:3] == ["untrained network", "five commonest labels", "trained network"]
+    assert kinds[:5] == [
+        "untrained network", "five commonest labels", "never new", "always new first",
+        "trained network",
+    ]  # fmt: skip
     assert (first, second, kinds[-1]) == (len(kinds) - 3, len(kinds) - 2, "next")
     assert f"run: {run.path}" in done.stdout
     lines = done.stderr.splitlines()

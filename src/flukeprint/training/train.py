@@ -170,10 +170,10 @@ def _run_of(config: Config, setup: TrainingSetup, made_by: MadeBy) -> Run:
     elif not first_process():  # of another node: only the first process of all writes
         return Run(config.runs / config.name / "of-the-first-process")
     else:
-        for file in (config.runs / config.name).glob("*/config.yaml"):
+        for folder in (config.runs / config.name).glob("*/"):
             # Of trainings that were killed before there was anything to resume.
-            clear_drafts(file.parent)
-            clear_drafts(Run(file.parent).checkpoints)
+            clear_drafts(folder)
+            clear_drafts(Run(folder).checkpoints)
         run = new_run(config, setup.catalog, made_by)
     os.environ[RUN_VARIABLE] = str(run.path.resolve())  # Lightning's further processes inherit it
     return run
