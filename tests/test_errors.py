@@ -47,3 +47,10 @@ def test_numbers_agree_with_their_noun() -> None:
     assert counted(0, "photo") == "0 photos"
     assert counted(25_361, "identity", "identities") == "25,361 identities"
     assert counted(1, "identity", "identities") == "1 identity"
+
+
+def test_a_message_is_never_endless() -> None:
+    text = str(FlukeprintError(f"cell {'(' * 5000} is no number; write one"))
+    assert len(text) <= 2000
+    assert text.startswith("cell ((((")
+    assert text.endswith("is no number; write one")

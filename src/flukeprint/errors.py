@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 
+_LONGEST = 2000  # characters of a message
+
 
 class FlukeprintError(Exception):
     """Raised for wrong input; its message of one line names what is wrong, where, and a remedy."""
@@ -16,8 +18,11 @@ class FlukeprintError(Exception):
     def __init__(self, message: str) -> None:
         # From a data loader's worker the message arrives with its whole traceback before it.
         text = message.rpartition("flukeprint.errors.FlukeprintError: ")[2].strip()
-        # Names of files and texts of libraries may hold line breaks.
-        super().__init__(" ".join(text.splitlines()))
+        # Names of files, cells of tables and texts of libraries may hold line breaks, or be endless.
+        text = " ".join(text.splitlines())
+        if len(text) > _LONGEST:
+            text = f"{text[: _LONGEST - 600]} ... {text[-400:]}"
+        super().__init__(text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -5,6 +5,7 @@ A closed list, because Pillow would pass an uploaded EPS to Ghostscript.
 
 import contextlib
 import ctypes
+import logging
 from functools import cache
 from pathlib import PurePath
 
@@ -80,10 +81,11 @@ class UnusableError(Exception):
 
 @cache
 def silence_libtiff() -> None:
-    """Stop libtiff, which comes with Pillow, from printing for every damaged photograph.
+    """Stop Pillow and its libtiff from printing for every damaged photograph.
 
-    It prints past Python; the damage is an exception too.
+    libtiff prints past Python, Pillow by a logger that nobody set up; the damage is an exception too.
     """
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff
         decoders = ctypes.CDLL(_imaging.__file__)
         for set_handler in (decoders.TIFFSetErrorHandler, decoders.TIFFSetWarningHandler):
