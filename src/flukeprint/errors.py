@@ -18,7 +18,7 @@ class FlukeprintError(Exception):
     def __init__(self, message: str) -> None:
         # From a data loader's worker the message arrives with its whole traceback before it.
         text = message.rpartition("flukeprint.errors.FlukeprintError: ")[2].strip()
-        # Names of files, cells of tables and texts of libraries may hold line breaks, or be endless.
+        # Names, cells of tables and texts of libraries may hold line breaks, or be endless.
         text = " ".join(text.splitlines())
         if len(text) > _LONGEST:
             text = f"{text[: _LONGEST - 600]} ... {text[-400:]}"

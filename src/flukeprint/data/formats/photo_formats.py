@@ -83,7 +83,7 @@ class UnusableError(Exception):
 def silence_libtiff() -> None:
     """Stop Pillow and its libtiff from printing for every damaged photograph.
 
-    libtiff prints past Python, Pillow by a logger that nobody set up; the damage is an exception too.
+    libtiff prints past Python, Pillow by a logger without handlers; the damage is an exception too.
     """
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     with contextlib.suppress(OSError, AttributeError):  # a Pillow without libtiff
