@@ -4,16 +4,15 @@ They are forked from a server process that has imported the package and run noth
 starts in a fraction of a second, with memory, standard streams and an exit code of its own.
 """
 
-import contextlib
 import multiprocessing
 import os
-import runpy
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from benchmarks.harness.processes import become
 
 ROOT = Path(__file__).parents[1]
 _server = multiprocessing.get_context("forkserver")
@@ -35,7 +34,7 @@ def start(
     """
     words = [str(word) for word in command]
     variables = dict(os.environ if environment is None else environment)
-    process = _server.Process(target=_run, args=(words, output, variables))
+    process = _server.Process(target=become, args=(words, output, variables))
     process.start()
     return process
 
@@ -51,21 +50,3 @@ def call(*command: str | Path, timeout: float = 300) -> subprocess.CompletedProc
             raise subprocess.TimeoutExpired([str(word) for word in command], timeout)
         printed = [Path(file).read_text() if Path(file).exists() else "" for file in files]
     return subprocess.CompletedProcess(command, process.exitcode, *printed)
-
-
-def _run(words: list[str], output: tuple[str, str], environment: dict[str, str]) -> None:
-    for descriptor, name in enumerate(output, start=1):
-        with contextlib.suppress(OSError, ValueError):
-            (sys.stdout, sys.stderr)[descriptor - 1].flush()
-        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(file, descriptor)
-        os.close(file)
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(ROOT)
-    if words[0] == "python":
-        sys.argv = words[1:]
-        runpy.run_path(words[1], run_name="__main__")
-    else:
-        sys.argv = words
-        runpy.run_module(words[0], run_name="__main__")

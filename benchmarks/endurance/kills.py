@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +95,7 @@ class Trial:
         return said
 
 
-class Area:
+class Area(ABC):
     """One sort of command that is killed; `trial` kills one and judges what followed."""
 
     name: str
@@ -103,8 +104,9 @@ class Area:
     def __init__(self, ground: Ground, seed: int) -> None:
         self.ground, self.seed = ground, seed
 
+    @abstractmethod
     def trial(self, number: int, rng: random.Random, *, true: bool) -> Trial:
-        raise NotImplementedError
+        """Kill one command, and judge what followed."""
 
 
 class Training(Area):
@@ -221,8 +223,9 @@ class Inference(Area):
         trial.faults += left_overs(self.folder)
         return trial
 
+    @abstractmethod
     def _prepare(self, number: int) -> Run:
-        raise NotImplementedError
+        """Make the folder in which trial `number` runs; the run that it uses."""
 
     def _stage(self, run: Run) -> str:
         for name, there in (

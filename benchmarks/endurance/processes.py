@@ -7,7 +7,6 @@ a second; `true=True` starts Python anew, as a user does.
 import contextlib
 import multiprocessing
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from benchmarks.harness.places import ROOT
+from benchmarks.harness.processes import become
 
 WARM = (
     "flukeprint.cli",
@@ -118,16 +118,4 @@ def wait_until(true: "object", seconds: float) -> bool:
 
 def _run(words: list[str], output: str, environment: dict[str, str]) -> None:
     os.setsid()
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    os.close(file)
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(ROOT)
-    if words[0] == "python":
-        sys.argv = words[1:]
-        runpy.run_path(words[1], run_name="__main__")
-    else:
-        sys.argv = words
-        runpy.run_module(words[0], run_name="__main__")
+    become(words, (output, output), environment)

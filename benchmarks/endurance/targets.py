@@ -13,6 +13,7 @@ import shutil
 import socket
 import threading
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -53,16 +54,16 @@ class Fault(Exception):
     """An answer that is wrong, though nothing failed."""
 
 
-class Target:
+class Target(ABC):
     """Reads inputs of one sort in its own folder."""
 
     def __init__(self, ground: Ground, folder: Path) -> None:
         self.ground, self.folder = ground, folder
         folder.mkdir(parents=True, exist_ok=True)
 
+    @abstractmethod
     def read(self, rng: random.Random) -> str:
         """Make an input, read it and say what became of it."""
-        raise NotImplementedError
 
 
 class Photographs(Target):

@@ -1,16 +1,18 @@
-"""Start a web server in its own process, and measure its memory and processor time.
+"""Start a web server in its own process, and measure its memory and processor time; run commands.
 
-Both are read from /proc, so this works on Linux only.
+Measures are read from /proc, so this works on Linux only.
 """
 
 import contextlib
 import os
 import platform
 import re
+import runpy
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -20,6 +22,28 @@ from flukeprint.errors import FlukeprintError
 
 ADDRESS = re.compile(r"^page\s+http://127\.0\.0\.1:(\d+)/", re.MULTILINE)
 START_TIMEOUT = 180.0  # seconds for a server to become ready
+
+
+def become(words: Sequence[str], outputs: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run `python FILE ...` or `flukeprint ...` in this forked process, at the repository's root.
+
+    outputs: files to which the standard output and the standard error are appended.
+    """
+    for descriptor, name in enumerate(outputs, start=1):
+        with contextlib.suppress(OSError, ValueError):
+            (sys.stdout, sys.stderr)[descriptor - 1].flush()
+        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(file, descriptor)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    if words[0] == "python":
+        sys.argv = list(words[1:])
+        runpy.run_path(words[1], run_name="__main__")
+    else:
+        sys.argv = list(words)
+        runpy.run_module(words[0], run_name="__main__")
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def train_command(
     try:
         run = train(settings, resume=resume)
     except KeyboardInterrupt as stop:
-        print(str(stop) or "stopped before the training began", file=sys.stderr)
+        say(str(stop) or "stopped before the training began")
         raise typer.Exit(130) from None
     if not first_process():
         return  # only the first process prints
@@ -75,7 +75,7 @@ def infer_command(
 
     settings = load_config(config, overrides or [])
     found = find_run(settings, run)
-    print(f"run: {found.description()}", file=sys.stderr)
+    say(f"run: {found.description()}")
     answers = infer(settings, found)
     if answers is None:
         return  # only the first process prints
@@ -98,7 +98,7 @@ def pseudo_label_command(
     from flukeprint.submission.pseudo_label import pseudo_label
 
     found = find_run(load_config(config, overrides or []), run)
-    print(f"run: {found.description()}", file=sys.stderr)
+    say(f"run: {found.description()}")
     table = pseudo_label(found, confidence)
     print(f"{counted(len(read_column(table, 'Id')), 'test photograph')}: {table}")
     print(f"next: train with data.pseudo_labels={table}")
@@ -300,7 +300,7 @@ def crossvalidate_command(
             settings, folds=folds, seeds=seeds, into=into, note=note, report=typer.echo
         )
     except KeyboardInterrupt:
-        print("stopped; the same command does not repeat what is finished", file=sys.stderr)
+        say("stopped; the same command does not repeat what is finished")
         raise typer.Exit(130) from None
     print("\n".join(summary_lines(rows)))
     print(f"table: {into}")

@@ -326,7 +326,7 @@ class Identifier(IdentifierState):
             return self
         if card_digest(folder) in (None, origin.digest):
             return self
-        there = Identifier.read(folder, self.index_saved > 0 or self.index is None, self.net)
+        there = Identifier.read(folder, self.index_saved > 0 or self.index is None, self)
         rows = added_rows(self.gallery, there.gallery, origin)
         card = joined_card(self.card, there.card, origin)
         if len(rows):

@@ -10,7 +10,6 @@ from typing import Self
 import numpy as np
 
 from flukeprint.data.embeddings import Embeddings, Ints
-from flukeprint.embedding.recipe import network_digest
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.identifier.card import FILE, IdentifierCard, card_digest, read_card
 from flukeprint.identifier.files import (
@@ -146,12 +145,12 @@ class IdentifierState:
         return saved
 
     @classmethod
-    def read(cls, folder: Path, with_index: bool, net: FlukeNet | None = None) -> Self:
-        """Read a folder; `net`: its network, if it is in memory already."""
+    def read(cls, folder: Path, with_index: bool, earlier: Self | None = None) -> Self:
+        """Read a folder; `earlier`: a state in memory, whose network is shared where it is the same."""
         card = read_card(folder)
         check_digests(folder, card)
-        if net is None or network_digest(net, card.recipe) != card.stamp:
-            net = read_network(folder, card)
+        same = earlier is not None and earlier.card.stamp == card.stamp
+        net = earlier.net if earlier is not None and same else read_network(folder, card)
         rules = card.method.rules
         gallery = read_gallery(folder, checked=card.digests is not None)
         card = card.model_copy(update={"digests": None})

@@ -1,7 +1,6 @@
 """The Lightning module: training step, validation by MAP@5, and the optimiser."""
 
 import math
-import sys
 from typing import Any
 
 import lightning as L
@@ -10,7 +9,6 @@ import torch
 import torch.distributed.nn.functional as distributed
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
@@ -20,6 +18,7 @@ from flukeprint.errors import FlukeprintError, listed
 from flukeprint.evaluation.validation import selection_map5
 from flukeprint.models.losses import build_losses
 from flukeprint.models.network import FlukeNet
+from flukeprint.output import say
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.dataset import Photo
 from flukeprint.training.depthwise import QuickDepthwise
@@ -97,10 +96,9 @@ class MetricLearningModule(L.LightningModule):
         """Say it where the loss of the whole first epoch was exactly 0: nothing was learned."""
         loss = self.trainer.callback_metrics.get("train/loss")
         if self.current_epoch == 0 and loss is not None and float(loss) == 0:
-            tqdm.write(
+            say(
                 "note: the loss was exactly 0 in every step of the first epoch, so nothing was "
-                "learned; see losses, sampler and their margins",
-                file=sys.stderr,
+                "learned; see losses, sampler and their margins"
             )
 
     def validation_step(self, batch: Photo, _: int) -> None:

@@ -4,7 +4,6 @@ They are training photographs only: never in the gallery, never queries of a val
 """
 
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from flukeprint.data.tables import check_filled, check_once, lines, read_table
 from flukeprint.embedding.sharding import first_process
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.identifier.runs import PSEUDO_LABEL_COLUMNS, Run
+from flukeprint.output import say
 from flukeprint.training.distillation import other_fold
 
 
@@ -50,11 +50,10 @@ def train_photos(config: Config, catalog: Catalog, split: Split) -> Catalog:
     trained = np.array([name in own.counts() for name in pseudo.identities], dtype=bool)
     kept = pseudo.take(trained & ~leaked)
     if first_process():  # only the first process prints
-        print(
+        say(
             f"pseudo-labels: {counted(len(kept), 'test photograph')} added to the training "
             f"photographs ({len(pseudo) - len(kept):,} left out, of individuals outside this fold "
-            "or copies of its queries)",
-            file=sys.stderr,
+            "or copies of its queries)"
         )
     return Catalog.concatenate([own, kept])
 
