@@ -146,7 +146,7 @@ class IdentifierState:
 
     @classmethod
     def read(cls, folder: Path, with_index: bool, earlier: Self | None = None) -> Self:
-        """Read a folder; `earlier`: a state in memory, whose network is shared where it is the same."""
+        """Read a folder; `earlier`: a state in memory, to share its network if it is the same."""
         card = read_card(folder)
         check_digests(folder, card)
         same = earlier is not None and earlier.card.stamp == card.stamp
