@@ -1,0 +1,184 @@
+"""What a section of a report consists of, described once and drawn twice.
+
+`plotly_charts.py` draws a chart for the page, `static_charts.py` the same chart as PNG and SVG.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from flukeprint.data.embeddings import Values
+
+NOTHING: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve through (x, y), both float64 (n,), with a band from `low` to `high` where given.
+
+    hover: a text for each point.
+    """
+
+    name: str
+    x: Values
+    y: Values
+    low: Values | None = None
+    high: Values | None = None
+    style: Literal["line", "steps", "markers", "line+markers", "dashed"] = "line"
+    hover: tuple[str, ...] = NOTHING
+
+    def __post_init__(self) -> None:
+        ends = [end for end in (self.low, self.high) if end is not None]
+        if self.x.ndim != 1 or any(values.shape != self.x.shape for values in (self.y, *ends)):
+            raise ValueError(f"{self.name}: x, y, low and high must be rows of one length")
+        if len(ends) == 1 or len(self.hover) not in (0, len(self.x)):
+            raise ValueError(f"{self.name}: a band has two ends, and every point a hover text")
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A bar for each label, with an interval from `low` to `high` where given.
+
+    notes: a short text for each bar, such as the number it was measured on.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    values: Values
+    low: Values | None = None
+    high: Values | None = None
+    notes: tuple[str, ...] = NOTHING
+
+    def __post_init__(self) -> None:
+        ends = [end for end in (self.low, self.high) if end is not None]
+        if any(values.shape != (len(self.labels),) for values in (self.values, *ends)):
+            raise ValueError(f"{self.name}: a value and both ends for each of the labels")
+        if len(ends) == 1 or len(self.notes) not in (0, len(self.labels)):
+            raise ValueError(f"{self.name}: an interval has two ends, and every bar a note")
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Shares (n,) of what lies between neighbouring edges (n + 1,)."""
+
+    name: str
+    edges: Values
+    shares: Values
+
+    def __post_init__(self) -> None:
+        if self.edges.shape != (len(self.shares) + 1,):
+            raise ValueError(f"{self.name}: one edge more than shares")
+
+
+@dataclass(frozen=True)
+class Points:
+    """A cloud of points (n, 2) or (n, 3).
+
+    hover: a text for each.  photos: for each the place of its photograph among `Chart.photos`, -1
+    for none; shown on hover.
+    """
+
+    name: str
+    at: Values
+    hover: tuple[str, ...] = NOTHING
+    photos: tuple[int, ...] = ()
+    symbol: Literal["circle", "cross", "square", "diamond"] = "circle"
+
+    def __post_init__(self) -> None:
+        if self.at.ndim != 2 or self.at.shape[1] not in (2, 3):
+            raise ValueError(f"{self.name}: points are (n, 2) or (n, 3)")
+        if {len(self.hover), len(self.photos)} - {0, len(self.at)}:
+            raise ValueError(f"{self.name}: a hover text and a photograph for every point, or none")
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """A matrix (rows, columns) in colour; NaN is left empty.
+
+    texts: what is written into each cell, row by row; empty writes nothing.
+    """
+
+    name: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: Values
+    texts: tuple[tuple[str, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (len(self.rows), len(self.columns)):
+            raise ValueError(f"{self.name}: a value for every row and column")
+
+
+Layer = Line | Bars | Histogram | Points | Heatmap
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A straight line across the chart at `at` of one axis, with a label."""
+
+    axis: Literal["x", "y"]
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart: axes, layers and what to see in it.
+
+    name: its file name and its anchor in the page: lower-case letters, digits and hyphens.
+    caption: what one sees, in words with numbers; also read out instead of the chart.
+    photos: JPEG files (thumbnails) that points show on hover.
+    limits: of an axis, where they are not those of the data.
+    """
+
+    name: str
+    title: str
+    caption: str
+    layers: tuple[Layer, ...]
+    x: str = ""
+    y: str = ""
+    z: str = ""
+    marks: tuple[Mark, ...] = ()
+    photos: tuple[bytes, ...] = field(default=(), repr=False)
+    x_limits: tuple[float, float] | None = None
+    y_limits: tuple[float, float] | None = None
+    log_x: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts under a header; the first column names the row."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.header) for row in self.rows):
+            raise ValueError(f"{self.caption}: every row has {len(self.header)} cells")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn picture, JPEG or PNG.
+
+    name: its file name, as of a chart.  alt: what it shows, read out instead of it.
+    """
+
+    name: str
+    alt: str
+    caption: str
+    file: bytes = field(repr=False)
+    kind: Literal["jpeg", "png"] = "jpeg"
+
+
+Block = Chart | Table | Picture
+
+
+@dataclass(frozen=True)
+class Part:
+    """One section of a report: a heading, what it says in words, and its blocks in order."""
+
+    anchor: str
+    title: str
+    lines: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = ()
