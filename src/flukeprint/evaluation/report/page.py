@@ -275,8 +275,9 @@ def _table(table: Table) -> str:
         + "</tr>"
         for row in table.rows
     )
-    return f"""<div class="scroll panel" tabindex="0" role="group" aria-label="{_text(table.caption)}">
-<table><caption>{_text(table.caption)}</caption>
+    caption = _text(table.caption)
+    return f"""<div class="scroll panel" tabindex="0" role="group" aria-label="{caption}">
+<table><caption>{caption}</caption>
 <thead><tr>{head}</tr></thead>
 <tbody>
 {rows}
@@ -284,8 +285,9 @@ def _table(table: Table) -> str:
 
 
 def _picture(picture: Picture) -> str:
+    source = f"data:image/{picture.kind};base64,{_base64(picture.file)}"
     return f"""<figure id="{picture.name}">
-<img class="picture" alt="{_text(picture.alt)}" src="data:image/{picture.kind};base64,{_base64(picture.file)}">
+<img class="picture" alt="{_text(picture.alt)}" src="{source}">
 <figcaption>{_text(picture.caption)}</figcaption></figure>"""
 
 

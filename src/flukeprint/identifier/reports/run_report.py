@@ -13,8 +13,17 @@ from flukeprint.errors import FlukeprintError, counted
 from flukeprint.evaluation.report.charts import Part
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.report.page import Page
+from flukeprint.evaluation.report.sections.answers import answers
+from flukeprint.evaluation.report.sections.confusions import confusions
 from flukeprint.evaluation.report.sections.curves import curves
-from flukeprint.evaluation.report.sections.overview import overview
+from flukeprint.evaluation.report.sections.open_set import open_set
+from flukeprint.evaluation.report.sections.overview import making, overview
+from flukeprint.evaluation.report.sections.pairs import pairs
+from flukeprint.evaluation.report.sections.probabilities import probabilities
+from flukeprint.evaluation.report.sections.quality import quality
+from flukeprint.evaluation.report.sections.recognition import recognition
+from flukeprint.evaluation.report.sections.sizes import sizes
+from flukeprint.evaluation.report.sections.views import views
 from flukeprint.evaluation.report.written import write_page
 from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
@@ -26,7 +35,17 @@ Section = Callable[[RunMaterial], Part | None]
 
 SECTIONS: dict[str, Section] = {
     "overview": overview,
+    "recognition": recognition,
+    "answers": answers,
+    "pairs": pairs,
+    "open_set": open_set,
+    "probabilities": probabilities,
+    "sizes": sizes,
+    "views": views,
+    "quality": quality,
+    "confusions": confusions,
     "curves": curves,
+    "making": making,
 }
 
 
