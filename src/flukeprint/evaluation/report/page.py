@@ -33,6 +33,7 @@ from flukeprint.evaluation.report.plotly_charts import figure
 MOST_BYTES = 5_000_000
 AROUND_SHOWN, AROUND_HOVERED = 40, 4  # bytes of markup around a photograph
 SHOWN_SHARE = 0.6  # of the room for photographs, for those that are seen without hovering
+WHOLE = 24  # characters of a cell that is not broken into lines
 ASSETS = Path(__file__).parent / "assets"
 _SIGNS = {"": "", "query": "", "right": "\u2713 ", "wrong": "\u2717 "}
 _MEANINGS = {"": "", "query": "", "right": "right answer: ", "wrong": "wrong answer: "}
@@ -270,18 +271,21 @@ def _chart(chart: Chart, page: Page, drawn: bool) -> str:
 def _table(table: Table) -> str:
     head = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in table.header)
     rows = "\n".join(
-        f'<tr><th scope="row">{_text(row[0])}</th>'
-        + "".join(f"<td>{_text(cell)}</td>" for cell in row[1:])
-        + "</tr>"
+        f'<tr><th scope="row">{_text(row[0])}</th>' + "".join(map(_cell, row[1:])) + "</tr>"
         for row in table.rows
     )
     caption = _text(table.caption)
-    return f"""<div class="scroll panel" tabindex="0" role="group" aria-label="{caption}">
-<table><caption>{caption}</caption>
-<thead><tr>{head}</tr></thead>
+    return f"""<div class="panel"><p class="caption">{caption}</p>
+<div class="scroll" tabindex="0" role="group" aria-label="{caption}">
+<table><thead><tr>{head}</tr></thead>
 <tbody>
 {rows}
-</tbody></table></div>"""
+</tbody></table></div></div>"""
+
+
+def _cell(text: str) -> str:
+    whole = ' class="whole"' if len(text) <= WHOLE else ""
+    return f"<td{whole}>{_text(text)}</td>"
 
 
 def _picture(picture: Picture) -> str:

@@ -32,8 +32,17 @@ def difference(one: npt.ArrayLike, other: npt.ArrayLike, *, seed: int) -> Interv
 
 
 def mean(values: npt.ArrayLike, *, seed: int) -> Interval:
-    """Mean of values, with its 95 % bootstrap interval."""
-    return bootstrap_interval(values, seed=seed)
+    """Mean of values from 0 to 1, with its 95 % bootstrap interval.
+
+    Where all values are equal, resampling would give an interval of no width.  Then it reaches as
+    far below and above as if all outcomes were that of a binomial share (Clopper and Pearson,
+    Biometrika 26:404, 1934).
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if np.ptp(numbers) == 0:
+        middle, reach = float(numbers[0]), 1 - 0.025 ** (1 / len(numbers))
+        return Interval(middle * (1 - reach), middle, middle + (1 - middle) * reach)
+    return bootstrap_interval(numbers, seed=seed)
 
 
 def ends(intervals: list[Interval]) -> tuple[npt.NDArray[np.float64], ...]:

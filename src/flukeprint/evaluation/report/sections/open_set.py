@@ -92,13 +92,15 @@ def open_set(run: RunMaterial) -> Part | None:
             "new animals are taken for a known one, and "
             f"{interval_percent(share(false_new))} of the known ones for new."
         )
-    return Part(
-        "open-set", "Known or new?", tuple(lines),
-        (
-            _scores(best, new, threshold), _roc(curve, best, new, threshold, auroc.mean),
-            _identified(curve), _rates(curve, best, new, first_right(plain, run.truths)),
-        ),
-    )  # fmt: skip
+    blocks: list[Chart | Table] = [
+        _scores(best, new, threshold),
+        _roc(curve, best, new, threshold, auroc.mean),
+        _identified(curve),
+    ]
+    rates = _rates(curve, best, new, first_right(plain, run.truths))
+    if rates.rows:
+        blocks.append(rates)
+    return Part("open-set", "Known or new?", tuple(lines), tuple(blocks))
 
 
 def _scores(best: Values, new: Mask, threshold: float | None) -> Chart:

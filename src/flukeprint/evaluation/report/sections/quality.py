@@ -114,7 +114,7 @@ def _chart(parts: dict[str, Quarters]) -> Chart:
         "intervals. Four measures are looked at, so one difference in twenty would pass for one "
         "by chance.",
         tuple(layers), x="quarter of the photographs by the measure", y="first answer right",
-        y_limits=(0.0, 1.0),
+        y_limits=(0.0, 1.04),
     )  # fmt: skip
 
 

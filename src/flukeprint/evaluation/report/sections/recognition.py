@@ -30,9 +30,9 @@ def recognition(run: RunMaterial) -> Part:
     blocks += [_map5(run), _kinds(run)]
     lines.append(
         "MAP@5 gives a right first answer 1, a second 1/2, down to 1/5, and nothing beyond; new "
-        "animals count, with `new` as their right answer. Intervals are for other photographs of "
-        "the same kind: two recipes whose intervals overlap may still differ, which `flukeprint "
-        "compare` tells by the same queries of both."
+        "animals count, with new as their right answer. Intervals are for other photographs of the "
+        "same kind: two recipes whose intervals overlap may still differ, which the command "
+        "flukeprint compare tells by the same queries of both."
     )
     return Part("recognition", "Is the right animal found?", tuple(lines), tuple(blocks))
 
@@ -57,7 +57,10 @@ def _cmc(run: RunMaterial) -> Chart:
     low, high = wilson(curve, np.full(len(curve), queries))
     ranks = np.arange(1, len(curve) + 1, dtype=np.float64)
     at = [rank for rank in (1, 5, 10, 20) if rank <= len(curve)]
-    told = ", ".join(f"{curve[rank - 1]:.1%} among the first {rank}" for rank in at)
+    told = ", ".join(
+        f"{curve[rank - 1]:.1%} " + ("at once" if rank == 1 else f"among the first {rank}")
+        for rank in at
+    )
     return Chart(
         "recognition-cmc", "CMC: the right animal among the first k",
         f"By cosine similarity of the embeddings, without ranking rules or threshold, of "
@@ -80,7 +83,7 @@ def _map5(run: RunMaterial) -> Chart:
         "recognition-map5", "MAP@5 beside answers that are always the same",
         f"MAP@5 is {own.text()}; the best of the constant answers is {best!r} with {rival:.3f}, "
         f"which is {apart} the interval. Whiskers are 95 % bootstrap intervals over queries.",
-        (Bars("MAP@5", tuple(scores), middle, low, high),), y="MAP@5", y_limits=(0.0, 1.0),
+        (Bars("MAP@5", tuple(scores), middle, low, high),), y="MAP@5", y_limits=(0.0, 1.04),
     )  # fmt: skip
 
 

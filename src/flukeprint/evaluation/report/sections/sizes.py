@@ -39,12 +39,12 @@ def sizes(run: RunMaterial) -> Part | None:
         )
     chart = Chart(
         "sizes", "Score by photographs of the animal in the gallery",
-        "Queries by the number of photographs that the gallery has of the right animal; `new` are "
+        "Queries by the number of photographs that the gallery has of the right animal; new are "
         "animals that it lacks. Whiskers are 95 % intervals; few queries make them wide.",
         (
             Bars("MAP@5", tuple(masks), a, a_low, a_high, notes),
             Bars("first answer right", tuple(masks), b, b_low, b_high, notes),
         ),
-        x="photographs of the right animal in the gallery", y="score", y_limits=(0.0, 1.0),
+        x="photographs of the right animal in the gallery", y="score", y_limits=(0.0, 1.04),
     )  # fmt: skip
     return Part("sizes", "Does it need many photographs?", tuple(lines), (chart,))

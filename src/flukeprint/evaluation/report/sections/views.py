@@ -142,5 +142,5 @@ def _bars(matrix: ViewMatrix) -> Chart:
         "All cases of the matrix together: its diagonal, and the rest. Whiskers are 95 % Wilson "
         "intervals; one query may count in several columns.",
         (Bars("nearest is right", ("same view", "another view"), middle, low, high, notes),),
-        y="share right", y_limits=(0.0, 1.0),
+        y="share right", y_limits=(0.0, 1.04),
     )  # fmt: skip
