@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flukeprint.evaluation.report.charts import Chart, Part, PhotoRow, PhotoRows, Points, Shown
-from flukeprint.evaluation.report.page import MOST_BYTES, Page, render
+from flukeprint.evaluation.report.page import MOST_BYTES, ReportPage, render
 from tests.evaluation.report.drawn_run import HOSTILE
 from tests.evaluation.report.every_kind import jpeg, parts
 
@@ -57,12 +57,12 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page() -> Page:
-    return Page(HOSTILE[0], (HOSTILE[1],), parts(), (HOSTILE[0],))
+def page() -> ReportPage:
+    return ReportPage(HOSTILE[0], (HOSTILE[1],), parts(), (HOSTILE[0],))
 
 
 @pytest.fixture(scope="module")
-def reader(page: Page) -> Reader:
+def reader(page: ReportPage) -> Reader:
     return Reader(render(page))
 
 
@@ -94,7 +94,7 @@ def test_only_two_scripts_may_run(reader: Reader):
     assert policy.count("unsafe-inline") == 1  # of styles
 
 
-def test_nothing_is_asked_of_any_other_site(page: Page, reader: Reader):
+def test_nothing_is_asked_of_any_other_site(page: ReportPage, reader: Reader):
     addresses = [
         value
         for _, found in reader.elements
@@ -130,7 +130,7 @@ def test_a_chart_has_its_data_and_names_its_files(reader: Reader):
         assert {f"report/{name}.png", f"report/{name}.svg"} <= hrefs
 
 
-def test_a_photograph_of_several_charts_is_in_the_page_once(page: Page, reader: Reader):
+def test_a_photograph_of_several_charts_is_in_the_page_once(page: ReportPage, reader: Reader):
     data = {attributes.get("id"): text for attributes, text in reader.scripts}
     table = json.loads(data["photographs"])
     flat, solid = (json.loads(data[f"data-{name}"])["photos"] for name in ("points", "solid"))
@@ -140,7 +140,7 @@ def test_a_photograph_of_several_charts_is_in_the_page_once(page: Page, reader: 
     assert [base64.b64decode(photo) for photo in table] == list(chart.photos)
 
 
-def many(photos: int, rows: int, points: int) -> Page:
+def many(photos: int, rows: int, points: int) -> ReportPage:
     """A page with far too much on it."""
     rng = np.random.default_rng(0)
     thumbnails = tuple(jpeg(seed) for seed in range(photos))
@@ -153,12 +153,12 @@ def many(photos: int, rows: int, points: int) -> Page:
     part = Part("p", "P", (), (
         Chart("solid", "t", "c", (layer,), photos=thumbnails), PhotoRows("t", "c", shown),
     ))  # fmt: skip
-    return Page("many", (), (part,))
+    return ReportPage("many", (), (part,))
 
 
 @pytest.mark.parametrize(("rows", "points"), [(3, 500), (60, 500), (0, 40_000)])
 def test_the_page_is_never_larger_than_its_bound(rows: int, points: int):
-    bare = len(render(Page("none", (), ())))
+    bare = len(render(ReportPage("none", (), ())))
     most = bare + 1_000_000
     page = many(150, rows, points)
     found = render(page, most)
@@ -186,6 +186,6 @@ def test_five_megabytes_hold_for_ten_of_photographs():
 def test_names_are_told_apart():
     part = parts()[0]
     with pytest.raises(ValueError, match="twice in one page"):
-        Page("t", (), (part, replace(part, anchor="other")))
+        ReportPage("t", (), (part, replace(part, anchor="other")))
     with pytest.raises(ValueError, match="twice in one page: charts"):
-        Page("t", (), (part, replace(part, blocks=())))
+        ReportPage("t", (), (part, replace(part, blocks=())))

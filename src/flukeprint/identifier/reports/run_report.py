@@ -12,7 +12,7 @@ from flukeprint.data.splits import split_for
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.evaluation.report.charts import Part
 from flukeprint.evaluation.report.material import RunMaterial
-from flukeprint.evaluation.report.page import Page
+from flukeprint.evaluation.report.page import ReportPage
 from flukeprint.evaluation.report.sections.answers import answers
 from flukeprint.evaluation.report.sections.confusions import confusions
 from flukeprint.evaluation.report.sections.curves import curves
@@ -94,7 +94,7 @@ def write_report(run: Run, material: RunMaterial | None = None) -> None:
     material = gather(run) if material is None else material
     parts, notes = make_parts(material)
     config = material.config
-    page = Page(
+    page = ReportPage(
         title=f"{config.name}, fold {config.split.fold} of {config.split.folds}",
         lead=(
             f"Report of the run {run.name}: {config.model.backbone}, "

@@ -51,6 +51,14 @@ def ends(intervals: list[Interval]) -> tuple[npt.NDArray[np.float64], ...]:
     return tuple(np.array(rows, dtype=np.float64).reshape(-1, 3).T)
 
 
+def from_zero(
+    high: npt.NDArray[np.float64], *others: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    """Limits of an axis of scores from 0 to a little above the highest, at least to 0.1."""
+    top = max(float(values.max(initial=0.0)) for values in (high, *others))
+    return 0.0, min(1.04, max(0.1, 1.15 * top))
+
+
 def plain_ranking(run: RunMaterial) -> Ranking:
     """The reporting queries' ranking without a threshold: no answer is a new animal."""
     return run.validation.queries.ranking.take(run.validation.report)

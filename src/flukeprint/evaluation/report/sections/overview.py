@@ -50,7 +50,8 @@ def _headline(run: RunMaterial) -> tuple[str, ...]:
         f"the gallery, and {scores.new_queries} of the "
         f"{counted(scores.queries, 'query', 'queries')} show an animal that is not in it.",
     ]
-    lines += [_gain(name, scores, constant) for name, constant in validation.constants.items()]
+    if validation.expectation is None:  # which tells the gains with their intervals
+        lines += [_gain(name, scores, constant) for name, constant in validation.constants.items()]
     if validation.threshold is not None:
         fitted = (
             f", fitted on {counted(validation.fitted_on, 'query', 'queries')} of other animals"
@@ -67,8 +68,8 @@ def _headline(run: RunMaterial) -> tuple[str, ...]:
 def _gain(name: str, scores: Scores, constant: Scores) -> str:
     gain = scores.map5.mean - constant.map5.mean
     return (
-        f"Answering {name!r} throughout would give MAP@5 {constant.map5.mean:.3f}; "
-        f"this network has {abs(gain):.3f} {'more' if gain >= 0 else 'less'}."
+        f"Answering {name!r} throughout would give MAP@5 {constant.map5.mean:.3f}: "
+        f"{gain:+.3f} for this network."
     )
 
 

@@ -13,6 +13,7 @@ from flukeprint.evaluation.report.sections.measures import (
     difference,
     ends,
     first_right,
+    from_zero,
     is_new,
     plain_ranking,
     share,
@@ -103,18 +104,19 @@ def _said(name: str, part: Quarters, seed: int) -> str:
 
 
 def _chart(parts: dict[str, Quarters]) -> Chart:
-    layers = []
+    layers, highs = [], []
     for name, part in parts.items():
         there = [quarter for quarter in range(4) if len(part.of(quarter))]
         middle, low, high = ends([share(part.of(quarter)) for quarter in there])
         layers.append(Bars(name, tuple(QUARTERS[q] for q in there), middle, low, high))
+        highs.append(high)
     return Chart(
         "quality", "First answer right by quality of the photograph",
         "Share of right first answers in each quarter of each measure, with 95 % Wilson "
         "intervals. Four measures are looked at, so one difference in twenty would pass for one "
         "by chance.",
         tuple(layers), x="quarter of the photographs by the measure", y="first answer right",
-        y_limits=(0.0, 1.04),
+        y_limits=from_zero(*highs),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from flukeprint.evaluation.breakdown import QueryTable, fold_table
 from flukeprint.evaluation.metrics import cmc
 from flukeprint.evaluation.report.charts import Bars, Chart, Line, Part, Table
 from flukeprint.evaluation.report.material import RunMaterial
-from flukeprint.evaluation.report.sections.measures import ends, is_new, mean, share
+from flukeprint.evaluation.report.sections.measures import ends, from_zero, is_new, mean, share
 from flukeprint.evaluation.validation import commonest_baseline
 from flukeprint.intervals import wilson
 from flukeprint.search.gallery import Gallery
@@ -67,7 +67,7 @@ def _cmc(run: RunMaterial) -> Chart:
         f"{counted(queries, 'query', 'queries')}: {told}. The band is the 95 % Wilson interval.",
         (Line("top-k accuracy", ranks, curve, low, high, style="line+markers",
               hover=tuple(f"first {k}: {value:.1%}" for k, value in enumerate(curve, 1))),),
-        x="k, number of answers", y="share of queries", y_limits=(0.0, 1.02),
+        x="k, number of answers", y="share of queries", y_limits=from_zero(high),
     )  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def _map5(run: RunMaterial) -> Chart:
         "recognition-map5", "MAP@5 beside answers that are always the same",
         f"MAP@5 is {own.text()}; the best of the constant answers is {best!r} with {rival:.3f}, "
         f"which is {apart} the interval. Whiskers are 95 % bootstrap intervals over queries.",
-        (Bars("MAP@5", tuple(scores), middle, low, high),), y="MAP@5", y_limits=(0.0, 1.04),
+        (Bars("MAP@5", tuple(scores), middle, low, high),), y="MAP@5", y_limits=from_zero(high),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from flukeprint.errors import counted
 from flukeprint.evaluation.breakdown import fold_table
 from flukeprint.evaluation.report.charts import Bars, Chart, Part
 from flukeprint.evaluation.report.material import RunMaterial
-from flukeprint.evaluation.report.sections.measures import ends, mean, share
+from flukeprint.evaluation.report.sections.measures import ends, from_zero, mean, share
 
 SIZES = {"new": (0, 0), "1": (1, 1), "2": (2, 2), "3-4": (3, 4), "5-9": (5, 9), "10+": (10, None)}
 
@@ -45,6 +45,6 @@ def sizes(run: RunMaterial) -> Part | None:
             Bars("MAP@5", tuple(masks), a, a_low, a_high, notes),
             Bars("first answer right", tuple(masks), b, b_low, b_high, notes),
         ),
-        x="photographs of the right animal in the gallery", y="score", y_limits=(0.0, 1.04),
+        x="photographs of the right animal in the gallery", y="score", y_limits=from_zero(a_high, b_high),
     )  # fmt: skip
     return Part("sizes", "Does it need many photographs?", tuple(lines), (chart,))

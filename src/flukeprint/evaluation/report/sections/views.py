@@ -14,6 +14,7 @@ from flukeprint.evaluation.report.sections.measures import (
     Mask,
     difference,
     ends,
+    from_zero,
     interval_percent,
     is_new,
     percent,
@@ -142,5 +143,5 @@ def _bars(matrix: ViewMatrix) -> Chart:
         "All cases of the matrix together: its diagonal, and the rest. Whiskers are 95 % Wilson "
         "intervals; one query may count in several columns.",
         (Bars("nearest is right", ("same view", "another view"), middle, low, high, notes),),
-        y="share right", y_limits=(0.0, 1.04),
+        y="share right", y_limits=from_zero(high),
     )  # fmt: skip
