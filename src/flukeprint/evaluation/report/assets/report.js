@@ -11,7 +11,19 @@
   // Without a mouse a finger scrolls the page, not the chart.
   const touch = matchMedia("(pointer: coarse)").matches;
 
-  function themed(layout) {
+  // On a narrow screen long texts are broken into lines: plotly.js would cut them off.
+  const NARROW = 520, LINE = 34;
+  function broken(text, most) {
+    const lines = [""];
+    for (const word of text.split(" ")) {
+      const last = lines[lines.length - 1];
+      if (last && last.length + word.length >= most) lines.push(word);
+      else lines[lines.length - 1] = last ? last + " " + word : word;
+    }
+    return lines.join("<br>");
+  }
+
+  function themed(layout, width) {
     const ink = colour("--ink"), grid = colour("--grid"), axis = {
       gridcolor: grid, zerolinecolor: grid, linecolor: colour("--line"), color: ink,
     };
@@ -22,6 +34,11 @@
       dragmode: layout.scene ? "turntable" : touch ? false : "zoom",
     };
     for (const name of ["xaxis", "yaxis"]) if (layout[name]) made[name] = { ...axis, ...layout[name] };
+    if (width < NARROW && made.xaxis) {
+      made.xaxis.title = { text: broken(layout.xaxis.title.text, LINE), font: { size: 12 } };
+      made.xaxis.ticktext = layout.xaxis.ticktext?.map((text) => broken(text, 8));
+      made.xaxis.tickfont = { size: 10 };
+    }
     if (layout.scene) {
       made.scene = {};
       for (const name of Object.keys(layout.scene)) {
@@ -31,6 +48,11 @@
     made.shapes = (layout.shapes ?? []).map((s) => ({ ...s, line: { ...s.line, color: colour("--muted") } }));
     made.annotations = (layout.annotations ?? []).map((a) => ({ ...a, bgcolor: colour("--paper"), opacity: 0.9 }));
     return made;
+  }
+
+  function inked(data) {
+    const ink = colour("--ink");
+    return data.map((t) => t.type === "bar" && t.error_y ? { ...t, error_y: { ...t.error_y, color: ink } } : t);
   }
 
   let unpacked;
@@ -71,15 +93,15 @@
       return;
     }
     box.textContent = "";
-    const config = { responsive: true, displaylogo: false };
-    await library.newPlot(box, data, themed(layout), config);
+    const config = { responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover" };
+    await library.newPlot(box, inked(data), themed(layout, box.clientWidth), config);
     box.dataset.drawn = "yes";
     box.on("plotly_hover", ({ points, event }) => {
       const place = points[0].customdata;
       if (photos && place >= 0) show(photos[place], event ?? {});
     });
     box.on("plotly_unhover", hide);
-    box.redrawn = () => library.react(box, data, themed(layout), config);
+    box.redrawn = () => library.react(box, inked(data), themed(layout, box.clientWidth), config);
   }
 
   const seen = new IntersectionObserver((entries) => {

@@ -78,7 +78,8 @@ def _score(score: Series) -> Chart:
         "curves-map5", "MAP@5 of validation by epoch",
         f"By cosine similarity alone, without the ranking rules: {score[last]:.3f} at epoch "
         f"{last}; the best was {score[best]:.3f} at epoch {best}.",
-        (_line("MAP@5", score),), x="epoch", y="MAP@5", y_limits=from_zero(np.array([*score.values()])),
+        (_line("MAP@5", score),), x="epoch", y="MAP@5",
+        y_limits=from_zero(np.array([*score.values()])),
     )  # fmt: skip
 
 

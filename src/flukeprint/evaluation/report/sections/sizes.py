@@ -45,6 +45,7 @@ def sizes(run: RunMaterial) -> Part | None:
             Bars("MAP@5", tuple(masks), a, a_low, a_high, notes),
             Bars("first answer right", tuple(masks), b, b_low, b_high, notes),
         ),
-        x="photographs of the right animal in the gallery", y="score", y_limits=from_zero(a_high, b_high),
+        x="photographs of the right animal in the gallery", y="score",
+        y_limits=from_zero(a_high, b_high),
     )  # fmt: skip
     return Part("sizes", "Does it need many photographs?", tuple(lines), (chart,))
