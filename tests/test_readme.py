@@ -120,16 +120,12 @@ def test_the_tree_of_the_readme_names_every_package() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     tree = re.findall(r"```text\nsrc/flukeprint/\n(.*?)```", text, re.DOTALL)[0]
     named: list[str] = []
-    outer = ""
+    above: list[str] = []
     for line in tree.splitlines():
-        found = re.match(r"( {2,4})(\w+)/ ", line)
-        if found is None:
-            continue
-        if len(found[1]) == 2:
-            outer = found[2]
-            named.append(outer)
-        else:
-            named.append(f"{outer}/{found[2]}")
+        found = re.match(r"((?:  )+)(\w+)/ ", line)
+        if found is not None:
+            above = [*above[: len(found[1]) // 2 - 1], found[2]]
+            named.append("/".join(above))
     packages = [
         path.parent.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("__init__.py")
