@@ -74,6 +74,14 @@ class SamplerConfig(Section):
     new_share: float = Field(
         0.0, ge=0, lt=1, description="Share of a batch kept for photographs labelled as new."
     )
+    triplets: Path | None = Field(
+        None,
+        description="CSV of triplets to draw as well, with the columns anchor, positive and "
+        "negative; `flukeprint triplets RUN` writes the hardest of a run.",
+    )
+    triplets_share: float = Field(
+        0.25, gt=0, lt=1, description="Share of a batch kept for photographs of sampler.triplets."
+    )
     first_epochs: int = Field(
         0, ge=0, description="Number of first epochs that draw only frequent identities."
     )

@@ -35,7 +35,7 @@ from flukeprint.training.datamodule import FoldData
 from flukeprint.training.module import MetricLearningModule, class_centers
 from flukeprint.training.optimizer import build_optimizer
 from flukeprint.training.progressive_resizing import check_number_of_sizes, check_sizes
-from flukeprint.training.samplers import check_batches
+from flukeprint.training.sampling.samplers import check_batches
 
 
 @dataclass(frozen=True)

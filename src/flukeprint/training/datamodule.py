@@ -18,7 +18,8 @@ from flukeprint.identifier.runs import catalog_digest
 from flukeprint.training.dataset import Photo, PhotoDataset, single_thread
 from flukeprint.training.distillation import read_teachers
 from flukeprint.training.pseudo_labels import train_photos
-from flukeprint.training.samplers import BatchSampler, build_sampler
+from flukeprint.training.sampling.batches import BatchSampler
+from flukeprint.training.sampling.samplers import build_sampler
 
 Class = tuple[str, str | None]  # identity, and its view where each view is a class
 
