@@ -89,6 +89,8 @@ def naive_triplet(
             continue
         if mining == "batch_hard":
             chosen = [(max(near), min(away))]
+        elif mining == "batch_easy":
+            chosen = [(min(near), max(away))]
         elif mining == "batch_all":
             chosen = list(product(near, away))
         else:
@@ -97,7 +99,7 @@ def naive_triplet(
             math.log1p(math.exp(p - m + margin)) if soft else max(0.0, p - m + margin)
             for p, m in chosen
         ]
-    if mining != "batch_hard":
+    if mining in ("batch_all", "semi_hard"):
         costs = [cost for cost in costs if cost > 0]
     return float(np.mean(costs)) if costs else 0.0
 

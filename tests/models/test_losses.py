@@ -88,7 +88,9 @@ def test_an_own_mirror_image_is_no_negative(name):
 SPECIAL = [
     ("triplet", {"mining": mining, "distance": distance, "soft": soft})
     for mining, distance, soft in product(
-        ["batch_hard", "semi_hard", "batch_all"], ["euclidean", "squared"], [False, True]
+        ["batch_hard", "semi_hard", "batch_all", "batch_easy"],
+        ["euclidean", "squared"],
+        [False, True],
     )
 ]
 
@@ -209,7 +211,7 @@ def test_a_number_that_is_not_finite_is_not_hidden(name, bad):
         ("cosface", {"scale": 0.0}, "scale is 0"),
         ("sphereface", {"margin": 2.5}, "margin is 2.5"),
         ("subcenter_arcface", {"sub_centers": 0}, "sub_centers is 0"),
-        ("triplet", {"mining": "hard"}, "'batch_hard', 'semi_hard' or 'batch_all'"),
+        ("triplet", {"mining": "hard"}, "'batch_hard', 'semi_hard', 'batch_all' or 'batch_easy'"),
         ("triplet", {"soft": 1}, "soft is 1"),
         ("triplet", {"margin": -0.1}, "margin is -0.1"),
         ("triplet", {"task": 3}, "unknown parameter 'task'"),

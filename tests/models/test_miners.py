@@ -14,6 +14,7 @@ from flukeprint.models.miners import (
     CrossBatchMemory,
     all_pairs,
     batch_all,
+    batch_easy,
     batch_hard,
     multi_similarity_pairs,
     pair_masks,
@@ -38,7 +39,7 @@ from tests.models.loss_formulas import (
 @pytest.mark.parametrize(
     ("name", "mining"),
     [
-        *(("triplet", mining) for mining in ("batch_hard", "semi_hard", "batch_all")),
+        *(("triplet", mining) for mining in ("batch_hard", "semi_hard", "batch_all", "batch_easy")),
         *((name, None) for name in PAIR_LOSSES if name != "triplet"),
     ],
 )
@@ -152,6 +153,12 @@ def test_triplet_miners_against_loops(seed):
         for a, _, _ in every
     }  # fmt: skip
     assert triplets(batch_hard(far, *masks)) == hardest
+    easiest = {
+        (a, min((p for b, p in positive if b == a), key=lambda p: far[a, p]),
+         max((n for b, n in negative if b == a), key=lambda n: far[a, n]))
+        for a, _, _ in every
+    }  # fmt: skip
+    assert triplets(batch_easy(far, *masks)) == easiest
     within = {(a, p, n) for a, p, n in every if far[a, p] < far[a, n] <= far[a, p] + 0.2}
     assert 0 < len(within) < len(every)
     assert triplets(semi_hard(far, *masks, margin=0.2)) == within

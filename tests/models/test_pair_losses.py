@@ -18,14 +18,15 @@ from tests.models.loss_formulas import (
 @pytest.mark.parametrize("individuals", [None, 5])
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("distance", ["euclidean", "squared", "cosine"])
-@pytest.mark.parametrize("mining", ["batch_hard", "semi_hard", "batch_all"])
+@pytest.mark.parametrize("mining", ["batch_hard", "semi_hard", "batch_all", "batch_easy"])
 def test_triplets_against_a_triple_loop(mining, distance, soft, individuals):
-    params = {"mining": mining, "distance": distance, "soft": soft, "margin": 0.4}
+    margin = 2.5 if mining == "batch_easy" else 0.4  # within a small one it costs nothing
+    params = {"mining": mining, "distance": distance, "soft": soft, "margin": margin}
     loss = build("triplet", params, mirrored=individuals is not None)
     labels = LABELS if individuals is None else MIRRORED
     for seed in range(4):
         embeddings, wanted = batch(labels, seed)
-        expected = naive_triplet(embeddings, labels, individuals, mining, 0.4, soft, distance)
+        expected = naive_triplet(embeddings, labels, individuals, mining, margin, soft, distance)
         assert expected > 0
         assert value(loss, embeddings, wanted) == pytest.approx(expected, rel=1e-4)
 

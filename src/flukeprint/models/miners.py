@@ -93,6 +93,18 @@ def batch_hard(far: Tensor, positive: Tensor, negative: Tensor) -> Indices:
     return anchors, furthest[anchors], nearest[anchors]
 
 
+def batch_easy(far: Tensor, positive: Tensor, negative: Tensor) -> Indices:
+    """Each anchor with its nearest positive and furthest negative, the triplet it learns least of.
+
+    With a margin such triplets soon cost nothing: it shows what mining is for (Xuan et al. 2020
+    name the four corners of easy and hard pairs).
+    """
+    (anchors,) = torch.where(positive.any(1) & negative.any(1))
+    nearest = far.masked_fill(~positive, torch.inf).argmin(1)
+    furthest = far.masked_fill(~negative, -torch.inf).argmax(1)
+    return anchors, nearest[anchors], furthest[anchors]
+
+
 def semi_hard(far: Tensor, positive: Tensor, negative: Tensor, *, margin: float) -> Indices:
     """Triplets whose negative is further than the positive, by `margin` at most.
 

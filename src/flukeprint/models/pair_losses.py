@@ -18,6 +18,7 @@ from flukeprint.models.miners import (
     Miner,
     all_pairs,
     batch_all,
+    batch_easy,
     batch_hard,
     multi_similarity_pairs,
     pair_masks,
@@ -67,15 +68,15 @@ class PairLoss(nn.Module):
 def triplet(
     task: Task,
     *,
-    mining: Literal["batch_hard", "semi_hard", "batch_all"] = "batch_hard",
+    mining: Literal["batch_hard", "semi_hard", "batch_all", "batch_easy"] = "batch_hard",
     margin: NotNegative = 0.3,
     soft: bool = False,
     distance: Literal["euclidean", "squared", "cosine"] = "euclidean",
 ) -> nn.Module:
     """max(0, d_ap - d_an + margin), or softplus of the same where `soft`, on unit embeddings.
 
-    Hermans et al. 2017, whose soft margin is soft: true with margin: 0.  batch_hard is the
-    mean over anchors, the others over the triplets that cost anything.
+    Hermans et al. 2017, whose soft margin is soft: true with margin: 0.  batch_hard and batch_easy
+    are the mean over anchors, the others over the triplets that cost anything.
     """
     measures: dict[str, Callable[[], Any]] = {
         "euclidean": partial(distances.LpDistance, p=2),
@@ -86,8 +87,10 @@ def triplet(
         "batch_hard": batch_hard,
         "semi_hard": partial(semi_hard, margin=margin),
         "batch_all": batch_all,
+        "batch_easy": batch_easy,
     }
-    mean = reducers.MeanReducer if mining == "batch_hard" else reducers.AvgNonZeroReducer
+    each = mining in ("batch_hard", "batch_easy")  # one triplet an anchor
+    mean = reducers.MeanReducer if each else reducers.AvgNonZeroReducer
     loss = pml.TripletMarginLoss(
         margin=margin, smooth_loss=soft, distance=measures[distance](), reducer=mean()
     )
