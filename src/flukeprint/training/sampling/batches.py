@@ -92,6 +92,10 @@ class BatchSampler(ABC):
             for i in range(0, len(blocks), world)
         ]
 
+    def triplets_drawn(self) -> tuple[int, int]:
+        """Given triplets that the epoch draws, and the places for them in its batches."""
+        return 0, 0
+
     def _drawn(self) -> list[list[Draw]]:
         rows = self._rows.tolist()
         blocks = self._blocks(self._stream())

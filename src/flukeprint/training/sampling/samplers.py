@@ -115,7 +115,6 @@ class Grouped(BatchSampler):
             )
 
     def triplets_drawn(self) -> tuple[int, int]:
-        """Triplets that the epoch draws, and the places for them in its batches."""
         found = self._fitted(self._other_rows(self._stream()))
         return sum(map(len, found)), self._hard * len(self)
 
