@@ -21,6 +21,7 @@ from flukeprint.config.training import SamplerConfig
 from flukeprint.data.embeddings import Ints
 from flukeprint.errors import FlukeprintError, nearest
 from flukeprint.training.sampling.batches import BatchSampler, Draw, Flip, PairWith, draws_of
+from flukeprint.training.sampling.pair_draws import Pairs, equal_pairs
 from flukeprint.training.sampling.triplet_draws import (
     NO_TRIPLETS,
     fitted_triplets,
@@ -202,6 +203,7 @@ SAMPLERS: dict[str, type[BatchSampler]] = {
     "shuffled": Shuffled,
     "positive_available": PositiveAvailable,
     "pk": PK,
+    "pairs": Pairs,
 }
 
 
@@ -277,8 +279,31 @@ def check_batches(config: SamplerConfig, world_size: int) -> None:
             "once; choose positive_available or pk"
         )
     block = config.batch_size // world_size
+    if config.name == "pairs":
+        _check_pairs(config, block, world_size)
     if config.name == "pk" and block < config.photos_per_identity:
         raise FlukeprintError(
             f"a batch of {block} photos a process has no room for {config.photos_per_identity} "
             "photos of one identity; raise sampler.batch_size or lower sampler.photos_per_identity"
         )
+
+
+def _check_pairs(config: SamplerConfig, block: int, world_size: int) -> None:
+    if block % 2:
+        raise FlukeprintError(
+            f"sampler.batch_size {config.batch_size} does not give each of {world_size} processes "
+            f"whole pairs; choose a multiple of {2 * world_size}"
+        )
+    pairs = config.batch_size // 2
+    if equal_pairs(config) == pairs:
+        raise FlukeprintError(
+            f"sampler.equal_share {config.equal_share:g} makes all {pairs} pairs of a batch "
+            "those of one identity, and nothing is told apart; lower it or raise "
+            "sampler.batch_size"
+        )
+    for key, given in (("new_share", config.new_share), ("triplets", config.triplets)):
+        if given:
+            raise FlukeprintError(
+                f"sampler.{key} means nothing to sampler.name pairs, which draws pairs of any two "
+                "photos; leave it out or choose positive_available or pk"
+            )
