@@ -49,7 +49,7 @@ def class_matrix(run: RunMaterial) -> Part | None:
         lines.append("No query is taken for another class.")
     labels = tuple(shortened(name, NAME) for name in names)
     chart = Chart(
-        "class-matrix", "Right class against first answer",
+        "class-answers", "Right class against first answer",
         f"Rows are the right classes, columns the first answers; {int(np.trace(counts))} of "
         f"{len(truths):,} queries lie on the diagonal. The colour is the share of a row.",
         (

@@ -41,6 +41,8 @@ EACH = 8  # pairs in a panel
 POINTS = 300  # of the map
 SIDE, GAP = 96, 4  # px, height of a pair's photographs and the space between them
 NAME = 24
+# Classes that are colours, in the order of the first of COLOURS, so that red is not drawn blue.
+COLOUR_CLASSES = ("blue", "red", "green")
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,7 @@ def map_of(run: RunMaterial) -> Chart:
     at, explained = three_directions(run.embeddings.vectors[rows].astype(np.float64))
     held_out = np.repeat([False, True], [len(part) for _, part in parts])
     names = [run.catalog.identities[row] for row in rows]
-    known = sorted({name for name in names if name is not None})
+    known = sorted({name for name in names if name is not None}, key=_as_coloured)
     by_class = len(known) <= len(COLOURS)
     groups = known if by_class else ["training photographs", "validation photographs"]
     layers, photos = [], []
@@ -285,6 +287,10 @@ def map_of(run: RunMaterial) -> Chart:
         "to see it.",
         tuple(layers), x="first", y="second", z="third", photos=tuple(photos),
     )  # fmt: skip
+
+
+def _as_coloured(name: str) -> tuple[int, str]:
+    return COLOUR_CLASSES.index(name) if name in COLOUR_CLASSES else len(COLOUR_CLASSES), name
 
 
 def three_directions(vectors: Values) -> tuple[Values, Values]:
