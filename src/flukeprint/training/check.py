@@ -23,7 +23,7 @@ from flukeprint.files import check_writable
 from flukeprint.identifier.runs import Run, check_same_labels, run_to_resume
 from flukeprint.identifier.showcase import read_class_tables
 from flukeprint.models.losses import SummedLoss, check_losses
-from flukeprint.models.miners import pair_masks
+from flukeprint.models.miners import drawn_pairs, pair_masks
 from flukeprint.models.network import FlukeNet, build_model
 from flukeprint.models.pair_losses import PairLoss
 from flukeprint.output import say
@@ -35,7 +35,7 @@ from flukeprint.training.datamodule import FoldData
 from flukeprint.training.module import MetricLearningModule, class_centers
 from flukeprint.training.optimizer import build_optimizer
 from flukeprint.training.progressive_resizing import check_number_of_sizes, check_sizes
-from flukeprint.training.samplers import check_batches
+from flukeprint.training.sampling.samplers import check_batches
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def set_up(config: Config, catalog: Catalog, resumed: Run | None = None) -> Trai
     data = FoldData(config, catalog, split)
     module = MetricLearningModule(config, net, data)
     data.steps(config.train.devices * config.train.num_nodes)  # the sampler's refusals
+    check_triplets(config, data)
     check_pairs(config, data, module.losses)
     build_optimizer(net, module.losses, config.train)
     if config.rank.head and class_centers(module, "") is None:
@@ -174,6 +175,25 @@ def check_views(config: Config, catalog: Catalog) -> None:
         )
 
 
+def check_triplets(config: Config, data: FoldData) -> None:
+    """Refuse triplets of a file that no batch has room for, and say where few find their place."""
+    if config.sampler.triplets is None:
+        return
+    drawn, places = data.triplets_drawn(config.train.devices * config.train.num_nodes)
+    if drawn == 0:
+        raise FlukeprintError(
+            f"no batch can show a triplet of {config.sampler.triplets}, as each shares a "
+            "photograph with the rest of every batch; lower sampler.batch_size or unset "
+            "sampler.triplets"
+        )
+    if 2 * drawn < places:
+        say(
+            f"note: only {drawn:,} of an epoch's {places:,} places for triplets of "
+            f"{config.sampler.triplets} are filled, as no photograph is in a batch twice; the "
+            "batches are smaller by that"
+        )
+
+
 def check_pairs(config: Config, data: FoldData, losses: SummedLoss) -> None:
     """Refuse a training whose loss is 0 by construction, and say where a term of it is.
 
@@ -181,11 +201,15 @@ def check_pairs(config: Config, data: FoldData, losses: SummedLoss) -> None:
     one of another animal; a loss on classes needs two classes.  `train.memory` adds the photographs
     of past batches.
     """
-    pairs = [
-        name
-        for name, term in zip(losses.names, losses.terms, strict=True)
-        if isinstance(term, PairLoss)
-    ]
+    terms = zip(losses.names, losses.terms, strict=True)
+    of_pairs = {name: term for name, term in terms if isinstance(term, PairLoss)}
+    pairs = list(of_pairs)
+    for name, term in of_pairs.items():
+        if term.drawn_only and config.sampler.name != "pairs":
+            raise FlukeprintError(
+                f"losses: {name}: pairs is drawn, but sampler.name {config.sampler.name} draws "
+                "none; set sampler.name=pairs, or pairs to all"
+            )
     learns_classes = len(pairs) < len(losses.names) and losses.classes > 1
     if not pairs and learns_classes:
         return
@@ -201,8 +225,9 @@ def check_pairs(config: Config, data: FoldData, losses: SummedLoss) -> None:
     sampler, terms = config.sampler, listed(pairs)
     if lacking == "negative":
         reason = "shows another animal beside a pair of photographs of one"
-        group = 2 if sampler.name == "positive_available" else sampler.photos_per_identity
-        shared = "" if sampler.name == "shuffled" else f" ({sampler.name} takes {group} of each)"
+        groups = {"positive_available": 2, "pk": sampler.photos_per_identity}
+        group = groups.get(sampler.name)
+        shared = "" if group is None else f" ({sampler.name} takes {group} of each)"
         remedy = f"raise sampler.batch_size from {sampler.batch_size}{shared}"
     else:
         reason = "shows an animal twice"
@@ -222,19 +247,26 @@ def check_pairs(config: Config, data: FoldData, losses: SummedLoss) -> None:
 def _batches_without_pairs(config: Config, data: FoldData, losses: SummedLoss) -> tuple[float, str]:
     """Share of the batches without a photograph that has both kinds of pairs, and what they lack.
 
-    Of epochs that differ in what is drawn: the first two, and the first that draws all identities.
+    Where losses see drawn pairs alone, it is the batch that has both kinds of them.  Of epochs that
+    differ in what is drawn: the first two, and the first that draws all identities.
     """
     world = config.train.devices * config.train.num_nodes
     individuals = len(data.classes) if config.image.mirrored_is_new else None
     size = config.train.memory
     past = torch.empty(0, dtype=torch.int64)
+    drawn = all(term.drawn_only for term in losses.terms if isinstance(term, PairLoss))
     useful, batches, without_positive = 0, 0, 0
     for epoch in sorted({0, 1, config.sampler.first_epochs} & set(range(config.train.epochs))):
         for labels in map(torch.from_numpy, data.batch_labels(epoch, world)):
             seen = past if epoch > 0 or (size and len(past) == size) else past[:0]
             positive, negative = pair_masks(labels, individuals, seen)
-            useful += bool((positive.any(1) & negative.any(1)).any())
-            without_positive += not bool(positive.any())
+            if drawn:
+                first, _, second, _ = drawn_pairs(positive, positive, negative)
+                both, same = bool(len(first) and len(second)), bool(len(first))
+            else:
+                both, same = bool((positive.any(1) & negative.any(1)).any()), bool(positive.any())
+            useful += both
+            without_positive += not same
             batches += 1
             past = torch.cat([past, labels])[-size:] if size else past
     lacking = "positive" if 2 * without_positive > batches - useful else "negative"

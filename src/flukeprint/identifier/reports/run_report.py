@@ -11,6 +11,8 @@ from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import split_for
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.evaluation.report.charts import Part
+from flukeprint.evaluation.report.lab_sections.class_matrix import class_matrix
+from flukeprint.evaluation.report.lab_sections.pair_lab import pair_lab
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.report.page import ReportPage
 from flukeprint.evaluation.report.sections.answers import answers
@@ -38,6 +40,8 @@ SECTIONS: dict[str, Section] = {
     "recognition": recognition,
     "answers": answers,
     "pairs": pairs,
+    "pair_lab": pair_lab,
+    "class_matrix": class_matrix,
     "open_set": open_set,
     "probabilities": probabilities,
     "sizes": sizes,
