@@ -12,6 +12,7 @@ import typer
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.output import only_notices, say
 from flukeprint.photo_commands import enroll, identify, verify
+from flukeprint.study_commands import few_shot, verification
 
 app = typer.Typer(
     help="Who is this animal?  Identify individual animals in photographs.",
@@ -316,6 +317,10 @@ def compare_command(
     from flukeprint.identifier.run_comparison import compare_recipes, comparison_text
 
     print(comparison_text(*compare_recipes(a, b, into)))
+
+
+app.command()(verification)
+app.command("few-shot")(few_shot)
 
 
 @app.command()

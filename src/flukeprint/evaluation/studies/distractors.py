@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flukeprint.data.embeddings import Floats, Ints, Values
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, counted
 from flukeprint.evaluation.metrics import Interval
 from flukeprint.evaluation.studies.fold import Fold, number_individuals
 from flukeprint.evaluation.studies.individuals import draw_individuals, share_interval
@@ -197,3 +197,22 @@ def _ahead(stream: Stream, queries: Floats, own: Values, ends: Sequence[int], se
         done += len(block)
     ahead[at:] = so_far
     return ahead
+
+
+def distractor_lines(curve: DistractorCurve) -> list[str]:
+    """The rates as lines for people."""
+    lines = [
+        f"identification among N drawn animals ({curve.kind}), beside {curve.real:,} real "
+        f"photographs; {counted(curve.queries, 'query', 'queries')}, {curve.seconds:.1f} s",
+        f"  {'N':>9}{'rank-1':>24}{'rank-5':>24}",
+    ]
+    lines += [
+        f"  {size:>9,}{first.text():>24}{five.text():>24}"
+        for size, first, five in zip(curve.sizes, curve.rank1, curve.rank5, strict=True)
+    ]
+    easier = "easier" if curve.instead.mean > curve.rank1[0].mean else "no easier"
+    lines.append(
+        f"  with {curve.real:,} drawn ones in the place of all other real photographs, rank-1 is "
+        f"{curve.instead.text()}, beside real ones {curve.rank1[0].mean:.3f}: drawn ones are {easier}"
+    )
+    return lines

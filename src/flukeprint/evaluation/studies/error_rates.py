@@ -125,7 +125,11 @@ def error_rates(
         found = resampled_interval(resampled[:, place], float(accepts[place]))
         return at_least_rule_of_3(found, same_individuals)
 
-    shown = [place for place in range(3, len(rates)) if can_tell(float(rates[place]), others)]
+    shown = [
+        place
+        for place in range(len(FALSE_ACCEPT_RATES), len(rates))
+        if can_tell(float(rates[place]), others)
+    ]
     bands = [interval(place) for place in shown]
     everybody = [fold.same_owners for fold in folds] + [f.other_owners.ravel() for f in folds]
     return ErrorRates(

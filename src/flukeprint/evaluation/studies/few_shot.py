@@ -108,6 +108,7 @@ def few_shots(
     Raises FlukeprintError for a cell that is refused, and where none is left.
     """
     start = time.perf_counter()
+    check_cells(fold, ways, shots, strict=strict)
     cells, refused = [], []
     for way in ways:
         for shot in shots:
@@ -117,23 +118,38 @@ def few_shots(
                 if strict:
                     raise
                 refused.append(str(error))
-    if not cells:
-        raise FlukeprintError(refused[0])
     return FewShotStudy(
         fold.name, tuple(cells), tuple(refused), _notes(cells), time.perf_counter() - start
     )
 
 
-def _cell(fold: Fold, ways: int, shots: int, episodes: int) -> FewShotCell:
-    if ways < 2 or shots < 1 or episodes < 1:
-        raise FlukeprintError(
-            f"{ways}-way {shots}-shot with {counted(episodes, 'episode')}: at least 2 ways, 1 shot "
-            "and 1 episode are needed"
-        )
+def check_cells(fold: Fold, ways: Sequence[int], shots: Sequence[int], *, strict: bool) -> None:
+    """Refuse what `few_shots` would for want of animals; the vectors are not looked at."""
+    reasons, cells = [], 0
+    for way in ways:
+        for shot in shots:
+            cells += 1
+            try:
+                _chosen(fold, way, shot)
+            except FlukeprintError as error:
+                reasons.append(str(error))
+    if reasons and (strict or len(reasons) == cells):
+        raise FlukeprintError(reasons[0])
+
+
+def _chosen(fold: Fold, ways: int, shots: int) -> _Animals:
+    """The first source that has enough animals; FlukeprintError if none has."""
+    if ways < 2 or shots < 1:
+        raise FlukeprintError(f"{ways}-way {shots}-shot: at least 2 ways and 1 shot are needed")
     sets = [_eligible(fold, found, shots) for found in _sources(fold)]
-    chosen = next((found for found in sets if len(found.support) >= ways), None)
-    if chosen is None:
-        raise FlukeprintError(_too_few(fold, sets, ways, shots))
+    for found in sets:
+        if len(found.support) >= ways:
+            return found
+    raise FlukeprintError(_too_few(fold, sets, ways, shots))
+
+
+def _cell(fold: Fold, ways: int, shots: int, episodes: int) -> FewShotCell:
+    chosen = _chosen(fold, ways, shots)
     rng = np.random.default_rng([fold.seed, ways, shots])
     vectors = unit(fold.vectors)
     right = {name: np.empty((episodes, ways)) for name in CLASSIFIERS}

@@ -50,9 +50,11 @@ class Fold:
     @classmethod
     def of(
         cls, embeddings: Embeddings, catalog: Catalog, split: Split, *, name: str, number: int,
-        seed: int,
+        seed: int, trained: bool = True,
     ) -> "Fold":  # fmt: skip
         """Gather a fold; the rows of `embeddings`, `catalog` and `split` are the same.
+
+        trained: whether the network was trained on the photographs of `split.train`.
 
         Raises FlukeprintError where a photograph's file is missing: copies are found by bytes.
         """
@@ -60,7 +62,7 @@ class Fold:
             raise FlukeprintError(
                 f"{name}: its embeddings are not of the photographs of its catalogue; train again"
             )
-        seen = {catalog.identities[row] for row in split.train} - {None}
+        seen = {catalog.identities[row] for row in split.train if trained} - {None}
         return cls(
             vectors=embeddings.vectors,
             identities=catalog.identities,

@@ -22,7 +22,7 @@ class NearestPhotograph:
         return self._best(similarities)[np.arange(len(truths)), self._column(truths)]
 
     def places(self, similarities: Values, truths: Ints) -> Ints:
-        """Places (b,) of the own identities, from 1; of equally near ones the lower row is first."""
+        """Places (b,) of the own identities, from 1; equally near ones in the order of rows."""
         best = self._best(similarities)
         column = self._column(truths)
         own = best[np.arange(len(truths)), column]

@@ -66,7 +66,7 @@ def verify_folds(
         pairs = draw()
         short = too_few(pairs)
         if short and kind == EVERYBODY:
-            raise FlukeprintError(f"{folds[0].name}: {short}; lower split.folds or add photographs")
+            raise FlukeprintError(_refusal(folds[0], short))
         if not short:
             rates[kind] = error_rates(score_pairs(folds, pairs), seed=seed, times=times)
         elif kind == UNSEEN and any(len(fold.unseen()) for fold in folds):
@@ -85,6 +85,16 @@ def verify_folds(
         decided=decided,
         notes=(*notes, *_notes(folds, drawn, decided, most)),
     )
+
+
+def check_pairs(fold: Fold, *, most: int = MOST_PAIRS) -> None:
+    """Refuse a fold with too few pairs of a query and a gallery photograph."""
+    if short := too_few([fold_pairs(fold, most=most)]):
+        raise FlukeprintError(_refusal(fold, short))
+
+
+def _refusal(fold: Fold, short: str) -> str:
+    return f"{fold.name}: {short}; lower split.folds or add photographs, and train again"
 
 
 def too_few(pairs: Sequence[LabelledPairs]) -> str:
