@@ -213,6 +213,7 @@ def distractor_lines(curve: DistractorCurve) -> list[str]:
     easier = "easier" if curve.instead.mean > curve.rank1[0].mean else "no easier"
     lines.append(
         f"  with {curve.real:,} drawn ones in the place of all other real photographs, rank-1 is "
-        f"{curve.instead.text()}, beside real ones {curve.rank1[0].mean:.3f}: drawn ones are {easier}"
+        f"{curve.instead.text()}, with the real ones {curve.rank1[0].mean:.3f}: drawn ones are "
+        f"{easier}"
     )
     return lines

@@ -5,10 +5,11 @@ each other: intervals resample individuals (`individuals.py`), and halves are ha
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, Floats, Ints
 from flukeprint.data.groups import photo_groups
@@ -89,6 +90,23 @@ class Fold:
             if name is not None and not seen
         ]
         return np.array(rows, dtype=np.int64)
+
+
+def fold_of_run(
+    config: Config, name: str, catalog: Catalog, split: Split, embeddings: Embeddings
+) -> Fold:
+    """Gather the fold of a finished run.
+
+    name: of the run's folder.  Where it was trained on pseudo-labels as well, which may be of any
+    individual, no individual counts as unseen.
+    """
+    fold = Fold.of(
+        embeddings, catalog, split, name=f"{config.name}/{name}", number=config.split.fold,
+        seed=config.split.seed,
+    )  # fmt: skip
+    if config.data.pseudo_labels is None:
+        return fold
+    return replace(fold, trained=(True,) * len(catalog))
 
 
 def number_individuals(identities: Sequence[str | None]) -> Ints:

@@ -48,6 +48,7 @@ _BLOCK = 1 << 22  # similarities
 class MetricFigures:
     """What one metric is worth: by name of figure, its 95 % interval and its gain over cosine.
 
+    The gain is the figure less that of cosine: of the equal error rate (EER) less is better.
     A figure that cannot be measured is missing: true accepts with too few pairs, and both of
     verification where there are no pairs.
     """

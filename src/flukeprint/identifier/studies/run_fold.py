@@ -1,14 +1,12 @@
 """Read what the studies are made on: the fold of a finished run, or a catalogue embedded anew."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
 import numpy as np
 
 from flukeprint.config.schema import Config
-from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled
@@ -16,7 +14,7 @@ from flukeprint.data.splits import Split, split_for
 from flukeprint.embedding.embed import embed, pick_device
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.studies.fold import Fold
+from flukeprint.evaluation.studies.fold import Fold, fold_of_run
 from flukeprint.identifier.runs import Run, check_same_labels
 from flukeprint.models.network import untrained_embedder
 
@@ -38,20 +36,7 @@ def read_run_fold(folder: Path) -> Fold:
     embeddings = Embeddings.load(file)
     catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
     check_same_labels(run, catalog)
-    return run_fold(run, config, catalog, split_for(config, catalog), embeddings)
-
-
-def run_fold(
-    run: Run, config: Config, catalog: Catalog, split: Split, embeddings: Embeddings
-) -> Fold:
-    """The fold of a run whose parts are read already."""
-    fold = Fold.of(
-        embeddings, catalog, split, name=f"{config.name}/{run.name}", number=config.split.fold,
-        seed=config.split.seed,
-    )  # fmt: skip
-    if config.data.pseudo_labels is not None:  # they may be of any individual
-        return replace(fold, trained=(True,) * len(catalog))
-    return fold
+    return fold_of_run(config, run.name, catalog, split_for(config, catalog), embeddings)
 
 
 def untrained_fold(
