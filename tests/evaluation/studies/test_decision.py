@@ -99,9 +99,7 @@ def test_a_fold_is_measured_at_the_threshold_of_the_other_folds() -> None:
 
 def test_a_faultless_decision_has_an_interval_by_the_rule_of_3() -> None:
     one, two = of([0.9], [0.1]), of([0.9], [0.1], (2, 3))
-    found = decide_elsewhere(
-        [joined(one, two)], [0], [np.array([True, True, False, False])], TIMES
-    )
+    found = decide_elsewhere([joined(one, two)], [0], [np.array([True, True, False, False])], TIMES)
     assert isinstance(found, Decided)
     assert found.balanced.mean == 1
     assert found.balanced.low == 0  # of two individuals nothing can be said

@@ -67,8 +67,9 @@ def test_mahalanobis_is_scipys_with_the_shrunk_covariance() -> None:
     steps = []
     for label in np.unique(of):
         mine = vectors[of == label]
-        for k in range(1, len(mine)):  # Helmert: each beside the mean of those before it
-            steps.append((mine[:k].mean(axis=0) - mine[k]) * np.sqrt(k / (k + 1)))
+        steps += [  # Helmert: each beside the mean of those before it
+            (mine[:k].mean(axis=0) - mine[k]) * np.sqrt(k / (k + 1)) for k in range(1, len(mine))
+        ]
     weight = ledoit_wolf_shrinkage(np.array(steps), assume_centered=True)
     assert 0 < weight < 0.5
     sphere = np.trace(covariance) / 8 * np.eye(8)

@@ -1,5 +1,6 @@
 """Distractors drawn by their law, and rates that have a closed form."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -122,7 +123,7 @@ def test_the_curve_falls_and_lies_in_its_interval(seed: int, kind: str) -> None:
     fold = drawn_fold(animals=12, each=3, noise=0.8, dimension=6, seed=seed)
     curve = identify_among(fold, kind, (0, 5, 50, 300))
     for rates in (curve.rank1, curve.rank5):
-        assert all(one.mean >= two.mean for one, two in zip(rates, rates[1:], strict=False))
+        assert all(one.mean >= two.mean for one, two in itertools.pairwise(rates))
         assert all(rate.low <= rate.mean <= rate.high for rate in rates)
     assert all(one.mean <= five.mean for one, five in zip(curve.rank1, curve.rank5, strict=True))
 

@@ -149,9 +149,7 @@ def test_the_interval_covers_the_rate_of_new_animals() -> None:
         # One animal's pairs differ by as much in all: N(3, 3) beside N(0, 3).
         owners = np.repeat(np.arange(n), 4)
         same = 3 + math.sqrt(2) * own[owners] + rng.normal(size=len(owners))
-        pairs = ScoredPairs(
-            Pairs(same, other), owners, np.stack([left, right], axis=1), n
-        )
+        pairs = ScoredPairs(Pairs(same, other), owners, np.stack([left, right], axis=1), n)
         times = draw_individuals(n, seed=sample, samples=200)
         found = error_rates([pairs], seed=0, times=times)
         held += found.eer.low <= want <= found.eer.high

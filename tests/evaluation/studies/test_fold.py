@@ -42,9 +42,7 @@ def parts(tmp_path: Path) -> tuple[Catalog, Split, Embeddings]:
     for i, path in enumerate(paths):
         path.write_bytes(b"same" if i in (0, 1) else b"other" + bytes(i))
     catalog = Catalog(tuple(path.name for path in paths), paths, names)
-    split = Split(
-        np.array([0, 1, 2]), np.array([0, 1, 2]), np.array([3, 4, 5]), ("b", None, None)
-    )
+    split = Split(np.array([0, 1, 2]), np.array([0, 1, 2]), np.array([3, 4, 5]), ("b", None, None))
     vectors = np.eye(6, dtype=np.float32)
     return catalog, split, Embeddings(vectors, catalog.images, names, None, "stamp")
 

@@ -32,9 +32,7 @@ def test_means_are_those_of_copied_individuals() -> None:
     found = resampled_means(values, owners, times)
     for mean, time in zip(found, times, strict=True):
         copied = [
-            value
-            for value, owner in zip(values, owners, strict=True)
-            for _ in range(time[owner])
+            value for value, owner in zip(values, owners, strict=True) for _ in range(time[owner])
         ]
         assert mean == pytest.approx(np.mean(copied))
 

@@ -23,9 +23,7 @@ def naive(row: list[float], labels: list[int], truth: int) -> int:
 def test_places_are_those_of_going_through_all(data: st.DataObject, n: int) -> None:
     labels = data.draw(st.lists(st.integers(0, 4), min_size=n, max_size=n))
     level = st.integers(0, 3).map(float)
-    rows = data.draw(
-        st.lists(st.lists(level, min_size=n, max_size=n), min_size=1, max_size=4)
-    )
+    rows = data.draw(st.lists(st.lists(level, min_size=n, max_size=n), min_size=1, max_size=4))
     truths = [data.draw(st.sampled_from(labels)) for _ in rows]
     ranks = NearestPhotograph(np.array(labels))
     similarities = np.array(rows)

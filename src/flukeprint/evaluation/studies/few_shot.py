@@ -118,6 +118,8 @@ def few_shots(
                 if strict:
                     raise
                 refused.append(str(error))
+    if not cells:
+        raise FlukeprintError(refused[0])
     return FewShotStudy(
         fold.name, tuple(cells), tuple(refused), _notes(cells), time.perf_counter() - start
     )
