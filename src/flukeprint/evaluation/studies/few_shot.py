@@ -271,7 +271,7 @@ def _too_few(fold: Fold, sets: Sequence[_Animals], ways: int, shots: int) -> str
     )
     return (
         f"{fold.name}: {ways}-way {shots}-shot needs {ways} animals with {shots + 1} photographs "
-        f"of different bursts; there are {have}; ask for fewer ways or shots"
+        f"of different bursts; found {have}; ask for fewer ways or shots"
     )
 
 
@@ -284,7 +284,7 @@ def _notes(cells: Sequence[FewShotCell]) -> tuple[str, ...]:
     if "seen" in sources:
         notes.append(
             "seen: training saw these animals, and the photographs of their support; only the "
-            "queries are new to it. Accuracy on animals that it never saw is lower."
+            "queries are new to it. On animals that it never saw it may do far worse."
         )
     if "unseen" in sources:
         notes.append("unseen: training saw no photograph of these animals.")

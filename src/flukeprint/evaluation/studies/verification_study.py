@@ -116,9 +116,14 @@ def _notes(
         "animal are not independent; no pair is of one burst, of copies or of boxes of one picture."
     ]
     if any(fold.trained[row] for fold in folds for row in fold.gallery):
+        new = (
+            f"only pairs {UNSEEN} show how it does on new ones"
+            if any(len(fold.unseen()) for fold in folds)
+            else "no animal is new to the network, and on new ones it does worse"
+        )
         notes.append(
-            "The gallery's photographs were trained on and the queries' were not: photographs of "
-            f"two days, of animals that the network knows. Only pairs {UNSEEN} show it new animals."
+            "Training saw the gallery's photographs, but not those of the queries; of most of the "
+            f"queries' animals it saw others: {new}."
         )
     full = [place for place, pairs in enumerate(drawn) if len(pairs.other) >= 0.95 * most]
     if full:
