@@ -109,9 +109,7 @@ from them, by Ledoit-Wolf shrinkage.
 
 def page(rows: list[dict[str, Any]]) -> str:
     """The page in Markdown."""
-    parts = [HEAD, "## Metrics\n"]
-    for row in rows:
-        parts.append(_metrics(row))
+    parts = [HEAD, "## Metrics\n", *map(_metrics, rows)]
     parts += ["## What it says\n", _verdict(rows), "## Verification by cosine\n", _verified(rows)]
     parts += ["## Identification among drawn animals\n", _distractors(rows)]
     parts += ["## Few shots\n", _few_shots(rows)]
@@ -223,9 +221,9 @@ def _distractors(rows: list[dict[str, Any]]) -> str:
     sizes = curves[0][1].sizes
     lines = [
         "Rank-1 with N drawn unit vectors in the gallery, each an animal of its own. *Instead*: "
-        "rank-1 with as many drawn ones as there are real photographs, in the place of those of all "
-        "other animals. Where it is above N = 0, drawn animals are easier than real ones, and the "
-        "curve is too good by as much.",
+        "rank-1 with as many drawn ones as the gallery has photographs, in the place of those of "
+        "all other animals. Where it is above N = 0, drawn animals are easier than real ones, and "
+        "a gallery of real ones would be harder than the curve says.",
         "",
         "| network | drawn | " + " | ".join(f"{size:,}" for size in sizes) + " | instead | s |",
         "|---|---|" + "---|" * (len(sizes) + 2),
