@@ -34,7 +34,10 @@ def read_run_fold(folder: Path) -> Fold:
             f"{folder} has no embeddings yet: finish its training with --resume {run.name}"
         )
     embeddings = Embeddings.load(file)
-    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
+    catalog = read_labelled(config.data)
+    if config.data.skip_unreadable:  # those that the run left out, it has no embeddings of
+        kept = set(embeddings.images)
+        catalog = catalog.take([row for row, name in enumerate(catalog.images) if name in kept])
     check_same_labels(run, catalog)
     return fold_of_run(config, run.name, catalog, split_for(config, catalog), embeddings)
 

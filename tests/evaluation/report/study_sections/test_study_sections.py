@@ -9,11 +9,11 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import Split, split_for
 from flukeprint.evaluation.report.charts import Bars, Chart, Heatmap, Line, Part, Table
-from flukeprint.evaluation.report.distractors_section import distractors_section
-from flukeprint.evaluation.report.few_shot_section import few_shot_section
 from flukeprint.evaluation.report.material import RunMaterial
-from flukeprint.evaluation.report.metrics_section import metrics_section
-from flukeprint.evaluation.report.verification_section import verification_section
+from flukeprint.evaluation.report.study_sections.distractors import distractors_section
+from flukeprint.evaluation.report.study_sections.few_shots import few_shot_section
+from flukeprint.evaluation.report.study_sections.metrics import metrics_section
+from flukeprint.evaluation.report.study_sections.verification import verification_section
 from flukeprint.evaluation.studies.distances import METRICS
 from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
