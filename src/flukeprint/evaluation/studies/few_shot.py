@@ -283,13 +283,13 @@ def _notes(cells: Sequence[FewShotCell]) -> tuple[str, ...]:
     sources = {cell.source for cell in cells}
     if "seen" in sources:
         notes.append(
-            "seen: training saw these animals, and the photographs of their support; only the "
+            "Seen: training saw these animals, and the photographs of their support; only the "
             "queries are new to it. On animals that it never saw it may do far worse."
         )
     if "unseen" in sources:
-        notes.append("unseen: training saw no photograph of these animals.")
+        notes.append("Unseen: training saw no photograph of these animals.")
     if "untrained" in sources:
-        notes.append("untrained: the network was trained on no animal of the catalogue.")
+        notes.append("Untrained: the network was trained on no animal of the catalogue.")
     return tuple(notes)
 
 

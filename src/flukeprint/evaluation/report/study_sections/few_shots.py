@@ -32,7 +32,7 @@ def few_shot_section(material: RunMaterial) -> Part | None:
 
 
 def _chart(study: FewShotStudy) -> Chart:
-    labels = tuple(f"{cell.ways}-way {cell.shots}-shot ({cell.source})" for cell in study.cells)
+    labels = tuple(f"{cell.ways}-way {cell.shots}-shot" for cell in study.cells)
     layers = []
     for name in CLASSIFIERS:
         rates = [cell.over_animals[name] for cell in study.cells]
@@ -42,7 +42,7 @@ def _chart(study: FewShotStudy) -> Chart:
         layers.append(Bars(name, labels, mean, low, high))
     guess = Bars("guessing", labels, np.array([1 / cell.ways for cell in study.cells]))
     parts = [
-        f"{label}: {cell.over_animals['prototype'].text()} by the prototype"
+        f"{label}, {cell.source} animals: {cell.over_animals['prototype'].text()} by the prototype"
         for label, cell in zip(labels, study.cells, strict=True)
     ]
     return Chart(
