@@ -35,13 +35,15 @@ def prototype(support: Floats, queries: Floats) -> Ints:
     """
     means = support.mean(axis=1, dtype=np.float64)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
-    return np.argmax(queries @ (means / np.maximum(lengths, 1e-12)).T, axis=1).astype(np.int64)
+    return np.asarray(
+        np.argmax(queries @ (means / np.maximum(lengths, 1e-12)).T, axis=1), dtype=np.int64
+    )
 
 
 def nearest_photograph(support: Floats, queries: Floats) -> Ints:
     """Answer (q,) of each query: the animal of the nearest photograph by cosine, as `prototype`."""
     best = np.einsum("wkd,qd->qwk", support, queries).max(axis=2)
-    return np.argmax(best, axis=1).astype(np.int64)
+    return np.asarray(np.argmax(best, axis=1), dtype=np.int64)
 
 
 CLASSIFIERS: dict[str, Callable[[Floats, Floats], Ints]] = {

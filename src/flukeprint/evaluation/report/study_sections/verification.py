@@ -3,7 +3,7 @@
 import numpy as np
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.report.charts import Chart, Heatmap, Line, Part, Table
+from flukeprint.evaluation.report.charts import Block, Chart, Heatmap, Line, Part, Table
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.studies.decision import Decided
 from flukeprint.evaluation.studies.error_rates import ErrorRates
@@ -30,7 +30,7 @@ def verification_section(material: RunMaterial) -> Part | None:
         study = verify_folds([fold], most=MOST_PAIRS, samples=SAMPLES)
     except FlukeprintError:
         return None
-    blocks = [_curve(study), _rates(study)]
+    blocks: list[Block] = [_curve(study), _rates(study)]
     if study.decided is not None:
         blocks.append(_confusion(study.decided))
     return Part("verification", "Verification: one animal or two?", _lines(study), tuple(blocks))
