@@ -7,7 +7,6 @@ from flukeprint.evaluation.report.charts import Block, Chart, Heatmap, Line, Par
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.studies.decision import Decided
 from flukeprint.evaluation.studies.error_rates import ErrorRates
-from flukeprint.evaluation.studies.fold import fold_of_run
 from flukeprint.evaluation.studies.verification_study import (
     EVERYBODY,
     VerificationStudy,
@@ -22,10 +21,7 @@ def verification_section(material: RunMaterial) -> Part | None:
 
     None where the fold has too few pairs.
     """
-    fold = fold_of_run(
-        material.config, material.folder.name, material.catalog, material.split,
-        material.embeddings,
-    )  # fmt: skip
+    fold = material.fold  # outside of what is caught below
     try:
         study = verify_folds([fold], most=MOST_PAIRS, samples=SAMPLES)
     except FlukeprintError:
