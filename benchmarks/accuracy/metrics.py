@@ -12,7 +12,8 @@ RUN is the folder of a finished run, one for each data set.  Those of the page a
         rank.local.candidates=30
 
 Each fold is also measured with the untrained backbone of its run's configuration.  Writes
-`benchmarks/results/metrics.json` and, from it alone (`--render`), `benchmarks/reports/metrics.md`.
+`benchmarks/results/metrics.json`, where the rows of other data sets are kept, and from it alone
+(`--render`) `benchmarks/reports/metrics.md`.
 """
 
 import json
@@ -75,9 +76,10 @@ def main() -> None:
     if not given.render:
         if not given.runs:
             parser.error("name the folders of finished runs")
-        rows = []
+        rows = json.loads(RESULT.read_text()) if RESULT.exists() else []
         for folder in given.runs:
             config = Run(folder).config()
+            rows = [row for row in rows if row["data"] != config.name]
             facts = {"data": config.name, "epochs": config.train.epochs, "fold": config.split.fold}
             rows.append(
                 measure(read_run_fold(folder), {**facts, "network": "trained", "run": folder.name})

@@ -40,7 +40,6 @@ def test_what_is_no_finished_run_is_refused(tiny_run: Run, tmp_path: Path) -> No
     copy.mkdir()
     shutil.copy(tiny_run.path / "config.yaml", copy)
     refused(lambda: read_run_fold(copy), "no embeddings yet", "--resume copy")
-    (copy / "identifier").mkdir()
     shutil.copy(tiny_run.path / "embeddings.npz", copy)
     (copy / "catalog.json").write_text('{"digest": "other"}')
     refused(lambda: read_run_fold(copy), "not those that", "train a new run")

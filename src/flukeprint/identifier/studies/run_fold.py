@@ -22,14 +22,15 @@ EMBEDDINGS = "embeddings.npz"
 
 
 def read_run_fold(folder: Path) -> Fold:
-    """Read the embeddings of a finished run with the split of its fold.
+    """Read the embeddings of a trained run with the split of its fold.
 
-    Raises FlukeprintError where the folder is no finished run, or its photographs have changed.
+    Raises FlukeprintError where the folder is no run, its training has not ended, or its photographs
+    have changed.
     """
     run = Run(folder)
     config = run.config()
     file = run.path / EMBEDDINGS
-    if not run.finished or not file.is_file():
+    if not file.is_file():  # written when training ends, before anything is ranked
         raise FlukeprintError(
             f"{folder} has no embeddings yet: finish its training with --resume {run.name}"
         )
