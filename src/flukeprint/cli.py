@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flukeprint.commands.studies import few_shot, verification
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.output import only_notices, say
 from flukeprint.photo_commands import enroll, identify, verify
@@ -341,6 +342,8 @@ def triplets_command(
         f"{written} of {len(found):,} that violate the margin {found.margin:g}, the worst by "
         f"{found.violation[0]:.3f}: {file}\nnext: train with sampler.triplets={file}"
     )
+app.command()(verification)
+app.command("few-shot")(few_shot)
 
 
 @app.command("report")
