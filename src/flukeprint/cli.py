@@ -318,6 +318,29 @@ def compare_command(
     print(comparison_text(*compare_recipes(a, b, into)))
 
 
+@app.command("triplets")
+def triplets_command(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The CSV to write; triplets.csv in the run's folder.")
+    ] = None,
+    most: Annotated[int, typer.Option(help="Most triplets, the worst first.", min=1)] = 1000,
+    margin: Annotated[
+        float | None, typer.Option(help="Margin; by default that of the run's triplet loss.", min=0)
+    ] = None,
+) -> None:
+    """Export the hardest triplets of a run's training photographs, for sampler.triplets."""
+    from flukeprint.identifier.reports.triplet_export import export_triplets
+    from flukeprint.identifier.runs import Run
+
+    file, found = export_triplets(Run(run), out, most=most, margin=margin)
+    written = counted(min(most, len(found)), "triplet")
+    print(
+        f"{written} of {len(found):,} that violate the margin {found.margin:g}, the worst by "
+        f"{found.violation[0]:.3f}: {file}\nnext: train with sampler.triplets={file}"
+    )
+
+
 @app.command()
 def demo() -> None:
     """Run everything on synthetic whales, from drawing to submission, in a few minutes."""

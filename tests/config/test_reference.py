@@ -17,7 +17,7 @@ from flukeprint.config.schema import Config
 from flukeprint.data.readers.read import READERS
 from flukeprint.models.losses import LOSSES
 from flukeprint.ranking.local.lightglue import MATCHERS
-from flukeprint.training.samplers import SAMPLERS
+from flukeprint.training.sampling.samplers import SAMPLERS
 
 
 @pytest.fixture(scope="module")

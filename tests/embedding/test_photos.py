@@ -21,7 +21,7 @@ from flukeprint.embedding import photos as images
 from flukeprint.embedding.photos import PhotoCache, fit, kept_size
 from flukeprint.errors import FlukeprintError
 from flukeprint.training.dataset import PhotoDataset
-from flukeprint.training.samplers import Draw
+from flukeprint.training.sampling.batches import Draw
 from tests.embedding.noise import entries, folder, kept, noise, pillow, settings
 
 

@@ -12,7 +12,7 @@ from flukeprint.config.data import ImageConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.embedding.photos import PhotoCache
 from flukeprint.training.dataset import Photo, PhotoDataset, single_thread
-from flukeprint.training.samplers import Draw
+from flukeprint.training.sampling.batches import Draw
 from tests.embedding.noise import folder, pillow, settings
 
 

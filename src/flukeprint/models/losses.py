@@ -37,9 +37,13 @@ from flukeprint.models.miners import CrossBatchMemory
 from flukeprint.models.pair_losses import (
     PairLoss,
     circle,
+    concatenation_head,
     contrastive,
+    difference_head,
+    hinge,
     margin_loss,
     multi_similarity,
+    pair_regression,
     supcon,
     triplet,
 )
@@ -48,7 +52,11 @@ from flukeprint.models.task import Task
 LOSSES: dict[str, Callable[..., nn.Module]] = {
     "triplet": triplet,
     "contrastive": contrastive,
+    "pair_regression": pair_regression,
+    "hinge": hinge,
     "margin": margin_loss,
+    "difference_head": difference_head,
+    "concatenation_head": concatenation_head,
     "multi_similarity": multi_similarity,
     "circle": circle,
     "supcon": supcon,
@@ -181,6 +189,11 @@ def build_losses(
         raise FlukeprintError(
             f"train.memory is {memory}, but no loss compares pairs ({', '.join(names)}); set it to "
             "0 or add one such as triplet or multi_similarity"
+        )
+    if memory and all(term.drawn_only for term in terms if isinstance(term, PairLoss)):
+        raise FlukeprintError(
+            f"train.memory is {memory}, but {', '.join(names)} with pairs: drawn compares nothing "
+            "with past batches; set it to 0 or pairs to all"
         )
     return SummedLoss(names, [config.weight for config in configs], terms, task, memory)
 

@@ -80,6 +80,17 @@ def all_pairs(far: Tensor, positive: Tensor, negative: Tensor) -> Indices:
     return (*torch.where(positive), *torch.where(negative))
 
 
+def drawn_pairs(far: Tensor, positive: Tensor, negative: Tensor) -> Indices:
+    """The pairs that the sampler `pairs` drew: photographs 2i and 2i + 1, in that order.
+
+    None of a past batch.
+    """
+    first = torch.arange(0, len(far) - 1, 2, device=far.device)
+    drawn = torch.zeros_like(positive)
+    drawn[first, first + 1] = True
+    return all_pairs(far, positive & drawn, negative & drawn)
+
+
 def batch_all(far: Tensor, positive: Tensor, negative: Tensor) -> Indices:
     """Every triplet (Hermans et al. 2017, eq. 6)."""
     return torch.where(positive[:, :, None] & negative[:, None, :])

@@ -1,7 +1,9 @@
 """Losses on the pairs and triplets of a batch: triplet, contrastive, margin, circle and kin.
 
-Each function makes one loss: pytorch-metric-learning's, on the pairs that `miners` selects.  Its
-parameters are those of the configuration.
+Each function makes one loss: pytorch-metric-learning's or one of `pair_costs`, on the pairs that
+`miners` selects.  Its parameters are those of the configuration.
+
+pairs, where a loss has it: all pairs of the batch, or only those that the sampler `pairs` drew.
 """
 
 from collections.abc import Callable
@@ -20,26 +22,41 @@ from flukeprint.models.miners import (
     batch_all,
     batch_easy,
     batch_hard,
+    drawn_pairs,
     multi_similarity_pairs,
     pair_masks,
     semi_hard,
 )
-from flukeprint.models.task import NotNegative, Positive, Task
+from flukeprint.models.pair_costs import (
+    ConcatenationHead,
+    DifferenceHead,
+    DistanceCost,
+    PairHead,
+)
+from flukeprint.models.task import Count, NotNegative, Positive, Task
+
+Loss = pml.BaseMetricLossFunction | DistanceCost | PairHead
+Chosen = Literal["all", "drawn"]
+CHOSEN: dict[Chosen, Miner] = {"all": all_pairs, "drawn": drawn_pairs}
+Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
 class PairLoss(nn.Module):
-    """A pair or triplet loss of pytorch-metric-learning on the pairs that `miner` chooses.
+    """A pair or triplet loss on the pairs or triplets that `miner` chooses.
 
     The loss normalises embeddings itself, by its own distance.
     """
 
-    def __init__(
-        self, loss: pml.BaseMetricLossFunction, miner: Miner, individuals: int | None
-    ) -> None:
+    def __init__(self, loss: Loss, miner: Miner, individuals: int | None) -> None:
         super().__init__()
         self.loss = loss
         self.miner = miner
         self.individuals = individuals
+
+    @property
+    def drawn_only(self) -> bool:
+        """Whether it sees only pairs that the sampler `pairs` drew, and no past batches."""
+        return self.miner is drawn_pairs
 
     def forward(
         self, embeddings: Tensor, labels: Tensor, past: tuple[Tensor, Tensor] | None = None
@@ -98,15 +115,79 @@ def triplet(
 
 
 def contrastive(
-    task: Task, *, pos_margin: NotNegative = 0.0, neg_margin: Positive = 1.0
+    task: Task,
+    *,
+    pos_margin: NotNegative = 0.0,
+    neg_margin: Positive = 1.0,
+    squared: bool = False,
+    pairs: Chosen = "all",
 ) -> nn.Module:
     """Mean max(0, d - pos_margin) of positives plus mean max(0, neg_margin - d) of negatives.
 
     Euclidean distance of unit embeddings, 0 to 2; means over the pairs that cost anything.
-    After Hadsell et al. 2006, eq. 4, without the squares.
+    `squared` is Hadsell et al. 2006, eq. 4: half the square of each cost, means over all pairs.
     """
-    loss = pml.ContrastiveLoss(pos_margin=pos_margin, neg_margin=neg_margin)
-    return PairLoss(loss, all_pairs, task.individuals)
+
+    def cost(over: Tensor) -> Tensor:
+        over = over.clamp(min=0)
+        return 0.5 * over.square() if squared else over
+
+    loss = DistanceCost(
+        distances.LpDistance(p=2),
+        lambda far: cost(far - pos_margin),
+        lambda far: cost(neg_margin - far),
+        active_only=not squared,
+    )
+    return PairLoss(loss, CHOSEN[pairs], task.individuals)
+
+
+def pair_regression(task: Task, *, pairs: Chosen = "all") -> nn.Module:
+    """Mean (1 - s)^2 of positives plus mean s^2 of negatives, s the dot product of unit embeddings.
+
+    Least squares on the similarity, whose targets are 1 and 0 (as Bromley et al. 1993, section 4,
+    trained the cosine of two signatures towards 1 and -1).
+    """
+    loss = DistanceCost(
+        distances.CosineSimilarity(),
+        lambda cosine: (1 - cosine).square(),
+        torch.square,
+        active_only=False,
+    )
+    return PairLoss(loss, CHOSEN[pairs], task.individuals)
+
+
+def hinge(
+    task: Task, *, threshold: Cosine = 0.5, margin: Positive = 0.3, pairs: Chosen = "all"
+) -> nn.Module:
+    """Mean max(0, margin - y (s - threshold)), y = 1 of positives, plus the mean with -1 of others.
+
+    s is the cosine.  Shalev-Shwartz et al. 2004 (POLA, eq. 2) for unit vectors: theirs, on squared
+    distances, is twice this with margin 0.5 and threshold 1 - b / 2.
+    """
+    loss = DistanceCost(
+        distances.CosineSimilarity(),
+        lambda cosine: (margin - (cosine - threshold)).clamp(min=0),
+        lambda cosine: (margin + (cosine - threshold)).clamp(min=0),
+        active_only=False,
+    )
+    return PairLoss(loss, CHOSEN[pairs], task.individuals)
+
+
+def difference_head(task: Task, *, pairs: Chosen = "all") -> nn.Module:
+    """Binary cross-entropy of logistic regression on |a - b|, a and b a pair's unit embeddings.
+
+    Koch et al. 2015, section 3.1.  Mean over positives plus mean over negatives.
+    """
+    return PairLoss(DifferenceHead(task.dim), CHOSEN[pairs], task.individuals)
+
+
+def concatenation_head(task: Task, *, hidden: Count = 64, pairs: Chosen = "all") -> nn.Module:
+    """Binary cross-entropy of two dense layers on [a, b], `hidden` units with ReLU between them.
+
+    Zagoruyko & Komodakis 2015, section 3.1; it may answer otherwise for [b, a].  Mean over
+    positives plus mean over negatives.
+    """
+    return PairLoss(ConcatenationHead(task.dim, hidden), CHOSEN[pairs], task.individuals)
 
 
 def margin_loss(
@@ -131,7 +212,7 @@ def multi_similarity(
     *,
     alpha: Positive = 2.0,
     beta: Positive = 50.0,
-    base: Annotated[float, Field(ge=-1, le=1)] = 0.5,
+    base: Cosine = 0.5,
     epsilon: NotNegative = 0.1,
 ) -> nn.Module:
     """Multi-similarity loss with its mining (Wang et al. 2019, eq. 7, 8 and 10)."""

@@ -35,7 +35,7 @@ from flukeprint.training.datamodule import FoldData
 from flukeprint.training.module import MetricLearningModule, class_centers
 from flukeprint.training.optimizer import build_optimizer
 from flukeprint.training.progressive_resizing import check_number_of_sizes, check_sizes
-from flukeprint.training.samplers import check_batches
+from flukeprint.training.sampling.samplers import check_batches
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def set_up(config: Config, catalog: Catalog, resumed: Run | None = None) -> Trai
     data = FoldData(config, catalog, split)
     module = MetricLearningModule(config, net, data)
     data.steps(config.train.devices * config.train.num_nodes)  # the sampler's refusals
+    check_triplets(config, data)
     check_pairs(config, data, module.losses)
     build_optimizer(net, module.losses, config.train)
     if config.rank.head and class_centers(module, "") is None:
@@ -171,6 +172,25 @@ def check_views(config: Config, catalog: Catalog) -> None:
         raise FlukeprintError(
             f"image.mirror_views: no photograph has the view {listed(missing)}; "
             + (nearest(missing[0], views) if views else "set data.views")
+        )
+
+
+def check_triplets(config: Config, data: FoldData) -> None:
+    """Refuse triplets of a file that no batch has room for, and say where few find their place."""
+    if config.sampler.triplets is None:
+        return
+    drawn, places = data.triplets_drawn(config.train.devices * config.train.num_nodes)
+    if drawn == 0:
+        raise FlukeprintError(
+            f"no batch can show a triplet of {config.sampler.triplets}, as each shares a "
+            "photograph with the rest of every batch; lower sampler.batch_size or unset "
+            "sampler.triplets"
+        )
+    if 2 * drawn < places:
+        say(
+            f"note: only {drawn:,} of an epoch's {places:,} places for triplets of "
+            f"{config.sampler.triplets} are filled, as no photograph is in a batch twice; the "
+            "batches are smaller by that"
         )
 
 

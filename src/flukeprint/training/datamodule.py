@@ -18,7 +18,9 @@ from flukeprint.identifier.runs import catalog_digest
 from flukeprint.training.dataset import Photo, PhotoDataset, single_thread
 from flukeprint.training.distillation import read_teachers
 from flukeprint.training.pseudo_labels import train_photos
-from flukeprint.training.samplers import BatchSampler, build_sampler
+from flukeprint.training.sampling.batches import BatchSampler
+from flukeprint.training.sampling.samplers import build_sampler
+from flukeprint.training.sampling.triplet_file import read_triplets
 
 Class = tuple[str, str | None]  # identity, and its view where each view is a class
 
@@ -106,6 +108,7 @@ class FoldData(L.LightningDataModule):
         )  # rows of the catalogue
         self.classes, self.labels = classes_of(self.train_catalog, config.data.classes)
         self.class_counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.classes))
+        self.triplets = read_triplets(config.sampler.triplets, self.train_catalog, self.labels)
         mirrors = len(self.classes) if config.image.mirrored_is_new else None
         self.teachers = read_teachers(config, catalog, self.train_catalog, mirrors)
         self._train: Loader | None = None
@@ -115,16 +118,18 @@ class FoldData(L.LightningDataModule):
         return self  # weight averaging copies the module; the data never change
 
     def state_dict(self) -> dict[str, Any]:
-        """Digests of training photographs and teachers, which a resumed run must have again."""
+        """Digests of training photographs, teachers and triplets, which a resumed run must have."""
         photos = catalog_digest(self.train_catalog)
-        return {"photos": photos, "teachers": list(self.teachers.stamps if self.teachers else ())}
+        state = {"photos": photos, "teachers": list(self.teachers.stamps if self.teachers else ())}
+        # Only where there are some: checkpoints of earlier versions have no such key.
+        return {**state, "triplets": self.triplets.digest} if self.triplets.digest else state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Refuse to resume with other pseudo-labels or teachers."""
+        """Refuse to resume with other pseudo-labels, teachers or triplets."""
         if state_dict != self.state_dict():
             raise FlukeprintError(
-                "the pseudo-labels or the teachers are not those that the run was started with; "
-                "restore them or start a new run"
+                "the pseudo-labels, the teachers or the triplets are not those that the run was "
+                "started with; restore them or start a new run"
             )
 
     def _sampler(self, rank: int, world_size: int) -> BatchSampler:
@@ -137,6 +142,7 @@ class FoldData(L.LightningDataModule):
             seed=config.train.seed,
             rank=rank,
             world_size=world_size,
+            triplets=self.triplets.rows,
         )
 
     def steps(self, world_size: int) -> int:
@@ -158,6 +164,12 @@ class FoldData(L.LightningDataModule):
             mirrored = np.array([draw.mirrored for draw in draws]) & (labels >= 0)
             found.append(np.where(mirrored, labels + mirror, labels))
         return found
+
+    def triplets_drawn(self, world_size: int) -> tuple[int, int]:
+        """Given triplets in an epoch that draws all identities, and the places for them."""
+        sampler = self._sampler(0, world_size)
+        sampler.set_epoch(self.config.sampler.first_epochs)
+        return sampler.triplets_drawn()
 
     def train_dataloader(self) -> Loader:
         trainer, config = self.trainer, self.config

@@ -18,7 +18,7 @@ from flukeprint.config.data import ImageConfig
 from flukeprint.data.catalog import Catalog
 from flukeprint.embedding.photos import PhotoCache, varied
 from flukeprint.training.augmentation import augmented, build_augment
-from flukeprint.training.samplers import Draw
+from flukeprint.training.sampling.batches import Draw
 
 
 class Photo(NamedTuple):

@@ -1,14 +1,8 @@
 """Batch samplers: which training photographs make a batch, by their labels int64 (n,).
 
-A sampler is the `batch_sampler` of a torch DataLoader and yields lists of `Draw`, whose `row` is
-an index of `labels`; the label -1 is a new individual.  An epoch depends on (seed, epoch) alone,
-so a resumed run has the same batches again.
-
-An epoch consists of blocks of at most batch_size / world_size photos: global batch i is blocks
-i * world_size to (i + 1) * world_size - 1, all of one size, and process r reads the r-th of
-them.  With one process a block is a batch.
-
-`positive_available` and `pk` fill a block in this order:
+`positive_available` and `pk` fill a block (see `batches.py`) in this order:
+    triplets of `sampler.triplets`, if any, a triplets_share of the block: anchor, positive and
+             negative in a row (`triplet_draws.py`);
     groups   of one identity each, in a row: 2 photos (anchor, positive), or K photos;
     singles  one-photo identities where `pair_with` is "nothing": negatives only;
     new      new individuals, round(new_share * block) of them: negatives only.
@@ -19,105 +13,20 @@ epoch, at most half of a block.  No batch has a single or a new photo twice, so 
 them gets fewer places.  Places too few for a group are filled by singles or stay empty.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from abc import abstractmethod
 
 import numpy as np
-import numpy.typing as npt
 
 from flukeprint.config.training import SamplerConfig
 from flukeprint.data.embeddings import Ints
 from flukeprint.errors import FlukeprintError, nearest
-
-Flip = Literal["new_identity", "same", "none"]
-PairWith = Literal["augmentation", "nothing"]
-
-
-class Draw(NamedTuple):
-    """One photograph of a batch: its row, the seed of its augmentation, whether mirrored."""
-
-    row: int
-    seed: int  # 0 <= seed < 2**31, unique in an epoch
-    mirrored: bool
-
-
-class BatchSampler(ABC):
-    """Base of the samplers: iterating yields the batches of one process, `len` is their number.
-
-    The epochs before `config.first_epochs` use only identities with `config.first_photos` photos;
-    `len` is the same in all of them, and in all later epochs.
-    """
-
-    def __init__(
-        self,
-        config: SamplerConfig,
-        labels: Ints,
-        *,
-        flip: Flip,
-        pair_with: PairWith,
-        seed: int,
-        rank: int,
-        world_size: int,
-    ) -> None:
-        self.config = config
-        self.flip = flip
-        self.pair_with = pair_with
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
-        self.block = config.batch_size // world_size
-        self._all = labels
-        self._first: bool | None = None  # whether planned for the first epochs
-        self.set_epoch(0)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch (from 0) of the next iteration."""
-        self.epoch = epoch
-        first = epoch < self.config.first_epochs
-        if first != self._first:
-            self._first = first
-            self._rows = _rows_with(self._all, self.config.first_photos if first else 0)
-            self.labels = self._all[self._rows]  # of these epochs, by row numbers of their own
-            self._length = self._plan_epoch()
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        yield from self._drawn()[self.rank :: self.world_size]
-
-    def whole_batches(self) -> list[list[Draw]]:
-        """The epoch's batches of all processes together, as the losses see them."""
-        blocks, world = self._drawn(), self.world_size
-        return [
-            [draw for block in blocks[i : i + world] for draw in block]
-            for i in range(0, len(blocks), world)
-        ]
-
-    def _drawn(self) -> list[list[Draw]]:
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch]))
-        rows = self._rows.tolist()
-        return [[draw._replace(row=rows[draw.row]) for draw in b] for b in self._blocks(rng)]
-
-    @abstractmethod
-    def _plan_epoch(self) -> int:
-        """Decide what a block holds; returns the number of batches in an epoch."""
-
-    @abstractmethod
-    def _blocks(self, rng: np.random.Generator) -> list[list[Draw]]:
-        """The epoch's blocks for all processes, batch by batch: len(self) * world_size lists."""
-
-    def _mirrored(self, rng: np.random.Generator, groups: int, size: int) -> npt.NDArray[np.bool_]:
-        """Choose at random what is mirrored (groups * size,): every second photo on average.
-
-        Where a mirror image is another animal, a group is mirrored as a whole.
-        """
-        if self.flip == "none":
-            return np.zeros(groups * size, dtype=bool)
-        if self.flip == "same":
-            return rng.random(groups * size) < 0.5
-        return np.repeat(rng.random(groups) < 0.5, size)
+from flukeprint.training.sampling.batches import BatchSampler, Draw, Flip, PairWith, draws_of
+from flukeprint.training.sampling.pair_draws import Pairs, equal_pairs
+from flukeprint.training.sampling.triplet_draws import (
+    NO_TRIPLETS,
+    fitted_triplets,
+    triplets_of_a_block,
+)
 
 
 class Shuffled(BatchSampler):
@@ -135,7 +44,7 @@ class Shuffled(BatchSampler):
     def _blocks(self, rng: np.random.Generator) -> list[list[Draw]]:
         total = self._photos * self.world_size
         rows = np.resize(rng.permutation(len(self.labels)), total)
-        draws = _draws(rows, self._mirrored(rng, total, 1), rng)
+        draws = draws_of(rows, self._mirrored(rng, total, 1), rng)
         sizes = np.full(len(self), self._photos // len(self))
         sizes[: self._photos % len(self)] += 1
         ends = np.cumsum(np.repeat(sizes, self.world_size))
@@ -156,22 +65,29 @@ class Grouped(BatchSampler):
     def _plan_epoch(self) -> int:
         self._gather()
         world, size = self.world_size, self._group_size()
+        hard = triplets_of_a_block(self.config, self.block, len(self.triplets))
+        room = self.block - 3 * hard
         new = min(round(self.config.new_share * self.block), len(self._new) // world)
-        places = self.block - new
+        places = room - new
         if places < size:
+            less = (
+                ("sampler.new_share", "sampler.triplets_share") if hard else ("sampler.new_share",)
+            )
+            taken = f", {3 * hard} of them of given triplets" if hard else ""
             raise FlukeprintError(
-                f"a batch of {self.block} photos a process, {new} of them new individuals, has "
-                f"no room for {size} photos of one identity; raise sampler.batch_size or lower "
-                "sampler.new_share"
+                f"a batch of {self.block} photos a process{taken}, {new} of them new individuals, "
+                f"has no room for {size} photos of one identity; raise sampler.batch_size or lower "
+                f"{' or '.join(less)}"
             )
         enough = len(self._singles) // world
-        for reserved in range(min(enough, self.block // 2, places - size) + 1):
+        for reserved in range(min(enough, room // 2, places - size) + 1):
             groups = (places - reserved) // size
             singles = min(places - groups * size, enough)
             length = -(-len(self._identities) // (groups * world))
             if length * singles * world >= len(self._singles):
                 break
         self._places = (groups, singles, new)
+        self._hard = hard * world  # places for triplets in a batch of all processes
         return length
 
     def _gather(self) -> None:
@@ -199,32 +115,61 @@ class Grouped(BatchSampler):
                 "augmentation"
             )
 
+    def triplets_drawn(self) -> tuple[int, int]:
+        found = self._fitted(self._other_rows(self._stream()))
+        return sum(map(len, found)), self._hard * len(self)
+
     def _blocks(self, rng: np.random.Generator) -> list[list[Draw]]:
+        count, world, size = len(self) * self.world_size, self.world_size, self._group_size()
+        groups, singles, new = self._places
+        parts = self._other_rows(rng)
+        hard = self._fitted(parts)
+        mirrored = [
+            self._mirrored(rng, count * groups, size),
+            self._mirrored(rng, count * (singles + new), 1),
+            self._mirrored(rng, sum(map(len, hard)), 3),  # a triplet as a whole, like a group
+        ]
+        rows = np.concatenate([*parts, *(triplets.ravel() for triplets in hard)])
+        draws = draws_of(rows, np.concatenate(mirrored), rng)
+        # Where the photos of each block begin, part by part, and how many they are.
+        width = np.repeat([3 * len(triplets) // world for triplets in hard], world)
+        first = sum(map(len, parts)) + np.cumsum(width) - width
+        spans = [list(zip(first.tolist(), width.tolist(), strict=True))]
+        begin = 0
+        for part, each in zip(parts, (groups * size, singles, new), strict=True):
+            spans.append([(begin + block * each, each) for block in range(count)])
+            begin += len(part)
+        return [
+            [draw for start, number in block for draw in draws[start : start + number]]
+            for block in zip(*spans, strict=True)
+        ]
+
+    def _other_rows(self, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
+        """The rows of the epoch's groups, singles and new individuals, block by block each."""
         known, count = len(self._identities), len(self) * self.world_size
         groups, singles, new = self._places
         order = np.resize(rng.permutation(known), count * groups)
         # Identities that are drawn again, in a small set or the last batch, take further turns.
         first = self.epoch * (len(order) // known)
-        parts = [
+        of_groups = [
             self._group(self._identities[identity], first + place // known, rng)
             for place, identity in enumerate(order)
         ]
-        # One permutation repeated: a window no longer than it has no row twice.
-        parts.append(np.resize(rng.permutation(self._singles), count * singles))
-        parts.append(np.resize(rng.permutation(self._new), count * new))
-        of_groups = self._mirrored(rng, len(order), self._group_size())
-        of_others = self._mirrored(rng, count * (singles + new), 1)
-        draws = _draws(np.concatenate(parts), np.concatenate([of_groups, of_others]), rng)
-        begins = np.cumsum([0, len(of_groups), count * singles])
-        widths = (groups * self._group_size(), singles, new)
-        return [
-            [
-                draw
-                for begin, width in zip(begins, widths, strict=True)
-                for draw in draws[begin + block * width : begin + (block + 1) * width]
-            ]
-            for block in range(count)
-        ]
+        return (
+            np.concatenate(of_groups),
+            # One permutation repeated: a window no longer than it has no row twice.
+            np.resize(rng.permutation(self._singles), count * singles),
+            np.resize(rng.permutation(self._new), count * new),
+        )
+
+    def _fitted(self, parts: tuple[Ints, Ints, Ints]) -> list[Ints]:
+        """The triplets (m, 3) of each batch of all processes, beside the rows of `parts`."""
+        by_batch = [part.reshape(len(self), -1) for part in parts]
+        batches = [np.concatenate(rows) for rows in zip(*by_batch, strict=True)]
+        return fitted_triplets(
+            self.triplets, batches, wanted=self._hard, world_size=self.world_size, seed=self.seed,
+            epoch=self.epoch,
+        )  # fmt: skip
 
 
 class PositiveAvailable(Grouped):
@@ -258,6 +203,7 @@ SAMPLERS: dict[str, type[BatchSampler]] = {
     "shuffled": Shuffled,
     "positive_available": PositiveAvailable,
     "pk": PK,
+    "pairs": Pairs,
 }
 
 
@@ -270,6 +216,7 @@ def build_sampler(
     seed: int,
     rank: int = 0,
     world_size: int = 1,
+    triplets: Ints = NO_TRIPLETS,
 ) -> BatchSampler:
     """Make the sampler `config.name` for the process `rank` of `world_size`.
 
@@ -279,6 +226,8 @@ def build_sampler(
     pair_with: "augmentation" pairs a one-photo identity with itself, with "nothing" it is only a
         negative.  Has no effect on shuffled.
     seed: 0 or more.
+    triplets: (t, 3) rows of an anchor, a positive and a negative, to draw a share of each batch
+        from; they are those of `config.triplets`, resolved.
 
     Raises FlukeprintError for an unknown name, a batch that cannot be shared out among the
     processes or has no room for positives, and labels without any possible positive.
@@ -307,6 +256,7 @@ def build_sampler(
         seed=seed,
         rank=rank,
         world_size=world_size,
+        triplets=triplets,
     )
 
 
@@ -323,7 +273,14 @@ def check_batches(config: SamplerConfig, world_size: int) -> None:
             "sampler.new_share means nothing to sampler.name shuffled, which draws every "
             "photo once; set it to 0 or choose positive_available or pk"
         )
+    if config.name == "shuffled" and config.triplets is not None:
+        raise FlukeprintError(
+            "sampler.triplets means nothing to sampler.name shuffled, which draws every photo "
+            "once; choose positive_available or pk"
+        )
     block = config.batch_size // world_size
+    if config.name == "pairs":
+        _check_pairs(config, block, world_size)
     if config.name == "pk" and block < config.photos_per_identity:
         raise FlukeprintError(
             f"a batch of {block} photos a process has no room for {config.photos_per_identity} "
@@ -331,19 +288,22 @@ def check_batches(config: SamplerConfig, world_size: int) -> None:
         )
 
 
-def _rows_with(labels: Ints, photos: int) -> Ints:
-    """Rows of classes with at least `photos` photos, and of new individuals."""
-    counts = np.bincount(labels[labels >= 0], minlength=1)
-    if photos > counts.max():
+def _check_pairs(config: SamplerConfig, block: int, world_size: int) -> None:
+    if block % 2:
         raise FlukeprintError(
-            f"sampler.first_photos is {photos}, but no individual has more than {counts.max()} "
-            "training photos; lower it or set sampler.first_epochs=0"
+            f"sampler.batch_size {config.batch_size} does not give each of {world_size} processes "
+            f"whole pairs; choose a multiple of {2 * world_size}"
         )
-    return np.flatnonzero((labels < 0) | (counts[labels] >= photos))
-
-
-def _draws(rows: Ints, mirrored: npt.NDArray[np.bool_], rng: np.random.Generator) -> list[Draw]:
-    """Make a Draw of each row, each with another seed."""
-    seeds = rng.choice(2**31, size=len(rows), replace=False)
-    columns = (rows.tolist(), seeds.tolist(), mirrored.tolist())
-    return [Draw(*values) for values in zip(*columns, strict=True)]
+    pairs = config.batch_size // 2
+    if equal_pairs(config) == pairs:
+        raise FlukeprintError(
+            f"sampler.equal_share {config.equal_share:g} makes all {pairs} pairs of a batch "
+            "those of one identity, and nothing is told apart; lower it or raise "
+            "sampler.batch_size"
+        )
+    for key, given in (("new_share", config.new_share), ("triplets", config.triplets)):
+        if given:
+            raise FlukeprintError(
+                f"sampler.{key} means nothing to sampler.name pairs, which draws pairs of any two "
+                "photos; leave it out or choose positive_available or pk"
+            )

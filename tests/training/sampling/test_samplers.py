@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 
 from flukeprint.config.training import SamplerConfig
 from flukeprint.errors import FlukeprintError
-from flukeprint.training.samplers import SAMPLERS, BatchSampler, Draw, build_sampler
+from flukeprint.training.sampling.batches import BatchSampler, Draw
+from flukeprint.training.sampling.samplers import SAMPLERS, build_sampler
 
 
 def sampler(

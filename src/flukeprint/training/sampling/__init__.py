@@ -1,0 +1,1 @@
+"""Which training photographs make a batch."""
