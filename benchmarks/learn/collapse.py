@@ -5,7 +5,7 @@ from the first step, and with center loss, beside what keeps their embeddings ap
 each.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from benchmarks.learn.lesson import (
     Step,
     dense,
     fit,
+    grouped,
     judge,
     losses_of,
     raw_of,
@@ -111,8 +112,9 @@ def trained(digits: Digits, recipe: Recipe, batches: Batches, seed: int) -> dict
     for terms, epochs in recipe.parts:
         loss = losses_of(terms, digits.train_labels, DIM)
         fit(
-            net, loss, digits.train, digits.train_labels, epochs=epochs, lr=recipe.lr,
-            head_lr_factor=recipe.head_lr_factor, batches=batches, seed=seed, watch=watch,
+            net, loss, digits.train, digits.train_labels,
+            grouped(digits.train_labels, epochs, batches, seed=seed),
+            lr=recipe.lr, head_lr_factor=recipe.head_lr_factor, watch=watch,
         )  # fmt: skip
     right, spread = judge(net, digits)
     return {
@@ -146,13 +148,8 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over the seeds, and the lowest and highest share that is right."""
     keys = ("right", "rank", "cosine", "cost", "length", "least_rank", "greatest_cosine")
     found: dict[str, Any] = {key: float(np.mean([run[key] for run in runs])) for key in keys}
-    found["lowest"], found["highest"] = (
-        pick([run["right"] for run in runs]) for pick in _ENDS
-    )
-    return found
-
-
-_ENDS: tuple[Callable[[list[float]], float], ...] = (min, max)
+    right = [run["right"] for run in runs]
+    return found | {"lowest": min(right), "highest": max(right)}
 
 
 def main() -> None:

@@ -75,11 +75,13 @@ def losses_of(terms: Sequence[dict[str, Any]], labels: Ints, dim: int) -> Summed
     )  # fmt: skip
 
 
-def drawn(labels: Ints, epochs: int, batches: Batches, seed: int) -> Iterator[tuple[int, Ints]]:
-    """Yield (epoch, rows) of every batch of the sampler `pk`."""
-    config = SamplerConfig(
-        name="pk", batch_size=batches.size, photos_per_identity=batches.each
-    )
+Order = Iterator[tuple[int, Ints]]  # (epoch, rows) of each batch
+
+
+def grouped(labels: Ints, epochs: int, batches: Batches | None = None, *, seed: int = SEED) -> Order:
+    """Batches of the sampler `pk`: several photographs of each digit."""
+    batches = batches or Batches()
+    config = SamplerConfig(name="pk", batch_size=batches.size, photos_per_identity=batches.each)
     sampler = build_sampler(config, labels, flip="none", pair_with="augmentation", seed=seed)
     steps = len(labels) // batches.size
     for epoch in range(epochs):
@@ -87,6 +89,16 @@ def drawn(labels: Ints, epochs: int, batches: Batches, seed: int) -> Iterator[tu
         for step in range(steps):
             sampler.set_epoch(epoch * steps + step)
             yield epoch, np.array([draw.row for draw in next(iter(sampler))])
+
+
+def shuffled(labels: Ints, epochs: int, *, seed: int = SEED) -> Order:
+    """Batches of the sampler `shuffled`, in which rare digits are rare."""
+    config = SamplerConfig(name="shuffled", batch_size=Batches().size)
+    sampler = build_sampler(config, labels, flip="none", pair_with="augmentation", seed=seed)
+    for epoch in range(epochs):
+        sampler.set_epoch(epoch)
+        for batch in sampler:
+            yield epoch, np.array([draw.row for draw in batch])
 
 
 @dataclass(frozen=True)
@@ -104,17 +116,16 @@ def fit(
     loss: SummedLoss,
     pixels: Floats,
     labels: Ints,
+    order: Order,
     *,
-    epochs: int,
     lr: float = 1e-3,
     head_lr_factor: float = 1.0,
-    batches: Batches = Batches(),
-    seed: int = SEED,
     watch: Callable[[Step], None] | None = None,
 ) -> None:
-    """Train with Adam at a constant rate; `watch` is shown every step.
+    """Train with Adam at a constant rate.
 
     head_lr_factor: rate of the loss's own parameters (centres, class weights), times lr.
+    watch: is shown every step.
     """
     own = list(loss.parameters())
     groups: list[dict[str, Any]] = [{"params": list(net.parameters())}]
@@ -122,7 +133,7 @@ def fit(
         groups.append({"params": own, "lr": head_lr_factor * lr})
     optimizer = torch.optim.Adam(groups, lr=lr)
     inputs, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
-    for epoch, rows in drawn(labels, epochs, batches, seed):
+    for epoch, rows in order:
         found = net(inputs[rows])
         total = loss(found, targets[rows]).total
         if watch is not None:

@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.harness.arguments import options
-from benchmarks.learn.lesson import SEEDS, Digits, Step, dense, fit, judge, losses_of, read_digits, vectors_of
+from benchmarks.learn.lesson import SEEDS, Digits, Step, dense, fit, grouped, judge, losses_of, read_digits, vectors_of
 from benchmarks.learn.output import OTHER, SAME, THIRD, Words, draw, keep_figures
 from flukeprint.data.embeddings import Floats, Ints
 from flukeprint.models.miners import batch_all, pair_masks
@@ -71,7 +71,8 @@ def trained(digits: Digits, mining: str, seed: int, epochs: int) -> dict[str, An
         idle.setdefault(step.epoch, []).append(float(step.cost == 0))
 
     loss = losses_of([term], digits.train_labels, DIM)
-    fit(net, loss, digits.train, digits.train_labels, epochs=epochs, seed=seed, watch=watch)
+    order = grouped(digits.train_labels, epochs, seed=seed)
+    fit(net, loss, digits.train, digits.train_labels, order, watch=watch)
     right, spread = judge(net, digits)
     return {
         "right": right,
@@ -86,7 +87,7 @@ def around(digits: Digits, epochs: int) -> dict[str, Any]:
     net = dense(64, DIM)
     term = {"name": "triplet", "params": {"mining": "semi_hard", "margin": MARGIN}}
     loss = losses_of([term], digits.train_labels, DIM)
-    fit(net, loss, digits.train, digits.train_labels, epochs=epochs)
+    fit(net, loss, digits.train, digits.train_labels, grouped(digits.train_labels, epochs))
     vectors, labels = vectors_of(net, digits.held), digits.held_labels
     anchor = int(np.flatnonzero(labels == ANCHOR)[0])
     far = np.linalg.norm(vectors - vectors[anchor], axis=1)
