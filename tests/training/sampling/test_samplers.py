@@ -276,7 +276,7 @@ def test_an_epoch_is_a_pure_function_of_seed_and_epoch(name):
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
 def test_first_epochs_draw_the_identities_with_many_photos(name):
     labels = long_tail()
-    common = {"new_share": 0.0 if name == "shuffled" else 0.25, "flip": "same"}
+    common = {"new_share": 0.0 if name in ("shuffled", "pairs") else 0.25, "flip": "same"}
     photos = Counter(labels.tolist())
     often = [row for row, label in enumerate(labels) if label < 0 or photos[label] >= 5]
     source = sampler(labels, name, first_epochs=2, first_photos=5, **common)
@@ -319,14 +319,14 @@ def test_seeds_differ_within_an_epoch(name):
 @pytest.mark.parametrize("flip", ["none", "same", "new_identity"])
 def test_mirroring(name, flip):
     labels = long_tail(identities=200)
-    share = 0.0 if name == "shuffled" else 0.25
+    share = 0.0 if name in ("shuffled", "pairs") else 0.25
     batches = epoch(sampler(labels, name, batch_size=32, flip=flip, new_share=share), 0)
     coins = [draw.mirrored for batch in batches for draw in batch]
     if flip == "none":
         assert not any(coins)
         return
     assert 0.4 < np.mean(coins) < 0.6
-    if name == "shuffled":
+    if name in ("shuffled", "pairs"):
         return
     size = 2 if name == "positive_available" else 4
     groups = [batch[i : i + size] for batch in batches for i in range(0, 24, size)]

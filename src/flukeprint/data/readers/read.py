@@ -21,6 +21,7 @@ from flukeprint.data.readers.folders import labelled_folders
 from flukeprint.data.readers.kaggle_csv import labelled_kaggle_csv
 from flukeprint.data.readers.layout import how_to_get, sample_path, unlabelled_folder
 from flukeprint.data.readers.photo_names import on_disk, rows_of_photos
+from flukeprint.data.readers.shapes import labelled_shapes, unlabelled_shapes
 from flukeprint.data.readers.wildlife import labelled_wildlife, unlabelled_wildlife
 from flukeprint.data.tables import read_column
 from flukeprint.errors import FlukeprintError
@@ -37,8 +38,8 @@ class Reader:
 
     labelled: reads the photographs to train on, whose identities are known.
     unlabelled: reads the photographs to identify, the test set.
-    packaged: the data come with an installed package: there is no folder, and neither `data.test`
-        nor a sample submission need be set.
+    packaged: the data come with an installed package or are drawn as they are read: there is no
+        folder, and neither `data.test` nor a sample submission need be set.
     one_table: the rows to train on and those to identify are of one table, which may lack these.
     """
 
@@ -55,6 +56,7 @@ READERS: dict[str, Reader] = {
     "wildlife": Reader(labelled_wildlife, unlabelled_wildlife, one_table=True),
     "digits": Reader(labelled_digits, unlabelled_digits, packaged=True),
     "digits_csv": Reader(labelled_digits_csv, unlabelled_digits_csv),
+    "shapes": Reader(labelled_shapes, unlabelled_shapes, packaged=True),
     "synthetic": Reader(labelled_kaggle_csv, unlabelled_folder),
 }
 

@@ -23,9 +23,9 @@ class Pairs(BatchSampler):
 
     A batch has `equal_pairs` of the first kind, shared out among the processes: a photograph and
     another of its identity; with `pair_with` "augmentation" a one-photo identity is paired with
-    its own photo under another seed.  The second photograph of the other pairs is any one but the first, so that these, too,
-    may be of one identity.  Each photograph begins a pair at least once an epoch; to fill up the
-    last batch some begin two.
+    its own photo under another seed.  The second photograph of the other pairs is any one but
+    the first, so that these, too, may be of one identity.  Each photograph begins a pair at least
+    once an epoch; to fill up the last batch some begin two.
     """
 
     def _plan_epoch(self) -> int:
