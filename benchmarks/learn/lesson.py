@@ -20,7 +20,7 @@ from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import split_for
 from flukeprint.evaluation.collapse import Spread, measure_spread
 from flukeprint.models.losses import SummedLoss, build_losses
-from flukeprint.training.samplers import build_sampler
+from flukeprint.training.sampling.samplers import build_sampler
 
 SEED = 0
 SEEDS = (0, 1, 2)
