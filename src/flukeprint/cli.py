@@ -12,6 +12,7 @@ import typer
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.output import only_notices, say
 from flukeprint.photo_commands import enroll, identify, verify
+from flukeprint.study_commands import few_shot, verification
 
 app = typer.Typer(
     help="Who is this animal?  Identify individual animals in photographs.",
@@ -339,6 +340,10 @@ def triplets_command(
         f"{written} of {len(found):,} that violate the margin {found.margin:g}, the worst by "
         f"{found.violation[0]:.3f}: {file}\nnext: train with sampler.triplets={file}"
     )
+
+
+app.command()(verification)
+app.command("few-shot")(few_shot)
 
 
 @app.command()

@@ -1,0 +1,1 @@
+"""Studies of finished embeddings: verification, distractors, metrics, few shots; no torch."""
