@@ -71,17 +71,17 @@ CENTERS = {
 WORDS: dict[str, Words] = {
     "en": {
         "step": "step", "rank": "effective rank", "cosine": "mean cosine of two photographs",
-        "hardest": "hardest, squared distance", "soft": "the same, soft margin",
-        "euclidean": "the same, distance", "slow": "the same, a third of the rate",
+        "hardest": "hardest, distance²", "soft": "the same, soft margin",
+        "euclidean": "the same, distance, no ²", "slow": "the same, a third of the rate",
         "semi_hard": "semi-hard", "semi_then_hard": "semi-hard, then hardest",
         "center": "center, quick centres", "center_slow": "center, slow centres",
         "softmax": "softmax", "center_softmax": "center + softmax",
     },
     "es": {
         "step": "paso", "rank": "rango efectivo", "cosine": "coseno medio de dos fotos",
-        "hardest": "más difíciles, distancia al cuadrado", "soft": "lo mismo, margen suave",
-        "euclidean": "lo mismo, distancia", "slow": "lo mismo, un tercio de la tasa",
-        "semi_hard": "semidifíciles", "semi_then_hard": "semidifíciles, luego más difíciles",
+        "hardest": "las más difíciles, distancia²", "soft": "lo mismo, margen suave",
+        "euclidean": "lo mismo, distancia sin ²", "slow": "lo mismo, un tercio de la tasa",
+        "semi_hard": "semidifíciles", "semi_then_hard": "semidifíciles, luego las más difíciles",
         "center": "center, centros rápidos", "center_slow": "center, centros lentos",
         "softmax": "softmax", "center_softmax": "center + softmax",
     },

@@ -127,13 +127,30 @@ def chosen_pairs(same: Ints, other: Ints, near: Floats, far: Floats) -> tuple[In
     """Five pairs of each kind by distance: at most three of them wrong, the worst ones."""
     wrong = int(min(3, (near >= THRESHOLD).sum())), int(min(3, (far < THRESHOLD).sum()))
     by_near, by_far = np.argsort(near), np.argsort(-far)
-    middle = np.linspace(0.05, 0.6, 5)
-    first = np.append(by_near[(middle * len(near)).astype(int)[: 5 - wrong[0]]], by_near[len(near) - wrong[0] :])
-    second = np.append(by_far[(middle * len(far)).astype(int)[: 5 - wrong[1]]], by_far[len(far) - wrong[1] :])
+    first = _spread(same, by_near, 5 - wrong[0], wrong[0])
+    second = _spread(other, by_far, 5 - wrong[1], wrong[1])
     rows = np.concatenate([same[first], other[second]])
     distance = np.concatenate([near[first], far[second]])
     right = np.concatenate([near[first] < THRESHOLD, far[second] >= THRESHOLD]).astype(np.float32)
     return rows, distance, right
+
+
+def _spread(rows: Ints, order: Ints, easy: int, worst: int) -> Ints:
+    """Places of `easy` pairs among the better half and of the `worst`, no photograph twice."""
+    seen: set[int] = set()
+
+    def fresh(places: Ints, most: int) -> list[int]:
+        found: list[int] = []
+        for place in places.tolist():
+            if len(found) < most and int(rows[place, 0]) not in seen:
+                seen.add(int(rows[place, 0]))
+                found.append(place)
+        return found
+
+    last = fresh(order[::-1], worst)
+    steps = (np.linspace(0.05, 0.5, max(easy, 1)) * len(order)).astype(int)[:easy]
+    first = [place for step in steps for place in fresh(order[step:], 1)]
+    return np.array([*first, *last[::-1]], dtype=np.int64)
 
 
 def main() -> None:

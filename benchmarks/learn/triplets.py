@@ -12,9 +12,9 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.harness.arguments import options
-from benchmarks.learn.lesson import SEEDS, Digits, Step, dense, fit, grouped, judge, losses_of, read_digits, vectors_of
+from benchmarks.learn.lesson import SEEDS, Digits, Step, dense, fit, grouped, judge, losses_of, one_photograph, read_digits, vectors_of
 from benchmarks.learn.output import OTHER, SAME, THIRD, Words, draw, keep_figures
-from flukeprint.data.embeddings import Floats, Ints
+from flukeprint.data.embeddings import Floats, Ints, unit_rows
 from flukeprint.models.miners import batch_all, pair_masks
 
 MARGIN, DIM, EPOCHS, ANCHOR = 0.3, 32, 20, 9
@@ -30,8 +30,8 @@ WORDS: dict[str, Words] = {
     "es": {
         "before": "sin entrenar", "after": "tras una época", "anchor": "ancla", "positive": "positivo",
         "hard": "difícil", "semi": "semidifícil", "easy": "fácil", "epoch": "época",
-        "free": "tripletes que no cuestan nada", "right": "aciertos con una sola foto",
-        "batch_easy": "fáciles", "semi_hard": "semidifíciles", "batch_hard": "los más difíciles",
+        "free": "tripletas que no cuestan nada", "right": "aciertos con una sola foto",
+        "batch_easy": "fáciles", "semi_hard": "semidifíciles", "batch_hard": "las más difíciles",
         "untrained": "sin entrenar",
     },
 }  # fmt: skip
@@ -171,10 +171,17 @@ def main() -> None:
             "margin": MARGIN, "epochs": EPOCHS, "seeds": len(SEEDS),
             "zones": {"before": parts[0]["zones"], "after": parts[1]["zones"]},
             "positive_at": {"before": parts[0]["near"], "after": parts[1]["near"]},
+            "pixels": {"right": of_pixels(digits)},
             "untrained": {"right": float(np.mean(untrained))},
             **{name: summary(runs) for name, runs in ways.items()},
         },
     )  # fmt: skip
+
+
+def of_pixels(digits: Digits) -> float:
+    """The same measure of the pixels themselves, without a network."""
+    gallery, queries = unit_rows(digits.train), unit_rows(digits.held)
+    return one_photograph(gallery, digits.train_labels, queries, digits.held_labels)
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
