@@ -29,10 +29,7 @@ class SyntheticConfig(Section):
 
 
 class ShapesConfig(Section):
-    """The coloured shapes that the reader `shapes` draws: pictures of one of 3 shapes in 3 colours.
-
-    They are triangles, circles and rectangles in red, green and blue.
-    """
+    """What the reader `shapes` draws: triangles, circles, rectangles in red, green and blue."""
 
     label: Literal["colour", "shape"] = Field(
         "colour", description="What is an identity; the pictures are the same."

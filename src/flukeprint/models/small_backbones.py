@@ -33,14 +33,14 @@ class Small(nn.Module):
 class SmallCnn(Small):
     """Three convolutions of 3 x 3, each with batch norm, ReLU and pooling of 2 x 2.
 
-    (b, 3, h, w) -> (b, 128, h // 8, w // 8), for sides from 8 px.
+    (b, 3, h, w) -> (b, 64, h // 8, w // 8), for sides from 8 px.
     """
 
-    num_features = 128
+    num_features = 64
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
-        channels = (3, 32, 64, self.num_features)
+        channels = (3, 16, 32, self.num_features)
         self.blocks = nn.Sequential(*(_convolution(*ends) for ends in pairwise(channels)))
 
 

@@ -23,7 +23,7 @@ from flukeprint.files import check_writable
 from flukeprint.identifier.runs import Run, check_same_labels, run_to_resume
 from flukeprint.identifier.showcase import read_class_tables
 from flukeprint.models.losses import SummedLoss, check_losses
-from flukeprint.models.miners import pair_masks
+from flukeprint.models.miners import drawn_pairs, pair_masks
 from flukeprint.models.network import FlukeNet, build_model
 from flukeprint.models.pair_losses import PairLoss
 from flukeprint.output import say
@@ -201,11 +201,15 @@ def check_pairs(config: Config, data: FoldData, losses: SummedLoss) -> None:
     one of another animal; a loss on classes needs two classes.  `train.memory` adds the photographs
     of past batches.
     """
-    pairs = [
-        name
-        for name, term in zip(losses.names, losses.terms, strict=True)
-        if isinstance(term, PairLoss)
-    ]
+    terms = zip(losses.names, losses.terms, strict=True)
+    of_pairs = {name: term for name, term in terms if isinstance(term, PairLoss)}
+    pairs = list(of_pairs)
+    for name, term in of_pairs.items():
+        if term.drawn_only and config.sampler.name != "pairs":
+            raise FlukeprintError(
+                f"losses: {name}: pairs is drawn, but sampler.name {config.sampler.name} draws "
+                "none; set sampler.name=pairs, or pairs to all"
+            )
     learns_classes = len(pairs) < len(losses.names) and losses.classes > 1
     if not pairs and learns_classes:
         return
@@ -221,8 +225,9 @@ def check_pairs(config: Config, data: FoldData, losses: SummedLoss) -> None:
     sampler, terms = config.sampler, listed(pairs)
     if lacking == "negative":
         reason = "shows another animal beside a pair of photographs of one"
-        group = 2 if sampler.name == "positive_available" else sampler.photos_per_identity
-        shared = "" if sampler.name == "shuffled" else f" ({sampler.name} takes {group} of each)"
+        groups = {"positive_available": 2, "pk": sampler.photos_per_identity}
+        group = groups.get(sampler.name)
+        shared = "" if group is None else f" ({sampler.name} takes {group} of each)"
         remedy = f"raise sampler.batch_size from {sampler.batch_size}{shared}"
     else:
         reason = "shows an animal twice"
@@ -242,19 +247,26 @@ def check_pairs(config: Config, data: FoldData, losses: SummedLoss) -> None:
 def _batches_without_pairs(config: Config, data: FoldData, losses: SummedLoss) -> tuple[float, str]:
     """Share of the batches without a photograph that has both kinds of pairs, and what they lack.
 
-    Of epochs that differ in what is drawn: the first two, and the first that draws all identities.
+    Where losses see drawn pairs alone, it is the batch that has both kinds of them.  Of epochs that
+    differ in what is drawn: the first two, and the first that draws all identities.
     """
     world = config.train.devices * config.train.num_nodes
     individuals = len(data.classes) if config.image.mirrored_is_new else None
     size = config.train.memory
     past = torch.empty(0, dtype=torch.int64)
+    drawn = all(term.drawn_only for term in losses.terms if isinstance(term, PairLoss))
     useful, batches, without_positive = 0, 0, 0
     for epoch in sorted({0, 1, config.sampler.first_epochs} & set(range(config.train.epochs))):
         for labels in map(torch.from_numpy, data.batch_labels(epoch, world)):
             seen = past if epoch > 0 or (size and len(past) == size) else past[:0]
             positive, negative = pair_masks(labels, individuals, seen)
-            useful += bool((positive.any(1) & negative.any(1)).any())
-            without_positive += not bool(positive.any())
+            if drawn:
+                first, _, second, _ = drawn_pairs(positive, positive, negative)
+                both, same = bool(len(first) and len(second)), bool(len(first))
+            else:
+                both, same = bool((positive.any(1) & negative.any(1)).any()), bool(positive.any())
+            useful += both
+            without_positive += not same
             batches += 1
             past = torch.cat([past, labels])[-size:] if size else past
     lacking = "positive" if 2 * without_positive > batches - useful else "negative"

@@ -18,7 +18,7 @@ def equal_pairs(config: SamplerConfig) -> int:
     return math.ceil(round(config.equal_share * (config.batch_size // 2), 9))  # 0.28 * 25 is 7
 
 
-class Pairs(BatchSampler):
+class DrawnPairs(BatchSampler):
     """Pairs of one identity, and pairs of any two photographs.
 
     A batch has `equal_pairs` of the first kind, shared out among the processes: a photograph and

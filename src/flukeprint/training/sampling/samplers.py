@@ -21,7 +21,7 @@ from flukeprint.config.training import SamplerConfig
 from flukeprint.data.embeddings import Ints
 from flukeprint.errors import FlukeprintError, nearest
 from flukeprint.training.sampling.batches import BatchSampler, Draw, Flip, PairWith, draws_of
-from flukeprint.training.sampling.pair_draws import Pairs, equal_pairs
+from flukeprint.training.sampling.pair_draws import DrawnPairs, equal_pairs
 from flukeprint.training.sampling.triplet_draws import (
     NO_TRIPLETS,
     fitted_triplets,
@@ -203,7 +203,7 @@ SAMPLERS: dict[str, type[BatchSampler]] = {
     "shuffled": Shuffled,
     "positive_available": PositiveAvailable,
     "pk": PK,
-    "pairs": Pairs,
+    "pairs": DrawnPairs,
 }
 
 

@@ -1,0 +1,1 @@
+"""Sections of a run's report for the siamese lab: runs on pairs, and catalogues of few classes."""

@@ -1,0 +1,111 @@
+"""The page in a real browser: it draws every chart, asks for nothing, and fits the screen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from flukeprint.evaluation.report.page import ReportPage, render
+from tests.evaluation.report.drawn_run import HOSTILE
+from tests.evaluation.report.every_kind import parts
+from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium() is None, reason="there is no Chromium"),
+]
+DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.dataset.drawn)"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file: Path = tmp_path_factory.mktemp("page") / "report.html"
+    file.write_bytes(render(ReportPage(HOSTILE[0], (HOSTILE[1],), parts(), (HOSTILE[0],))))
+    return file.as_uri()
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+def scrolled(watched: Watched) -> Page:
+    """Open the page and scroll to its end, by which all charts are drawn."""
+    page = watched.page
+    page.on("dialog", lambda dialog: watched.complaints.append(dialog.message))
+    page.goto(watched.site)
+    for chart in page.locator(".chart").all():
+        chart.scroll_into_view_if_needed()
+    page.wait_for_function(DRAWN)
+    return page
+
+
+@pytest.mark.parametrize(
+    ("how", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"]
+)
+def test_all_charts_are_drawn(address: str, chrome: Browser, how: dict, scheme: str):
+    with visit(chrome, address, color_scheme=scheme, **how) as watched:
+        page = scrolled(watched)
+        wide, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert wide <= room
+        assert page.locator(".chart .main-svg").count() >= 6
+        assert page.locator(".chart .gl-container canvas").count() >= 1
+        assert page.title() == HOSTILE[0]
+        # Told as they are, not as tags: the label of a bar.
+        labels = page.locator("#bars .xtick").all_text_contents()
+        assert any(label.replace(" ", "").startswith("<script>") for label in labels)
+        page.emulate_media(color_scheme="dark" if scheme == "light" else "light")
+        page.wait_for_timeout(100)
+
+
+def test_a_photograph_is_shown_beside_the_cursor(address: str, chrome: Browser):
+    with visit(chrome, address) as watched:
+        page = scrolled(watched)
+        page.locator("#points").scroll_into_view_if_needed()
+        points = page.locator("#points .scatterlayer .trace").nth(0).locator(".point")
+        assert not page.locator("#hover").is_visible()
+        points.nth(1).hover(force=True)
+        page.wait_for_selector("#hover", state="visible")
+        source = page.locator("#hover img").get_attribute("src") or ""
+        assert source.startswith("data:image/jpeg;base64,")
+        page.mouse.move(0, 0)
+        page.wait_for_selector("#hover", state="hidden")
+
+
+def test_charts_out_of_sight_wait(address: str, chrome: Browser):
+    with visit(chrome, address) as watched:
+        watched.page.goto(address)
+        watched.page.wait_for_function("document.querySelector('#line').dataset.drawn")
+        assert watched.page.locator("#heatmap").get_attribute("data-drawn") is None
+
+
+def test_the_keyboard_reaches_the_sections(address: str, chrome: Browser):
+    with visit(chrome, address) as watched:
+        page = watched.page
+        page.goto(address)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        for _ in range(2):
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        assert page.evaluate("location.hash") == "#others"
+        assert page.locator("#others").evaluate("e => e.getBoundingClientRect().top") < 900
+
+
+def test_without_scripts_the_files_are_named(address: str, chrome: Browser):
+    with visit(chrome, address, java_script_enabled=False) as watched:
+        watched.page.goto(address)
+        notice = watched.page.locator("noscript .notice")
+        assert notice.is_visible()
+        assert "in the folder report" in notice.inner_text()
+        assert watched.page.locator('a[href="report/line.png"]').is_visible()
+
+
+def test_a_browser_that_cannot_unpack_says_so(address: str, chrome: Browser):
+    with visit(chrome, address) as watched:
+        watched.page.add_init_script("delete window.DecompressionStream")
+        watched.page.goto(address)
+        said = watched.page.locator("#line").get_by_text("This browser cannot unpack the charts")
+        said.wait_for()
