@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from flukeprint.commands.studies import few_shot, verification
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.output import only_notices, say
 from flukeprint.photo_commands import enroll, identify, verify
-from flukeprint.study_commands import few_shot, verification
 
 app = typer.Typer(
     help="Who is this animal?  Identify individual animals in photographs.",

@@ -137,8 +137,8 @@ def test_too_few_animals_are_refused_with_their_number() -> None:
         lambda: few_shots(fold, [20], [2]),
         lambda: check_cells(fold, [5, 20], [2], strict=True),
     ):
-        refused(call, "20-way 2-shot", "there are 7 animals", "3 photographs")
-    refused(lambda: few_shots(fold, [5], [3]), "there are 0 animals")
+        refused(call, "20-way 2-shot", "found 7 animals", "3 photographs")
+    refused(lambda: few_shots(fold, [5], [3]), "found 0 animals")
     study = few_shots(fold, [5, 20], [2], episodes=10)
     assert len(study.cells) == 1
     assert "20-way" in study.refused[0]
@@ -158,11 +158,11 @@ def test_numbers_that_make_no_episode_are_refused(ways: int, shots: int) -> None
 def test_a_burst_counts_once() -> None:
     fold = drawn_fold(animals=6, each=4, trained=False)
     bursts = np.arange(len(fold.groups)) // 4  # every animal has one burst
-    refused(lambda: few_shots(replace(fold, groups=bursts), [5], [1]), "there are 0 animals")
+    refused(lambda: few_shots(replace(fold, groups=bursts), [5], [1]), "found 0 animals")
     bursts = np.arange(len(fold.groups)) // 2
     study = few_shots(replace(fold, groups=bursts), [5], [1], episodes=5)
     assert study.cells[0].animals == 6
-    refused(lambda: few_shots(replace(fold, groups=bursts), [5], [2]), "there are 0 animals")
+    refused(lambda: few_shots(replace(fold, groups=bursts), [5], [2]), "found 0 animals")
 
 
 def test_pictures_that_all_animals_share_are_refused() -> None:

@@ -27,7 +27,7 @@ def test_each_kind_of_pairs_is_measured_where_there_are_enough() -> None:
     assert study.rates[UNSEEN].other == 30 * 29 // 2 - 60
     text = "\n".join(verification_lines(study))
     for words in ("equal error rate", "true accepts at 0.001", "cannot be told from 375 pairs",
-                  "fitted on the other half of the individuals", "trained on"):  # fmt: skip
+                  "fitted on the other half of the individuals", "Training saw"):  # fmt: skip
         assert words in text
     few = verify_folds([drawn_fold(animals=30, each=5, unseen=2)], samples=50)
     assert list(few.rates) == [EVERYBODY]

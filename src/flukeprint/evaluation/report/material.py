@@ -9,6 +9,7 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.data.splits import Split
 from flukeprint.evaluation.report.photographs import Photographs
+from flukeprint.evaluation.studies.fold import Fold, fold_of_run
 from flukeprint.evaluation.validation import Validation
 
 
@@ -35,6 +36,11 @@ class RunMaterial:
     def photographs(self) -> Photographs:
         """The photographs of `catalog`, each decoded once for all sections."""
         return Photographs(self.catalog)
+
+    @cached_property
+    def fold(self) -> Fold:
+        """What the studies are made on; finds copies by their bytes, once for all sections."""
+        return fold_of_run(self.config, self.folder.name, self.catalog, self.split, self.embeddings)
 
     @cached_property
     def queries(self) -> Ints:

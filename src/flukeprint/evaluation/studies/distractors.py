@@ -175,7 +175,7 @@ def some_known_queries(fold: Fold, most: int) -> Ints:
 def unit(vectors: Floats) -> Floats:
     """Vectors (n, d) at length 1, float32."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return (vectors / lengths).astype(np.float32)
+    return np.asarray(vectors / lengths, dtype=np.float32)
 
 
 def _ahead(stream: Stream, queries: Floats, own: Values, ends: Sequence[int], seed: int) -> Ints:

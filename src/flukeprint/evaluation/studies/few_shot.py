@@ -35,13 +35,15 @@ def prototype(support: Floats, queries: Floats) -> Ints:
     """
     means = support.mean(axis=1, dtype=np.float64)
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
-    return np.argmax(queries @ (means / np.maximum(lengths, 1e-12)).T, axis=1).astype(np.int64)
+    return np.asarray(
+        np.argmax(queries @ (means / np.maximum(lengths, 1e-12)).T, axis=1), dtype=np.int64
+    )
 
 
 def nearest_photograph(support: Floats, queries: Floats) -> Ints:
     """Answer (q,) of each query: the animal of the nearest photograph by cosine, as `prototype`."""
     best = np.einsum("wkd,qd->qwk", support, queries).max(axis=2)
-    return np.argmax(best, axis=1).astype(np.int64)
+    return np.asarray(np.argmax(best, axis=1), dtype=np.int64)
 
 
 CLASSIFIERS: dict[str, Callable[[Floats, Floats], Ints]] = {
@@ -271,7 +273,7 @@ def _too_few(fold: Fold, sets: Sequence[_Animals], ways: int, shots: int) -> str
     )
     return (
         f"{fold.name}: {ways}-way {shots}-shot needs {ways} animals with {shots + 1} photographs "
-        f"of different bursts; there are {have}; ask for fewer ways or shots"
+        f"of different bursts; found {have}; ask for fewer ways or shots"
     )
 
 
@@ -283,13 +285,13 @@ def _notes(cells: Sequence[FewShotCell]) -> tuple[str, ...]:
     sources = {cell.source for cell in cells}
     if "seen" in sources:
         notes.append(
-            "seen: training saw these animals, and the photographs of their support; only the "
-            "queries are new to it. Accuracy on animals that it never saw is lower."
+            "Seen: training saw these animals, and the photographs of their support; only the "
+            "queries are new to it. On animals that it never saw it may do far worse."
         )
     if "unseen" in sources:
-        notes.append("unseen: training saw no photograph of these animals.")
+        notes.append("Unseen: training saw no photograph of these animals.")
     if "untrained" in sources:
-        notes.append("untrained: the network was trained on no animal of the catalogue.")
+        notes.append("Untrained: the network was trained on no animal of the catalogue.")
     return tuple(notes)
 
 

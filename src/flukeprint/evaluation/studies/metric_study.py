@@ -236,7 +236,8 @@ def metric_lines(study: MetricStudy) -> list[str]:
             cells = "".join(f"{gain_text(found.over_cosine[figure]):>24}" for figure in shown)
             lines.append(f"  {name + ' -':{width}}{cells}")
     lines += [f"  {name}: left out; {why}" for name, why in study.left_out.items()]
-    lines.append(f"  (name - : the difference to {BASELINE}, paired)")
+    less = "; of the EER less is better" if "EER" in shown else ""
+    lines.append(f"  (name - : the difference to {BASELINE}, paired{less})")
     return [*lines, *study.notes]
 
 

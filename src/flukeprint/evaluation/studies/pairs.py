@@ -32,14 +32,15 @@ class LabelledPairs:
 
     def in_one_view(self, fold: Fold) -> "LabelledPairs":
         """Keep the pairs of two photographs of one view; none where a view is unknown."""
-        number = {view: place for place, view in enumerate(sorted(set(fold.views or ()) - {None}))}
+        known = sorted({view for view in fold.views or () if view is not None})
+        number: dict[str | None, int] = {view: place for place, view in enumerate(known)}
         views = np.array(
             [number.get(view, -1) for view in fold.views or (None,) * len(fold.groups)]
         )
 
         def kept(pairs: Ints) -> Ints:
             left, right = views[pairs[:, 0]], views[pairs[:, 1]]
-            return pairs[(left == right) & (left >= 0)]
+            return np.asarray(pairs[(left == right) & (left >= 0)])
 
         return LabelledPairs(kept(self.same), kept(self.other))
 
@@ -71,7 +72,7 @@ def _drawn(fold: Fold, left: Ints, right: Ints, most: int) -> LabelledPairs:
 
     def apart(pairs: Ints) -> Ints:
         rows = np.stack([left[pairs[:, 0]], right[pairs[:, 1]]], axis=1)
-        return rows[fold.groups[rows[:, 0]] != fold.groups[rows[:, 1]]]
+        return np.asarray(rows[fold.groups[rows[:, 0]] != fold.groups[rows[:, 1]]])
 
     return LabelledPairs(apart(same), apart(other))
 
@@ -122,7 +123,9 @@ class ScoredPairs:
 
     def within(self, individuals: Mask) -> "ScoredPairs":
         """The pairs of which all individuals are among these (individuals,)."""
-        return self.take(individuals[self.same_owners], individuals[self.other_owners].all(axis=1))
+        return self.take(
+            individuals[self.same_owners], np.asarray(individuals[self.other_owners].all(axis=1))
+        )
 
 
 def score_pairs(

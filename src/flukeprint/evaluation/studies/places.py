@@ -34,7 +34,7 @@ class NearestPhotograph:
             labels, first = np.unique(self._labels[rows], return_index=True)
             mine = first[labels == truths[query]][0]
             found[query] += int((first < mine).sum())
-        return found.astype(np.int64)
+        return np.asarray(found, dtype=np.int64)
 
     def _best(self, similarities: Values) -> Values:
         return np.maximum.reduceat(similarities[:, self._order], self._starts, axis=1)

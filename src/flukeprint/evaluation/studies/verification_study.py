@@ -1,5 +1,6 @@
 """Verification of one fold or of several, as in face recognition: all that is said of it."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from flukeprint.evaluation.studies.pairs import (
 )
 from flukeprint.evaluation.verification import FEWEST_OTHER, FEWEST_SAME
 
-EVERYBODY, ONE_VIEW, UNSEEN = "query and gallery", "of one view", "of unseen animals"
+EVERYBODY, ONE_VIEW, UNSEEN = "of query and gallery", "of one view", "of unseen animals"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class VerificationStudy:
         those among animals that training never saw.  A kind with too few pairs is left out.
     decided: what a threshold fitted elsewhere does; None with too few pairs.
     notes: what is to be known about the figures, sentences.
+    seconds: it took.
     """
 
     names: tuple[str, ...]
@@ -37,6 +39,7 @@ class VerificationStudy:
     rates: dict[str, ErrorRates]
     decided: Decided | None
     notes: tuple[str, ...]
+    seconds: float
 
 
 def verify_folds(
@@ -48,6 +51,7 @@ def verify_folds(
 
     Raises FlukeprintError where a fold has too few pairs.
     """
+    start_time = time.perf_counter()
     owners = number_individuals([name for fold in folds for name in fold.identities])
     total = int(owners.max(initial=-1)) + 1
     seed = folds[0].seed
@@ -70,7 +74,7 @@ def verify_folds(
         if not short:
             rates[kind] = error_rates(score_pairs(folds, pairs), seed=seed, times=times)
         elif kind == UNSEEN and any(len(fold.unseen()) for fold in folds):
-            notes.append(f"pairs {kind} are not measured: {short}.")
+            notes.append(f"Pairs {kind} are not measured: {short}.")
     scored = score_pairs(folds, drawn)
     parts, start = [], 0
     for fold in folds:
@@ -84,6 +88,7 @@ def verify_folds(
         rates=rates,
         decided=decided,
         notes=(*notes, *_notes(folds, drawn, decided, most)),
+        seconds=time.perf_counter() - start_time,
     )
 
 
@@ -116,9 +121,14 @@ def _notes(
         "animal are not independent; no pair is of one burst, of copies or of boxes of one picture."
     ]
     if any(fold.trained[row] for fold in folds for row in fold.gallery):
+        new = (
+            f"only pairs {UNSEEN} show how it does on new ones"
+            if any(len(fold.unseen()) for fold in folds)
+            else "no animal is new to the network, and on new ones it may do far worse"
+        )
         notes.append(
-            "The gallery's photographs were trained on and the queries' were not: photographs of "
-            f"two days, of animals that the network knows. Only pairs {UNSEEN} show it new animals."
+            "Training saw the gallery's photographs, but not those of the queries; of most of the "
+            f"queries' animals it saw others: {new}."
         )
     full = [place for place, pairs in enumerate(drawn) if len(pairs.other) >= 0.95 * most]
     if full:

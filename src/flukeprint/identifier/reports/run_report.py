@@ -26,6 +26,10 @@ from flukeprint.evaluation.report.sections.quality import quality
 from flukeprint.evaluation.report.sections.recognition import recognition
 from flukeprint.evaluation.report.sections.sizes import sizes
 from flukeprint.evaluation.report.sections.views import views
+from flukeprint.evaluation.report.study_sections.distractors import distractors_section
+from flukeprint.evaluation.report.study_sections.few_shots import few_shot_section
+from flukeprint.evaluation.report.study_sections.metrics import metrics_section
+from flukeprint.evaluation.report.study_sections.verification import verification_section
 from flukeprint.evaluation.report.written import write_page
 from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
@@ -48,6 +52,10 @@ SECTIONS: dict[str, Section] = {
     "views": views,
     "quality": quality,
     "confusions": confusions,
+    "verification": verification_section,
+    "distractors": distractors_section,
+    "metrics": metrics_section,
+    "few_shots": few_shot_section,
     "curves": curves,
     "making": making,
 }

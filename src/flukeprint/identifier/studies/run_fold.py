@@ -22,19 +22,23 @@ EMBEDDINGS = "embeddings.npz"
 
 
 def read_run_fold(folder: Path) -> Fold:
-    """Read the embeddings of a finished run with the split of its fold.
+    """Read the embeddings of a trained run with the split of its fold.
 
-    Raises FlukeprintError where the folder is no finished run, or its photographs have changed.
+    Raises FlukeprintError where the folder is no run, its training has not ended, or its photographs
+    have changed.
     """
     run = Run(folder)
     config = run.config()
     file = run.path / EMBEDDINGS
-    if not run.finished or not file.is_file():
+    if not file.is_file():  # written when training ends, before anything is ranked
         raise FlukeprintError(
             f"{folder} has no embeddings yet: finish its training with --resume {run.name}"
         )
     embeddings = Embeddings.load(file)
-    catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
+    catalog = read_labelled(config.data)
+    if config.data.skip_unreadable:  # those that the run left out, it has no embeddings of
+        kept = set(embeddings.images)
+        catalog = catalog.take([row for row, name in enumerate(catalog.images) if name in kept])
     check_same_labels(run, catalog)
     return fold_of_run(config, run.name, catalog, split_for(config, catalog), embeddings)
 

@@ -6,17 +6,13 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.report.charts import Bars, Chart, Part, Table
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.studies.few_shot import CLASSIFIERS, FewShotStudy, few_shots
-from flukeprint.evaluation.studies.fold import fold_of_run
 
 EPISODES = 500  # a few seconds
 
 
 def few_shot_section(material: RunMaterial) -> Part | None:
     """Accuracy of 5- and 20-way, 1- and 5-shot episodes; None where no cell has enough animals."""
-    fold = fold_of_run(
-        material.config, material.folder.name, material.catalog, material.split,
-        material.embeddings,
-    )  # fmt: skip
+    fold = material.fold  # outside of what is caught below
     try:
         study = few_shots(fold, episodes=EPISODES)
     except FlukeprintError:
@@ -32,7 +28,7 @@ def few_shot_section(material: RunMaterial) -> Part | None:
 
 
 def _chart(study: FewShotStudy) -> Chart:
-    labels = tuple(f"{cell.ways}-way {cell.shots}-shot ({cell.source})" for cell in study.cells)
+    labels = tuple(f"{cell.ways}-way {cell.shots}-shot" for cell in study.cells)
     layers = []
     for name in CLASSIFIERS:
         rates = [cell.over_animals[name] for cell in study.cells]
@@ -42,7 +38,7 @@ def _chart(study: FewShotStudy) -> Chart:
         layers.append(Bars(name, labels, mean, low, high))
     guess = Bars("guessing", labels, np.array([1 / cell.ways for cell in study.cells]))
     parts = [
-        f"{label}: {cell.over_animals['prototype'].text()} by the prototype"
+        f"{label}, {cell.source} animals: {cell.over_animals['prototype'].text()} by the prototype"
         for label, cell in zip(labels, study.cells, strict=True)
     ]
     return Chart(

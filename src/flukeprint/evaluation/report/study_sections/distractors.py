@@ -11,7 +11,6 @@ from flukeprint.evaluation.studies.distractors import (
     DistractorCurve,
     identify_among,
 )
-from flukeprint.evaluation.studies.fold import fold_of_run
 
 MOST_DISTRACTORS, MOST_QUERIES = 100_000, 300  # a few seconds
 
@@ -21,10 +20,7 @@ def distractors_section(material: RunMaterial) -> Part | None:
 
     None where no query is of an animal in the gallery.
     """
-    fold = fold_of_run(
-        material.config, material.folder.name, material.catalog, material.split,
-        material.embeddings,
-    )  # fmt: skip
+    fold = material.fold  # outside of what is caught below
     sizes = [size for size in SIZES if size <= MOST_DISTRACTORS]
     try:
         curves = [

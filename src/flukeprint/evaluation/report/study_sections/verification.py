@@ -3,11 +3,10 @@
 import numpy as np
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.report.charts import Chart, Heatmap, Line, Part, Table
+from flukeprint.evaluation.report.charts import Block, Chart, Heatmap, Line, Part, Table
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.studies.decision import Decided
 from flukeprint.evaluation.studies.error_rates import ErrorRates
-from flukeprint.evaluation.studies.fold import fold_of_run
 from flukeprint.evaluation.studies.verification_study import (
     EVERYBODY,
     VerificationStudy,
@@ -22,15 +21,12 @@ def verification_section(material: RunMaterial) -> Part | None:
 
     None where the fold has too few pairs.
     """
-    fold = fold_of_run(
-        material.config, material.folder.name, material.catalog, material.split,
-        material.embeddings,
-    )  # fmt: skip
+    fold = material.fold  # outside of what is caught below
     try:
         study = verify_folds([fold], most=MOST_PAIRS, samples=SAMPLES)
     except FlukeprintError:
         return None
-    blocks = [_curve(study), _rates(study)]
+    blocks: list[Block] = [_curve(study), _rates(study)]
     if study.decided is not None:
         blocks.append(_confusion(study.decided))
     return Part("verification", "Verification: one animal or two?", _lines(study), tuple(blocks))
@@ -49,7 +45,7 @@ def _lines(study: VerificationStudy) -> tuple[str, ...]:
             f"If at most {told[-1].rate:.1%} of the pairs of two animals may be accepted, "
             f"{share.mean:.1%} of the pairs of one animal are [{share.low:.1%}, {share.high:.1%}]."
         )
-    return (*lines, *study.notes)
+    return (*lines, *study.notes, f"{study.seconds:.1f} s.")
 
 
 def _curve(study: VerificationStudy) -> Chart:

@@ -5,7 +5,6 @@ import numpy as np
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.report.charts import Bars, Chart, Part, Table
 from flukeprint.evaluation.report.material import RunMaterial
-from flukeprint.evaluation.studies.fold import fold_of_run
 from flukeprint.evaluation.studies.metric_study import (
     BASELINE,
     FIGURES,
@@ -22,10 +21,7 @@ def metrics_section(material: RunMaterial) -> Part | None:
 
     Identification and verification are on the same photographs for all of them.
     """
-    fold = fold_of_run(
-        material.config, material.folder.name, material.catalog, material.split,
-        material.embeddings,
-    )  # fmt: skip
+    fold = material.fold  # outside of what is caught below
     try:
         study = compare_metrics(
             fold, most_pairs=MOST_PAIRS, most_differences=MOST_DIFFERENCES, samples=SAMPLES
