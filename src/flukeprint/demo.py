@@ -49,6 +49,8 @@ def run_demo() -> None:
     print(f"submission  {submission}")
     print(f"figures     {run.validation}")
     print(f"pictures    {', '.join(map(str, (picture, *run.pictures())))}")
+    if run.report.is_file():
+        print(f"report      {run.report}")
     print(f"identifier  {run.identifier}")
     print(f"minutes     {(time.monotonic() - start) / 60:.1f}")
 

@@ -54,7 +54,7 @@ data:
 image: {{height: 32, width: 48, cache: null, augment: 0.2}}
 split: {{folds: 2}}
 model: {{backbone: test_resnet, weights: none, embedding_dim: 16}}
-train: {{epochs: 1, max_steps: 2, workers: 0, accelerator: cpu}}
+train: {{epochs: 1, max_steps: 2, workers: 0, accelerator: cpu, report: false}}
 runs: {root}/runs
 submissions: {root}/submissions
 """

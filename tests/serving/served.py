@@ -37,7 +37,7 @@ image: {{height: 32, width: 32, cache: null, augment: 0.2}}
 split: {{folds: 2}}
 model: {{backbone: test_resnet, weights: none, embedding_dim: 16}}
 sampler: {{batch_size: 16}}
-train: {{epochs: 2, workers: 0, accelerator: cpu}}
+train: {{epochs: 2, workers: 0, accelerator: cpu, report: false}}
 infer: {{mirror: true, threshold: 0.99}}
 cards: {root}/cards.csv
 taxonomy: {{table: {root}/taxonomy.csv, confidence: 0.5}}

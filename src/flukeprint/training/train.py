@@ -137,7 +137,8 @@ def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
     _save_validation(run, setup, validation, ceiling)
     _keep_identifier(config, run, setup, features, centers, validation, fitted)
     draw_fold(run.path, config, features, catalog, split, validation)
-    if config.train.report:
+    # Of cross-validation each fold has its row in a table; flukeprint report writes its page.
+    if config.train.report and run.made_by == "train":
         material = RunMaterial(run.path, config, catalog, split, embeddings, validation)
         report_on(run, material)
     return validation

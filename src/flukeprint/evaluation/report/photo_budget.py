@@ -35,7 +35,7 @@ def fitting(photos: Sequence[bytes], room: int, *, around: int = 0) -> dict[byte
     most = len(kept)
     while most and size(made) > room:
         most = min(most - 1, int(most * room / size(made)))
-        places = np.linspace(0, len(kept) - 1, most).round().astype(int) if most else []
+        places = np.linspace(0, len(kept) - 1, most).round().astype(int).tolist()
         made = {kept[place]: smaller(kept[place], *STEPS[-1]) for place in places}
     return made
 

@@ -43,7 +43,7 @@ class Quarters:
 
     def of(self, quarter: int) -> Mask:
         """Outcomes of one quarter."""
-        return self.right[self.quarter == quarter]
+        return np.asarray(self.right[self.quarter == quarter], dtype=bool)
 
 
 def quality(run: RunMaterial) -> Part | None:
