@@ -342,6 +342,8 @@ def triplets_command(
         f"{written} of {len(found):,} that violate the margin {found.margin:g}, the worst by "
         f"{found.violation[0]:.3f}: {file}\nnext: train with sampler.triplets={file}"
     )
+
+
 app.command()(verification)
 app.command("few-shot")(few_shot)
 
