@@ -74,7 +74,8 @@ class Points:
     """A cloud of points (n, 2) or (n, 3).
 
     hover: a text for each.  photos: for each the place of its photograph among `Chart.photos`, -1
-    for none; shown on hover.
+    for none; shown on hover.  colour: its place among the colours, for layers that share one; None
+    takes the next.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Points:
     hover: tuple[str, ...] = NOTHING
     photos: tuple[int, ...] = ()
     symbol: Literal["circle", "cross", "square", "diamond"] = "circle"
+    colour: int | None = None
 
     def __post_init__(self) -> None:
         if self.at.ndim != 2 or self.at.shape[1] not in (2, 3):
