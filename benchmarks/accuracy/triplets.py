@@ -28,7 +28,7 @@ from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import split_for
 from flukeprint.evaluation.breakdown import QueryTable
 from flukeprint.evaluation.comparison import Judged, compare_answers
-from flukeprint.evaluation.triplets import PHOTO_COLUMNS, hardest_triplets
+from flukeprint.evaluation.triplets import PHOTO_COLUMNS, mine_hardest
 from flukeprint.files import written_whole
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.reports.triplet_export import export_triplets
@@ -111,7 +111,7 @@ def still_violated(base: Run, run: Run) -> tuple[float, float]:
         animals = np.array([vocabulary[catalog.identities[row] or ""] for row in rows])
         each = np.arange(len(rows))
         vectors = Embeddings.load(one.path / "embeddings.npz").vectors[rows]
-        found = hardest_triplets(
+        found = mine_hardest(
             vectors, animals=animals, classes=animals, groups=each, alike=each, margin=MARGIN
         )
         shares.append(len(found) / found.anchors)

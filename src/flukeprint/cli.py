@@ -59,6 +59,8 @@ def train_command(
     command = shlex.join(["--config", config, "--run", run.name, *(overrides or [])])
     if pictures := run.pictures():
         print(f"pictures: {', '.join(map(str, pictures))}")
+    if run.report.is_file():
+        print(f"report: {run.report}")
     print(f"run: {run.path}\nnext: python infer.py {command}")
 
 
@@ -339,6 +341,19 @@ def triplets_command(
         f"{written} of {len(found):,} that violate the margin {found.margin:g}, the worst by "
         f"{found.violation[0]:.3f}: {file}\nnext: train with sampler.triplets={file}"
     )
+
+
+@app.command("report")
+def report_command(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+) -> None:
+    """Write a run's report again: report.html in its folder, and its charts."""
+    from flukeprint.identifier.reports.run_report import write_report
+    from flukeprint.identifier.runs import Run
+
+    found = Run(run)
+    write_report(found)
+    print(f"report: {found.report}")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from flukeprint.config.schema import Config
 # Settings outside the recipe: the fold and seed, folders, how to compute and how to serve.
 NOT_OF_THE_RECIPE = (
     "split.fold", "train.seed", "runs", "submissions", "train.workers", "train.accelerator",
-    "image.cache", "image.cache_gb", "data.root", "infer.outside", "infer.engine", "infer.devices",
+    "train.report", "image.cache", "image.cache_gb", "data.root", "infer.outside", "infer.engine", "infer.devices",
     "infer.num_nodes", "train.num_nodes", "gallery.url", "gallery.collection", "gallery.memory_gb",
     "cards", "taxonomy", "serve",
 )  # fmt: skip

@@ -1,1 +1,1 @@
-"""What is told of finished runs: reports and comparisons, as pages and files."""
+"""Reports: the pages about runs, read from their folders."""
