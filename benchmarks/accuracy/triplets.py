@@ -54,7 +54,7 @@ def settings(photos: Path, work: Path, seed: int, steps: int, *more: str) -> Con
             f"losses=[{{name: triplet, params: {{mining: batch_hard, margin: {MARGIN}}}}}]",
             "sampler.name=positive_available", f"sampler.batch_size={BATCH}",
             f"train.max_steps={steps}", "train.epochs=1000", "train.validate_every=1000",
-            "train.sizes=[]", "train.workers=0", "train.accelerator=cpu", f"train.seed={seed}",
+            "train.sizes=[]", "train.report=false", "train.workers=0", "train.accelerator=cpu", f"train.seed={seed}",
             "rank.head=0", "rank.local.candidates=0", "infer.mirror=false", *more,
         ],
     )  # fmt: skip
@@ -247,8 +247,9 @@ def main() -> None:
             parser.error("--photos names the folder of nyala")
         keep_memory()
         quieten_lightning()
+        found = measure(given.photos, given.work)
         with written_whole(RESULT) as partial:
-            partial.write_text(json.dumps(measure(given.photos, given.work), indent=1) + "\n")
+            partial.write_text(json.dumps(found, indent=1) + "\n")
     with written_whole(PAGE) as partial:
         partial.write_text(page(json.loads(RESULT.read_text())))
     print(PAGE.read_text())

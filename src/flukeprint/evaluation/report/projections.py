@@ -72,7 +72,8 @@ def _tsne(axes: Values, dimensions: int) -> Values:
     """t-SNE (van der Maaten and Hinton, JMLR 9:2579, 2008; Barnes-Hut, JMLR 15:3221, 2014).
 
     500 steps, and in space coarser cells, are as trustworthy as more and finer ones, in a third of
-    the time.  It starts from the principal components (Kobak and Berens, Nature Communications 10:5416, 2019).
+    the time.  It starts from the principal components (Kobak and Berens, Nature Communications
+    10:5416, 2019).
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
