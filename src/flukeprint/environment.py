@@ -1,4 +1,4 @@
-"""Say what a run was made with: versions of the packages that decide its numbers, and the machine."""
+"""Say what a run was made with: versions of packages that decide its numbers, and the machine."""
 
 import os
 import platform

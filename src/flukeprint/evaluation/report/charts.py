@@ -24,6 +24,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 class Line:
     """A curve through (x, y), both float64 (n,), with a band from `low` to `high` where given.
 
+    Of the style `markers` a whisker at each point takes the place of the band.
     hover: a text for each point.
     """
 

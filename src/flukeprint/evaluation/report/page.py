@@ -33,13 +33,14 @@ from flukeprint.evaluation.report.plotly_charts import figure
 MOST_BYTES = 5_000_000
 AROUND_SHOWN, AROUND_HOVERED = 40, 4  # bytes of markup around a photograph
 SHOWN_SHARE = 0.6  # of the room for photographs, for those that are seen without hovering
+WHOLE = 24  # characters of a cell that is not broken into lines
 ASSETS = Path(__file__).parent / "assets"
-_SIGNS = {"": "", "query": "", "right": "\u2713 ", "wrong": "\u2717 "}
+_SIGNS = {"": "", "query": "", "right": "\u2713\u00a0", "wrong": "\u2717\u00a0"}
 _MEANINGS = {"": "", "query": "", "right": "right answer: ", "wrong": "wrong answer: "}
 
 
 @dataclass(frozen=True)
-class Page:
+class ReportPage:
     """What a page shows.
 
     lead: sentences below the title.  notes: what could not be shown, a line each.
@@ -80,7 +81,7 @@ class _Held:
     table: Sequence[str]
 
 
-def render(page: Page, most: int = MOST_BYTES) -> bytes:
+def render(page: ReportPage, most: int = MOST_BYTES) -> bytes:
     """The whole page as HTML of at most `most` bytes.
 
     Photographs are made smaller until they fit, or left out; where that does not do, the data of
@@ -155,7 +156,7 @@ def _digest(code: bytes) -> str:
     return f"'sha256-{_base64(hashlib.sha256(code).digest())}'"
 
 
-def _document(page: Page, held: _Held) -> bytes:
+def _document(page: ReportPage, held: _Held) -> bytes:
     packed, digest = _plotly()
     script = _script()
     policy = (
@@ -214,7 +215,7 @@ page.</footer>
 """.encode()
 
 
-def _part(part: Part, page: Page, held: _Held) -> str:
+def _part(part: Part, page: ReportPage, held: _Held) -> str:
     lines = "\n".join(f"<p>{_text(line)}</p>" for line in part.lines)
     blocks = "\n".join(_block(block, page, held) for block in part.blocks)
     return f"""<section id="{part.anchor}" aria-labelledby="title-{part.anchor}">
@@ -224,7 +225,7 @@ def _part(part: Part, page: Page, held: _Held) -> str:
 </section>"""
 
 
-def _block(block: Block, page: Page, held: _Held) -> str:
+def _block(block: Block, page: ReportPage, held: _Held) -> str:
     match block:
         case Chart():
             return _chart(block, page, block.name in held.data)
@@ -248,7 +249,7 @@ def _block(block: Block, page: Page, held: _Held) -> str:
 {rows}</div>"""
 
 
-def _chart(chart: Chart, page: Page, drawn: bool) -> str:
+def _chart(chart: Chart, page: ReportPage, drawn: bool) -> str:
     files = " · ".join(
         f'<a href="{quote(page.charts)}/{chart.name}.{kind}">{kind.upper()}'
         f"<span hidden> of {_text(chart.title)}</span></a>"
@@ -270,22 +271,27 @@ def _chart(chart: Chart, page: Page, drawn: bool) -> str:
 def _table(table: Table) -> str:
     head = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in table.header)
     rows = "\n".join(
-        f'<tr><th scope="row">{_text(row[0])}</th>'
-        + "".join(f"<td>{_text(cell)}</td>" for cell in row[1:])
-        + "</tr>"
+        f'<tr><th scope="row">{_text(row[0])}</th>' + "".join(map(_cell, row[1:])) + "</tr>"
         for row in table.rows
     )
-    return f"""<div class="scroll panel" tabindex="0" role="group" aria-label="{_text(table.caption)}">
-<table><caption>{_text(table.caption)}</caption>
-<thead><tr>{head}</tr></thead>
+    caption = _text(table.caption)
+    return f"""<div class="panel"><p class="caption">{caption}</p>
+<div class="scroll" tabindex="0" role="group" aria-label="{caption}">
+<table><thead><tr>{head}</tr></thead>
 <tbody>
 {rows}
-</tbody></table></div>"""
+</tbody></table></div></div>"""
+
+
+def _cell(text: str) -> str:
+    whole = ' class="whole"' if len(text) <= WHOLE else ""
+    return f"<td{whole}>{_text(text)}</td>"
 
 
 def _picture(picture: Picture) -> str:
+    source = f"data:image/{picture.kind};base64,{_base64(picture.file)}"
     return f"""<figure id="{picture.name}">
-<img class="picture" alt="{_text(picture.alt)}" src="data:image/{picture.kind};base64,{_base64(picture.file)}">
+<img class="picture" alt="{_text(picture.alt)}" src="{source}">
 <figcaption>{_text(picture.caption)}</figcaption></figure>"""
 
 

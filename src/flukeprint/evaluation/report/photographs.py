@@ -1,4 +1,4 @@
-"""Decode the photographs that a report shows, each once: thumbnails, and how good a picture it is."""
+"""Decode the photographs of a report, each once: thumbnails, and how good a picture each is."""
 
 import os
 from collections.abc import Iterable

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flukeprint.data.embeddings import Values
 from flukeprint.evaluation.report.charts import (
     MOST_NAMED,
     Bars,
@@ -61,7 +62,8 @@ def _traces(
 
 def _line(line: Line, colour: str) -> list[dict[str, Any]]:
     traces = []
-    if line.low is not None and line.high is not None:
+    whiskers = line.style == "markers"
+    if line.low is not None and line.high is not None and not whiskers:
         traces.append({
             "type": "scatter", "mode": "lines", "name": _text(line.name), "hoverinfo": "skip",
             "x": [*_numbers(line.x), *_numbers(line.x[::-1])],
@@ -78,6 +80,8 @@ def _line(line: Line, colour: str) -> list[dict[str, Any]]:
                  "dash": _DASHES.get(line.style, "solid")},
         "marker": {"color": colour, "size": 7},
     }  # fmt: skip
+    if line.low is not None and line.high is not None and whiskers:
+        trace["error_y"] = _whiskers(line.y, line.low, line.high)
     if line.hover:
         trace |= {"hoverinfo": "text", "hovertext": _texts(line.hover)}
     return [*traces, trace]
@@ -100,11 +104,15 @@ def _bars(bars: Bars, colour: str, places: dict[str, int], single: bool) -> dict
         "hovertext": hover,
     }  # fmt: skip
     if bars.low is not None and bars.high is not None:
-        trace["error_y"] = {
-            "type": "data", "symmetric": False, "array": _numbers(bars.high - bars.values),
-            "arrayminus": _numbers(bars.values - bars.low), "thickness": 1.5, "width": 5,
-        }  # fmt: skip
+        trace["error_y"] = _whiskers(bars.values, bars.low, bars.high)
     return trace
+
+
+def _whiskers(middle: Values, low: Values, high: Values) -> dict[str, Any]:
+    return {
+        "type": "data", "symmetric": False, "array": _numbers(high - middle),
+        "arrayminus": _numbers(middle - low), "thickness": 1.5, "width": 5,
+    }  # fmt: skip
 
 
 def _histogram(histogram: Histogram, colour: str) -> dict[str, Any]:
@@ -149,7 +157,8 @@ def _heatmap(heatmap: Heatmap) -> dict[str, Any]:
         for y, row in enumerate(heatmap.rows)
     ]
     trace: dict[str, Any] = {
-        "type": "heatmap", "name": _text(heatmap.name), "z": [_numbers(row) for row in heatmap.values],
+        "type": "heatmap", "name": _text(heatmap.name),
+        "z": [_numbers(row) for row in heatmap.values],
         "x": list(range(len(heatmap.columns))), "y": list(range(len(heatmap.rows))),
         "colorscale": "Viridis", "hoverinfo": "text", "hovertext": hover, "xgap": 2, "ygap": 2,
         "colorbar": {"title": {"text": _text(heatmap.name), "side": "right"}, "thickness": 12},

@@ -113,7 +113,9 @@ def _finish(axis: Any, chart: Chart) -> None:
 
 
 def _line(axis: "Axes", line: Line, colour: str, name: str) -> None:
-    if line.low is not None and line.high is not None:
+    if line.low is not None and line.high is not None and line.style == "markers":
+        axis.vlines(line.x, line.low, line.high, color=colour, linewidth=1.5, alpha=0.6)
+    elif line.low is not None and line.high is not None:
         step: Any = "post" if line.style == "steps" else None
         axis.fill_between(line.x, line.low, line.high, color=colour, alpha=0.18, step=step, lw=0)
     marker = "o" if "markers" in line.style else None

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from flukeprint.evaluation.report.charts import Chart, Picture
-from flukeprint.evaluation.report.page import Page, render
+from flukeprint.evaluation.report.page import ReportPage, render
 from flukeprint.evaluation.report.static_charts import draw
 from flukeprint.files import folder_written_whole, written_whole
 
 _SUFFIXES = {"jpeg": "jpg", "png": "png"}
 
 
-def write_page(page: Page, target: Path) -> Path:
+def write_page(page: ReportPage, target: Path) -> Path:
     """Write a page to `target`, and its charts and pictures to the folder `page.charts` beside it.
 
     An older page and its folder are replaced, the folder first.

@@ -12,11 +12,20 @@ from flukeprint.data.splits import split_for
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.evaluation.report.charts import Part
 from flukeprint.evaluation.report.material import RunMaterial
-from flukeprint.evaluation.report.page import Page
+from flukeprint.evaluation.report.page import ReportPage
+from flukeprint.evaluation.report.sections.answers import answers
+from flukeprint.evaluation.report.sections.confusions import confusions
 from flukeprint.evaluation.report.sections.curves import curves
 from flukeprint.evaluation.report.sections.embedding import embedding
-from flukeprint.evaluation.report.sections.overview import overview
+from flukeprint.evaluation.report.sections.open_set import open_set
+from flukeprint.evaluation.report.sections.overview import making, overview
+from flukeprint.evaluation.report.sections.pairs import pairs
+from flukeprint.evaluation.report.sections.probabilities import probabilities
+from flukeprint.evaluation.report.sections.quality import quality
+from flukeprint.evaluation.report.sections.recognition import recognition
+from flukeprint.evaluation.report.sections.sizes import sizes
 from flukeprint.evaluation.report.sections.triplets import hardest_triplets
+from flukeprint.evaluation.report.sections.views import views
 from flukeprint.evaluation.report.written import write_page
 from flukeprint.evaluation.triplets import TRIPLETS
 from flukeprint.evaluation.validation import validate_rankings
@@ -29,9 +38,19 @@ Section = Callable[[RunMaterial], Part | None]
 
 SECTIONS: dict[str, Section] = {
     "overview": overview,
-    "curves": curves,
+    "recognition": recognition,
+    "answers": answers,
+    "pairs": pairs,
+    "open_set": open_set,
+    "probabilities": probabilities,
+    "sizes": sizes,
+    "views": views,
+    "quality": quality,
+    "confusions": confusions,
     "embedding": embedding,
     "triplets": hardest_triplets,
+    "curves": curves,
+    "making": making,
 }
 
 
@@ -81,7 +100,7 @@ def write_report(run: Run, material: RunMaterial | None = None) -> None:
     material = gather(run) if material is None else material
     parts, notes = make_parts(material)
     config = material.config
-    page = Page(
+    page = ReportPage(
         title=f"{config.name}, fold {config.split.fold} of {config.split.folds}",
         lead=(
             f"Report of the run {run.name}: {config.model.backbone}, "

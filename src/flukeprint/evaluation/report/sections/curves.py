@@ -10,6 +10,7 @@ import numpy as np
 from flukeprint.errors import counted
 from flukeprint.evaluation.report.charts import Chart, Line, Part
 from flukeprint.evaluation.report.material import RunMaterial
+from flukeprint.evaluation.report.sections.measures import from_zero
 
 LOSS, RATE, SCORE = "train/loss", "learning_rate", "val/map5"
 Series = dict[int, float]  # epoch, counted from 1 -> value
@@ -77,7 +78,7 @@ def _score(score: Series) -> Chart:
         "curves-map5", "MAP@5 of validation by epoch",
         f"By cosine similarity alone, without the ranking rules: {score[last]:.3f} at epoch "
         f"{last}; the best was {score[best]:.3f} at epoch {best}.",
-        (_line("MAP@5", score),), x="epoch", y="MAP@5", y_limits=(0.0, 1.02),
+        (_line("MAP@5", score),), x="epoch", y="MAP@5", y_limits=from_zero(np.array([*score.values()])),
     )  # fmt: skip
 
 

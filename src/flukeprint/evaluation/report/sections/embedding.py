@@ -28,7 +28,7 @@ MOST_POINTS = (
 MOST_PHOTOS = 600  # on hover
 NAMED = 4  # animals with a colour of their own
 COLLAPSED_COSINE, COLLAPSED_RANK = 0.9, 2.0
-_AXES = {"PCA": ("first principal component", "second", "third")}
+_AXES = {"PCA": ("principal component 1", "component 2", "component 3")}
 _OTHERS = 6  # colour of all other animals: grey
 _NEW = 5
 
@@ -157,7 +157,7 @@ def _map_lines(
             "and the axes mean nothing, and groups may be torn apart that are one."
         )
     if not umap_installed():
-        lines.append("UMAP is not installed; `pip install umap-learn` adds its maps.")
+        lines.append("UMAP is not installed: pip install umap-learn adds its maps.")
     return tuple(lines)
 
 

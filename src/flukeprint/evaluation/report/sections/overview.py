@@ -14,7 +14,7 @@ from flukeprint.evaluation.validation import commonest_baseline
 
 
 def overview(run: RunMaterial) -> Part:
-    """The headline with its baselines, the configuration and the environment."""
+    """The headline, with answers that are always the same beside it."""
     scores = run.validation.scores
     baselines = {**run.validation.constants}
     baselines["five commonest labels"] = commonest_baseline(run.catalog, run.split, run.config)
@@ -26,9 +26,15 @@ def overview(run: RunMaterial) -> Part:
         header=("answers", "MAP@5 [95 % interval]", "top-1", "top-5", "AUROC of new animals"),
         rows=tuple(rows),
     )
+    return Part("overview", "What it came to", _headline(run), (table,))
+
+
+def making(run: RunMaterial) -> Part:
+    """How the run was made: settings, versions, and the whole configuration."""
+    lines = ("The same configuration, photographs and seed give the same run again.",)
     return Part(
-        "overview", "What it came to", _headline(run),
-        (table, _settings(run.config), _made_with(run), _listing(run.config)),
+        "making", "How it was made", lines,
+        (_settings(run.config), _made_with(run), _listing(run.config)),
     )  # fmt: skip
 
 
@@ -41,10 +47,11 @@ def _headline(run: RunMaterial) -> tuple[str, ...]:
         f"first five: MAP@5 {scores.map5.text()}.",
         f"The catalogue has {counted(len(run.catalog), 'photograph')} of "
         f"{counted(animals, 'animal')}; {counted(len(run.split.gallery), 'photograph')} stood in "
-        f"the gallery, and {scores.new_queries} of the {counted(scores.queries, 'query', 'queries')}"
-        " show an animal that is not in it.",
+        f"the gallery, and {scores.new_queries} of the "
+        f"{counted(scores.queries, 'query', 'queries')} show an animal that is not in it.",
     ]
-    lines += [_gain(name, scores, constant) for name, constant in validation.constants.items()]
+    if validation.expectation is None:  # which tells the gains with their intervals
+        lines += [_gain(name, scores, constant) for name, constant in validation.constants.items()]
     if validation.threshold is not None:
         fitted = (
             f", fitted on {counted(validation.fitted_on, 'query', 'queries')} of other animals"
@@ -55,14 +62,14 @@ def _headline(run: RunMaterial) -> tuple[str, ...]:
             f"An animal counts as new where no known one is at least {validation.threshold:.3f} "
             f"alike{fitted}."
         )
-    return (*lines, *validation.lines())
+    return (*lines, *(f"{line[:1].upper()}{line[1:]}." for line in validation.lines()))
 
 
 def _gain(name: str, scores: Scores, constant: Scores) -> str:
     gain = scores.map5.mean - constant.map5.mean
     return (
-        f"Answering {name!r} throughout would give MAP@5 {constant.map5.mean:.3f}; "
-        f"this network has {abs(gain):.3f} {'more' if gain >= 0 else 'less'}."
+        f"Answering {name!r} throughout would give MAP@5 {constant.map5.mean:.3f}: "
+        f"{gain:+.3f} for this network."
     )
 
 
