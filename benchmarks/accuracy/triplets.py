@@ -54,7 +54,8 @@ def settings(photos: Path, work: Path, seed: int, steps: int, *more: str) -> Con
             f"losses=[{{name: triplet, params: {{mining: batch_hard, margin: {MARGIN}}}}}]",
             "sampler.name=positive_available", f"sampler.batch_size={BATCH}",
             f"train.max_steps={steps}", "train.epochs=1000", "train.validate_every=1000",
-            "train.sizes=[]", "train.report=false", "train.workers=0", "train.accelerator=cpu", f"train.seed={seed}",
+            "train.sizes=[]", "train.report=false", "train.workers=0",
+            "train.accelerator=cpu", f"train.seed={seed}",
             "rank.head=0", "rank.local.candidates=0", "infer.mirror=false", *more,
         ],
     )  # fmt: skip

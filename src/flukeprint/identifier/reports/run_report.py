@@ -31,6 +31,7 @@ from flukeprint.evaluation.triplets import TRIPLETS
 from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
 from flukeprint.files import check_writable
+from flukeprint.identifier.reports.looked_at import looked_at
 from flukeprint.identifier.runs import Run, check_same_labels
 from flukeprint.output import say
 
@@ -40,6 +41,7 @@ SECTIONS: dict[str, Section] = {
     "overview": overview,
     "recognition": recognition,
     "answers": answers,
+    "looked_at": looked_at,
     "pairs": pairs,
     "open_set": open_set,
     "probabilities": probabilities,
