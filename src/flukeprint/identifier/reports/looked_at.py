@@ -4,6 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -78,8 +79,9 @@ def _explained(net: FlukeNet) -> tuple[str, ...]:
         f"{gradient}",
         "Such maps show where, not why: they cannot tell whether a stripe, its shape or the light "
         "on it counts. Where two parts carry the same information, covering one of them changes "
-        "little, and a grey patch is itself something that the network never saw. Red on the "
-        "background is a warning: it may recognise a place or a day instead of an animal.",
+        "little, and a grey patch is itself something that the network never saw. Red, or keypoints "
+        "that agree, on the background are a warning: a place or a day may be recognised instead "
+        "of an animal.",
     )
 
 
@@ -188,12 +190,13 @@ def overlay(photo: Pixels, values: Values, scale: float) -> Pixels:
 
 def _drawn(columns: list[tuple[str, list[Pixels]]], rows: tuple[str, str]) -> bytes:
     """A grid of photographs as a JPEG."""
-    shape = columns[0][1][0].shape
-    aspect = min(1.6, max(0.5, shape[0] / shape[1]))
+    aspects = [min(1.6, max(0.4, h / w)) for h, w, _ in (photo.shape for photo in columns[0][1])]
     dpi = 100
     side = WIDTH / dpi / len(columns)
-    figure = Figure(figsize=(WIDTH / dpi, 2 * side * aspect + 0.9), dpi=dpi, layout="constrained")
-    axes = figure.subplots(2, len(columns), squeeze=False)
+    size = (WIDTH / dpi, side * sum(aspects) + 0.9)
+    figure = Figure(figsize=size, dpi=dpi, layout="constrained")
+    ratios: Any = {"height_ratios": aspects}
+    axes = figure.subplots(2, len(columns), squeeze=False, gridspec_kw=ratios)
     for column, (title, photos) in enumerate(columns):
         axes[0][column].set_title(title, fontsize=13)
         for row, photo in enumerate(photos):
