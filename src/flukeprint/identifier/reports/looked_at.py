@@ -79,9 +79,9 @@ def _explained(net: FlukeNet) -> tuple[str, ...]:
         f"{gradient}",
         "Such maps show where, not why: they cannot tell whether a stripe, its shape or the light "
         "on it counts. Where two parts carry the same information, covering one of them changes "
-        "little, and a grey patch is itself something that the network never saw. Red, or keypoints "
-        "that agree, on the background are a warning: a place or a day may be recognised instead "
-        "of an animal.",
+        "little, and a grey patch is itself something that the network never saw. Red, or "
+        "keypoints that agree, on the background are a warning: a place or a day may be "
+        "recognised instead of an animal.",
     )
 
 
