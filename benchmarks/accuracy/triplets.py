@@ -28,7 +28,7 @@ from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import split_for
 from flukeprint.evaluation.breakdown import QueryTable
 from flukeprint.evaluation.comparison import Judged, compare_answers
-from flukeprint.evaluation.triplets import PHOTO_COLUMNS, hardest_triplets
+from flukeprint.evaluation.triplets import PHOTO_COLUMNS, mine_hardest
 from flukeprint.files import written_whole
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.reports.triplet_export import export_triplets
@@ -54,7 +54,8 @@ def settings(photos: Path, work: Path, seed: int, steps: int, *more: str) -> Con
             f"losses=[{{name: triplet, params: {{mining: batch_hard, margin: {MARGIN}}}}}]",
             "sampler.name=positive_available", f"sampler.batch_size={BATCH}",
             f"train.max_steps={steps}", "train.epochs=1000", "train.validate_every=1000",
-            "train.sizes=[]", "train.workers=0", "train.accelerator=cpu", f"train.seed={seed}",
+            "train.sizes=[]", "train.report=false", "train.workers=0",
+            "train.accelerator=cpu", f"train.seed={seed}",
             "rank.head=0", "rank.local.candidates=0", "infer.mirror=false", *more,
         ],
     )  # fmt: skip
@@ -111,7 +112,7 @@ def still_violated(base: Run, run: Run) -> tuple[float, float]:
         animals = np.array([vocabulary[catalog.identities[row] or ""] for row in rows])
         each = np.arange(len(rows))
         vectors = Embeddings.load(one.path / "embeddings.npz").vectors[rows]
-        found = hardest_triplets(
+        found = mine_hardest(
             vectors, animals=animals, classes=animals, groups=each, alike=each, margin=MARGIN
         )
         shares.append(len(found) / found.anchors)
@@ -247,8 +248,9 @@ def main() -> None:
             parser.error("--photos names the folder of nyala")
         keep_memory()
         quieten_lightning()
+        found = measure(given.photos, given.work)
         with written_whole(RESULT) as partial:
-            partial.write_text(json.dumps(measure(given.photos, given.work), indent=1) + "\n")
+            partial.write_text(json.dumps(found, indent=1) + "\n")
     with written_whole(PAGE) as partial:
         partial.write_text(page(json.loads(RESULT.read_text())))
     print(PAGE.read_text())

@@ -314,11 +314,19 @@ def compare_command(
     a: Annotated[str, typer.Argument(help="A run's folder, or a recipe's digest or note.")],
     b: Annotated[str, typer.Argument(help="The same, for what may be better.")],
     into: ResultTable = Path("benchmarks/accuracy/table.csv"),
+    html: Annotated[
+        Path | None, typer.Option(help="Also write a page that puts two runs side by side.")
+    ] = None,
 ) -> None:
     """Compare recipe B with A on the queries that both answered."""
+    from flukeprint.identifier.reports.comparison_page import check_comparison, write_comparison
     from flukeprint.identifier.run_comparison import compare_recipes, comparison_text
 
-    print(comparison_text(*compare_recipes(a, b, into)))
+    two = None if html is None else check_comparison(a, b, html)
+    found = compare_recipes(a, b, into)
+    print(comparison_text(*found))
+    if two is not None and html is not None:
+        print(f"page: {write_comparison(two, found[2], html)}")
 
 
 @app.command("triplets")

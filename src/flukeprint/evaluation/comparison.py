@@ -130,6 +130,38 @@ def paired_bootstrap(
     )
 
 
+def paired_auroc(
+    a: npt.ArrayLike, b: npt.ArrayLike, is_new: npt.ArrayLike, *, seed: int = 0, samples: int = 2000
+) -> Difference | None:
+    """Compare two scores of the same queries, a and b (q,), by how well they tell new animals.
+
+    Known and new animals' queries are resampled separately, each with both of its scores, as in
+    `paired_bootstrap`.  None where the queries are all of one kind.
+    """
+    new = np.asarray(is_new, dtype=bool)
+    if new.all() or not new.any():
+        return None
+    # (known, new) 1 where the known one scores above, 1/2 where equal: its mean is the AUROC.
+    wins = []
+    for scores in (np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)):
+        over = np.sign(scores[~new][:, None] - scores[new][None, :])
+        wins.append(((over + 1) / 2).astype(np.float32))
+    gains = wins[1] - wins[0]
+    known, others = gains.shape
+    rng = np.random.default_rng(seed)
+    means = np.empty(samples)
+    for sample in range(samples):
+        rows = rng.multinomial(known, np.full(known, 1 / known))
+        columns = rng.multinomial(others, np.full(others, 1 / others))
+        means[sample] = rows @ (gains @ columns) / (known * others)
+    return Difference(
+        a=float(wins[0].mean(dtype=np.float64)),
+        b=float(wins[1].mean(dtype=np.float64)),
+        gain=percentile_interval(means, float(gains.mean(dtype=np.float64))),
+        better=float((means > 1e-10).mean()),
+    )
+
+
 def compare_answers(a: Judged, b: Judged, *, seed: int = 0, samples: int = SAMPLES) -> Comparison:
     """Compare B with A by MAP@5 and top-1.
 

@@ -97,7 +97,7 @@ def training_triplets(
         views = catalog.views
     names = [catalog.identities[row] for row in rows]
     groups, alike = photo_groups(catalog)
-    found = hardest_triplets(
+    found = mine_hardest(
         embeddings.vectors[rows],
         animals=_numbered(names),
         classes=_numbered([n and (n, views[row]) for n, row in zip(names, rows, strict=True)]),
@@ -120,7 +120,7 @@ def _numbered(keys: list[object]) -> Ints:
     )
 
 
-def hardest_triplets(
+def mine_hardest(
     vectors: Floats,
     *,
     animals: Ints,

@@ -19,6 +19,7 @@ reliability.png   reliability diagram: predicted probabilities against observed 
 matches.png       keypoints that agree in two photographs of one animal, if keypoints are matched
 report.html       page with all that these figures and pictures say, and more, to look at
 report/           its charts as PNG and SVG
+triplets.csv      hardest triplets of the training photographs, where some violate the margin
 minutes.json      minutes and peak memory of the training
 identifier/       network + gallery + threshold; only a finished run has it
 """
@@ -255,7 +256,7 @@ def run_to_resume(config: Config, name: str) -> Run:
         "train.workers", "train.accelerator", "train.devices", "train.num_nodes", "train.report",
         "runs", "submissions", "image.cache", "image.cache_gb",
     }  # fmt: skip
-    before, now = _flat(run.config()), _flat(config)
+    before, now = flat_settings(run.config()), flat_settings(config)
     other = [key for key in before if before[key] != now.get(key) and key not in free]
     other += [key for key in now if key not in before]
     if other:
@@ -299,7 +300,7 @@ def _ago(file: Path) -> str:
     return f"{counted(int(minutes / 1440), 'day')} ago"
 
 
-def _flat(config: Config) -> dict[str, object]:
+def flat_settings(config: Config) -> dict[str, object]:
     """The configuration as dotted key -> value."""
     flat: dict[str, object] = {}
 

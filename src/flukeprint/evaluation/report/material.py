@@ -10,6 +10,7 @@ from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.data.splits import Split
 from flukeprint.evaluation.report.photographs import Photographs
 from flukeprint.evaluation.studies.fold import Fold, fold_of_run
+from flukeprint.evaluation.triplets import HardTriplets, training_triplets
 from flukeprint.evaluation.validation import Validation
 
 
@@ -41,6 +42,11 @@ class RunMaterial:
     def fold(self) -> Fold:
         """What the studies are made on; finds copies by their bytes, once for all sections."""
         return fold_of_run(self.config, self.folder.name, self.catalog, self.split, self.embeddings)
+
+    @cached_property
+    def triplets(self) -> HardTriplets:
+        """The hardest triplets of the training photographs; rows are those of `catalog`."""
+        return training_triplets(self.embeddings, self.catalog, self.split, self.config)
 
     @cached_property
     def queries(self) -> Ints:

@@ -18,6 +18,7 @@ from flukeprint.evaluation.report.page import ReportPage
 from flukeprint.evaluation.report.sections.answers import answers
 from flukeprint.evaluation.report.sections.confusions import confusions
 from flukeprint.evaluation.report.sections.curves import curves
+from flukeprint.evaluation.report.sections.embedding import embedding
 from flukeprint.evaluation.report.sections.open_set import open_set
 from flukeprint.evaluation.report.sections.overview import making, overview
 from flukeprint.evaluation.report.sections.pairs import pairs
@@ -25,15 +26,18 @@ from flukeprint.evaluation.report.sections.probabilities import probabilities
 from flukeprint.evaluation.report.sections.quality import quality
 from flukeprint.evaluation.report.sections.recognition import recognition
 from flukeprint.evaluation.report.sections.sizes import sizes
+from flukeprint.evaluation.report.sections.triplets import hardest_triplets
 from flukeprint.evaluation.report.sections.views import views
 from flukeprint.evaluation.report.study_sections.distractors import distractors_section
 from flukeprint.evaluation.report.study_sections.few_shots import few_shot_section
 from flukeprint.evaluation.report.study_sections.metrics import metrics_section
 from flukeprint.evaluation.report.study_sections.verification import verification_section
 from flukeprint.evaluation.report.written import write_page
+from flukeprint.evaluation.triplets import TRIPLETS
 from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
 from flukeprint.files import check_writable
+from flukeprint.identifier.reports.looked_at import looked_at
 from flukeprint.identifier.runs import Run, check_same_labels
 from flukeprint.output import say
 
@@ -43,6 +47,7 @@ SECTIONS: dict[str, Section] = {
     "overview": overview,
     "recognition": recognition,
     "answers": answers,
+    "looked_at": looked_at,
     "pairs": pairs,
     "pair_lab": pair_lab,
     "class_matrix": class_matrix,
@@ -52,6 +57,8 @@ SECTIONS: dict[str, Section] = {
     "views": views,
     "quality": quality,
     "confusions": confusions,
+    "embedding": embedding,
+    "triplets": hardest_triplets,
     "verification": verification_section,
     "distractors": distractors_section,
     "metrics": metrics_section,
@@ -96,7 +103,8 @@ def gather(run: Run) -> RunMaterial:
 def write_report(run: Run, material: RunMaterial | None = None) -> None:
     """Write the report of a finished run into its folder; an older one is replaced.
 
-    A section that fails is left out, and said on the page and on standard error.
+    A section that fails is left out, and said on the page and on standard error.  The hardest
+    triplets are written beside it, for `sampler.triplets`.
 
     material: where it is in memory already.
 
@@ -116,6 +124,8 @@ def write_report(run: Run, material: RunMaterial | None = None) -> None:
         notes=notes,
     )
     write_page(page, run.report)
+    if len(material.triplets):
+        material.triplets.save(run.path / TRIPLETS, material.catalog.images)
 
 
 def report_on(run: Run, material: RunMaterial) -> None:

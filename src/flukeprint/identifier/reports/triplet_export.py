@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-from flukeprint.data.doctor import check_readable
-from flukeprint.data.embeddings import Embeddings
-from flukeprint.data.readers.read import read_labelled
-from flukeprint.data.splits import split_for
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.triplets import MOST, TRIPLETS, HardTriplets, training_triplets
 from flukeprint.files import check_writable
-from flukeprint.identifier.runs import Run, check_same_labels
+from flukeprint.identifier.reports.run_report import gather
+from flukeprint.identifier.runs import Run
 
 
 def export_triplets(
@@ -31,25 +28,20 @@ def export_triplets(
         FlukeprintError: the run is not finished, its photographs have changed, or no triplet
             violates the margin.
     """
-    config = run.config()
-    if not run.finished:
-        raise FlukeprintError(f"run {run.path} is not finished, so it has no embeddings yet")
+    material = gather(run)
     file = run.path / TRIPLETS if out is None else out
     if file.is_dir():
         raise FlukeprintError(f"{file} is a folder; name a file for the triplets")
     check_writable(file.parent)
-    catalog = read_labelled(config.data)
-    if config.data.skip_unreadable:  # those that were left out are in no embedding
-        catalog = check_readable(catalog, True)
-    check_same_labels(run, catalog)
-    embeddings = Embeddings.load(run.path / "embeddings.npz")
-    found = training_triplets(
-        embeddings, catalog, split_for(config, catalog), config, margin=margin
-    )
+    found = material.triplets
+    if margin is not None:
+        found = training_triplets(
+            material.embeddings, material.catalog, material.split, material.config, margin=margin
+        )
     if not len(found):
         raise FlukeprintError(
             f"no triplet of the training photographs of {run.path} violates the margin "
             f"{found.margin:g}, so there is nothing to export; a larger --margin finds some"
         )
-    found.save(file, catalog.images, most=most)
+    found.save(file, material.catalog.images, most=most)
     return file, found
