@@ -10,9 +10,9 @@ from flukeprint.config.base import Section, Share
 class PretrainConfig(Section):
     """Self-supervised training of the backbone, without labels, before the training with them.
 
-    `pretrain: simclr` is short for `pretrain: {method: simclr}`. Precision, devices, workers, weight
-    decay, warm-up, clipping and seed are those of `train`. All stages of the backbone learn,
-    whatever `model.freeze_stages` says.
+    `pretrain: simclr` is short for `pretrain: {method: simclr}`. Precision, devices, workers,
+    weight decay, warm-up, clipping and seed are those of `train`. All stages of the backbone
+    learn, whatever `model.freeze_stages` says.
     """
 
     # Without a default: digests leave defaults out, and this section must not be left out whole.
@@ -31,7 +31,7 @@ class PretrainConfig(Section):
     )
     lr: float = Field(1e-3, gt=0, description="Learning rate of backbone and projection head.")
     temperature: float = Field(0.2, gt=0, description="Temperature of the NT-Xent loss.")
-    hidden_dim: PositiveInt = Field(512, description="Length of the projection head's hidden layer.")
+    hidden_dim: PositiveInt = Field(512, description="Length of the hidden layer of the head.")
     projection_dim: int = Field(
         128, ge=2, description="Length of a projection; the head is thrown away afterwards."
     )

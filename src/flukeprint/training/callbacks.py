@@ -31,7 +31,6 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.output import on_terminal, say
 
-
 Figures = tuple[tuple[str, str], ...]
 FIGURES: Figures = (("loss", "train/loss"), ("MAP@5", "val/map5"))
 

@@ -192,7 +192,7 @@ def score_run(
 
 
 def _spent(run: Run) -> dict[str, float]:
-    """Minutes and peak memory of a run, its pretraining included; a run of an older version has none."""
+    """Minutes and peak memory of a run, its pretraining included; none of an older version."""
     found: dict[str, float] = {}
     for file in (run.path / "minutes.json", run.pretrained.with_name("minutes.json")):
         spent: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}

@@ -77,7 +77,8 @@ def train(config: Config, *, resume: str | None = None, made_by: MadeBy = "train
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     setup = check(config, resume=resume)
     with full_disk_named(config.runs, lambda: "nothing was trained; make room and try again"):
-        run = run_of(config, setup.catalog, setup.resumed, made_by)  # nothing is written before this line
+        # Nothing is written before this line.
+        run = run_of(config, setup.catalog, setup.resumed, made_by)
     with full_disk_named(run.path, partial(kept_text, config, run)), stopped_with_advice(run):
         if config.pretrain is not None:
             backbone = pretrain_backbone(config, run, setup.pretraining)

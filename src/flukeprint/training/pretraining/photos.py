@@ -32,7 +32,7 @@ class Unlabelled:
             raise ValueError("a pretraining must not see labels")
 
     def check_readable(self) -> None:
-        """Refuse photographs to identify that cannot be read; labelled ones are looked at anyway."""
+        """Refuse unreadable photographs to identify; the labelled ones are looked at anyway."""
         check_readable(self.catalog.take(range(self.labelled, len(self.catalog))))
 
 

@@ -24,7 +24,7 @@ from flukeprint.training.pretraining.simclr import SimCLRModule
 from flukeprint.training.pretraining.views import UnlabelledData
 from flukeprint.training.trainer import lightning_precision
 
-FIGURES = (("loss", "pretrain/loss"), ("mean cosine", "pretrain/projections_cosine"))
+FIGURES = (("loss", "pretrain/loss"),)
 
 
 def check_pretrain(config: Config) -> None:
