@@ -51,7 +51,8 @@ NAMES = {
 }  # fmt: skip
 RECIPE = (
     "data.views=views.csv", "data.new_label=new_individual", "data.closed_set=true",
-    f"split.folds={FOLDS}", f"image.height={HEIGHT}", f"image.width={WIDTH}", "image.flip=new_identity",
+    f"split.folds={FOLDS}", f"image.height={HEIGHT}", f"image.width={WIDTH}",
+    "image.flip=new_identity",
     "model.backbone=tf_efficientnet_lite0", "losses=[{name: dynamic_arcface}]",
     "sampler.batch_size=32", "train.workers=0", "train.accelerator=cpu", "infer.engine=torch",
 )  # fmt: skip
@@ -136,9 +137,9 @@ def render(result: dict[str, Any]) -> str:
         "# Does pretraining by SimCLR pay?",
         "",
         "Written by `python -m benchmarks.accuracy.simclr`, measured on nyala: "
-        f"{FOLDS} folds, photographs of {HEIGHT} x {WIDTH} px, EfficientNet-Lite0, dynamic-margin ArcFace, no "
-        "keypoints, one CPU core. Every arm passes about the same number of images through the "
-        "network in training: SimCLR passes two views of each photograph, and where it is left out "
+        f"{FOLDS} folds, photographs of {HEIGHT} x {WIDTH} px, EfficientNet-Lite0, "
+        "dynamic-margin ArcFace, no keypoints, one CPU core. Every arm passes about the same number "
+        "of images through the network in training: SimCLR passes two views of each photograph, and where it is left out "
         "its images are further epochs of fine-tuning. Brackets hold 95 % bootstrap intervals over "
         "queries; one seed, so the chance of another start is not in them.",
         "",

@@ -87,6 +87,7 @@ class SimCLRModule(L.LightningModule):
         self.queue = CrossBatchMemory(size, config.pretrain.projection_dim) if size else None
         self._features: list[Tensor] = []
         self._projections: list[Tensor] = []
+        self._said = False  # that it has collapsed
 
     def on_train_epoch_start(self) -> None:
         if self.queue is not None:
@@ -116,23 +117,26 @@ class SimCLRModule(L.LightningModule):
             every: Any = self.all_gather(photos)
             photos = every.flatten()
         with torch.autocast(first.device.type, enabled=False):
-            past = None if self.queue is None else self.queue.past()
-            loss = nt_xent(
-                first, second, photos, temperature=self.pretrain.temperature, past=past
-            )  # fmt: skip
+            loss = self.contrast(first, second, photos)
         if not torch.isfinite(loss):
             raise FlukeprintError(
                 f"the loss of the pretraining is {loss.item()} in epoch {self.current_epoch}, step "
                 f"{self.global_step}; lower pretrain.lr, set train.clip or take train.precision=32"
             )
-        if self.queue is not None:
-            seen = F.normalize(torch.cat([first, second]).detach(), dim=1)
-            self.queue.add(seen, photos.repeat(2))
         self._keep(features, first)
         self.log(
             "pretrain/loss", loss, prog_bar=True, on_step=False, on_epoch=True,
             batch_size=len(photos),
         )  # fmt: skip
+        return loss
+
+    def contrast(self, first: Tensor, second: Tensor, photos: Tensor) -> Tensor:
+        """The loss of the projections of two views (b, d) each, which then join the queue."""
+        past = None if self.queue is None else self.queue.past()
+        loss = nt_xent(first, second, photos, temperature=self.pretrain.temperature, past=past)
+        if self.queue is not None:
+            seen = F.normalize(torch.cat([first, second]).detach(), dim=1)
+            self.queue.add(seen, photos.repeat(2))
         return loss
 
     def _keep(self, features: Tensor, first: Tensor) -> None:
@@ -151,12 +155,12 @@ class SimCLRModule(L.LightningModule):
         for name, spread in (("features", _spread(self._features)), ("projections", projections)):
             self.log(f"pretrain/{name}_cosine", spread.mean_cosine, rank_zero_only=True)
             self.log(f"pretrain/{name}_rank", spread.effective_rank, rank_zero_only=True)
-        last = self.current_epoch + 1 == self.pretrain.epochs
-        if projections.mean_cosine > COLLAPSED and last and self.global_rank == 0:
+        if projections.mean_cosine > COLLAPSED and not self._said and self.global_rank == 0:
+            self._said = True
             say(
-                f"note: the pretraining has collapsed, different photographs look alike to it "
-                f"({projections.text()}); lower pretrain.lr or raise pretrain.batch_size or "
-                "pretrain.queue"
+                f"note: after epoch {self.current_epoch + 1} of the pretraining different "
+                f"photographs look alike to it, it has collapsed ({projections.text()}); lower "
+                "pretrain.lr, or raise pretrain.batch_size or pretrain.queue"
             )
 
     def configure_optimizers(self) -> Any:
