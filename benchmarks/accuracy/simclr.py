@@ -138,10 +138,10 @@ def render(result: dict[str, Any]) -> str:
         "",
         "Written by `python -m benchmarks.accuracy.simclr`, measured on nyala: "
         f"{FOLDS} folds, photographs of {HEIGHT} x {WIDTH} px, EfficientNet-Lite0, "
-        "dynamic-margin ArcFace, no keypoints, one CPU core. Every arm passes about the same number "
-        "of images through the network in training: SimCLR passes two views of each photograph, and where it is left out "
-        "its images are further epochs of fine-tuning. Brackets hold 95 % bootstrap intervals over "
-        "queries; one seed, so the chance of another start is not in them.",
+        "dynamic-margin ArcFace, no keypoints, one CPU core. Every arm passes about as many images "
+        "through the network in training: SimCLR passes two views of each photograph, and where it "
+        "is left out its images are further epochs of fine-tuning. Brackets hold 95 % bootstrap "
+        "intervals over queries; one seed, so the chance of another start is not in them.",
         "",
         "| arm | images through the network | epochs of SimCLR + fine-tuning | top-1 | MAP@5 | "
         "MAP@5 of the features before fine-tuning |",

@@ -239,6 +239,10 @@ def find_run(
         return match[0]
     # A run without a checkpoint cannot be resumed.
     fitting = [run for run in runs if run.finished == finished and (finished or run.resumable)]
+    if not finished:  # a run of `pretrain` has no more to come
+        fitting = [
+            run for run in fitting if not (run.made_by == "pretrain" and run.pretrained.is_file())
+        ]
     trained = [run for run in fitting if run.made_by == made_by]
     if not trained:
         kind = "finished" if finished else "unfinished"

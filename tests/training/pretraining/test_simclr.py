@@ -124,7 +124,10 @@ def test_the_queue_holds_the_last_projections_oldest_first_once_it_is_full(
     assert memory.past()[1].tolist() == owners[-40:]
     torch.testing.assert_close(memory.past()[0], vectors[-40:])
     state = learner.state_dict()
-    assert {name for name in state if name.startswith("queue.")} == {"queue.vectors", "queue.labels"}
+    assert {name for name in state if name.startswith("queue.")} == {
+        "queue.vectors",
+        "queue.labels",
+    }
 
 
 def test_all_of_the_backbone_learns_and_nothing_else_but_the_head(tiny_config: TinyConfig) -> None:

@@ -1,4 +1,4 @@
-"""The photographs of a pretraining and their views: no labels, no mirror where it lies, all drawn."""
+"""The photographs of a pretraining and their views: no labels, no mirror that lies, all drawn."""
 
 from collections import Counter
 from pathlib import Path
@@ -77,7 +77,9 @@ def test_a_view_depends_on_its_draw_alone_and_two_views_differ(tiny_config: Tiny
     assert not torch.equal(one.first, other.first)
 
 
-@pytest.mark.parametrize(("photos", "batch", "world"), [(10, 4, 1), (11, 4, 2), (3, 8, 2), (2, 2, 1)])
+@pytest.mark.parametrize(
+    ("photos", "batch", "world"), [(10, 4, 1), (11, 4, 2), (3, 8, 2), (2, 2, 1)]
+)
 def test_an_epoch_draws_every_photograph(photos: int, batch: int, world: int) -> None:
     orders = [ViewBatches(photos, batch, seed=5, rank=rank, world=world) for rank in range(world)]
     for epoch in (0, 1):
