@@ -15,7 +15,7 @@ image: {{height: 32, width: 48, cache: {data}/cache, augment: 0.2}}
 split: {{folds: 2}}
 model: {{backbone: test_resnet, weights: none, embedding_dim: 16}}
 sampler: {{batch_size: 8}}
-train: {{epochs: 3, lr: 0.002, workers: 0, accelerator: cpu}}
+train: {{epochs: 3, lr: 0.002, workers: 0, accelerator: cpu, report: false}}
 runs: {folder}/runs
 submissions: {folder}/submissions
 """

@@ -59,6 +59,8 @@ def train_command(
     command = shlex.join(["--config", config, "--run", run.name, *(overrides or [])])
     if pictures := run.pictures():
         print(f"pictures: {', '.join(map(str, pictures))}")
+    if run.report.is_file():
+        print(f"report: {run.report}")
     print(f"run: {run.path}\nnext: python infer.py {command}")
 
 
@@ -342,6 +344,19 @@ def compare_command(
     from flukeprint.identifier.run_comparison import compare_recipes, comparison_text
 
     print(comparison_text(*compare_recipes(a, b, into)))
+
+
+@app.command("report")
+def report_command(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+) -> None:
+    """Write a run's report again: report.html in its folder, and its charts."""
+    from flukeprint.identifier.reports.run_report import write_report
+    from flukeprint.identifier.runs import Run
+
+    found = Run(run)
+    write_report(found)
+    print(f"report: {found.report}")
 
 
 @app.command()

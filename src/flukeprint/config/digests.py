@@ -12,9 +12,9 @@ from flukeprint.config.schema import Config
 # Settings outside the recipe: the fold and seed, folders, how to compute and how to serve.
 NOT_OF_THE_RECIPE = (
     "split.fold", "train.seed", "runs", "submissions", "train.workers", "train.accelerator",
-    "image.cache", "image.cache_gb", "data.root", "infer.outside", "infer.engine", "infer.devices",
-    "infer.num_nodes", "train.num_nodes", "gallery.url", "gallery.collection", "gallery.memory_gb",
-    "cards", "taxonomy", "serve",
+    "train.report", "train.num_nodes", "image.cache", "image.cache_gb", "data.root",
+    "infer.outside", "infer.engine", "infer.devices", "infer.num_nodes",
+    "gallery.url", "gallery.collection", "gallery.memory_gb", "cards", "taxonomy", "serve",
 )  # fmt: skip
 
 # Settings of ranking; a training does not depend on them, unless it stops early.

@@ -8,12 +8,7 @@ from flukeprint.config.base import Section, Share
 
 
 class PretrainConfig(Section):
-    """Self-supervised training of the backbone, without labels, before the training with them.
-
-    `pretrain: simclr` is short for `pretrain: {method: simclr}`. Precision, devices, workers,
-    weight decay, warm-up, clipping and seed are those of `train`. All stages of the backbone
-    learn, whatever `model.freeze_stages` says.
-    """
+    """Self-supervised training of the backbone, without labels, before the training with them."""
 
     # Without a default: digests leave defaults out, and this section must not be left out whole.
     method: Literal["simclr"] = Field(

@@ -133,6 +133,7 @@ class TrainConfig(Section):
         1, ge=1, description="Processes of a node, each with its GPU or share of the cores."
     )
     num_nodes: int = Field(1, ge=1, description="Number of machines.")
+    report: bool = Field(True, description="Write report.html into the run's folder at the end.")
     max_steps: int | None = Field(None, ge=1, description="Stop after this many steps, for trials.")
     seed: int = Field(
         0, ge=0, le=2**32 - 1, description="Seed of weights, batches and augmentation."

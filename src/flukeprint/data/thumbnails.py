@@ -25,7 +25,7 @@ QUALITY = 82  # at 320 px a photograph takes 5 to 35 kB
 _LONGEST = 65_500  # px, the most that libjpeg encodes
 
 
-def thumbnail(pixels: Pixels, side: int = SIDE) -> bytes:
+def thumbnail(pixels: Pixels, side: int = SIDE, quality: int = QUALITY) -> bytes:
     """Shrink a photograph so that its long side is at most `side` px, and encode it as a JPEG.
 
     pixels: (h, w, 3) RGB or (h, w[, 1]) grey uint8, of any size.  Areas are averaged; a smaller
@@ -40,7 +40,7 @@ def thumbnail(pixels: Pixels, side: int = SIDE) -> bytes:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     file = BytesIO()
-    Image.fromarray(rgb).save(file, "JPEG", quality=QUALITY, optimize=True)
+    Image.fromarray(rgb).save(file, "JPEG", quality=quality, optimize=True)
     return file.getvalue()
 
 

@@ -3,7 +3,8 @@
 The names of these files are a contract, because older runs are read:
 
 config.yaml       the whole configuration, as resolved
-run.json          the command that made it: train, pretrain, or crossvalidate for one of its folds
+run.json          the command that made it: train, pretrain, or crossvalidate for one of its folds;
+                  and with which versions
 catalog.json      digest of the labelled photographs
 log/              CSV and TensorBoard logs
 pretrain/         backbone.safetensors of a pretraining, its log, and last.ckpt while it goes on
@@ -17,6 +18,8 @@ answers.png       some queries of the fold with their answers
 curves.png        loss and validation MAP@5 by epoch
 reliability.png   reliability diagram: predicted probabilities against observed accuracy
 matches.png       keypoints that agree in two photographs of one animal, if keypoints are matched
+report.html       page with all that these figures and pictures say, and more, to look at
+report/           its charts as PNG and SVG
 minutes.json      minutes and peak memory of the training
 identifier/       network + gallery + threshold; only a finished run has it
 """
@@ -37,6 +40,7 @@ from flukeprint.config.load import parse_config
 from flukeprint.config.schema import Config
 from flukeprint.config.yaml_tree import read_tree
 from flukeprint.data.catalog import Catalog
+from flukeprint.environment import environment
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.files import written_whole
 
@@ -87,6 +91,10 @@ class Run:
     @property
     def validation(self) -> Path:
         return self.path / "validation.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
 
     @property
     def finished(self) -> bool:
@@ -200,7 +208,7 @@ def new_run(config: Config, catalog: Catalog, made_by: MadeBy = "train") -> Run:
     with written_whole(run.path / "config.yaml") as path:
         path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     with written_whole(run.path / "run.json") as path:
-        path.write_text(json.dumps({"made_by": made_by}) + "\n")
+        path.write_text(json.dumps({"made_by": made_by, "environment": environment()}) + "\n")
     with written_whole(run.path / "catalog.json") as path:
         facts = {"photos": len(catalog), "digest": catalog_digest(catalog)}
         path.write_text(json.dumps(facts) + "\n")
@@ -278,8 +286,8 @@ def run_to_resume(config: Config, name: str, made_by: MadeBy = "train") -> Run:
     if not run.resumable:
         raise FlukeprintError(f"{run.path} has no checkpoint yet; start a new run")
     free = {
-        "train.workers", "train.accelerator", "train.devices", "train.num_nodes", "runs",
-        "submissions", "image.cache", "image.cache_gb",
+        "train.workers", "train.accelerator", "train.devices", "train.num_nodes", "train.report",
+        "runs", "submissions", "image.cache", "image.cache_gb",
     }  # fmt: skip
     before, now = _flat(run.config()), _flat(config)
     other = [key for key in before if before[key] != now.get(key) and key not in free]

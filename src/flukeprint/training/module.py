@@ -90,7 +90,13 @@ class MetricLearningModule(L.LightningModule):
         )
         for name, part in parts.items():
             self.log(f"train/{name}", part, on_step=False, on_epoch=True, batch_size=len(rows))
+        self.log("learning_rate", self._learning_rate(), on_step=False, on_epoch=True)
         return total
+
+    def _learning_rate(self) -> float:
+        """The backbone's learning rate in this step; those of other parts are multiples of it."""
+        group = self.trainer.optimizers[0].param_groups[0]
+        return float(self.config.train.lr * group["lr"] / group["initial_lr"])
 
     def on_train_epoch_end(self) -> None:
         """Say it where the loss of the whole first epoch was exactly 0: nothing was learned."""

@@ -32,6 +32,7 @@ from flukeprint.evaluation.breakdown import Ceiling, fold_table
 from flukeprint.evaluation.fold_calibration import calibrate_fold
 from flukeprint.evaluation.fold_pictures import draw_fold
 from flukeprint.evaluation.metrics import Scores
+from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.validation import (
     Validation,
     commonest_baseline,
@@ -41,6 +42,7 @@ from flukeprint.evaluation.validation import (
 from flukeprint.evaluation.validation_queries import QUERIES_FILE
 from flukeprint.files import written_whole
 from flukeprint.identifier.build import build_identifier
+from flukeprint.identifier.reports.run_report import report_on
 from flukeprint.identifier.runs import CENTERS, PREDICTIONS, MadeBy, Run, new_run
 from flukeprint.identifier.showcase import build_showcase, pick_examples
 from flukeprint.models.network import FlukeNet, untrained_embedder
@@ -140,6 +142,9 @@ def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
     _save_validation(run, setup, validation, ceiling)
     _keep_identifier(config, run, setup, features, centers, validation, fitted)
     draw_fold(run.path, config, features, catalog, split, validation)
+    if config.train.report:
+        material = RunMaterial(run.path, config, catalog, split, embeddings, validation)
+        report_on(run, material)
     return validation
 
 

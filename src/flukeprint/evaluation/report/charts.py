@@ -3,6 +3,8 @@
 `plotly_charts.py` draws a chart for the page, `static_charts.py` the same chart as PNG and SVG.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,11 +12,19 @@ from flukeprint.data.embeddings import Values
 
 NOTHING: tuple[str, ...] = ()
 
+# Of the layers of a chart, in turn: Okabe and Ito, Color Universal Design (2008), told apart by
+# colour-blind people, on light and on dark.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c")
+MOST_NAMED = 12  # layers that a legend names; more of them are told by hovering
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
 
 @dataclass(frozen=True)
 class Line:
     """A curve through (x, y), both float64 (n,), with a band from `low` to `high` where given.
 
+    Of the style `markers` a whisker at each point takes the place of the band.
     hover: a text for each point.
     """
 
@@ -143,6 +153,30 @@ class Chart:
     y_limits: tuple[float, float] | None = None
     log_x: bool = False
 
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        deep = {layer.at.shape[1] for layer in self.layers if isinstance(layer, Points)}
+        if deep - {2} and any(not isinstance(layer, Points) for layer in self.layers):
+            raise ValueError(f"{self.name}: only points stand in a chart of three dimensions")
+        if len(deep) > 1:
+            raise ValueError(f"{self.name}: points of two and of three dimensions")
+        most = max(
+            (max(layer.photos, default=-1) for layer in self.layers if isinstance(layer, Points)),
+            default=-1,
+        )
+        if most >= len(self.photos):
+            raise ValueError(f"{self.name}: photograph {most} of {len(self.photos)}")
+
+    @property
+    def solid(self) -> bool:
+        """Whether it has three dimensions."""
+        return any(isinstance(layer, Points) and layer.at.shape[1] == 3 for layer in self.layers)
+
+    def labels(self) -> tuple[str, ...]:
+        """The labels of its bars, of all layers, in order of appearance."""
+        found = [name for layer in self.layers if isinstance(layer, Bars) for name in layer.labels]
+        return tuple(dict.fromkeys(found))
+
 
 @dataclass(frozen=True)
 class Table:
@@ -170,8 +204,49 @@ class Picture:
     file: bytes = field(repr=False)
     kind: Literal["jpeg", "png"] = "jpeg"
 
+    def __post_init__(self) -> None:
+        check_name(self.name)
 
-Block = Chart | Table | Picture
+
+@dataclass(frozen=True)
+class Shown:
+    """A photograph as a small picture, with a few lines below it.
+
+    photo: a JPEG file; None where there is none, such as for a new animal.
+    mark: what it stands for, shown by frame and sign.
+    """
+
+    lines: tuple[str, ...]
+    photo: bytes | None = field(default=None, repr=False)
+    mark: Literal["", "query", "right", "wrong"] = ""
+
+
+@dataclass(frozen=True)
+class PhotoRow:
+    """Photographs side by side under a heading, such as a query with its answers."""
+
+    title: str
+    photos: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class PhotoRows:
+    """Rows of small photographs, under a heading."""
+
+    title: str
+    caption: str
+    rows: tuple[PhotoRow, ...]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A long text of fixed width, such as a configuration, folded away under its title."""
+
+    title: str
+    text: str
+
+
+Block = Chart | Table | Picture | PhotoRows | Listing
 
 
 @dataclass(frozen=True)
@@ -182,3 +257,30 @@ class Part:
     title: str
     lines: tuple[str, ...] = ()
     blocks: tuple[Block, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_name(self.anchor)
+        names = self.names()
+        if len(set(names)) != len(names):
+            raise ValueError(f"{self.anchor}: two of its charts or pictures have one name")
+
+    def names(self) -> tuple[str, ...]:
+        """The file names of its charts and pictures."""
+        return tuple(block.name for block in self.blocks if isinstance(block, Chart | Picture))
+
+
+def check_name(name: str) -> None:
+    """Refuse, with ValueError, what cannot be a file name and an anchor alike."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no lower-case letters and digits with hyphens between them")
+
+
+def plain(text: str) -> str:
+    """A text from data without what no file can hold or show: control and half characters."""
+    kept = text.encode("utf-8", "replace").decode()
+    return "".join(" " if ord(letter) < 32 or ord(letter) == 127 else letter for letter in kept)
+
+
+def colours(layers: Iterable[Layer]) -> list[str]:
+    """A colour for each layer."""
+    return [COLOURS[place % len(COLOURS)] for place, _ in enumerate(layers)]

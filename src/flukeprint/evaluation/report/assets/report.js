@@ -1,0 +1,98 @@
+"use strict";
+// Draws the charts of the page when they come into view; plotly.js is unpacked when the first does.
+(() => {
+  const charts = [...document.querySelectorAll(".chart")];
+  const photographs = () => {
+    photographs.all ??= JSON.parse(document.getElementById("photographs").textContent);
+    return photographs.all;
+  };
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  // Without a mouse a finger scrolls the page, not the chart.
+  const touch = matchMedia("(pointer: coarse)").matches;
+
+  function themed(layout) {
+    const ink = colour("--ink"), grid = colour("--grid"), axis = {
+      gridcolor: grid, zerolinecolor: grid, linecolor: colour("--line"), color: ink,
+    };
+    const made = {
+      ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: ink },
+      hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--line"), font: { color: ink }, align: "left" },
+      dragmode: layout.scene ? "turntable" : touch ? false : "zoom",
+    };
+    for (const name of ["xaxis", "yaxis"]) if (layout[name]) made[name] = { ...axis, ...layout[name] };
+    if (layout.scene) {
+      made.scene = {};
+      for (const name of Object.keys(layout.scene)) {
+        made.scene[name] = { ...axis, backgroundcolor: "rgba(0,0,0,0)", ...layout.scene[name] };
+      }
+    }
+    made.shapes = (layout.shapes ?? []).map((s) => ({ ...s, line: { ...s.line, color: colour("--muted") } }));
+    made.annotations = (layout.annotations ?? []).map((a) => ({ ...a, bgcolor: colour("--paper"), opacity: 0.9 }));
+    return made;
+  }
+
+  let unpacked;
+  function plotly() {
+    unpacked ??= (async () => {
+      if (typeof DecompressionStream === "undefined") throw new Error("too old");
+      const packed = atob(document.getElementById("plotly").textContent.trim());
+      const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
+      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+      const script = document.createElement("script");
+      script.textContent = await new Response(stream).text();
+      document.head.append(script);
+      if (!window.Plotly) throw new Error("not run");
+      return window.Plotly;
+    })();
+    return unpacked;
+  }
+
+  const hover = document.getElementById("hover"), shown = hover.querySelector("img");
+  function show(place, event) {
+    const photograph = photographs()[place];
+    if (!photograph) return;
+    shown.src = "data:image/jpeg;base64," + photograph;
+    hover.style.display = "block";
+    const x = event.clientX ?? 0, y = event.clientY ?? 0, side = 176;
+    hover.style.left = Math.max(4, x + 20 + side > innerWidth ? x - side - 16 : x + 20) + "px";
+    hover.style.top = Math.max(4, Math.min(y + 24, innerHeight - side)) + "px";
+  }
+  function hide() { hover.style.display = "none"; }
+
+  async function draw(box) {
+    const { data, layout, photos } = JSON.parse(document.getElementById("data-" + box.dataset.chart).textContent);
+    let library;
+    try {
+      library = await plotly();
+    } catch {
+      box.querySelector(".waiting").textContent = "This browser cannot unpack the charts; they lie beside this page as PNG files.";
+      return;
+    }
+    box.textContent = "";
+    const config = { responsive: true, displaylogo: false };
+    await library.newPlot(box, data, themed(layout), config);
+    box.dataset.drawn = "yes";
+    box.on("plotly_hover", ({ points, event }) => {
+      const place = points[0].customdata;
+      if (photos && place >= 0) show(photos[place], event ?? {});
+    });
+    box.on("plotly_unhover", hide);
+    box.redrawn = () => library.react(box, data, themed(layout), config);
+  }
+
+  const seen = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      seen.unobserve(target);
+      draw(target);
+    }
+  }, { rootMargin: "400px" });
+  charts.forEach((box) => seen.observe(box));
+  addEventListener("scroll", hide, { passive: true });
+  addEventListener("beforeprint", () => charts.filter((box) => !box.dataset.drawn).forEach(draw));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    charts.forEach((box) => box.redrawn?.());
+  });
+})();

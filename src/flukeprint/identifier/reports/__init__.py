@@ -1,0 +1,1 @@
+"""Reports: the pages about runs, read from their folders."""
