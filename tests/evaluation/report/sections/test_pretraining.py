@@ -31,7 +31,7 @@ def test_loss_and_spread_of_a_resumed_pretraining(tmp_path: Path) -> None:
     assert {line.name: line.y.tolist() for line in cosine.layers} == {
         "projections": [0.3, 0.2, 0.1], "features": [0.5, 0.6, 0.7],
     }  # fmt: skip
-    assert "24 of the projections" in rank.caption
+    assert "24.00 for the projections" in rank.caption
     assert "the fold's queries among them" in part.lines[0]
     blind = pretraining(drawn_run(tmp_path, *options, "pretrain.photos=train", animals=12))
     assert blind is not None

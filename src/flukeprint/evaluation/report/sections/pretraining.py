@@ -31,26 +31,26 @@ def pretraining(run: RunMaterial) -> Part | None:
             "pretraining-loss",
             "Loss of the pretraining by epoch",
             f"The mean loss of an epoch went from {loss[first]:.3g} to {loss[last]:.3g}; where all "
-            f"photographs look alike it is about {chance:.2f}. With a queue it rises when the "
-            "queue comes into use.",
+            f"photographs look alike it is about {chance:.2f}."
+            + (" It rises as the queue comes into use." if settings.queue else ""),
             (_line("loss", loss),),
             x="epoch", y="mean loss of the epoch",
         )
     ]  # fmt: skip
-    for key, title, unit, told in (
-        ("cosine", "Mean cosine of different photographs", "mean cosine", "1 would be a collapse"),
-        ("rank", "Effective rank of the embeddings", "effective rank", "1 would be a collapse"),
+    for key, title, unit in (
+        ("cosine", "Mean cosine of different photographs", "mean cosine"),
+        ("rank", "Effective rank of the embeddings", "effective rank"),
     ):
         found = {name: series.get(f"pretrain/{name}_{key}", {}) for name, _ in PARTS}
         if not all(found.values()):
             continue
-        ends = ", ".join(
-            f"{found[name][max(found[name])]:.3g} of the {text}" for name, text in PARTS
+        ends = " and ".join(
+            f"{found[name][max(found[name])]:.2f} for the {text}" for name, text in PARTS
         )
         blocks.append(
             Chart(
                 f"pretraining-{key}", f"{title} by epoch",
-                f"After the last epoch {ends}; {told}.",
+                f"After the last epoch it is {ends}. All photographs alike would give 1.",
                 tuple(_line(name, values) for name, values in found.items()),
                 x="epoch", y=unit,
             )
