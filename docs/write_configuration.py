@@ -31,12 +31,18 @@ The default is `[{name: arcface}]`. Formulas and papers stand with the functions
 | name | `params` with their defaults |
 |---|---|
 """
+PRETRAIN = """\
+`pretrain: simclr` is short for `pretrain: {method: simclr}`. Precision, devices, workers, weight decay,
+warm-up, clipping and seed are those of `train`. All stages of the backbone learn, whatever
+`model.freeze_stages` says. More in [pretraining.md](pretraining.md).
+"""
 
 
 def page() -> str:
     """The whole page in Markdown."""
     rows = [f"| `{name}` | {parameters(name)} |" for name in LOSSES]
-    return INTRODUCTION + reference({"losses": LOSS_TABLE + "\n".join(rows)})
+    notes = {"losses": LOSS_TABLE + "\n".join(rows), "pretrain": PRETRAIN}
+    return INTRODUCTION + reference(notes)
 
 
 def parameters(loss: str) -> str:

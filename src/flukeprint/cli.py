@@ -65,6 +65,32 @@ def train_command(
     print(f"run: {run.path}\nnext: python infer.py {command}")
 
 
+@app.command("pretrain")
+def pretrain_command(
+    config: ConfigName,
+    overrides: Overrides = None,
+    resume: Annotated[
+        str | None, typer.Option(help="A run's name, or `last` for the newest unfinished one.")
+    ] = None,
+) -> None:
+    """Pretrain the backbone without labels, for later trainings to start from."""
+    from flukeprint.config.load import load_config
+    from flukeprint.embedding.sharding import first_process
+    from flukeprint.training.pretraining.pretrain import pretrain
+
+    settings = load_config(config, overrides or [])
+    try:
+        run = pretrain(settings, resume=resume)
+    except KeyboardInterrupt as stop:
+        say(str(stop) or "stopped before the pretraining began")
+        raise typer.Exit(130) from None
+    if not first_process():
+        return  # only the first process prints
+    print(f"backbone: {run.pretrained}")
+    start = shlex.join(["--config", config, f"model.weights=run:{run.path}", "pretrain=null"])
+    print(f"next: python train.py {start}")
+
+
 @app.command("infer")
 def infer_command(
     config: ConfigName,

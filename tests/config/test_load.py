@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from flukeprint.config.digests import recipe_digest, training_digest
 from flukeprint.config.load import load_config
 from flukeprint.config.ranking import FalseNew, NewShare
 from flukeprint.config.schema import Config
@@ -205,3 +206,33 @@ def test_a_wrong_threshold_is_answered_with_the_right_forms(tmp_path: Path, text
 def test_a_precision_may_look_like_a_number(word: str) -> None:
     config = load_config(None, [f"train.precision={word}"])
     assert config.train.precision == word.strip("'")
+
+
+def test_a_method_of_pretraining_alone_stands_for_its_section(tmp_path: Path) -> None:
+    write(tmp_path, "pretrain: simclr", "base.yaml")
+    path = write(tmp_path, "extends: base.yaml\npretrain: {epochs: 7}")
+    config = load_config(path, ["pretrain.queue=50"])
+    assert config.pretrain is not None
+    assert (config.pretrain.method, config.pretrain.epochs, config.pretrain.queue) == (
+        "simclr", 7, 50,
+    )  # fmt: skip
+    assert load_config(path, ["pretrain=null"]).pretrain is None
+    assert load_config(None).pretrain is None
+    shown = load_config(None, ["pretrain=simclr", "pretrain.lr=0.5"]).pretrain
+    assert shown is not None
+    assert shown.lr == 0.5
+    refused(lambda: load_config(None, ["pretrain=moco"]), "pretrain.method='moco'", "'simclr'")
+    refused(lambda: load_config(None, ["pretrain.epochs=3"]), "pretrain.method")
+    refused(
+        lambda: load_config(None, ["pretrain=simclr", "pretrain.que=3"]),
+        "unknown key pretrain.que", "queue",
+    )  # fmt: skip
+
+
+def test_a_pretraining_belongs_to_the_recipe_even_with_defaults_alone() -> None:
+    plain, staged, longer = (
+        load_config(None, options)
+        for options in ([], ["pretrain=simclr"], ["pretrain=simclr", "pretrain.epochs=7"])
+    )
+    assert len({recipe_digest(config) for config in (plain, staged, longer)}) == 3
+    assert len({training_digest(config) for config in (plain, staged, longer)}) == 3

@@ -15,6 +15,7 @@ from flukeprint.config.yaml_tree import parse_tree, read_tree
 from flukeprint.errors import FlukeprintError, nearest
 
 CONFIGS = Path("configs")
+SHORT_FORMS = {"pretrain": "method"}  # section: the key that its value alone stands for
 MOST_PROBLEMS = 20  # named in one message
 
 
@@ -34,6 +35,7 @@ def load_config(name: str | Path | None, overrides: tuple[str, ...] | list[str] 
     tree.setdefault("name", "defaults" if path is None else path.stem)
     for override in overrides:
         _override(tree, override)
+        _expand(tree)
     return parse_config(tree, where="the settings" if path is None else str(path))
 
 
@@ -73,6 +75,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         tree = {}
     if not isinstance(tree, dict):
         raise FlukeprintError(f"{path}: expected keys with values, found {type(tree).__name__}")
+    _expand(tree)
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
@@ -90,6 +93,13 @@ def _merge(base: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
             value = _merge(merged[key], value)
         merged[key] = value
     return merged
+
+
+def _expand(tree: dict[str, Any]) -> None:
+    """Write short forms out, such as `pretrain: simclr`, so that further keys can be set."""
+    for section, key in SHORT_FORMS.items():
+        if isinstance(tree.get(section), str):
+            tree[section] = {key: tree[section]}
 
 
 def _override(tree: dict[str, Any], override: str) -> None:

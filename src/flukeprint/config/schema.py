@@ -17,6 +17,7 @@ from pydantic import (
 
 from flukeprint.config.base import Section
 from flukeprint.config.data import DataConfig, ImageConfig, SplitConfig
+from flukeprint.config.pretraining import PretrainConfig
 from flukeprint.config.ranking import GalleryConfig, InferConfig, RankConfig
 from flukeprint.config.training import LossConfig, ModelConfig, SamplerConfig, TrainConfig
 
@@ -94,6 +95,7 @@ class Config(Section):
     model: ModelConfig = ModelConfig()
     losses: tuple[LossConfig, ...] = (LossConfig(name="arcface"),)
     sampler: SamplerConfig = SamplerConfig()
+    pretrain: PretrainConfig | None = None
     train: TrainConfig = TrainConfig()
     rank: RankConfig = RankConfig()
     infer: InferConfig = InferConfig()

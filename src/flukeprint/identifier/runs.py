@@ -3,10 +3,11 @@
 The names of these files are a contract, because older runs are read:
 
 config.yaml       the whole configuration, as resolved
-run.json          the command that made it, train or crossvalidate for one of its folds, and with
-                  which versions
+run.json          the command that made it: train, pretrain, or crossvalidate for one of its folds;
+                  and with which versions
 catalog.json      digest of the labelled photographs
 log/              CSV and TensorBoard logs
+pretrain/         backbone.safetensors of a pretraining, its log, and last.ckpt while it goes on
 checkpoints/      last.ckpt to resume from, best.ckpt with early stopping
 embeddings.npz    of all labelled photographs
 centers.npz       class centres: the weights of the loss's head, if it works with cosines
@@ -48,7 +49,7 @@ CENTERS = "centers.npz"
 PSEUDO_LABEL_COLUMNS = ("Image", "Id", "confidence", "run")
 PREDICTIONS = "queries.csv"
 PICTURES = ("answers.png", "curves.png", "reliability.png", "matches.png")
-MadeBy = Literal["train", "crossvalidate"]
+MadeBy = Literal["train", "pretrain", "crossvalidate"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,21 @@ class Run:
     @property
     def last(self) -> Path:
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def pretraining(self) -> Path:
+        """The checkpoint of a pretraining that goes on."""
+        return self.path / "pretrain" / "last.ckpt"
+
+    @property
+    def pretrained(self) -> Path:
+        """The backbone's weights after a pretraining."""
+        return self.path / "pretrain" / "backbone.safetensors"
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is a checkpoint to go on from, or a pretrained backbone."""
+        return any(file.is_file() for file in (self.last, self.pretraining, self.pretrained))
 
     @property
     def validation(self) -> Path:
@@ -116,12 +132,13 @@ class Run:
         file = self.path / "run.json"
         if file.is_file():
             found = _read_json(file).get("made_by")
-            return "crossvalidate" if found == "crossvalidate" else "train"
+            return found if found in ("pretrain", "crossvalidate") else "train"
         return "crossvalidate" if any(self.path.glob("queries*.csv")) else "train"
 
     def description(self) -> str:
         """Its path, age, epochs and MAP@5 in a line, for whoever did not choose it by name."""
-        facts = [f"trained {_ago(self.validation if self.finished else self.last)}"]
+        newest = (self.validation, self.last, self.pretrained, self.pretraining)
+        facts = [f"trained {_ago(next((file for file in newest if file.is_file()), self.last))}"]
         config = self.config()
         facts.append(counted(config.train.epochs, "epoch"))
         if self.finished and self.validation.is_file():
@@ -199,10 +216,12 @@ def new_run(config: Config, catalog: Catalog, made_by: MadeBy = "train") -> Run:
     return run
 
 
-def find_run(config: Config, name: str | None = None, *, finished: bool = True) -> Run:
+def find_run(
+    config: Config, name: str | None = None, *, finished: bool = True, made_by: MadeBy = "train"
+) -> Run:
     """Find the run `name` of this configuration, or the newest finished (or unfinished) one.
 
-    The newest is looked for among the runs of `train`: a fold of `crossvalidate` has to be named.
+    The newest is looked for among the runs of `made_by`: a fold of `crossvalidate` has to be named.
 
     Raises:
         FlukeprintError: there is none.
@@ -219,29 +238,39 @@ def find_run(config: Config, name: str | None = None, *, finished: bool = True) 
         if not finished and match[0].finished:
             raise FlukeprintError(f"run {name} is finished: there is nothing to resume")
         if finished and not match[0].finished:
-            if match[0].last.is_file():
+            if match[0].made_by == "pretrain":
+                hint = f"it has a backbone alone: start with model.weights=run:{match[0].path}"
+            elif match[0].resumable:
                 hint = f"go on with: train.py --config ... --resume {name}"
             else:
                 hint = "it has no checkpoint to resume from; train a new one"
             raise FlukeprintError(f"run {name} is not finished; {hint}")
         return match[0]
     # A run without a checkpoint cannot be resumed.
-    fitting = [run for run in runs if run.finished == finished and (finished or run.last.is_file())]
-    trained = [run for run in fitting if run.made_by == "train"]
+    fitting = [run for run in runs if run.finished == finished and (finished or run.resumable)]
+    if not finished:  # a run of `pretrain` has no more to come
+        fitting = [
+            run for run in fitting if not (run.made_by == "pretrain" and run.pretrained.is_file())
+        ]
+    trained = [run for run in fitting if run.made_by == made_by]
     if not trained:
         kind = "finished" if finished else "unfinished"
         hint = "train one first"
-        if fitting:
-            known = f"{len(fitting)} of crossvalidate are there, such as {fitting[-1].name}"
+        others = [run for run in fitting if run.made_by == "crossvalidate"]
+        if others:
+            known = f"{len(others)} of crossvalidate are there, such as {others[-1].name}"
             hint = f"{known}: name one, or train one"
         elif not finished:
             hint = "start a new one"
-        raise FlukeprintError(f"no {kind} run of train.py in {folder}; {hint}")
+        command = "train.py" if made_by == "train" else made_by
+        raise FlukeprintError(f"no {kind} run of {command} in {folder}; {hint}")
     return trained[-1]
 
 
-def run_to_resume(config: Config, name: str) -> Run:
+def run_to_resume(config: Config, name: str, made_by: MadeBy = "train") -> Run:
     """Find the run to resume: the run `name`, or the newest unfinished one for `last`.
+
+    made_by: `pretrain` for one of that command; the others resume each other's runs.
 
     Settings of where to compute and to write may differ from those that it was started with.
 
@@ -249,8 +278,13 @@ def run_to_resume(config: Config, name: str) -> Run:
         FlukeprintError: there is none, it has finished or has no checkpoint, or it was started
             with another configuration.
     """
-    run = find_run(config, None if name == "last" else name, finished=False)
-    if not run.last.is_file():
+    run = find_run(config, None if name == "last" else name, finished=False, made_by=made_by)
+    if (run.made_by == "pretrain") != (made_by == "pretrain"):
+        command = f"flukeprint {run.made_by}"
+        raise FlukeprintError(f"{run.path} was made by {command}; go on with it by that command")
+    if made_by == "pretrain" and run.pretrained.is_file():
+        raise FlukeprintError(f"run {run.name} is finished: there is nothing to resume")
+    if not run.resumable:
         raise FlukeprintError(f"{run.path} has no checkpoint yet; start a new run")
     free = {
         "train.workers", "train.accelerator", "train.devices", "train.num_nodes", "train.report",

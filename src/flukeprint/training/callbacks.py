@@ -31,6 +31,9 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.output import on_terminal, say
 
+Figures = tuple[tuple[str, str], ...]
+FIGURES: Figures = (("loss", "train/loss"), ("MAP@5", "val/map5"))
+
 
 class EpochAveraging(WeightAveraging):
     """Stochastic weight averaging: the mean of the weights after each epoch from `first` on.
@@ -129,6 +132,10 @@ class ProgressLines(Callback):
 
     LINES = 20  # of a whole training, about
 
+    def __init__(self, what: str = "epoch", figures: Figures = FIGURES) -> None:
+        """`what` begins each line; `figures`: names of logged figures, and what they are called."""
+        self._what, self._figures = what, figures
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._begun = time.monotonic()
 
@@ -139,15 +146,14 @@ class ProgressLines(Callback):
         known = dict(trainer.callback_metrics)
         if done % (trainer.check_val_every_n_epoch or 1):
             known.pop("val/map5", None)  # of an earlier epoch
-        figures = (("loss", "train/loss"), ("MAP@5", "val/map5"))
-        parts = [f"{name} {float(known[key]):.3f}" for name, key in figures if key in known]
+        parts = [f"{name} {float(known[key]):.3f}" for name, key in self._figures if key in known]
         elapsed = f"{time.monotonic() - self._begun:.0f} s"
-        say(f"epoch {done} of {epochs}: {', '.join([*parts, elapsed])}")
+        say(f"{self._what} {done} of {epochs}: {', '.join([*parts, elapsed])}")
 
 
-def progress_callback() -> Callback:
-    """A bar on a terminal, else lines."""
-    return ProgressBar(refresh_rate=5) if on_terminal() else ProgressLines()
+def progress_callback(what: str = "epoch", figures: Figures = FIGURES) -> Callback:
+    """A bar on a terminal, else lines, as `ProgressLines` takes them."""
+    return ProgressBar(refresh_rate=5) if on_terminal() else ProgressLines(what, figures)
 
 
 def peak_memory() -> float:

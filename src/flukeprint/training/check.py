@@ -34,6 +34,10 @@ from flukeprint.training.callbacks import check_averaging
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.module import MetricLearningModule, class_centers
 from flukeprint.training.optimizer import build_optimizer
+from flukeprint.training.pretraining.photos import unlabelled_photos
+from flukeprint.training.pretraining.stage import check_pretrain
+from flukeprint.training.pretraining.start import check_start
+from flukeprint.training.pretraining.views import UnlabelledData
 from flukeprint.training.progressive_resizing import check_number_of_sizes, check_sizes
 from flukeprint.training.sampling.samplers import check_batches
 
@@ -43,6 +47,7 @@ class TrainingSetup:
     """Everything that a training starts from, checked.
 
     resumed: the run to resume; None for a new one.
+    pretraining: the photographs of the stage before labels; None where there is none to do.
     """
 
     catalog: Catalog
@@ -50,6 +55,7 @@ class TrainingSetup:
     data: FoldData
     module: MetricLearningModule
     resumed: Run | None = None
+    pretraining: UnlabelledData | None = None
 
 
 def check(config: Config, *, resume: str | None = None) -> TrainingSetup:
@@ -74,11 +80,13 @@ def check(config: Config, *, resume: str | None = None) -> TrainingSetup:
 
 
 def check_photographs(setup: TrainingSetup) -> None:
-    """Refuse photographs that cannot be read, labelled ones and those with a pseudo-label."""
+    """Refuse photographs that cannot be read: labelled ones, and those that are added to them."""
     check_readable(setup.catalog)
     own, every = len(setup.split.train), len(setup.data.train_catalog)
     if every > own:
         check_readable(setup.data.train_catalog.take(range(own, every)))
+    if setup.pretraining is not None:
+        setup.pretraining.photos.check_readable()
 
 
 def set_up(config: Config, catalog: Catalog, resumed: Run | None = None) -> TrainingSetup:
@@ -96,6 +104,10 @@ def set_up(config: Config, catalog: Catalog, resumed: Run | None = None) -> Trai
     check_views(config, catalog)
     read_class_tables(config, catalog.vocabulary())
     split = split_of(config, catalog)
+    check_start(config, catalog)
+    pretraining = None
+    if config.pretrain is not None and not (resumed is not None and resumed.pretrained.is_file()):
+        pretraining = UnlabelledData(config, unlabelled_photos(config, catalog, split))
     L.seed_everything(config.train.seed, verbose=False)
     net = build_model(config.model, (config.image.height, config.image.width))
     check_sizes(net, config.train)
@@ -111,7 +123,7 @@ def set_up(config: Config, catalog: Catalog, resumed: Run | None = None) -> Trai
             f"rank.head={config.rank.head:g} needs class centers, and losses and infer.mirror "
             "leave none; add a loss such as arcface, turn the mirror off or set rank.head=0"
         )
-    return TrainingSetup(catalog, split, data, module, resumed)
+    return TrainingSetup(catalog, split, data, module, resumed, pretraining)
 
 
 def check_config(config: Config, resume: str | None = None) -> Run | None:
@@ -125,6 +137,7 @@ def check_config(config: Config, resume: str | None = None) -> Run | None:
     """
     check_averaging(config.train)
     check_number_of_sizes(config.train)
+    check_pretrain(config)
     check_losses(config.losses, mirrored=config.image.mirrored_is_new, memory=config.train.memory)
     check_batches(config.sampler, config.train.devices * config.train.num_nodes)
     check_devices(config.train.accelerator, config.train.devices, "train.devices")

@@ -155,8 +155,7 @@ def score_run(
     table = run.path / (PREDICTIONS if own else f"queries-{recipe}.csv")
     answered.save(table)
     figures = score_table(answered, seed=config.split.seed)
-    stopwatch = run.path / "minutes.json"  # a run of an older version has none
-    spent: dict[str, float] = json.loads(stopwatch.read_text()) if stopwatch.is_file() else {}
+    spent = _spent(run)
     net = Identifier.load(run.identifier).net
     auroc = figures.auroc
     return Row(
@@ -190,6 +189,18 @@ def score_run(
         never_new=constants.get("never new"),
         always_new=constants.get("always new first"),
     )
+
+
+def _spent(run: Run) -> dict[str, float]:
+    """Minutes and peak memory of a run, its pretraining included; none of an older version."""
+    found: dict[str, float] = {}
+    for file in (run.path / "minutes.json", run.pretrained.with_name("minutes.json")):
+        spent: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
+        if "minutes" in spent:
+            found["minutes"] = found.get("minutes", 0.0) + spent["minutes"]
+        if "peak_mb" in spent:
+            found["peak_mb"] = max(found.get("peak_mb", 0.0), spent["peak_mb"])
+    return found
 
 
 def prediction_file(config: Config, data: str) -> Path:
@@ -253,7 +264,8 @@ def _plan(config: Config, data: str) -> tuple[str, Callable[[], Run]]:
         return f"{finished[-1].path} has finished, it is only scored", lambda: finished[-1]
     unfinished = [
         (run, known) for run, known in candidates
-        if run.last.is_file()
+        if run.resumable
+        and run.made_by != "pretrain"
         and recipe_digest(known) == recipe_digest(config)
         and known.data.root == config.data.root  # else resuming would be refused
     ]  # fmt: skip

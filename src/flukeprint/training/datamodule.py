@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import lightning as L
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
@@ -15,7 +15,7 @@ from flukeprint.data.embeddings import Ints
 from flukeprint.data.splits import Split
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import catalog_digest
-from flukeprint.training.dataset import Photo, PhotoDataset, single_thread
+from flukeprint.training.dataset import PhotoDataset, single_thread
 from flukeprint.training.distillation import read_teachers
 from flukeprint.training.pseudo_labels import train_photos
 from flukeprint.training.sampling.batches import BatchSampler
@@ -48,6 +48,14 @@ def classes_of(
     return tuple(classes), labels
 
 
+class Batches(Protocol):
+    """The batches of an epoch: what to load for each."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[list[Any]]: ...
+
+
 class Loader:
     """A data loader that keeps its workers from epoch to epoch, until `close`.
 
@@ -58,8 +66,8 @@ class Loader:
 
     def __init__(
         self,
-        photos: PhotoDataset,
-        order: BatchSampler | Sequence[list[int]],
+        photos: Dataset[Any],
+        order: Batches,
         *,
         workers: int,
         pinned: bool,
@@ -72,12 +80,12 @@ class Loader:
         self._photos = photos
         self._workers = workers
         self._pinned = pinned
-        self._loader: DataLoader[Photo] | None = None
+        self._loader: DataLoader[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.order)
 
-    def __iter__(self) -> Iterator[Photo]:
+    def __iter__(self) -> Iterator[Any]:
         if self._loader is None:
             self._loader = DataLoader(
                 self._photos,
@@ -184,7 +192,7 @@ class FoldData(L.LightningDataModule):
             )
             sampler = self._sampler(trainer.global_rank, trainer.world_size)
             self._train = self._loader(photos, sampler)
-        self._train.order.set_epoch(trainer.current_epoch)  # type: ignore[union-attr]
+        self._train.order.set_epoch(trainer.current_epoch)  # type: ignore[attr-defined]
         return self._train
 
     def val_dataloader(self) -> Loader:
@@ -198,7 +206,7 @@ class FoldData(L.LightningDataModule):
             self._val = self._loader(PhotoDataset(held, self.config.image, augment=False), parts)
         return self._val
 
-    def _loader(self, photos: PhotoDataset, sampler: BatchSampler | Sequence[list[int]]) -> Loader:
+    def _loader(self, photos: PhotoDataset, sampler: Batches) -> Loader:
         assert self.trainer is not None
         pinned = self.trainer.strategy.root_device.type == "cuda"
         return Loader(photos, sampler, workers=self.config.train.workers, pinned=pinned)

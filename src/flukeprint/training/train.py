@@ -52,6 +52,7 @@ from flukeprint.ranking.rules import FittedRules
 from flukeprint.training.callbacks import AtomicCheckpointIO
 from flukeprint.training.check import TrainingSetup, check, read_fold
 from flukeprint.training.module import class_centers
+from flukeprint.training.pretraining.stage import pretrain_backbone
 from flukeprint.training.trainer import make_trainer, quieten_lightning, stopped_early
 
 RUN_VARIABLE = "FLUKEPRINT_RUN"  # names the run's folder to further processes of a training
@@ -78,8 +79,12 @@ def train(config: Config, *, resume: str | None = None, made_by: MadeBy = "train
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     setup = check(config, resume=resume)
     with full_disk_named(config.runs, lambda: "nothing was trained; make room and try again"):
-        run = _run_of(config, setup, made_by)  # nothing is written before this line
-    with full_disk_named(run.path, partial(kept_text, config, run)), _stopped_with_advice(run):
+        # Nothing is written before this line.
+        run = run_of(config, setup.catalog, setup.resumed, made_by)
+    with full_disk_named(run.path, partial(kept_text, config, run)), stopped_with_advice(run):
+        if config.pretrain is not None:
+            backbone = pretrain_backbone(config, run, setup.pretraining)
+            setup.module.net.backbone.load_state_dict(backbone)
         trainer = make_trainer(config, run)
         fit_network(trainer, config, run, setup)
         if trainer.is_global_zero:
@@ -89,7 +94,7 @@ def train(config: Config, *, resume: str | None = None, made_by: MadeBy = "train
 
 def _how_to_go_on(run: Run) -> str:
     """What to tell whoever stopped a training."""
-    if run.last.is_file():
+    if run.resumable:
         return f"stopped; the same command with --resume {run.name} goes on from the last epoch"
     return f"stopped before the end of an epoch: {run.path} has nothing to resume, start again"
 
@@ -101,7 +106,7 @@ def fit_network(trainer: L.Trainer, config: Config, run: Run, setup: TrainingSet
         FlukeprintError: a checkpoint of another architecture, or a loss that is no number.
         KeyboardInterrupt: training was interrupted; the run can be resumed.
     """
-    checkpoint = None if setup.resumed is None else run.last
+    checkpoint = run.last if setup.resumed is not None and run.last.is_file() else None
     if checkpoint is not None and stopped_early(config, checkpoint):
         return
     try:
@@ -146,18 +151,23 @@ def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
 
 def kept_text(config: Config, run: Run) -> str:
     """What a training that was cut off has kept, and how to go on: the end of a message."""
-    if not run.last.is_file():
+    if not run.resumable:
         return f"no epoch was kept in {run.path}; make room and start a new run"
-    done = int(AtomicCheckpointIO().load_checkpoint(run.last)["epoch"]) + 1
-    epochs = f"{done} of {config.train.epochs} epochs"
+    what, checkpoint, of = "network", run.last, config.train.epochs
+    if not checkpoint.is_file() and config.pretrain is not None:
+        what, checkpoint, of = "pretraining", run.pretraining, config.pretrain.epochs
+    done = of
+    if checkpoint.is_file():  # else the pretraining is complete
+        done = int(AtomicCheckpointIO().load_checkpoint(checkpoint)["epoch"]) + 1
+    command = "flukeprint pretrain" if run.made_by == "pretrain" else "train.py"
     return (
-        f"kept: the network after {epochs} in {run.path}; make room and go on with: "
-        f"train.py --config ... --resume {run.name}"
+        f"kept: the {what} after {done} of {of} epochs in {run.path}; make room and go on with: "
+        f"{command} --config ... --resume {run.name}"
     )
 
 
 @contextlib.contextmanager
-def _stopped_with_advice(run: Run) -> Iterator[None]:
+def stopped_with_advice(run: Run) -> Iterator[None]:
     """Say to who stops a training how it goes on."""
     try:
         yield
@@ -165,12 +175,12 @@ def _stopped_with_advice(run: Run) -> Iterator[None]:
         raise KeyboardInterrupt(_how_to_go_on(run)) from None
 
 
-def _run_of(config: Config, setup: TrainingSetup, made_by: MadeBy) -> Run:
+def run_of(config: Config, catalog: Catalog, resumed: Run | None, made_by: MadeBy) -> Run:
     """A new run, the one to resume, or in a further process of a training its first one's."""
     if not first_process() and RUN_VARIABLE in os.environ:
         return Run(Path(os.environ[RUN_VARIABLE]))
-    if setup.resumed is not None:
-        run = setup.resumed
+    if resumed is not None:
+        run = resumed
         if first_process():
             say(f"going on with {run.description()}")
     elif not first_process():  # of another node: only the first process of all writes
@@ -180,7 +190,8 @@ def _run_of(config: Config, setup: TrainingSetup, made_by: MadeBy) -> Run:
             # Of trainings that were killed before there was anything to resume.
             clear_drafts(folder)
             clear_drafts(Run(folder).checkpoints)
-        run = new_run(config, setup.catalog, made_by)
+            clear_drafts(Run(folder).pretrained.parent)
+        run = new_run(config, catalog, made_by)
     os.environ[RUN_VARIABLE] = str(run.path.resolve())  # Lightning's further processes inherit it
     return run
 

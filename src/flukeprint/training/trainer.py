@@ -111,5 +111,8 @@ def quieten_lightning() -> None:
     """Silence Lightning's hints about settings that are meant as they are."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for text in (".*does not have many workers.*", ".*isinstance.treespec.*", ".*ckpt_path.*"):
+    for text in (
+        ".*does not have many workers.*", ".*isinstance.treespec.*", ".*ckpt_path.*",
+        ".*exists and is not empty.*",
+    ):  # fmt: skip
         warnings.filterwarnings("ignore", text)

@@ -22,6 +22,7 @@ from flukeprint.evaluation.report.sections.embedding import embedding
 from flukeprint.evaluation.report.sections.open_set import open_set
 from flukeprint.evaluation.report.sections.overview import making, overview
 from flukeprint.evaluation.report.sections.pairs import pairs
+from flukeprint.evaluation.report.sections.pretraining import pretraining
 from flukeprint.evaluation.report.sections.probabilities import probabilities
 from flukeprint.evaluation.report.sections.quality import quality
 from flukeprint.evaluation.report.sections.recognition import recognition
@@ -64,6 +65,7 @@ SECTIONS: dict[str, Section] = {
     "metrics": metrics_section,
     "few_shots": few_shot_section,
     "curves": curves,
+    "pretraining": pretraining,
     "making": making,
 }
 
