@@ -32,8 +32,8 @@ The default is `[{name: arcface}]`. Formulas and papers stand with the functions
 |---|---|
 """
 PRETRAIN = """\
-`pretrain: simclr` is short for `pretrain: {method: simclr}`. Precision, devices, workers, weight decay,
-warm-up, clipping and seed are those of `train`. All stages of the backbone learn, whatever
+`pretrain: simclr` is short for `pretrain: {method: simclr}`. Precision, devices, workers, weight
+decay, warm-up, clipping and seed are those of `train`. All stages of the backbone learn, whatever
 `model.freeze_stages` says. More in [pretraining.md](pretraining.md).
 """
 

@@ -28,7 +28,7 @@ from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import split_for
 from flukeprint.evaluation.breakdown import QueryTable
 from flukeprint.evaluation.comparison import Judged, compare_answers
-from flukeprint.evaluation.triplets import PHOTO_COLUMNS, mine_hardest
+from flukeprint.evaluation.studies.triplets import PHOTO_COLUMNS, mine_hardest
 from flukeprint.files import written_whole
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.reports.triplet_export import export_triplets

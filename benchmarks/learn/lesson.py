@@ -78,7 +78,9 @@ def losses_of(terms: Sequence[dict[str, Any]], labels: Ints, dim: int) -> Summed
 Order = Iterator[tuple[int, Ints]]  # (epoch, rows) of each batch
 
 
-def grouped(labels: Ints, epochs: int, batches: Batches | None = None, *, seed: int = SEED) -> Order:
+def grouped(
+    labels: Ints, epochs: int, batches: Batches | None = None, *, seed: int = SEED
+) -> Order:
     """Batches of the sampler `pk`: several photographs of each digit."""
     batches = batches or Batches()
     config = SamplerConfig(name="pk", batch_size=batches.size, photos_per_identity=batches.each)

@@ -68,7 +68,9 @@ def on_circle(digits: Digits, head: Mapping[str, Any], seed: int) -> dict[str, A
     vectors, train = vectors_of(net, digits.held), vectors_of(net, digits.train)
     means = unit_rows([train[digits.train_labels == c].mean(0) for c in range(10)])
     cosines = vectors @ means.T
-    own = np.degrees(np.arccos(np.clip(cosines[np.arange(len(vectors)), digits.held_labels], -1, 1)))
+    own = np.degrees(
+        np.arccos(np.clip(cosines[np.arange(len(vectors)), digits.held_labels], -1, 1))
+    )
     directions = np.sort(np.degrees(np.arctan2(means[:, 1], means[:, 0])))
     return {
         "right": float((cosines.argmax(1) == digits.held_labels).mean()),

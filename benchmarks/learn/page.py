@@ -40,9 +40,7 @@ def figure(name: str, folder: Path = FIGURES) -> Any:
 
 def rendered(language: str, folder: Path = FIGURES) -> str:
     """A page with its figures."""
-    return PLACE.sub(
-        lambda found: format(figure(found[1], folder), found[2]), template(language)
-    )
+    return PLACE.sub(lambda found: format(figure(found[1], folder), found[2]), template(language))
 
 
 def main() -> None:

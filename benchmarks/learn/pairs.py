@@ -114,7 +114,9 @@ def draw_pairs(digits: Digits, rows: Ints, far: Floats, right: Floats) -> Figure
     figure, axes = plt.subplots(2, len(rows), figsize=(11, 2.7), layout="constrained")
     for column, (held, train) in enumerate(rows):
         colour = SAME if right[column] else "#c01818"
-        for axis, pixels in zip(axes[:, column], (digits.held[held], digits.train[train]), strict=True):
+        for axis, pixels in zip(
+            axes[:, column], (digits.held[held], digits.train[train]), strict=True
+        ):
             axis.imshow(pixels.reshape(8, 8), cmap="gray_r")
             axis.set(xticks=[], yticks=[])
             for spine in axis.spines.values():

@@ -69,7 +69,7 @@ class Side:
         same, other = sample_pairs(
             names[:half], names[half:], most_other=EACH, most_same=EACH, seed=SEED
         )
-        return same + [0, half], other + [0, half]
+        return [*same, 0, half], [*other, 0, half]
 
 
 def sides(digits: Digits, seed: int) -> tuple[torch.nn.Module, dict[str, Side]]:
@@ -121,7 +121,7 @@ def at_rate(curve: Roc) -> float:
 
 
 def metric_errors(side: Side, vectors: Floats, labels: Ints) -> dict[str, float]:
-    """Equal error rate of each metric on unit vectors; Mahalanobis learns from the training ones."""
+    """Equal error rate of each metric on unit vectors; Mahalanobis learns from training."""
     unit = side.raw.astype(np.float64)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     half = len(unit) // 2

@@ -12,7 +12,19 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.harness.arguments import options
-from benchmarks.learn.lesson import SEEDS, Digits, Step, dense, fit, grouped, judge, losses_of, one_photograph, read_digits, vectors_of
+from benchmarks.learn.lesson import (
+    SEEDS,
+    Digits,
+    Step,
+    dense,
+    fit,
+    grouped,
+    judge,
+    losses_of,
+    one_photograph,
+    read_digits,
+    vectors_of,
+)
 from benchmarks.learn.output import OTHER, SAME, THIRD, Words, draw, keep_figures
 from flukeprint.data.embeddings import Floats, Ints, unit_rows
 from flukeprint.models.miners import batch_all, pair_masks
@@ -21,14 +33,16 @@ MARGIN, DIM, EPOCHS, ANCHOR = 0.3, 32, 20, 9
 WAYS = {"easy": "batch_easy", "semi_hard": "semi_hard", "batch_hard": "batch_hard"}
 WORDS: dict[str, Words] = {
     "en": {
-        "before": "untrained", "after": "after one epoch", "anchor": "anchor", "positive": "positive",
+        "before": "untrained", "after": "after one epoch", "anchor": "anchor",
+        "positive": "positive",
         "hard": "hard", "semi": "semi-hard", "easy": "easy", "epoch": "epoch",
         "free": "triplets that cost nothing", "right": "right from one photograph",
         "batch_easy": "easy", "semi_hard": "semi-hard", "batch_hard": "hardest",
         "untrained": "untrained",
     },
     "es": {
-        "before": "sin entrenar", "after": "tras una época", "anchor": "ancla", "positive": "positivo",
+        "before": "sin entrenar", "after": "tras una época", "anchor": "ancla",
+        "positive": "positivo",
         "hard": "difícil", "semi": "semidifícil", "easy": "fácil", "epoch": "época",
         "free": "tripletas que no cuestan nada", "right": "aciertos con una sola foto",
         "batch_easy": "fáciles", "semi_hard": "semidifíciles", "batch_hard": "las más difíciles",

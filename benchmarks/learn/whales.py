@@ -57,7 +57,7 @@ def tally(ranking: Ranking, truth: list[str | None], threshold: float) -> dict[s
 
 
 def enrolment(identifier: Identifier) -> dict[str, Any]:
-    """Enrol WHALES whales from one photograph each: the answers to others of them before and after."""
+    """Enrol WHALES whales from one photograph each: answers to others before and after."""
     names = [f"n_{number}" for number in range(WHALES)]
     photos = [
         [draw_fluke(FIRST_SEED + whale, 100 * whale + photo, SIDE) for photo in range(1 + ASKED)]
@@ -102,7 +102,9 @@ def draw_answers(
             if place >= 0:
                 axis.imshow(_small(photos[images[place]]))
             else:
-                axis.text(0.5, 0.5, "?", transform=axis.transAxes, ha="center", va="center", size=22)
+                axis.text(
+                    0.5, 0.5, "?", transform=axis.transAxes, ha="center", va="center", size=22
+                )
             colour = "#1a9850" if answer == truth[row] else "#444444"
             axis.set_title(f"{answer or words['new']}  {score:.2f}", fontsize=8, color=colour)
             for spine in axis.spines.values():
@@ -147,7 +149,9 @@ def main() -> None:
     plain = identifier.with_threshold(None).identify(test)
     ranking = insert_new_individual(plain, threshold)
     photos = {
-        path.name: path for folder in ("train", "test") for path in (config.data.root / folder).iterdir()
+        path.name: path
+        for folder in ("train", "test")
+        for path in (config.data.root / folder).iterdir()
     }
     rows = chosen(ranking, truth)
     draw(

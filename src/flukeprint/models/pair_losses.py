@@ -8,7 +8,7 @@ pairs, where a loss has it: all pairs of the batch, or only those that the sampl
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import torch
 from pydantic import Field
@@ -35,7 +35,7 @@ from flukeprint.models.pair_costs import (
 )
 from flukeprint.models.task import Count, NotNegative, Positive, Task
 
-Loss = pml.BaseMetricLossFunction | DistanceCost | PairHead
+Loss: TypeAlias = pml.BaseMetricLossFunction | DistanceCost | PairHead
 Chosen = Literal["all", "drawn"]
 CHOSEN: dict[Chosen, Miner] = {"all": all_pairs, "drawn": drawn_pairs}
 Cosine = Annotated[float, Field(ge=-1, le=1)]

@@ -214,8 +214,8 @@ def check_pairs(config: Config, data: FoldData, losses: SummedLoss) -> None:
     one of another animal; a loss on classes needs two classes.  `train.memory` adds the photographs
     of past batches.
     """
-    terms = zip(losses.names, losses.terms, strict=True)
-    of_pairs = {name: term for name, term in terms if isinstance(term, PairLoss)}
+    named = zip(losses.names, losses.terms, strict=True)
+    of_pairs = {name: term for name, term in named if isinstance(term, PairLoss)}
     pairs = list(of_pairs)
     for name, term in of_pairs.items():
         if term.drawn_only and config.sampler.name != "pairs":

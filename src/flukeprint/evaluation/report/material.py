@@ -10,7 +10,7 @@ from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.data.splits import Split
 from flukeprint.evaluation.report.photographs import Photographs
 from flukeprint.evaluation.studies.fold import Fold, fold_of_run
-from flukeprint.evaluation.triplets import HardTriplets, training_triplets
+from flukeprint.evaluation.studies.triplets import HardTriplets, training_triplets
 from flukeprint.evaluation.validation import Validation
 
 

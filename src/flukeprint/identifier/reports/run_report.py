@@ -34,7 +34,7 @@ from flukeprint.evaluation.report.study_sections.few_shots import few_shot_secti
 from flukeprint.evaluation.report.study_sections.metrics import metrics_section
 from flukeprint.evaluation.report.study_sections.verification import verification_section
 from flukeprint.evaluation.report.written import write_page
-from flukeprint.evaluation.triplets import TRIPLETS
+from flukeprint.evaluation.studies.triplets import TRIPLETS
 from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
 from flukeprint.files import check_writable

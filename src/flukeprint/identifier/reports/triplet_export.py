@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.triplets import MOST, TRIPLETS, HardTriplets, training_triplets
+from flukeprint.evaluation.studies.triplets import MOST, TRIPLETS, HardTriplets, training_triplets
 from flukeprint.files import check_writable
 from flukeprint.identifier.reports.run_report import gather
 from flukeprint.identifier.runs import Run

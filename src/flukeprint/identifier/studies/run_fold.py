@@ -24,8 +24,8 @@ EMBEDDINGS = "embeddings.npz"
 def read_run_fold(folder: Path) -> Fold:
     """Read the embeddings of a trained run with the split of its fold.
 
-    Raises FlukeprintError where the folder is no run, its training has not ended, or its photographs
-    have changed.
+    Raises FlukeprintError where the folder is no run, its training has not ended, or its
+    photographs have changed.
     """
     run = Run(folder)
     config = run.config()

@@ -10,7 +10,7 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Ints
 from flukeprint.data.tables import check_filled, lines, read_table
 from flukeprint.errors import FlukeprintError, listed
-from flukeprint.evaluation.triplets import PHOTO_COLUMNS
+from flukeprint.evaluation.studies.triplets import PHOTO_COLUMNS
 from flukeprint.training.sampling.triplet_draws import NO_TRIPLETS
 
 

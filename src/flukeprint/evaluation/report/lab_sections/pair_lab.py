@@ -11,14 +11,6 @@ from PIL import Image
 
 from flukeprint.config.training import LossConfig
 from flukeprint.data.embeddings import Ints, Values
-from flukeprint.evaluation.pair_accuracy import (
-    LabelledPairs,
-    PairAccuracy,
-    accuracy_of,
-    best_distance,
-    labelled_pairs,
-    some,
-)
 from flukeprint.evaluation.report.charts import (
     COLOURS,
     Bars,
@@ -31,6 +23,14 @@ from flukeprint.evaluation.report.charts import (
 )
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.report.sections.measures import interval_percent, percent
+from flukeprint.evaluation.studies.pair_accuracy import (
+    LabelledPairs,
+    PairAccuracy,
+    accuracy_of,
+    best_distance,
+    labelled_pairs,
+    some,
+)
 from flukeprint.pictures import shortened
 
 # Losses that judge a pair by itself, without a third photograph.
@@ -257,7 +257,8 @@ def map_of(run: RunMaterial) -> Chart:
     known = sorted({name for name in names if name is not None}, key=_as_coloured)
     by_class = len(known) <= len(COLOURS)
     groups = known if by_class else ["training photographs", "validation photographs"]
-    layers, photos = [], []
+    layers: list[Points] = []
+    photos: list[bytes] = []
     for number, group in enumerate(groups):
         member = (
             np.array([name == group for name in names]) if by_class else held_out == bool(number)

@@ -183,9 +183,9 @@ def _layers(
         ("other animals, queries", None, "query", _OTHERS),
         ("queries of new animals", None, "new", _NEW),
     ]
-    for name, colour in colours.items():
-        wanted += [(f"{name}, gallery", name, "gallery", colour)]
-        wanted += [(f"{name}, queries", name, "query", colour)]
+    for animal, colour in colours.items():
+        wanted += [(f"{animal}, gallery", animal, "gallery", colour)]
+        wanted += [(f"{animal}, queries", animal, "query", colour)]
     symbols = {"gallery": "circle", "query": "diamond", "new": "cross"}
     layers = []
     for title, name, kind, colour in wanted:

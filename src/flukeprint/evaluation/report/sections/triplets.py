@@ -13,7 +13,7 @@ from flukeprint.evaluation.report.charts import (
     Shown,
 )
 from flukeprint.evaluation.report.material import RunMaterial
-from flukeprint.evaluation.triplets import MOST, TRIPLETS
+from flukeprint.evaluation.studies.triplets import MOST, TRIPLETS
 
 SHOWN = 12  # triplets with photographs
 EACH = 2  # most of them with one photograph in them
