@@ -140,7 +140,7 @@ def draw_heads(runs: dict[str, list[dict[str, Any]]], words: Words) -> Figure:
     right.plot([0, 1], [0, 1], color="black", linewidth=0.8)
     right.set(xlabel=words["one"], ylabel=words["other"], aspect="equal")
     right.set_title(words["asymmetry"], fontsize=10)
-    right.legend(fontsize=8.5, markerscale=3, loc="center")
+    right.legend(fontsize=8.5, markerscale=3, loc="lower right")
     return figure
 
 

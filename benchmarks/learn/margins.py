@@ -164,7 +164,10 @@ def _cloud(axis: Axes, points: Floats, labels: Ints, means: Floats, *, middle: b
             x, y, str(digit), color=colours(digit), ha="center", va="center", fontweight="bold",
             fontsize=11, path_effects=[withStroke(linewidth=3, foreground="white")],
         )  # fmt: skip
-    axis.set(xlim=(-1.35 * far, 1.35 * far), ylim=(-1.35 * far, 1.35 * far), aspect="equal")
+    if middle:
+        axis.plot([0], [0], "+", color="black", markersize=10)  # the origin
+    edge = (1.1 if middle else 1.35) * far
+    axis.set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal")
     axis.axis("off")
 
 

@@ -34,8 +34,8 @@ WORDS: dict[str, Words] = {
     "en": {
         "cost": "cost of a pair", "before": "untrained", "after": "after 20 epochs",
         "distance": "distance", "pull": "same: pulled", "push": "different: pushed",
-        "dead": "different: no force", "same": "same digit", "other": "different digits", "pairs": "pairs",
-        "threshold": "threshold",
+        "dead": "different: no force", "same": "same digit", "other": "different digits",
+        "pairs": "pairs", "threshold": "threshold",
     },
     "es": {
         "cost": "coste de un par", "before": "sin entrenar", "after": "tras 20 épocas",

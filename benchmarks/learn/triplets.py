@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from benchmarks.harness.arguments import options
 from benchmarks.learn.lesson import (
@@ -124,7 +125,7 @@ def _commonest(labels: Ints) -> dict[str, int]:
 def draw_zones(parts: list[dict[str, Any]], words: Words) -> Figure:
     """Every negative at its true distance from the anchor, each digit in a sector of its own."""
     figure, axes = plt.subplots(
-        1, 2, figsize=(9, 4.7), subplot_kw={"projection": "polar"}, layout="constrained"
+        1, 2, figsize=(9.6, 5.6), subplot_kw={"projection": "polar"}, layout="constrained"
     )
     colours = {"hard": OTHER, "semi": "#e3b23c", "easy": "#9aa5ad"}
     for axis, part, title in zip(axes, parts, (words["before"], words["after"]), strict=True):
@@ -145,14 +146,15 @@ def draw_zones(parts: list[dict[str, Any]], words: Words) -> Figure:
         axis.plot([0], [0], "*", color=SAME, markersize=13, label=words["anchor"])
         axis.plot([0.05], [near], "o", color=SAME, markersize=8, label=words["positive"])
         axis.set_xticks((np.arange(len(digits)) + 0.5) * sector, [str(d) for d in digits])
-        axis.set_yticks([0.5, 1.0, 1.5], ["0.5", "1", "1.5"], fontsize=8)
+        axis.set_yticks(
+            [0.5, 1.0, 1.5], ["0.5", "1", "1.5"], fontsize=8,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )  # fmt: skip
         axis.set_rlabel_position(120)  # between two sectors, where no dots are
         axis.set_ylim(0, max(1.75, float(far.max()) * 1.02))
         axis.grid(alpha=0.25)
         axis.set_title(title)
-        axis.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, fontsize=8.5, markerscale=1.2
-        )
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, fontsize=8.5)
     return figure
 
 
