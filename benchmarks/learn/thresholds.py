@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from benchmarks.harness.arguments import options
 from benchmarks.learn.lesson import (
@@ -163,7 +164,7 @@ def draw_verification(pairs: Pairs, curves: dict[str, Roc], limit: float, words:
 
 def draw_metrics(points: Values, labels: Ints, words: Words) -> Figure:
     """Photographs in a plane, and what each metric takes for equally near to one of them."""
-    figure, axes = plt.subplots(1, 5, figsize=(11, 3.1), layout="constrained")
+    figure, axes = plt.subplots(1, 5, figsize=(11, 3.3), layout=ConstrainedLayoutEngine(h_pad=0.1))
     middle = points[labels == 7].mean(0)
     query = points[int(np.argmin(np.linalg.norm(points - middle, axis=1)))][None]
     low, high = points.min(0) - 0.15, points.max(0) + 0.15
@@ -187,7 +188,8 @@ def draw_metrics(points: Values, labels: Ints, words: Words) -> Figure:
             )  # fmt: skip
         axis.plot(*query[0], "*", color="black", markersize=9, label=words["asked"])
         axis.plot([0], [0], "+", color="#c01818", markersize=9, label=words["origin"])
-        axis.set(xticks=[], yticks=[], aspect="equal", title=words[name])
+        axis.set(xticks=[], yticks=[], aspect="equal")
+        axis.set_title(words[name], fontsize=11)
     figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=9
     )

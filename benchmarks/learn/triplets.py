@@ -124,9 +124,8 @@ def _commonest(labels: Ints) -> dict[str, int]:
 
 def draw_zones(parts: list[dict[str, Any]], words: Words) -> Figure:
     """Every negative at its true distance from the anchor, each digit in a sector of its own."""
-    figure, axes = plt.subplots(
-        1, 2, figsize=(9.6, 5.6), subplot_kw={"projection": "polar"}, layout="constrained"
-    )
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 5.2), subplot_kw={"projection": "polar"})
+    figure.subplots_adjust(left=0.04, right=0.96, top=0.9, bottom=0.15, wspace=0.16)
     colours = {"hard": OTHER, "semi": "#e3b23c", "easy": "#9aa5ad"}
     for axis, part, title in zip(axes, parts, (words["before"], words["after"]), strict=True):
         near, far, labels = part["near"], part["far"], part["labels"]
