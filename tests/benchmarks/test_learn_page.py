@@ -197,6 +197,19 @@ def test_what_is_said_of_collapse() -> None:
     )
 
 
+def test_what_is_said_of_the_recipes() -> None:
+    found = result("commands")
+    for name in commands.COMMANDS:
+        pairs_right = found[name]["pairs_right"]
+        assert pairs_right["trained"] > pairs_right["untrained"] + 0.2
+        assert pairs_right["untrained"] < 0.7
+    assert found["shapes"]["pairs_right"]["trained"] == 1
+    assert found["digits_hardest"]["pairs_right"]["trained"] < 0.55
+    assert found["digits_semi_hard"]["pairs_right"]["trained"] > 0.7
+    ranked = [float(found[name]["lines"][1].split()[3]) for name in commands.MINED]
+    assert ranked[0] > ranked[1]  # the collapsed network ranks no worse
+
+
 def test_what_is_said_of_margins_and_thresholds() -> None:
     circle = result("margins")["circle"]
     for name in ("cosface", "arcface"):
