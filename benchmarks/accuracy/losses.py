@@ -168,7 +168,7 @@ def measure_all(roots: dict[str, Path], work: Path, workers: int) -> None:
         if any(what[0] == data for what in todo):
             measure(data, UNTRAINED, SEEDS[0], root, work)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=12) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
         asked = {
             pool.submit(measure, data, loss, seed, roots[data], work): (data, loss, seed)
             for data, loss, seed in todo
