@@ -221,6 +221,7 @@ def _layout(chart: Chart, places: dict[str, int]) -> dict[str, Any]:
 def _proportions(chart: Chart) -> dict[str, float]:
     """Sides of the box around points in space: theirs, the longest 1, so that all is in view."""
     at = np.concatenate([layer.at for layer in chart.layers if isinstance(layer, Points)])
+    at = at[np.isfinite(at).all(axis=1)]
     widths = np.ptp(at, axis=0) if len(at) else np.ones(3)
     sides = np.maximum(widths / max(float(widths.max()), 1e-12), THINNEST)
     return dict(zip("xyz", np.round(sides, 3).tolist(), strict=True))
