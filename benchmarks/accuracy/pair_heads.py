@@ -284,6 +284,12 @@ def over_seeds(values: Sequence[float]) -> Interval:
     return Interval(mean - half, mean, mean + half)
 
 
+def share_over_seeds(values: Sequence[float]) -> Interval:
+    """The same of shares, which are from 0 to 1."""
+    found = over_seeds(values)
+    return Interval(max(0.0, found.low), found.mean, min(1.0, found.high))
+
+
 def render(rows: list[dict[str, Any]]) -> str:
     """The page."""
     heads = {
@@ -330,8 +336,8 @@ def _accuracies(heads: dict[str, list[dict[str, Any]]]) -> list[str]:
         "",
         "The own threshold is the one that the loss draws between same and different: half of the "
         "margin of the contrastive loss, probability 0.5 of a classifier, dot product 0.5 of "
-        "regression and hinge, beta of the margin loss. The fitted one is the best on training "
-        "pairs; classifiers are judged by 1 - p in the place of a distance.",
+        "regression and hinge (a distance of 1), beta of the margin loss. The fitted one is the "
+        "best on training pairs; classifiers are judged by 1 - p in the place of a distance.",
         "",
         "| head | own threshold | held-out pairs | of one digit | of two | fitted threshold | "
         "held-out pairs | training pairs |",
@@ -344,12 +350,12 @@ def _accuracies(heads: dict[str, list[dict[str, Any]]]) -> list[str]:
         else:
             cells.append(f"{rows[0]['own']['at']:.3g}")
             cells += [
-                over_seeds([row["own"]["held_out"][key] for row in rows]).text()
+                share_over_seeds([row["own"]["held_out"][key] for row in rows]).text()
                 for key in ("accuracy", "same", "different")
             ]
         cells.append(f"{np.mean([row['fitted']['at'] for row in rows]):.3f}")
         cells += [
-            over_seeds([row["fitted"][side]["accuracy"] for row in rows]).text()
+            share_over_seeds([row["fitted"][side]["accuracy"] for row in rows]).text()
             for side in ("held_out", "training")
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -399,10 +405,10 @@ def _asymmetry(heads: dict[str, list[dict[str, Any]]]) -> list[str]:
     for arm in ("difference", "concatenation"):
         rows = heads[arm]
         found = {
-            key: over_seeds([row["asymmetry"][key] for row in rows])
+            key: share_over_seeds([row["asymmetry"][key] for row in rows])
             for key in rows[0]["asymmetry"]
         }  # fmt: skip
-        own = over_seeds([row["own"]["held_out"]["accuracy"] for row in rows])
+        own = share_over_seeds([row["own"]["held_out"]["accuracy"] for row in rows])
         lines.append(
             f"| {_name(arm)} | {found['differing'].mean:.1%} | {found['mean'].text()} | "
             f"{found['more_than_0.1'].mean:.2%} | {found['largest'].mean:.3f} | "
@@ -427,13 +433,13 @@ def _retrieval(heads: dict[str, list[dict[str, Any]]]) -> list[str]:
     ]
     for arm, rows in heads.items():
         by_head = (
-            over_seeds([row["top1_by_head"] for row in rows]).text()
+            share_over_seeds([row["top1_by_head"] for row in rows]).text()
             if "top1_by_head" in rows[0]
             else "-"
         )
         lines.append(
-            f"| {_name(arm)} | {over_seeds([row['map5'] for row in rows]).text()} | "
-            f"{over_seeds([row['top1'] for row in rows]).text()} | {by_head} |"
+            f"| {_name(arm)} | {share_over_seeds([row['map5'] for row in rows]).text()} | "
+            f"{share_over_seeds([row['top1'] for row in rows]).text()} | {by_head} |"
         )
     return [*lines, ""]
 
@@ -443,7 +449,8 @@ def _classics(classics: dict[str, list[dict[str, Any]]]) -> list[str]:
         "## The classics",
         "",
         f"As they are, {len(SEEDS)} seeds each; of the shapes the seed is that of the drawing, "
-        "too. Accuracy at the threshold that the loss draws.",
+        "too. Accuracy at the threshold that the loss draws. Where all seeds agree, the interval "
+        "has no width.",
         "",
         "| configuration | distance | training pairs | validation pairs | test pairs | "
         "test pairs judged wrong | MAP@5 |",
@@ -452,18 +459,18 @@ def _classics(classics: dict[str, list[dict[str, Any]]]) -> list[str]:
     for arm, rows in classics.items():
         test, wrong = "-", "-"
         if "test" in rows[0]:
-            test = over_seeds([row["test"]["accuracy"] for row in rows]).text()
+            test = share_over_seeds([row["test"]["accuracy"] for row in rows]).text()
             wrong = (
                 f"{sum(row['wrong_test_pairs'] for row in rows):,} of "
                 f"{sum(row['test_pairs'] for row in rows):,}"
             )
         training, validation = (
-            over_seeds([row[side]["accuracy"] for row in rows]).text()
+            share_over_seeds([row[side]["accuracy"] for row in rows]).text()
             for side in ("training", "validation")
         )
         lines.append(
             f"| {CLASSICS[arm]} | {rows[0]['at']:.3g} | {training} | {validation} | {test} | "
-            f"{wrong} | {over_seeds([row['map5'] for row in rows]).text()} |"
+            f"{wrong} | {share_over_seeds([row['map5'] for row in rows]).text()} |"
         )
     for arm, rows in classics.items():
         if "confusion" not in rows[0]:

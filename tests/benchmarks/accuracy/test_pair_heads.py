@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from benchmarks.accuracy.pair_heads import (
     judged,
     over_seeds,
     render,
+    share_over_seeds,
     swapped,
 )
 from flukeprint.data.embeddings import unit_rows
@@ -42,6 +44,9 @@ def test_intervals_over_seeds_are_those_of_students_t():
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.mean == pytest.approx(np.mean(values))
     assert over_seeds([1.0] * 5).text() == "1.000 [1.000, 1.000]"
+    below = over_seeds([1.0, 1.0, 0.9])
+    assert below.high > 1
+    assert share_over_seeds([1.0, 1.0, 0.9]) == replace(below, high=1.0)
 
 
 def test_judgements_are_those_of_the_head():
