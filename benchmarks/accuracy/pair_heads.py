@@ -35,8 +35,8 @@ from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.evaluation.metrics import Interval
 from flukeprint.evaluation.report.lab_sections.pair_lab import LOSSES_ON_PAIRS, decide
 from flukeprint.evaluation.studies.pair_accuracy import (
-    LabelledPairs,
     Mask,
+    PhotoPairs,
     accuracy_of,
     best_distance,
     labelled_pairs,
@@ -120,25 +120,25 @@ def embedded(setup: TrainingSetup, config: Config) -> Embeddings:
     return embed(net, setup.catalog, EmbeddingRecipe.of(config).stamped(net))
 
 
-def pairs_of(found: Embeddings, rows: Ints) -> LabelledPairs:
+def pairs_of(found: Embeddings, rows: Ints) -> PhotoPairs:
     """All pairs of some photographs."""
     return labelled_pairs(found.vectors[rows], [found.identities[row] for row in rows])
 
 
 @torch.no_grad()
-def judged(head: PairHead, vectors: Floats, pairs: LabelledPairs) -> LabelledPairs:
+def judged(head: PairHead, vectors: Floats, pairs: PhotoPairs) -> PhotoPairs:
     """The pairs with 1 - p in the place of distances, p the head's probability of a same pair."""
     every = torch.from_numpy(vectors).double()
     logits = head.double().judge(every[pairs.first], every[pairs.second])
     return replace(pairs, distances=(1 - logits.sigmoid()).numpy())
 
 
-def swapped(pairs: LabelledPairs) -> LabelledPairs:
+def swapped(pairs: PhotoPairs) -> PhotoPairs:
     """The same pairs, the other photograph first."""
     return replace(pairs, first=pairs.second, second=pairs.first)
 
 
-def told(pairs: LabelledPairs, at: float) -> dict[str, float]:
+def told(pairs: PhotoPairs, at: float) -> dict[str, float]:
     """How often pairs are judged right that are `same` below `at`; both kinds weigh the same."""
     found = accuracy_of(pairs, pairs.distances < at, seed=0)
     return {
@@ -147,9 +147,7 @@ def told(pairs: LabelledPairs, at: float) -> dict[str, float]:
     }  # fmt: skip
 
 
-def at_thresholds(
-    training: LabelledPairs, held_out: LabelledPairs, own: float | None
-) -> dict[str, Any]:
+def at_thresholds(training: PhotoPairs, held_out: PhotoPairs, own: float | None) -> dict[str, Any]:
     """Accuracies at the loss's own threshold, where it has one, and at the fitted one."""
     fitted = best_distance(training)
     return {
@@ -160,7 +158,7 @@ def at_thresholds(
     }  # fmt: skip
 
 
-def asymmetry(one: LabelledPairs, other: LabelledPairs) -> dict[str, float]:
+def asymmetry(one: PhotoPairs, other: PhotoPairs) -> dict[str, float]:
     """How far f(a, b) is from f(b, a), of pairs judged in either order."""
     apart = np.abs(one.distances - other.distances)
     turned = (one.distances < 0.5) != (other.distances < 0.5)
@@ -271,7 +269,7 @@ def measure_classic(name: str, seed: int, work: Path) -> dict[str, Any]:
     return row
 
 
-def _wrong(pairs: LabelledPairs, at: float) -> int:
+def _wrong(pairs: PhotoPairs, at: float) -> int:
     wrong: Mask = (pairs.distances < at) != pairs.same
     return int(wrong.sum())
 

@@ -21,7 +21,7 @@ from flukeprint.evaluation.report.lab_sections.pair_lab import (
     unrepeated,
 )
 from flukeprint.evaluation.studies.pair_accuracy import (
-    LabelledPairs,
+    PhotoPairs,
     best_distance,
     labelled_pairs,
 )
@@ -146,12 +146,10 @@ def test_panels_show_the_distance_and_mark_the_wrong_ones(lab, part):
 
 def test_a_photograph_is_shown_in_one_wrong_pair():
     first, second = np.array([0, 0, 2, 1, 4]), np.array([1, 2, 3, 3, 5])
-    pairs = LabelledPairs(6, first, second, np.zeros(5), np.ones(5, dtype=bool))
+    pairs = PhotoPairs(6, first, second, np.zeros(5), np.ones(5, dtype=bool))
     assert unrepeated(pairs, np.arange(5)).tolist() == [0, 2, 4]
     assert unrepeated(pairs, np.array([3, 1, 0])).tolist() == [3, 1]
-    many = LabelledPairs(
-        40, np.arange(20), np.arange(20, 40), np.zeros(20), np.ones(20, dtype=bool)
-    )
+    many = PhotoPairs(40, np.arange(20), np.arange(20, 40), np.zeros(20), np.ones(20, dtype=bool))
     assert unrepeated(many, np.arange(20)).tolist() == list(range(EACH))
 
 

@@ -27,8 +27,8 @@ from flukeprint.evaluation.report.charts import (
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.report.sections.measures import interval_percent, percent
 from flukeprint.evaluation.studies.pair_accuracy import (
-    LabelledPairs,
     PairAccuracy,
+    PhotoPairs,
     accuracy_of,
     best_distance,
     labelled_pairs,
@@ -64,7 +64,7 @@ class JudgedPairs:
 
     title: str
     rows: Ints
-    pairs: LabelledPairs
+    pairs: PhotoPairs
     accuracy: PairAccuracy
 
 
@@ -98,7 +98,7 @@ def pair_lab(run: RunMaterial) -> Part | None:
     )  # fmt: skip
 
 
-def decide(loss: LossConfig | None, training: LabelledPairs) -> Decision:
+def decide(loss: LossConfig | None, training: PhotoPairs) -> Decision:
     """The distance that the loss itself draws between same and different pairs.
 
     Where it draws none, as a head with weights of its own does, the best one on training pairs.
@@ -126,7 +126,7 @@ def _parameter(loss: LossConfig | None, name: str) -> float:
     return float(given)
 
 
-def _pairs(run: RunMaterial, rows: Ints) -> LabelledPairs:
+def _pairs(run: RunMaterial, rows: Ints) -> PhotoPairs:
     names = [run.catalog.identities[row] for row in rows]
     return labelled_pairs(run.embeddings.vectors[rows], names)
 
@@ -207,7 +207,7 @@ def _panels(run: RunMaterial, judged: Sequence[JudgedPairs], decision: Decision)
     return [PhotoRows("Pairs", caption, tuple(rows))]
 
 
-def unrepeated(pairs: LabelledPairs, places: Ints) -> Ints:
+def unrepeated(pairs: PhotoPairs, places: Ints) -> Ints:
     """The first of the places of pairs, at most EACH, whose photographs are in none before."""
     seen: set[int] = set()
     kept: list[int] = []
@@ -219,7 +219,9 @@ def unrepeated(pairs: LabelledPairs, places: Ints) -> Ints:
     return np.array(kept, dtype=np.int64)
 
 
-def _row(run: RunMaterial, side: JudgedPairs, decision: Decision, title: str, places: Ints) -> PhotoRow:
+def _row(
+    run: RunMaterial, side: JudgedPairs, decision: Decision, title: str, places: Ints
+) -> PhotoRow:
     shown = []
     for place in places.tolist():
         first = int(side.rows[side.pairs.first[place]])
