@@ -425,6 +425,24 @@ def test_other_batches_that_teach_nothing(
     refused(lambda: check_pairs(config, data, losses), words)
 
 
+@pytest.mark.parametrize(
+    "name", ["contrastive", "pair_regression", "hinge", "margin", "difference_head",
+             "concatenation_head"],
+)  # fmt: skip
+def test_drawn_pairs_need_the_sampler_that_draws_them(tiny: TinyConfig, name: str) -> None:
+    loss = f"losses=[{{name: {name}, params: {{pairs: drawn}}}}]"
+    for sampler in ("shuffled", "positive_available", "pk"):
+        refused(
+            lambda sampler=sampler: check(tiny(loss, f"sampler.name={sampler}")),
+            f"{name}: pairs is drawn, but sampler.name {sampler} draws none",
+            "set sampler.name=pairs, or pairs to all",
+        )
+    refused(
+        lambda: check(tiny(loss, "sampler.name=pairs", "train.memory=8")),
+        "compares nothing with past batches",
+    )
+
+
 def test_mostly_useless_batches_are_told(
     tiny: TinyConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,6 +52,39 @@ class DistanceCost(nn.Module):
         return costs.mean() if len(costs) else costs.sum()
 
 
+class BoundaryCost(DistanceCost):
+    """Costs beside a boundary: max(0, d - beta + margin) of positives, max(0, beta - d + margin).
+
+    Euclidean distance of unit embeddings; means over the pairs that cost anything.
+    learn_beta: the boundary is a parameter, and nu times it is added to the loss.
+    """
+
+    beta: nn.Parameter | float
+
+    def __init__(self, margin: float, beta: float, *, learn_beta: bool, nu: float) -> None:
+        super().__init__(distances.LpDistance(p=2), self._near, self._away, active_only=True)
+        self.beta = nn.Parameter(torch.tensor(beta)) if learn_beta else beta
+        self.margin, self.nu = margin, nu
+
+    def _near(self, far: Tensor) -> Tensor:
+        return (far - self.beta + self.margin).clamp(min=0)
+
+    def _away(self, far: Tensor) -> Tensor:
+        return (self.beta - far + self.margin).clamp(min=0)
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        pairs: Indices,
+        every: Tensor,
+        every_labels: Tensor,
+    ) -> Tensor:
+        """Embeddings (b, dim) against `every` (b + m, dim) at `pairs` -> scalar."""
+        costs = super().forward(embeddings, labels, pairs, every, every_labels)
+        return costs + self.nu * self.beta if isinstance(self.beta, nn.Parameter) else costs
+
+
 class PairHead(nn.Module):
     """Base of the heads with learned weights that judge whether a pair is of one individual.
 

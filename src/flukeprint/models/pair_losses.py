@@ -28,6 +28,7 @@ from flukeprint.models.miners import (
     semi_hard,
 )
 from flukeprint.models.pair_costs import (
+    BoundaryCost,
     ConcatenationHead,
     DifferenceHead,
     DistanceCost,
@@ -197,12 +198,17 @@ def margin_loss(
     beta: Positive = 1.2,
     learn_beta: bool = False,
     nu: NotNegative = 0.0,
+    pairs: Chosen = "all",
 ) -> nn.Module:
     """Positives nearer than beta - margin, negatives further than beta + margin.
 
     Wu et al. 2017, eq. 5 and 6; euclidean distance of unit embeddings.  With `learn_beta` the
-    boundary is a parameter, drawn down by nu.
+    boundary is a parameter, drawn down by nu.  Of all pairs those with an anchor in common, one
+    mean over those that cost anything; of drawn ones the mean of positives plus that of negatives.
     """
+    if pairs == "drawn":
+        drawn = BoundaryCost(margin, beta, learn_beta=learn_beta, nu=nu)
+        return PairLoss(drawn, drawn_pairs, task.individuals)
     loss = pml.MarginLoss(margin=margin, nu=nu, beta=beta, learn_beta=learn_beta)
     return PairLoss(loss, all_pairs, task.individuals)
 

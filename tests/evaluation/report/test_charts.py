@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flukeprint.evaluation.report.charts import (
+    COLOURS,
     Bars,
     Chart,
     Line,
@@ -13,6 +14,7 @@ from flukeprint.evaluation.report.charts import (
     Part,
     Points,
     check_name,
+    colours,
     plain,
 )
 
@@ -50,6 +52,12 @@ def test_names_of_a_part_are_distinct():
     assert Part("p", "", (), (chart, Listing("", ""))).names() == ("a",)
     with pytest.raises(ValueError, match="one name"):
         Part("p", "", (), (chart, chart))
+
+
+def test_points_may_share_a_colour_or_bring_their_own():
+    layers = [Points("a", FLAT), Points("b", FLAT, colour=0), Points("c", FLAT, colour="#e62828"),
+              Points("d", FLAT)]  # fmt: skip
+    assert colours(layers) == [COLOURS[0], COLOURS[0], "#e62828", COLOURS[3]]
 
 
 def test_labels_of_all_bars_in_order():

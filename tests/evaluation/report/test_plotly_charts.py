@@ -76,6 +76,21 @@ def test_points_name_their_photographs():
     assert (trace["x"], trace["y"], trace["z"]) == ([0.0, 3.0], [1.0, 4.0], [2.0, 5.0])
 
 
+@pytest.mark.parametrize(
+    ("at", "sides"),
+    [
+        ([[0, 0, 0], [4, 3, 1]], {"x": 1.0, "y": 0.75, "z": 0.4}),  # not flatter than that
+        ([[0, 0, 0], [1, 2, np.nan], [1, 2, 2]], {"x": 0.5, "y": 1.0, "z": 1.0}),
+        ([[1, 1, 1]], {"x": 0.4, "y": 0.4, "z": 0.4}),
+        (np.empty((0, 3)), {"x": 1.0, "y": 1.0, "z": 1.0}),
+    ],
+)
+def test_a_box_in_space_is_no_longer_than_what_is_in_view(at, sides):
+    layers = (Points("a", np.array(at, dtype=np.float64)), Points("b", np.empty((0, 3))))
+    scene = figure(Chart("a", "", "", layers))["layout"]["scene"]
+    assert (scene["aspectmode"], scene["aspectratio"]) == ("manual", sides)
+
+
 def test_marks_on_a_logarithmic_axis():
     line = Line("a", np.array([0.1, 1.0]), np.zeros(2))
     chart = Chart(

@@ -84,8 +84,8 @@ class Points:
     """A cloud of points (n, 2) or (n, 3).
 
     hover: a text for each.  photos: for each the place of its photograph among `Chart.photos`, -1
-    for none; shown on hover.  colour: its place among the colours, for layers that share one; None
-    takes the next.
+    for none; shown on hover.  colour: its place among the colours, for layers that share one, or a
+    colour like #e62828; None takes the next.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Points:
     hover: tuple[str, ...] = NOTHING
     photos: tuple[int, ...] = ()
     symbol: Literal["circle", "cross", "square", "diamond"] = "circle"
-    colour: int | None = None
+    colour: int | str | None = None
 
     def __post_init__(self) -> None:
         if self.at.ndim != 2 or self.at.shape[1] not in (2, 3):
@@ -285,8 +285,8 @@ def plain(text: str) -> str:
 
 def colours(layers: Iterable[Layer]) -> list[str]:
     """A colour for each layer: that of its place, where points do not name another."""
-    places = [
+    named = [
         layer.colour if isinstance(layer, Points) and layer.colour is not None else place
         for place, layer in enumerate(layers)
     ]
-    return [COLOURS[place % len(COLOURS)] for place in places]
+    return [one if isinstance(one, str) else COLOURS[one % len(COLOURS)] for one in named]

@@ -28,6 +28,7 @@ from flukeprint.evaluation.report.charts import (
 )
 
 HEIGHT, SOLID_HEIGHT = 420, 560  # px
+THINNEST = 0.4  # side of a box of points, of its longest one
 _DASHES = {"dashed": "dash"}
 
 
@@ -180,7 +181,8 @@ def _layout(chart: Chart, places: dict[str, int]) -> dict[str, Any]:
     layout: dict[str, Any] = {
         "height": SOLID_HEIGHT if chart.solid else HEIGHT,
         "showlegend": named,
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0,
+                   "itemsizing": "constant"},
         "margin": {"l": 10, "r": 10, "t": 10, "b": 10} if chart.solid
         else {"l": 60, "r": 15, "t": 30, "b": 50},
         "hovermode": "closest",
@@ -190,6 +192,7 @@ def _layout(chart: Chart, places: dict[str, int]) -> dict[str, Any]:
             f"{axis}axis": {"title": {"text": _text(title)}}
             for axis, title in (("x", chart.x), ("y", chart.y), ("z", chart.z))
         }
+        layout["scene"] |= {"aspectmode": "manual", "aspectratio": _proportions(chart)}
         return layout
     x: dict[str, Any] = {"title": {"text": _text(chart.x)}, "automargin": True}
     y: dict[str, Any] = {"title": {"text": _text(chart.y)}, "automargin": True}
@@ -213,6 +216,15 @@ def _layout(chart: Chart, places: dict[str, int]) -> dict[str, Any]:
         _annotation(mark, place, chart.log_x) for place, mark in enumerate(chart.marks)
     ]
     return layout
+
+
+def _proportions(chart: Chart) -> dict[str, float]:
+    """Sides of the box around points in space: theirs, the longest 1, so that all is in view."""
+    at = np.concatenate([layer.at for layer in chart.layers if isinstance(layer, Points)])
+    at = at[np.isfinite(at).all(axis=1)]
+    widths = np.ptp(at, axis=0) if len(at) else np.ones(3)
+    sides = np.maximum(widths / max(float(widths.max()), 1e-12), THINNEST)
+    return dict(zip("xyz", np.round(sides, 3).tolist(), strict=True))
 
 
 def _bar_labels(chart: Chart) -> list[str]:

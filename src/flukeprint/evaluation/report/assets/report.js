@@ -40,8 +40,9 @@
       made.xaxis.tickfont = { size: 10 };
     }
     if (layout.scene) {
-      made.scene = {};
-      for (const name of Object.keys(layout.scene)) {
+      const away = width < NARROW ? 1.6 : 1.2;  // a narrow screen shows less of what is near
+      made.scene = { ...layout.scene, camera: { eye: { x: away, y: away, z: away }, center: { x: 0, y: 0, z: -0.1 } } };
+      for (const name of ["xaxis", "yaxis", "zaxis"]) {
         made.scene[name] = { ...axis, backgroundcolor: "rgba(0,0,0,0)", ...layout.scene[name] };
       }
     }

@@ -5,14 +5,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from flukeprint.config.training import LossConfig
 from flukeprint.data.embeddings import Ints, Values
+from flukeprint.data.synthetic.coloured_shapes import COLOURS as SHAPE_COLOURS
 from flukeprint.evaluation.report.charts import (
     COLOURS,
+    MOST_NAMED,
     Bars,
     Chart,
     Part,
@@ -24,8 +27,8 @@ from flukeprint.evaluation.report.charts import (
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.report.sections.measures import interval_percent, percent
 from flukeprint.evaluation.studies.pair_accuracy import (
-    LabelledPairs,
     PairAccuracy,
+    PhotoPairs,
     accuracy_of,
     best_distance,
     labelled_pairs,
@@ -41,8 +44,7 @@ EACH = 8  # pairs in a panel
 POINTS = 300  # of the map
 SIDE, GAP = 96, 4  # px, height of a pair's photographs and the space between them
 NAME = 24
-# Classes that are colours, in the order of the first of COLOURS, so that red is not drawn blue.
-COLOUR_CLASSES = ("blue", "red", "green")
+SYMBOLS: tuple[Literal["circle", "diamond"], ...] = ("circle", "diamond")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPairs:
     """Pairs of some photographs of the run, judged by a distance.
 
     rows: of the catalogue, which `pairs` count from 0.
@@ -62,7 +64,7 @@ class Judged:
 
     title: str
     rows: Ints
-    pairs: LabelledPairs
+    pairs: PhotoPairs
     accuracy: PairAccuracy
 
 
@@ -84,7 +86,7 @@ def pair_lab(run: RunMaterial) -> Part | None:
         return None
     decision = decide(loss, found["training"])
     judged = tuple(
-        Judged(
+        JudgedPairs(
             title, sides[title], pairs,
             accuracy_of(pairs, pairs.distances < decision.distance, seed=seed),
         )
@@ -96,7 +98,7 @@ def pair_lab(run: RunMaterial) -> Part | None:
     )  # fmt: skip
 
 
-def decide(loss: LossConfig | None, training: LabelledPairs) -> Decision:
+def decide(loss: LossConfig | None, training: PhotoPairs) -> Decision:
     """The distance that the loss itself draws between same and different pairs.
 
     Where it draws none, as a head with weights of its own does, the best one on training pairs.
@@ -124,12 +126,12 @@ def _parameter(loss: LossConfig | None, name: str) -> float:
     return float(given)
 
 
-def _pairs(run: RunMaterial, rows: Ints) -> LabelledPairs:
+def _pairs(run: RunMaterial, rows: Ints) -> PhotoPairs:
     names = [run.catalog.identities[row] for row in rows]
     return labelled_pairs(run.embeddings.vectors[rows], names)
 
 
-def _lines(judged: Sequence[Judged], decision: Decision) -> tuple[str, ...]:
+def _lines(judged: Sequence[JudgedPairs], decision: Decision) -> tuple[str, ...]:
     lines = [
         "Two photographs are judged to be of one class where the Euclidean distance of their unit "
         f"embeddings is below {decision.distance:.3g}: {decision.reason}. Same and different pairs "
@@ -146,13 +148,13 @@ def _lines(judged: Sequence[Judged], decision: Decision) -> tuple[str, ...]:
     one, other = (side.accuracy.accuracy for side in judged)
     if one.low > other.high:
         lines.append(
-            f"The network knows its training pairs by heart: on photographs that it never saw it "
-            f"is right {100 * (one.mean - other.mean):.0f} points less often."
+            "Its training pairs are easier for it: on photographs that it never saw the network is "
+            f"right {100 * (one.mean - other.mean):.0f} points less often."
         )
     return tuple(lines)
 
 
-def _accuracies(judged: Sequence[Judged], decision: Decision) -> Chart:
+def _accuracies(judged: Sequence[JudgedPairs], decision: Decision) -> Chart:
     shown = [side.accuracy.accuracy for side in judged]
     low, mean, high = (
         np.array([getattr(one, end) for one in shown]) for end in ("low", "mean", "high")
@@ -173,7 +175,7 @@ def _accuracies(judged: Sequence[Judged], decision: Decision) -> Chart:
     )  # fmt: skip
 
 
-def _panels(run: RunMaterial, judged: Sequence[Judged], decision: Decision) -> list[PhotoRows]:
+def _panels(run: RunMaterial, judged: Sequence[JudgedPairs], decision: Decision) -> list[PhotoRows]:
     """Some pairs of either side as drawn, and the worst that are judged wrong."""
     rng = np.random.default_rng(run.config.split.seed)
     rows = []
@@ -192,8 +194,12 @@ def _panels(run: RunMaterial, judged: Sequence[Judged], decision: Decision) -> l
         ("Validation pairs of two classes that lie nearest", false),
     ):
         if len(wrong):
-            about = f"{title}, {min(EACH, len(wrong))} of {len(wrong):,} that are judged wrong"
-            rows.append(_row(run, worst, decision, about, wrong[:EACH]))
+            shown = unrepeated(worst.pairs, wrong)
+            about = (
+                f"{title}, {len(shown)} of {len(wrong):,} that are judged wrong, no photograph "
+                "twice"
+            )
+            rows.append(_row(run, worst, decision, about, shown))
     caption = (
         f"Each picture is a pair with its distance; below {decision.distance:.3g} it is judged the "
         "same. Pairs that are judged wrong have a red frame."
@@ -201,7 +207,21 @@ def _panels(run: RunMaterial, judged: Sequence[Judged], decision: Decision) -> l
     return [PhotoRows("Pairs", caption, tuple(rows))]
 
 
-def _row(run: RunMaterial, side: Judged, decision: Decision, title: str, places: Ints) -> PhotoRow:
+def unrepeated(pairs: PhotoPairs, places: Ints) -> Ints:
+    """The first of the places of pairs, at most EACH, whose photographs are in none before."""
+    seen: set[int] = set()
+    kept: list[int] = []
+    for place in places.tolist():
+        ends = {int(pairs.first[place]), int(pairs.second[place])}
+        if len(kept) < EACH and not ends & seen:
+            seen |= ends
+            kept.append(place)
+    return np.array(kept, dtype=np.int64)
+
+
+def _row(
+    run: RunMaterial, side: JudgedPairs, decision: Decision, title: str, places: Ints
+) -> PhotoRow:
     shown = []
     for place in places.tolist():
         first = int(side.rows[side.pairs.first[place]])
@@ -254,8 +274,8 @@ def map_of(run: RunMaterial) -> Chart:
     at, explained = three_directions(run.embeddings.vectors[rows].astype(np.float64))
     held_out = np.repeat([False, True], [len(part) for _, part in parts])
     names = [run.catalog.identities[row] for row in rows]
-    known = sorted({name for name in names if name is not None}, key=_as_coloured)
-    by_class = len(known) <= len(COLOURS)
+    known = sorted({name for name in names if name is not None})
+    by_class = len(known) <= min(MOST_NAMED, len(SYMBOLS) * len(COLOURS))
     groups = known if by_class else ["training photographs", "validation photographs"]
     layers: list[Points] = []
     photos: list[bytes] = []
@@ -278,6 +298,8 @@ def map_of(run: RunMaterial) -> Chart:
                     for place in places
                 ),
                 tuple(shown),
+                SYMBOLS[number // len(COLOURS)],
+                hexadecimal(group) if by_class else None,
             )
         )  # fmt: skip
     return Chart(
@@ -290,8 +312,10 @@ def map_of(run: RunMaterial) -> Chart:
     )  # fmt: skip
 
 
-def _as_coloured(name: str) -> tuple[int, str]:
-    return COLOUR_CLASSES.index(name) if name in COLOUR_CLASSES else len(COLOUR_CLASSES), name
+def hexadecimal(name: str) -> str | None:
+    """The colour that the drawn shapes of a class have where its name is one, like #e62828."""
+    rgb = SHAPE_COLOURS.get(name)
+    return None if rgb is None else "#{:02x}{:02x}{:02x}".format(*rgb)
 
 
 def three_directions(vectors: Values) -> tuple[Values, Values]:
