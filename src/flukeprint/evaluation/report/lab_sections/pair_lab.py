@@ -54,7 +54,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPairs:
     """Pairs of some photographs of the run, judged by a distance.
 
     rows: of the catalogue, which `pairs` count from 0.
@@ -84,7 +84,7 @@ def pair_lab(run: RunMaterial) -> Part | None:
         return None
     decision = decide(loss, found["training"])
     judged = tuple(
-        Judged(
+        JudgedPairs(
             title, sides[title], pairs,
             accuracy_of(pairs, pairs.distances < decision.distance, seed=seed),
         )
@@ -129,7 +129,7 @@ def _pairs(run: RunMaterial, rows: Ints) -> LabelledPairs:
     return labelled_pairs(run.embeddings.vectors[rows], names)
 
 
-def _lines(judged: Sequence[Judged], decision: Decision) -> tuple[str, ...]:
+def _lines(judged: Sequence[JudgedPairs], decision: Decision) -> tuple[str, ...]:
     lines = [
         "Two photographs are judged to be of one class where the Euclidean distance of their unit "
         f"embeddings is below {decision.distance:.3g}: {decision.reason}. Same and different pairs "
@@ -152,7 +152,7 @@ def _lines(judged: Sequence[Judged], decision: Decision) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _accuracies(judged: Sequence[Judged], decision: Decision) -> Chart:
+def _accuracies(judged: Sequence[JudgedPairs], decision: Decision) -> Chart:
     shown = [side.accuracy.accuracy for side in judged]
     low, mean, high = (
         np.array([getattr(one, end) for one in shown]) for end in ("low", "mean", "high")
@@ -173,7 +173,7 @@ def _accuracies(judged: Sequence[Judged], decision: Decision) -> Chart:
     )  # fmt: skip
 
 
-def _panels(run: RunMaterial, judged: Sequence[Judged], decision: Decision) -> list[PhotoRows]:
+def _panels(run: RunMaterial, judged: Sequence[JudgedPairs], decision: Decision) -> list[PhotoRows]:
     """Some pairs of either side as drawn, and the worst that are judged wrong."""
     rng = np.random.default_rng(run.config.split.seed)
     rows = []
@@ -201,7 +201,9 @@ def _panels(run: RunMaterial, judged: Sequence[Judged], decision: Decision) -> l
     return [PhotoRows("Pairs", caption, tuple(rows))]
 
 
-def _row(run: RunMaterial, side: Judged, decision: Decision, title: str, places: Ints) -> PhotoRow:
+def _row(
+    run: RunMaterial, side: JudgedPairs, decision: Decision, title: str, places: Ints
+) -> PhotoRow:
     shown = []
     for place in places.tolist():
         first = int(side.rows[side.pairs.first[place]])
