@@ -12,7 +12,7 @@
   const touch = matchMedia("(pointer: coarse)").matches;
 
   // On a narrow screen long texts are broken into lines: plotly.js would cut them off.
-  const NARROW = 520, LINE = 34;
+  const NARROW = 520, LINE = 34, ENTRY = 19, COLUMN = 190;
   function broken(text, most) {
     const lines = [""];
     for (const word of text.split(" ")) {
@@ -23,7 +23,14 @@
     return lines.join("<br>");
   }
 
-  function themed(layout, width) {
+  // Room for the names of a legend above its chart; plotly.js would take it from the chart.
+  function legendHeight(data, layout, width) {
+    if (!layout.showlegend) return 0;
+    const names = data.filter((trace) => trace.showlegend !== false).length;
+    return ENTRY * Math.ceil(names / Math.max(1, Math.floor(width / COLUMN))) + 10;
+  }
+
+  function themed(layout, width, data) {
     const ink = colour("--ink"), grid = colour("--grid"), axis = {
       gridcolor: grid, zerolinecolor: grid, linecolor: colour("--line"), color: ink,
     };
@@ -33,14 +40,23 @@
       hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--line"), font: { color: ink }, align: "left" },
       dragmode: layout.scene ? "turntable" : touch ? false : "zoom",
     };
+    const narrow = width < NARROW, above = legendHeight(data, layout, width);
     for (const name of ["xaxis", "yaxis"]) if (layout[name]) made[name] = { ...axis, ...layout[name] };
-    if (width < NARROW && made.xaxis) {
-      made.xaxis.title = { text: broken(layout.xaxis.title.text, LINE), font: { size: 12 } };
-      made.xaxis.ticktext = layout.xaxis.ticktext?.map((text) => broken(text, 8));
+    if (narrow && made.xaxis) {
+      made.height = layout.height + above;
+      const lines = broken(layout.xaxis.title.text, LINE);
+      made.xaxis.title = { ...layout.xaxis.title, text: lines, font: { size: 12 } };
+      made.margin = { ...layout.margin, b: layout.margin.b + 16 * (lines.split("<br>").length - 1) };
+      const labels = layout.xaxis.ticktext;
+      made.xaxis.ticktext = labels?.map((text) => broken(text, 8));
       made.xaxis.tickfont = { size: 10 };
+      if (labels?.length > 4 && labels.some((text) => text.split(/ |<br>/).some((word) => word.length > 7))) {
+        made.xaxis.tickangle = -40;
+      }
     }
     if (layout.scene) {
-      made.scene = {};
+      made.height = layout.height + (narrow ? above : 0);
+      made.scene = { domain: { y: [0, 1 - above / made.height] }, camera: { eye: { x: 1.45, y: 1.45, z: 1.1 }, center: { x: 0, y: 0, z: -0.12 } } };
       for (const name of Object.keys(layout.scene)) {
         made.scene[name] = { ...axis, backgroundcolor: "rgba(0,0,0,0)", ...layout.scene[name] };
       }
@@ -50,9 +66,14 @@
     return made;
   }
 
-  function inked(data) {
+  function inked(data, width) {
     const ink = colour("--ink");
-    return data.map((t) => t.type === "bar" && t.error_y ? { ...t, error_y: { ...t.error_y, color: ink } } : t);
+    return data.map((t) => {
+      if (t.type === "bar" && t.error_y) return { ...t, error_y: { ...t.error_y, color: ink } };
+      // Cells with their text in them need the room more than a scale does.
+      if (t.type === "heatmap" && t.text && width < NARROW) return { ...t, showscale: false };
+      return t;
+    });
   }
 
   let unpacked;
@@ -94,14 +115,15 @@
     }
     box.textContent = "";
     const config = { responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover" };
-    await library.newPlot(box, inked(data), themed(layout, box.clientWidth), config);
+    const drawing = () => [inked(data, box.clientWidth), themed(layout, box.clientWidth, data), config];
+    await library.newPlot(box, ...drawing());
     box.dataset.drawn = "yes";
     box.on("plotly_hover", ({ points, event }) => {
       const place = points[0].customdata;
       if (photos && place >= 0) show(photos[place], event ?? {});
     });
     box.on("plotly_unhover", hide);
-    box.redrawn = () => library.react(box, inked(data), themed(layout, box.clientWidth), config);
+    box.redrawn = () => library.react(box, ...drawing());
   }
 
   const seen = new IntersectionObserver((entries) => {

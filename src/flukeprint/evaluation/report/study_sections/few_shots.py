@@ -22,7 +22,6 @@ def few_shot_section(material: RunMaterial) -> Part | None:
         "each to identify.",
         *study.notes,
         *(f"{reason}." for reason in study.refused),
-        f"{study.seconds:.1f} s.",
     )
     return Part("few-shot", "Few shots", lines, (_chart(study), _table(study)))
 
