@@ -23,7 +23,10 @@ from tests.evaluation.report.drawn_run import drawn_run, write_log
 def two(tmp_path_factory: pytest.TempPathFactory):
     """The same fold, with embeddings that are worse in B."""
     folders = [tmp_path_factory.mktemp(letter) for letter in "ab"]
-    a, b = drawn_run(folders[0], spread=0.5), drawn_run(folders[1], spread=1.6)
+    a, b = (
+        drawn_run(folder, animals=60, spread=spread)
+        for folder, spread in zip(folders, (0.5, 4.0), strict=True)
+    )
     assert a.catalog.images == b.catalog.images
     assert a.split.queries.tolist() == b.split.queries.tolist()
     return a, b
@@ -59,6 +62,8 @@ def test_figures_are_differences_of_the_same_queries(two, result):
     assert row[1:3] == tuple(f"{np.mean(list(one.values())):.3f}" for one in rights)
     worse = [line for line in part.lines if line.startswith("top-1")]
     assert worse == [f"top-1: B is worse, by {row[3]}."]
+    new = [np.mean([row[0] is None for row in run.validation.ranking.identities]) for run in two]
+    assert f"first answer of A to {new[0]:.0%} and B to {new[1]:.0%} of" in part.lines[-1]
     low, high = chart.y_limits
     assert low < bars.low.min()
     assert high > bars.high.max()
@@ -124,7 +129,7 @@ def test_curves_of_those_that_have_logs(tmp_path: Path):
     (tmp_path / "b").mkdir()
     a, b = drawn_run(tmp_path / "a"), drawn_run(tmp_path / "b")
     assert trained((a, b)) is None
-    write_log(a.folder, "csv-0", "epoch,train_loss,val_map5\n0,2.5,\n0,,0.25\n1,1.5,\n")
+    write_log(a.folder, "csv-0", "epoch,train/loss,val/map5\n0,2.5,\n0,,0.25\n1,1.5,\n")
     part = trained((a, b))
     if part is None:
         pytest.fail("one log is enough")

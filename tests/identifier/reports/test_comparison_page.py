@@ -53,7 +53,8 @@ def test_a_run_beside_itself_differs_in_nothing(tiny_run: Run, tmp_path: Path) -
     assert "Nothing differs." in page
     assert "+0.000 [+0.000, +0.000]" in page
     assert "0 queries that A answers rightly and B does not." in page
-    assert "B is better" not in page
+    assert "B is better, by" not in page
+    assert "B is worse" not in page
 
 
 def test_what_is_no_page_of_two_runs_is_refused(tiny_run: Run, tmp_path: Path) -> None:

@@ -218,7 +218,9 @@ def _layout(chart: Chart, places: dict[str, int]) -> dict[str, Any]:
     layout |= {"xaxis": x, "yaxis": y, "barmode": "group"}
     layout["shapes"] = [_shape(mark) for mark in chart.marks]
     layout["annotations"] = [
-        _annotation(mark, place, chart.log_x) for place, mark in enumerate(chart.marks)
+        _annotation(mark, place, chart.log_x)
+        for place, mark in enumerate(chart.marks)
+        if mark.label
     ]
     return layout
 

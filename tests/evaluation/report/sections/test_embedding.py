@@ -14,7 +14,6 @@ from flukeprint.evaluation.report.sections.embedding import (
     embedding,
     shown_rows,
 )
-from tests.evaluation.report.drawn_run import drawn_run
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +105,3 @@ def test_the_table_tells_the_whole_embedding_first(part):
     assert table.rows[0][0] == "embedding"
     assert table.rows[0][2] == "1.00"
     assert len(table.rows) == 1 + len(charts(part))
-
-
-def test_one_animal_alone_has_a_section_too(tmp_path: Path):
-    run = drawn_run(tmp_path, animals=6, names=("w_a", "w_b"))
-    part = embedding(run)
-    named = {layer.name for layer in charts(part)[0].layers}
-    assert {"w_a, gallery", "w_b, gallery"} <= named

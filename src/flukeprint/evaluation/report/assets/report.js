@@ -56,7 +56,7 @@
     }
     if (layout.scene) {
       made.height = layout.height + (narrow ? above : 0);
-      made.scene = { domain: { y: [0, 1 - above / made.height] }, camera: { eye: { x: 1.45, y: 1.45, z: 1.1 }, center: { x: 0, y: 0, z: -0.12 } } };
+      made.scene = { domain: { y: [0, 1 - above / made.height] }, camera: { eye: narrow ? { x: 1.9, y: 1.9, z: 1.4 } : { x: 1.45, y: 1.45, z: 1.1 }, center: { x: 0, y: 0, z: -0.12 } } };
       for (const name of Object.keys(layout.scene)) {
         made.scene[name] = { ...axis, backgroundcolor: "rgba(0,0,0,0)", ...layout.scene[name] };
       }
@@ -115,7 +115,11 @@
     }
     box.textContent = "";
     const config = { responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover" };
-    const drawing = () => [inked(data, box.clientWidth), themed(layout, box.clientWidth, data), config];
+    const drawing = () => {
+      const made = themed(layout, box.clientWidth, data);
+      box.style.minHeight = made.height + "px";
+      return [inked(data, box.clientWidth), made, config];
+    };
     await library.newPlot(box, ...drawing());
     box.dataset.drawn = "yes";
     box.on("plotly_hover", ({ points, event }) => {
