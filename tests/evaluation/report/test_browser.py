@@ -94,6 +94,28 @@ def test_a_photograph_is_shown_beside_the_cursor(address: str, chrome: Browser):
         page.wait_for_selector("#hover", state="hidden")
 
 
+def test_a_photograph_of_a_point_in_space_is_shown_beside_the_cursor(address: str, chrome: Browser):
+    with visit(chrome, address) as watched:
+        page = scrolled(watched)
+        page.locator("#solid").scroll_into_view_if_needed()
+        page.wait_for_timeout(300)
+        box = page.locator("#solid").bounding_box()
+        assert box is not None
+        places = [
+            (box["x"] + box["width"] * across / 40, box["y"] + box["height"] * down / 30)
+            for down in range(8, 28) for across in range(12, 29)
+        ]  # fmt: skip
+        for x, y in places:
+            page.mouse.move(x, y)
+            page.wait_for_timeout(30)
+            if page.locator("#hover").is_visible():
+                break
+        shown = page.locator("#hover").bounding_box()
+        assert shown is not None
+        assert abs(shown["x"] - x) < 200
+        assert abs(shown["y"] - y) < 200
+
+
 def test_charts_out_of_sight_wait(address: str, chrome: Browser):
     with visit(chrome, address) as watched:
         watched.page.goto(address)

@@ -38,6 +38,7 @@
       ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: ink },
       hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--line"), font: { color: ink }, align: "left" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--muted"), activecolor: ink, orientation: "v" },
       dragmode: layout.scene ? "turntable" : touch ? false : "zoom",
     };
     const narrow = width < NARROW, above = legendHeight(data, layout, width);
@@ -59,6 +60,10 @@
       made.scene = { domain: { y: [0, 1 - above / made.height] }, camera: { eye: narrow ? { x: 1.9, y: 1.9, z: 1.4 } : { x: 1.45, y: 1.45, z: 1.1 }, center: { x: 0, y: 0, z: -0.12 } } };
       for (const name of Object.keys(layout.scene)) {
         made.scene[name] = { ...axis, backgroundcolor: "rgba(0,0,0,0)", ...layout.scene[name] };
+        if (narrow) {
+          made.scene[name].title = { ...layout.scene[name].title, font: { size: 10 } };
+          made.scene[name].tickfont = { size: 9 };
+        }
       }
     }
     made.shapes = (layout.shapes ?? []).map((s) => ({ ...s, line: { ...s.line, color: colour("--muted") } }));
@@ -93,12 +98,19 @@
   }
 
   const hover = document.getElementById("hover"), shown = hover.querySelector("img");
-  function show(place, event) {
+  // Where the cursor is: plotly.js does not say so of points in space.
+  const cursor = { x: 0, y: 0 };
+  addEventListener("pointermove", ({ clientX, clientY }) => {
+    cursor.x = clientX;
+    cursor.y = clientY;
+  }, { passive: true });
+
+  function show(place) {
     const photograph = photographs()[place];
     if (!photograph) return;
     shown.src = "data:image/jpeg;base64," + photograph;
     hover.style.display = "block";
-    const x = event.clientX ?? 0, y = event.clientY ?? 0, side = 176;
+    const { x, y } = cursor, side = 176;
     hover.style.left = Math.max(4, x + 20 + side > innerWidth ? x - side - 16 : x + 20) + "px";
     hover.style.top = Math.max(4, Math.min(y + 24, innerHeight - side)) + "px";
   }
@@ -114,7 +126,11 @@
       return;
     }
     box.textContent = "";
-    const config = { responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover" };
+    // Named one by one: a button that sends charts to a site is none of them.
+    const buttons = layout.scene ? ["zoom3d", "pan3d", "tableRotation", "resetCameraDefault3d"] : ["zoom2d", "pan2d", "resetScale2d"];
+    const config = {
+      responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover", modeBarButtons: [["toImage", ...buttons]],
+    };
     const drawing = () => {
       const made = themed(layout, box.clientWidth, data);
       box.style.minHeight = made.height + "px";
@@ -122,9 +138,9 @@
     };
     await library.newPlot(box, ...drawing());
     box.dataset.drawn = "yes";
-    box.on("plotly_hover", ({ points, event }) => {
+    box.on("plotly_hover", ({ points }) => {
       const place = points[0].customdata;
-      if (photos && place >= 0) show(photos[place], event ?? {});
+      if (photos && place >= 0) show(photos[place]);
     });
     box.on("plotly_unhover", hide);
     box.redrawn = () => library.react(box, ...drawing());
