@@ -75,6 +75,9 @@ def test_all_charts_are_drawn(address: str, chrome: Browser, how: dict, scheme: 
         assert page.locator(".chart .main-svg").count() >= 6
         assert page.locator(".chart .gl-container canvas").count() >= 1
         assert page.title() == HOSTILE[0]
+        buttons = page.locator(".modebar-btn").evaluate_all("all => all.map(b => b.dataset.title)")
+        assert not [title for title in buttons if "hare" in title or "loud" in title]
+        assert bool(buttons) == (how == DESKTOP)
         # Told as they are, not as tags: the label of a bar.
         labels = page.locator("#bars .xtick").all_text_contents()
         assert any(label.replace(" ", "").startswith("<script>") for label in labels)
