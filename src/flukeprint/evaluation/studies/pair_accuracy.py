@@ -20,7 +20,7 @@ MOST = 400  # photographs, of which all pairs are judged
 
 
 @dataclass(frozen=True)
-class LabelledPairs:
+class AllPairs:
     """All pairs of two of n photographs.
 
     first, second: (p,) places of the photographs, first < second.  distances: (p,) float64.
@@ -50,7 +50,7 @@ class PairAccuracy:
     photos: int
 
 
-def labelled_pairs(vectors: Floats, identities: Sequence[str | None]) -> LabelledPairs:
+def labelled_pairs(vectors: Floats, identities: Sequence[str | None]) -> AllPairs:
     """Make all pairs of unit vectors (n, dim) whose individuals are known.
 
     Two photographs of identity None may show one individual or two; such pairs are left out.
@@ -65,10 +65,10 @@ def labelled_pairs(vectors: Floats, identities: Sequence[str | None]) -> Labelle
     cosines = (exact @ exact.T)[first, second]
     distances = np.sqrt(np.maximum(0.0, 2 - 2 * cosines))
     same = (numbers[first] == numbers[second]) & (names[first] >= 0)
-    return LabelledPairs(len(vectors), first, second, distances, same)
+    return AllPairs(len(vectors), first, second, distances, same)
 
 
-def accuracy_of(pairs: LabelledPairs, judged_same: Mask, *, seed: int) -> PairAccuracy:
+def accuracy_of(pairs: AllPairs, judged_same: Mask, *, seed: int) -> PairAccuracy:
     """Measure decisions (p,) on pairs, at least one of each kind.
 
     The 95 % interval is over photographs, which are resampled with all their pairs, as pairs that
@@ -102,14 +102,14 @@ def accuracy_of(pairs: LabelledPairs, judged_same: Mask, *, seed: int) -> PairAc
     )  # fmt: skip
 
 
-def _weighed(pairs: LabelledPairs, mask: Mask, weights: Values) -> Values:
+def _weighed(pairs: AllPairs, mask: Mask, weights: Values) -> Values:
     """(samples,) sums over the masked pairs of the product of both photographs' weights."""
     matrix = np.zeros((pairs.photos, pairs.photos))
     matrix[pairs.first[mask], pairs.second[mask]] = 1
     return np.asarray(((weights @ matrix) * weights).sum(axis=1))
 
 
-def best_distance(pairs: LabelledPairs) -> float:
+def best_distance(pairs: AllPairs) -> float:
     """The distance below which pairs are judged the same with the highest accuracy on these pairs.
 
     It lies in the middle between two neighbouring distances; of several, it is the smallest.

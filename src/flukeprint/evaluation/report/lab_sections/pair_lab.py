@@ -24,7 +24,7 @@ from flukeprint.evaluation.report.charts import (
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.report.sections.measures import interval_percent, percent
 from flukeprint.evaluation.studies.pair_accuracy import (
-    LabelledPairs,
+    AllPairs,
     PairAccuracy,
     accuracy_of,
     best_distance,
@@ -62,7 +62,7 @@ class JudgedPairs:
 
     title: str
     rows: Ints
-    pairs: LabelledPairs
+    pairs: AllPairs
     accuracy: PairAccuracy
 
 
@@ -96,7 +96,7 @@ def pair_lab(run: RunMaterial) -> Part | None:
     )  # fmt: skip
 
 
-def decide(loss: LossConfig | None, training: LabelledPairs) -> Decision:
+def decide(loss: LossConfig | None, training: AllPairs) -> Decision:
     """The distance that the loss itself draws between same and different pairs.
 
     Where it draws none, as a head with weights of its own does, the best one on training pairs.
@@ -124,7 +124,7 @@ def _parameter(loss: LossConfig | None, name: str) -> float:
     return float(given)
 
 
-def _pairs(run: RunMaterial, rows: Ints) -> LabelledPairs:
+def _pairs(run: RunMaterial, rows: Ints) -> AllPairs:
     names = [run.catalog.identities[row] for row in rows]
     return labelled_pairs(run.embeddings.vectors[rows], names)
 
