@@ -129,7 +129,7 @@ def draw_curves(runs: Mapping[str, list[dict[str, Any]]], words: Words) -> Figur
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
     for axis, key in zip(axes, ("rank", "cosine"), strict=True):
         for name, seeds in runs.items():
-            for number, run in enumerate(seeds):
+            for number, run in enumerate(seeds):  # labelled once
                 values = run["curve"][key]
                 axis.plot(
                     np.arange(len(values)) * 5, values, color=COLOURS[name], linewidth=1,
@@ -138,9 +138,11 @@ def draw_curves(runs: Mapping[str, list[dict[str, Any]]], words: Words) -> Figur
         axis.set_title(words[key])
         axis.set_xlabel(words["step"])
         axis.set_ylim(0)
-    figure.legend(
+    legend = figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9
     )
+    for line in legend.get_lines():
+        line.set_linewidth(3)
     return figure
 
 

@@ -4,21 +4,26 @@
 the hardest and with semi-hard triplets; a few minutes.
 """
 
-import json
 import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from benchmarks.harness.arguments import options
 from benchmarks.harness.places import ROOT
 from benchmarks.learn.output import keep_figures
 from flukeprint.config.load import load_config
-from flukeprint.data.embeddings import Embeddings
+from flukeprint.config.schema import Config
+from flukeprint.data.embeddings import unit_rows
 from flukeprint.evaluation.collapse import measure_spread
-from flukeprint.identifier.runs import Run, find_run
+from flukeprint.evaluation.studies.fold import Fold
+from flukeprint.evaluation.studies.pair_accuracy import accuracy_of, labelled_pairs
+from flukeprint.identifier.runs import find_run
+from flukeprint.identifier.studies.run_fold import read_run_fold, untrained_fold
 
+# The distance below which two are the same: half of the margin 1; and that of the cosine 0.5, half
+# way between the 0 and the 1 that the shapes are trained to.
+LIMITS = {"digits": 0.5, "shapes": 1.0}
 KEPT = ("untrained network:", "trained network:")
 TRIPLETS = (
     "python train.py --config siamese_digits.yaml name=NAME train.lr=0.003 train.warmup=0 "
@@ -45,29 +50,44 @@ def quoted(command: str) -> list[str]:
     return [line for line in done.stdout.splitlines() if line.startswith(KEPT)]
 
 
-def run_of(name: str, command: str) -> Run:
-    """The newest run of a command."""
+def config_of(command: str) -> Config:
+    """The configuration that a command names, with its settings."""
     words = shlex.split(command)
-    settings = [word for word in words[4:] if "=" in word]
-    return find_run(load_config(words[3], settings), None)
+    return load_config(words[3], words[4:])
 
 
-def found(name: str, command: str) -> Mapping[str, object]:
-    """What a command printed, and the spread of the embeddings of its run."""
-    lines = quoted(command)
-    run = run_of(name, command)
-    spread = measure_spread(Embeddings.load(Path(run.path) / "embeddings.npz").vectors)
-    scores = json.loads(run.validation.read_text(encoding="utf-8"))
+def judged(fold: Fold, limit: float) -> float:
+    """Share of the pairs of held-out photographs that a distance rightly takes for the same or not.
+
+    Same and different pairs weigh half each.
+    """
+    rows = fold.queries
+    pairs = labelled_pairs(unit_rows(fold.vectors[rows]), [fold.identities[row] for row in rows])
+    return accuracy_of(pairs, pairs.distances < limit, seed=0).accuracy.mean
+
+
+def measured(name: str, command: str, lines: list[str]) -> Mapping[str, object]:
+    """What a command printed, the spread of its newest run's embeddings, and pairs judged."""
+    config = config_of(command)
+    trained = read_run_fold(find_run(config, None, finished=True).path)
+    spread = measure_spread(unit_rows(trained.vectors))
+    limit = LIMITS["shapes" if name.startswith("shapes") else "digits"]
     return {
         "command": command, "lines": lines, "effective_rank": spread.effective_rank,
-        "mean_cosine": spread.mean_cosine, "dimensions": spread.dimensions,
-        "top1": scores["scores"]["top1"] if "scores" in scores else None,
+        "mean_cosine": spread.mean_cosine, "dimensions": spread.dimensions, "limit": limit,
+        "pairs_right": {
+            "untrained": judged(untrained_fold(config, split=True), limit),
+            "trained": judged(trained, limit),
+        },
     }  # fmt: skip
 
 
 def main() -> None:
     options("learn.commands", __doc__).parse_args()
-    figures = {name: found(name, command) for name, command in (COMMANDS | MINED).items()}
+    figures = {
+        name: measured(name, command, quoted(command))
+        for name, command in (COMMANDS | MINED).items()
+    }
     text = "\n".join(
         f"$ {COMMANDS[name]}\n" + "\n".join(figures[name]["lines"])  # type: ignore[call-overload]
         for name in COMMANDS

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from benchmarks.harness.arguments import options
 from benchmarks.learn.lesson import (
@@ -146,22 +147,27 @@ def draw_circles(runs: Mapping[str, dict[str, Any]], labels: Ints, words: Words)
         if name != "softmax":
             # Only the angle counts: a little noise on the radius, so that points do not hide.
             raw = unit_rows(raw) * np.random.default_rng(0).uniform(0.86, 1, (len(raw), 1))
-        _cloud(axis, np.asarray(raw, np.float32), labels, run["means"])
+        _cloud(axis, np.asarray(raw, np.float32), labels, run["means"], middle=name == "softmax")
         axis.set_title(words[name], fontsize=11)
     return figure
 
 
-def _cloud(axis: Axes, points: Floats, labels: Ints, means: Floats) -> None:
+def _cloud(axis: Axes, points: Floats, labels: Ints, means: Floats, *, middle: bool) -> None:
     far = float(np.quantile(np.linalg.norm(points, axis=1), 0.99))
     colours = plt.get_cmap("tab10")
     for digit in range(10):
         own = points[labels == digit]
         axis.plot(own[:, 0], own[:, 1], ".", color=colours(digit), markersize=3.5)
-        x, y = means[digit] * far * 1.18
+        # Beside its dots, on a white edge: outside the circle, or in their middle.
+        x, y = own.mean(0) if middle else means[digit] * far * 1.18
         axis.text(
-            x, y, str(digit), color=colours(digit), ha="center", va="center", fontweight="bold"
-        )
-    axis.set(xlim=(-1.35 * far, 1.35 * far), ylim=(-1.35 * far, 1.35 * far), aspect="equal")
+            x, y, str(digit), color=colours(digit), ha="center", va="center", fontweight="bold",
+            fontsize=11, path_effects=[withStroke(linewidth=3, foreground="white")],
+        )  # fmt: skip
+    if middle:
+        axis.plot([0], [0], "+", color="black", markersize=10)  # the origin
+    edge = (1.1 if middle else 1.35) * far
+    axis.set(xlim=(-edge, edge), ylim=(-edge, edge), aspect="equal")
     axis.axis("off")
 
 

@@ -38,9 +38,19 @@ def figure(name: str, folder: Path = FIGURES) -> Any:
     return value
 
 
+def written(value: Any, form: str, language: str) -> str:
+    """A figure as a language writes it: in Spanish 38.3 % and 4000 for 38.3% and 4,000."""
+    text = format(value, form)
+    if language == "es" and not isinstance(value, str):
+        text = text.replace(",", "").replace("%", "&nbsp;%")
+    return text
+
+
 def rendered(language: str, folder: Path = FIGURES) -> str:
     """A page with its figures."""
-    return PLACE.sub(lambda found: format(figure(found[1], folder), found[2]), template(language))
+    return PLACE.sub(
+        lambda found: written(figure(found[1], folder), found[2], language), template(language)
+    )
 
 
 def main() -> None:

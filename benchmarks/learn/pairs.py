@@ -28,18 +28,20 @@ from flukeprint.data.embeddings import Floats, Ints
 from flukeprint.evaluation.verification import sample_pairs
 
 DIM, EPOCHS, MARGIN, THRESHOLD, EACH = 32, 20, 1.0, 0.5, 2000
+FURTHEST = 2.0  # of two unit vectors
 LOSS = {"name": "contrastive", "params": {"neg_margin": MARGIN, "squared": True}}
 WORDS: dict[str, Words] = {
     "en": {
         "cost": "cost of a pair", "before": "untrained", "after": "after 20 epochs",
         "distance": "distance", "pull": "same: pulled", "push": "different: pushed",
-        "dead": "no force", "same": "same digit", "other": "different digits", "pairs": "pairs",
+        "dead": "different: no force", "same": "same digit", "other": "different digits",
+        "pairs": "pairs", "threshold": "threshold",
     },
     "es": {
         "cost": "coste de un par", "before": "sin entrenar", "after": "tras 20 épocas",
         "distance": "distancia", "pull": "iguales: se atraen", "push": "distintos: se separan",
-        "dead": "sin fuerza", "same": "mismo dígito", "other": "dígitos distintos",
-        "pairs": "pares",
+        "dead": "distintos: sin fuerza", "same": "mismo dígito", "other": "dígitos distintos",
+        "pairs": "pares", "threshold": "umbral",
     },
 }  # fmt: skip
 
@@ -87,41 +89,52 @@ def costs(distance: Floats) -> tuple[Floats, Floats]:
 def draw_distances(parts: dict[str, tuple[Floats, Floats]], words: Words) -> Figure:
     """The cost by distance with its zones, and the distances before and after training."""
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
-    far = np.linspace(0, 1.6, 65, dtype=np.float32)
+    far = np.linspace(0, FURTHEST, 81, dtype=np.float32)
     same, other = costs(far)
     axes[0].plot(far, same, color=SAME, label=words["pull"])
     axes[0].plot(far, other, color=OTHER, label=words["push"])
-    axes[0].axvspan(MARGIN, 1.6, color="#dddddd", zorder=0, label=words["dead"])
+    axes[0].axvspan(MARGIN, FURTHEST, color="#dddddd", zorder=0, label=words["dead"])
     axes[0].set_title(words["cost"])
-    axes[0].set_ylim(-0.02, 0.75)
-    edges = np.linspace(0, 1.6, 41)
+    axes[0].set_ylim(-0.04, 2.05)
+    edges = np.linspace(0, FURTHEST, 51)
     for axis, name in zip(axes[1:], ("before", "after"), strict=True):
         axis.hist(parts[name][0], edges, color=SAME, alpha=0.75, label=words["same"])
         axis.hist(parts[name][1], edges, color=OTHER, alpha=0.75, label=words["other"])
-        axis.axvline(THRESHOLD, color="black", linewidth=1)
-        axis.axvspan(MARGIN, 1.6, color="#eeeeee", zorder=0)
+        axis.axvline(THRESHOLD, color="black", linewidth=1, label=words["threshold"])
+        axis.axvspan(MARGIN, FURTHEST, color="#eeeeee", zorder=0)
         axis.set_title(words[name])
         axis.set_ylabel(words["pairs"])
     for axis in axes:
         axis.set_xlabel(words["distance"])
-        axis.set_xlim(0, 1.6)
+        axis.set_xlim(0, FURTHEST)
         axis.legend(fontsize=8.5)
     return figure
 
 
-def draw_pairs(digits: Digits, rows: Ints, far: Floats, right: Floats) -> Figure:
-    """Pairs with their distance, red where the threshold is wrong about them."""
-    figure, axes = plt.subplots(2, len(rows), figsize=(11, 2.7), layout="constrained")
-    for column, (held, train) in enumerate(rows):
-        colour = SAME if right[column] else "#c01818"
-        for axis, pixels in zip(
-            axes[:, column], (digits.held[held], digits.train[train]), strict=True
-        ):
-            axis.imshow(pixels.reshape(8, 8), cmap="gray_r")
-            axis.set(xticks=[], yticks=[])
-            for spine in axis.spines.values():
-                spine.set(visible=True, color=colour, linewidth=2)
-        axes[0, column].set_title(f"{far[column]:.2f}", color=colour)
+def draw_pairs(digits: Digits, rows: Ints, far: Floats, right: Floats, words: Words) -> Figure:
+    """Pairs, the same ones first, with their distance; red where the threshold is wrong."""
+    figure = plt.figure(figsize=(11, 3.3), layout="constrained")
+    half = len(rows) // 2
+    sides = figure.subfigures(1, 2, wspace=0.04)
+    for side, name, start in zip(sides, ("same", "other"), (0, half), strict=True):
+        side.suptitle(words[name], fontsize=11)
+        axes = side.subplots(2, half)
+        for column in range(half):
+            at = start + column
+            held, train = rows[at]
+            colour = SAME if right[at] else "#c01818"
+            for axis, pixels, label in zip(
+                axes[:, column],
+                (digits.held[held], digits.train[train]),
+                (digits.held_labels[held], digits.train_labels[train]),
+                strict=True,
+            ):
+                axis.imshow(pixels.reshape(8, 8), cmap="gray_r")
+                axis.set(xticks=[], yticks=[])
+                axis.set_xlabel(str(label), fontsize=9, labelpad=2)
+                for spine in axis.spines.values():
+                    spine.set(visible=True, color=colour, linewidth=2)
+            axes[0, column].set_title(f"{far[at]:.2f}", color=colour, fontsize=11)
     return figure
 
 
@@ -175,7 +188,7 @@ def main() -> None:
                 shown[name] = near, far
     draw("pairs", WORDS, lambda words: draw_distances(shown, words))
     rows, distance, right = chosen_pairs(same, other, *shown["after"])
-    draw("pairs_shown", WORDS, lambda _: draw_pairs(digits, rows, distance, right))
+    draw("pairs_shown", WORDS, lambda words: draw_pairs(digits, rows, distance, right, words))
     keep_figures(
         "pairs",
         {"pairs": 2 * EACH, "margin": MARGIN, "threshold": THRESHOLD, "seeds": len(SEEDS)}

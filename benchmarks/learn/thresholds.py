@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from benchmarks.harness.arguments import options
 from benchmarks.learn.lesson import (
@@ -39,7 +40,7 @@ WORDS: dict[str, Words] = {
         "false_accept": "false accepts", "true_accept": "true accepts", "pairs": "share of pairs",
         "euclidean": "Euclidean", "minkowski p=1": "Minkowski p = 1",
         "minkowski p=3": "Minkowski p = 3", "mahalanobis": "Mahalanobis",
-        "threshold": "threshold",
+        "threshold": "threshold", "asked": "photograph asked about", "origin": "origin",
     },
     "es": {
         "cosine": "coseno", "same": "mismo dígito", "other": "dígitos distintos",
@@ -48,6 +49,7 @@ WORDS: dict[str, Words] = {
         "pairs": "proporción de pares", "euclidean": "euclidiana",
         "minkowski p=1": "Minkowski p = 1", "minkowski p=3": "Minkowski p = 3",
         "mahalanobis": "Mahalanobis", "threshold": "umbral",
+        "asked": "foto por la que se pregunta", "origin": "origen",
     },
 }  # fmt: skip
 
@@ -69,7 +71,8 @@ class Side:
         same, other = sample_pairs(
             names[:half], names[half:], most_other=EACH, most_same=EACH, seed=SEED
         )
-        return [*same, 0, half], [*other, 0, half]
+        after = np.array([0, half])  # the gallery's rows follow the first half
+        return same + after, other + after
 
 
 def sides(digits: Digits, seed: int) -> tuple[torch.nn.Module, dict[str, Side]]:
@@ -151,6 +154,7 @@ def draw_verification(pairs: Pairs, curves: dict[str, Roc], limit: float, words:
         right.plot(curve.false_accept, 1 - curve.false_reject, color=colour, label=words[name])
         point = rates(curve, limit)
         right.plot([point["false_accept"]], [1 - point["false_reject"]], "o", color=colour)
+    right.plot([], [], "o", color="black", label=words["threshold"])
     right.set(xscale="log", xlim=(2e-4, 1), ylim=(0, 1.02))
     right.set(xlabel=words["false_accept"], ylabel=words["true_accept"], title="ROC")
     for axis in (left, right):
@@ -160,7 +164,7 @@ def draw_verification(pairs: Pairs, curves: dict[str, Roc], limit: float, words:
 
 def draw_metrics(points: Values, labels: Ints, words: Words) -> Figure:
     """Photographs in a plane, and what each metric takes for equally near to one of them."""
-    figure, axes = plt.subplots(1, 5, figsize=(11, 2.6), layout="constrained")
+    figure, axes = plt.subplots(1, 5, figsize=(11, 3.3), layout=ConstrainedLayoutEngine(h_pad=0.1))
     middle = points[labels == 7].mean(0)
     query = points[int(np.argmin(np.linalg.norm(points - middle, axis=1)))][None]
     low, high = points.min(0) - 0.15, points.max(0) + 0.15
@@ -178,9 +182,17 @@ def draw_metrics(points: Values, labels: Ints, words: Words) -> Figure:
         )  # fmt: skip
         for digit, colour in colours.items():
             own = points[labels == digit]
-            axis.plot(own[:, 0], own[:, 1], ".", color=colour, markersize=2.5, alpha=0.7)
-        axis.plot(*query[0], "*", color="black", markersize=9)
-        axis.set(xticks=[], yticks=[], aspect="equal", title=words[name])
+            axis.plot(
+                own[:, 0], own[:, 1], ".", color=colour, markersize=2.5, alpha=0.7,
+                label=str(digit),
+            )  # fmt: skip
+        axis.plot(*query[0], "*", color="black", markersize=9, label=words["asked"])
+        axis.plot([0], [0], "+", color="#c01818", markersize=9, label=words["origin"])
+        axis.set(xticks=[], yticks=[], aspect="equal")
+        axis.set_title(words[name], fontsize=11)
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=9
+    )
     return figure
 
 

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from benchmarks.harness.arguments import options
 from benchmarks.learn.lesson import (
@@ -34,7 +35,7 @@ WAYS = {"easy": "batch_easy", "semi_hard": "semi_hard", "batch_hard": "batch_har
 WORDS: dict[str, Words] = {
     "en": {
         "before": "untrained", "after": "after one epoch", "anchor": "anchor",
-        "positive": "positive",
+        "positive": "positive", "margin": "positive + margin",
         "hard": "hard", "semi": "semi-hard", "easy": "easy", "epoch": "epoch",
         "free": "triplets that cost nothing", "right": "right from one photograph",
         "batch_easy": "easy", "semi_hard": "semi-hard", "batch_hard": "hardest",
@@ -42,10 +43,10 @@ WORDS: dict[str, Words] = {
     },
     "es": {
         "before": "sin entrenar", "after": "tras una época", "anchor": "ancla",
-        "positive": "positivo",
+        "positive": "positivo", "margin": "positivo + margen",
         "hard": "difícil", "semi": "semidifícil", "easy": "fácil", "epoch": "época",
         "free": "tripletas que no cuestan nada", "right": "aciertos con una sola foto",
-        "batch_easy": "fáciles", "semi_hard": "semidifíciles", "batch_hard": "las más difíciles",
+        "batch_easy": "fáciles", "semi_hard": "semidifíciles", "batch_hard": "más difíciles",
         "untrained": "sin entrenar",
     },
 }  # fmt: skip
@@ -111,14 +112,20 @@ def around(digits: Digits, epochs: int) -> dict[str, Any]:
     return {
         "near": float(far[positive]), "far": far[others], "labels": labels[others],
         "zones": {name: len(rows) for name, rows in zones(far[others], far[positive]).items()},
+        "likest": _commonest(labels[others][zones(far[others], far[positive])["hard"]]),
     }  # fmt: skip
+
+
+def _commonest(labels: Ints) -> dict[str, int]:
+    """The digit that most of these are, and how many of them are."""
+    counts = np.bincount(labels, minlength=10)
+    return {"digit": int(counts.argmax()), "of_hard": int(counts.max())}
 
 
 def draw_zones(parts: list[dict[str, Any]], words: Words) -> Figure:
     """Every negative at its true distance from the anchor, each digit in a sector of its own."""
-    figure, axes = plt.subplots(
-        1, 2, figsize=(9, 4.7), subplot_kw={"projection": "polar"}, layout="constrained"
-    )
+    figure, axes = plt.subplots(1, 2, figsize=(9.6, 5.2), subplot_kw={"projection": "polar"})
+    figure.subplots_adjust(left=0.04, right=0.96, top=0.9, bottom=0.15, wspace=0.16)
     colours = {"hard": OTHER, "semi": "#e3b23c", "easy": "#9aa5ad"}
     for axis, part, title in zip(axes, parts, (words["before"], words["after"]), strict=True):
         near, far, labels = part["near"], part["far"], part["labels"]
@@ -134,10 +141,15 @@ def draw_zones(parts: list[dict[str, Any]], words: Words) -> Figure:
         round_about = np.linspace(0, 2 * np.pi, 200)
         for radius, style in ((near, "-"), (near + MARGIN, "--")):
             axis.plot(round_about, np.full(200, radius), style, color="black", linewidth=1)
+        axis.plot([], [], "--", color="black", linewidth=1, label=words["margin"])
         axis.plot([0], [0], "*", color=SAME, markersize=13, label=words["anchor"])
         axis.plot([0.05], [near], "o", color=SAME, markersize=8, label=words["positive"])
         axis.set_xticks((np.arange(len(digits)) + 0.5) * sector, [str(d) for d in digits])
-        axis.set_yticks([0.5, 1.0, 1.5], ["0.5", "1", "1.5"], fontsize=8)
+        axis.set_yticks(
+            [0.5, 1.0, 1.5], ["0.5", "1", "1.5"], fontsize=8,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )  # fmt: skip
+        axis.set_rlabel_position(120)  # between two sectors, where no dots are
         axis.set_ylim(0, max(1.75, float(far.max()) * 1.02))
         axis.grid(alpha=0.25)
         axis.set_title(title)
@@ -145,25 +157,26 @@ def draw_zones(parts: list[dict[str, Any]], words: Words) -> Figure:
     return figure
 
 
-def draw_free(ways: dict[str, Any], untrained: float, words: Words) -> Figure:
+def draw_free(ways: dict[str, Any], untrained: list[float], words: Words) -> Figure:
     """Left the share of free triplets by epoch, right what each way is worth."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     colours = {"easy": "#9aa5ad", "semi_hard": THIRD, "batch_hard": OTHER}
+    right.bar(words["untrained"], np.mean(untrained), color="#e8e8e8", edgecolor="#888888")
+    right.plot([words["untrained"]] * len(untrained), untrained, "k.", markersize=5)
     for name, mining in WAYS.items():
         curve = np.mean([run["free_by_epoch"] for run in ways[name]], axis=0)
         left.plot(np.arange(len(curve)) + 1, curve, color=colours[name], label=words[mining])
         values = [run["right"] for run in ways[name]]
         right.bar(words[mining], np.mean(values), color=colours[name])
         right.plot([words[mining]] * len(values), values, "k.", markersize=5)
-    right.axhline(untrained, color="black", linestyle=":", linewidth=1)
-    right.text(-0.42, untrained + 0.02, words["untrained"], fontsize=9)
+    right.axhline(float(np.mean(untrained)), color="black", linestyle=":", linewidth=1)
     left.set_xlabel(words["epoch"])
     left.set_title(words["free"])
     right.set_title(words["right"])
     for axis in (left, right):
         axis.set_ylim(0, 1.02)
     left.set_xticks([1, 5, 10, 15, 20])
-    left.legend(loc="center right")
+    left.legend(loc="lower right")
     return figure
 
 
@@ -178,12 +191,13 @@ def main() -> None:
         for name, mining in WAYS.items()
     }
     untrained = [judge(dense(64, DIM, seed=seed), digits)[0] for seed in SEEDS]
-    draw("easy_triplets", WORDS, lambda words: draw_free(ways, float(np.mean(untrained)), words))
+    draw("easy_triplets", WORDS, lambda words: draw_free(ways, untrained, words))
     keep_figures(
         "triplets",
         {
             "margin": MARGIN, "epochs": EPOCHS, "seeds": len(SEEDS),
             "zones": {"before": parts[0]["zones"], "after": parts[1]["zones"]},
+            "likest": parts[1]["likest"],
             "positive_at": {"before": parts[0]["near"], "after": parts[1]["near"]},
             "pixels": {"right": of_pixels(digits)},
             "untrained": {"right": float(np.mean(untrained))},

@@ -4,6 +4,7 @@
 trains, about its test photographs, and enrols whales drawn anew from one photograph each.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,9 @@ def main() -> None:
         "whales",
         {
             "gallery": len(identifier.gallery), "whales": len(identifier.identities),
+            "of_one_photograph": sum(
+                photos == 1 for photos in Counter(identifier.gallery.identities).values()
+            ),
             "threshold": threshold, "test": tally(ranking, truth, threshold),
             "never_new": map_at_5(plain.identities, truth),
             "enrolment": enrolment(identifier),
