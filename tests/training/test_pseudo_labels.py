@@ -156,7 +156,9 @@ def test_pseudo_labels_are_learnt_from_and_nothing_else(
     run = train(with_table(tiny, table, "name=more"))
     assert set(Identifier.load(run.identifier).gallery.images) <= set(catalog.images)
 
-    with pytest.raises(FlukeprintError, match="the pseudo-labels or the teachers are not those"):
+    with pytest.raises(
+        FlukeprintError, match="the pseudo-labels, the teachers or the triplets are not"
+    ):
         more.load_state_dict(plain.state_dict())
     more.load_state_dict(FoldData(config, catalog, split).state_dict())
 

@@ -63,10 +63,13 @@ def test_a_batch_begins_with_its_share_of_triplets(name: str, share: float) -> N
     triplets = drawn(LABELS, 60)
     source = sampler(LABELS, triplets, name, triplets_share=share)
     given = set(map(tuple, triplets.tolist()))
-    assert {leading(batch, given) for batch in source} == {round(share * 24 / 3)}
-    assert {len(batch) for batch in source} == {24}
+    each = round(share * 24 / 3)
+    assert {leading(batch, given) for batch in source} == {each}
+    size = {"positive_available": 2, "pk": 3}[name]
+    # No identity has one photo alone, so a place that is too few for a group stays empty.
+    assert {len(batch) for batch in source} == {24 - (24 - 3 * each) % size}
     drawn_now, places = source.triplets_drawn()
-    assert drawn_now == places == round(share * 24 / 3) * len(source)
+    assert drawn_now == places == each * len(source)
 
 
 @given(
@@ -101,31 +104,28 @@ def test_no_photograph_of_a_triplet_is_in_its_batch_twice(
     )  # fmt: skip
     seeds = [draw.seed for batch in whole for draw in batch]
     assert len(set(seeds)) == len(seeds)
-    counted = 0
+    # Of other photographs each block has as many; how many are triplets' follows from its length.
+    # To look for triplets would not do: a pair and the photo after it may look like one.
+    drawn_now, places = ranks[0].triplets_drawn()
+    blocks = len(whole) * world
+    others, left = divmod(len(seeds) - 3 * drawn_now, blocks)
+    assert left == 0
+    most = max(1, round(24 // world / 4 / 3))
+    assert places == most * blocks
+    assert 2 <= others <= 24 // world - 3 * most
     for parts in zip(*each, strict=True):
-        assert len({len(part) for part in parts}) == 1
-        assert 2 <= len(parts[0]) <= 24 // world
+        assert len({len(part) for part in parts}) == 1  # every process has as many triplets
         batch = Counter(draw.row for part in parts for draw in part)
-        numbers = {len(part) - _others(part, given) for part in parts}
-        assert len(numbers) == 1  # every process has as many triplets
         for part in parts:
-            for place in range(leading(part, given)):
+            count, left = divmod(len(part) - others, 3)
+            assert left == 0
+            assert 0 <= count <= min(most, leading(part, given))
+            for place in range(count):
                 three = part[3 * place : 3 * place + 3]
-                if 3 * place < len(part) - _others(part, given):
-                    counted += 1
-                    assert all(batch[draw.row] == 1 for draw in three)
-                    if flip == "new_identity":
-                        assert len({draw.mirrored for draw in three}) == 1
-    assert counted == ranks[0].triplets_drawn()[0]
+                assert all(batch[draw.row] == 1 for draw in three)
+                if flip == "new_identity":
+                    assert len({draw.mirrored for draw in three}) == 1
     assert len(plain) <= len(ranks[0])
-
-
-def _others(part: list[Draw], given: set[tuple[int, int, int]]) -> int:
-    """Photographs of a block after its triplets; a group that looks like one is no triplet.
-
-    A triplet ends with another animal, a group never does.
-    """
-    return len(part) - 3 * leading(part, given)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -147,14 +147,16 @@ def test_all_triplets_take_turns() -> None:
     source = sampler(LABELS, triplets)
     given = set(map(tuple, triplets.tolist()))
     used: Counter[tuple[int, ...]] = Counter()
-    for epoch in range(20):
+    for epoch in range(60):
         source.set_epoch(epoch)
         for batch in source:
             for place in range(leading(batch, given)):
                 used[tuple(draw.row for draw in batch[3 * place : 3 * place + 3])] += 1
     assert set(used) == given
-    assert max(used.values()) - min(used.values()) <= 4  # of 8 on average
-    assert sum(used.values()) == 20 * len(source) * 2
+    mean = 60 * len(source) * 2 / 50
+    assert sum(used.values()) == 50 * mean
+    # Waiting costs a triplet turns at times; drawn at random they would be further apart still.
+    assert mean / 2 <= min(used.values()) <= max(used.values()) <= 1.5 * mean
 
 
 def test_without_triplets_the_batches_are_as_before() -> None:
@@ -177,14 +179,15 @@ def test_the_others_of_a_batch_are_drawn_as_a_smaller_batch_would_be() -> None:
 
 
 def test_a_triplet_waits_for_a_batch_without_its_photographs() -> None:
-    triplets = np.array([[0, 1, 5], [2, 3, 5], [6, 7, 0]])
+    triplets = np.array([[0, 1, 4], [2, 3, 5], [6, 7, 0]])
     batches = [np.array([0]), np.array([9]), np.array([0, 2])]
-    found = fitted_triplets(triplets, batches, wanted=1, world_size=1, seed=0, epoch=0)
-    assert [len(one) for one in found] == [1, 1, 0]
-    assert found[0].tolist() == [[2, 3, 5]]  # the only one without photograph 0
-    found = fitted_triplets(triplets, batches, wanted=2, world_size=2, seed=0, epoch=0)
-    assert [len(one) for one in found] == [0, 2, 0]  # one triplet is no pair for two processes
-    assert len(set(found[1].ravel().tolist())) == 6
+    for seed in range(6):  # whatever their order
+        found = fitted_triplets(triplets, batches, wanted=1, world_size=1, seed=seed, epoch=0)
+        assert [len(one) for one in found] == [1, 1, 0]
+        assert found[0].tolist() == [[2, 3, 5]]  # the only one without photograph 0
+        found = fitted_triplets(triplets, batches, wanted=2, world_size=2, seed=seed, epoch=0)
+        assert [len(one) for one in found] == [0, 2, 0]  # one is too few for two processes
+        assert len(set(found[1].ravel().tolist())) == 6
 
 
 def test_first_epochs_draw_triplets_of_frequent_animals_alone() -> None:

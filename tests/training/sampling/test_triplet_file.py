@@ -85,13 +85,14 @@ def of_fold(tiny: TinyConfig, count: int, *overrides: str) -> Path:
         if labels[a] >= 0 and len(positives) and len(rows) < count:
             n = int(np.flatnonzero(labels != labels[a])[a % 3])
             rows.append(f"{names[a]},{names[positives[0]]},{names[n]}")
+    assert len(rows) == count
     file = tiny.folder / "triplets.csv"
     file.write_text(HEAD + "\n".join(rows) + "\n")
     return file
 
 
 def test_a_training_draws_them_and_resumes_with_the_same_ones_only(tiny: TinyConfig) -> None:
-    file = of_fold(tiny, 8)
+    file = of_fold(tiny, 6)
     common = (
         "losses=[{name: triplet}]", "sampler.name=positive_available", f"sampler.triplets={file}",
         "train.epochs=1", "train.report=false",
@@ -101,7 +102,7 @@ def test_a_training_draws_them_and_resumes_with_the_same_ones_only(tiny: TinyCon
     assert data.triplets_drawn(1)[0] > 0
     state = data.state_dict()
     data.load_state_dict(state)
-    of_fold(tiny, 7)
+    of_fold(tiny, 5)
     other = fold_data(tiny(*common))
     refused(lambda: other.load_state_dict(state), "triplets", "start a new run")
     without = fold_data(tiny(*(key for key in common if "triplets=" not in key)))

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+
 from flukeprint.data.embeddings import Values
 
 NOTHING: tuple[str, ...] = ()
@@ -173,6 +175,21 @@ class Chart:
     def solid(self) -> bool:
         """Whether it has three dimensions."""
         return any(isinstance(layer, Points) and layer.at.shape[1] == 3 for layer in self.layers)
+
+    def whole_numbers(self) -> int:
+        """How far its lines reach along x where that counts something, such as epochs; else 0."""
+        lines = [layer.x for layer in self.layers if isinstance(layer, Line) and len(layer.x)]
+        if self.log_x or not lines or len(lines) < len(self.layers):
+            return 0
+        x = np.concatenate(lines)
+        return int(x.max() - x.min()) if np.array_equal(x, np.rint(x)) else 0
+
+    def heights(self) -> tuple[float, float] | None:
+        """The limits of y; above histograms with room for the labels of marks."""
+        tops = [float(one.shares.max()) for one in self.layers if isinstance(one, Histogram)]
+        if self.y_limits is None and tops and any(mark.axis == "x" for mark in self.marks):
+            return 0.0, (1 + 0.08 * (len(self.marks) + 1)) * max(tops)
+        return self.y_limits
 
     def labels(self) -> tuple[str, ...]:
         """The labels of its bars, of all layers, in order of appearance."""

@@ -58,7 +58,7 @@ def figures(two: Two, result: Comparison) -> Part:
         layers=(Bars("B - A", tuple(differences), middle, low, high),),
         y="difference",
         y_limits=(-reach, reach),
-        marks=(Mark("y", 0.0, "no difference"),),
+        marks=(Mark("y", 0.0, ""),),
     )
     table = Table(
         caption="The same figures in numbers; better: share of resamples in which B is better",
@@ -69,6 +69,16 @@ def figures(two: Two, result: Comparison) -> Part:
         ),
     )
     lines = [_verdict(name, one) for name, one in differences.items()]
+    if (new := tables[0].is_new).any():
+        said = " and ".join(
+            f"{name} to {np.mean([found[0] is None for found in table.found]):.0%}"
+            for name, table in zip("AB", tables, strict=True)
+        )
+        lines.append(
+            f"{new.mean():.0%} of A's queries show an animal that the gallery lacks. New is the "
+            f"first answer of {said} of the queries: one that nearly always says so is right "
+            "about these and knows no animal."
+        )
     if result.left_out:
         lines.append(
             f"{counted(result.left_out, 'query', 'queries')} that only one of them answered "
@@ -289,7 +299,9 @@ def _row(two: Two, tables: list[QueryTable], places: list[dict[str, int]], image
 
 def settings(a: Mapping[str, object], b: Mapping[str, object]) -> Part:
     """What differs in two configurations, given as dotted key -> value."""
-    keys = [key for key in dict.fromkeys((*a, *b)) if a.get(key) != b.get(key)]
+    keys = [
+        key for key in dict.fromkeys((*a, *b)) if (key in a, a.get(key)) != (key in b, b.get(key))
+    ]
     if not keys:
         return Part("settings", "What differs in the configuration", ("Nothing differs.",))
     table = Table(

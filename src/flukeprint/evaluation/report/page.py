@@ -33,6 +33,7 @@ from flukeprint.evaluation.report.plotly_charts import figure
 MOST_BYTES = 5_000_000
 AROUND_SHOWN, AROUND_HOVERED = 40, 4  # bytes of markup around a photograph
 SHOWN_SHARE = 0.6  # of the room for photographs, for those that are seen without hovering
+FEW_PHOTOS = 3  # of rows that stand two beside each other on a wide screen
 WHOLE = 24  # characters of a cell that is not broken into lines
 ASSETS = Path(__file__).parent / "assets"
 _SIGNS = {"": "", "query": "", "right": "\u2713\u00a0", "wrong": "\u2717\u00a0"}
@@ -239,14 +240,15 @@ def _block(block: Block, page: ReportPage, held: _Held) -> str:
 <pre class="scroll" tabindex="0">{text}</pre></details>"""
         case PhotoRows():
             rows = "\n".join(
-                f"<h4>{_text(row.title)}</h4>\n"
+                f"<div><h4>{_text(row.title)}</h4>\n"
                 f'<div class="row" tabindex="0" role="group" aria-label="{_text(row.title)}">'
-                f"{''.join(_photo(one, held) for one in row.photos)}</div>"
+                f"{''.join(_photo(one, held) for one in row.photos)}</div></div>"
                 for row in block.rows
             )
+            few = all(len(row.photos) <= FEW_PHOTOS for row in block.rows)
             return f"""<div class="panel"><h3>{_text(block.title)}</h3>
 <p class="caption">{_text(block.caption)}</p>
-{rows}</div>"""
+<div class="rows{" few" if few else ""}">{rows}</div></div>"""
 
 
 def _chart(chart: Chart, page: ReportPage, drawn: bool) -> str:

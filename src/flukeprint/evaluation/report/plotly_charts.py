@@ -27,8 +27,9 @@ from flukeprint.evaluation.report.charts import (
     plain,
 )
 
-HEIGHT, SOLID_HEIGHT = 420, 560  # px
+HEIGHT, SOLID_HEIGHT = 420, 600  # px
 THINNEST = 0.4  # side of a box of points, of its longest one
+FEW_TICKS = 12  # whole numbers that each have a tick
 _DASHES = {"dashed": "dash"}
 
 
@@ -137,7 +138,7 @@ def _points(points: Points, colour: str) -> dict[str, Any]:
     trace: dict[str, Any] = {
         "type": "scatter3d" if solid else "scatter", "mode": "markers", "name": _text(points.name),
         "x": _numbers(points.at[:, 0]), "y": _numbers(points.at[:, 1]),
-        "marker": {"color": colour, "size": 4 if solid else 8, "symbol": points.symbol,
+        "marker": {"color": colour, "size": 3 if solid else 8, "symbol": points.symbol,
                    "opacity": 0.85},
     }  # fmt: skip
     if solid:
@@ -184,24 +185,31 @@ def _layout(chart: Chart, places: dict[str, int]) -> dict[str, Any]:
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0,
                    "itemsizing": "constant"},
         "margin": {"l": 10, "r": 10, "t": 10, "b": 10} if chart.solid
-        else {"l": 60, "r": 15, "t": 30, "b": 50},
+        else {"l": 60, "r": 15, "t": 30, "b": 60},
         "hovermode": "closest",
     }  # fmt: skip
     if chart.solid:
+        # Below the legend, which plotly.js draws over a scene.
+        layout["legend"] |= {"y": 1, "yanchor": "top", "itemsizing": "constant"}
         layout["scene"] = {
             f"{axis}axis": {"title": {"text": _text(title)}}
             for axis, title in (("x", chart.x), ("y", chart.y), ("z", chart.z))
         }
         layout["scene"] |= {"aspectmode": "manual", "aspectratio": _proportions(chart)}
         return layout
-    x: dict[str, Any] = {"title": {"text": _text(chart.x)}, "automargin": True}
+    x: dict[str, Any] = {
+        "title": {"text": _text(chart.x), "standoff": 12}, "automargin": True,
+        "ticklabeloverflow": "allow",
+    }  # fmt: skip
     y: dict[str, Any] = {"title": {"text": _text(chart.y)}, "automargin": True}
     if chart.log_x:
-        x["type"] = "log"
+        x |= {"type": "log", "exponentformat": "none"}
+    if 0 < chart.whole_numbers() <= FEW_TICKS:
+        x["dtick"] = 1
     if chart.x_limits is not None:
         x["range"] = [math.log10(end) if chart.log_x else end for end in chart.x_limits]
-    if chart.y_limits is not None:
-        y["range"] = list(chart.y_limits)
+    if (heights := chart.heights()) is not None:
+        y["range"] = list(heights)
     if places:
         x |= {"tickvals": list(places.values()), "ticktext": _bar_labels(chart)}
     for layer in chart.layers:
@@ -213,7 +221,9 @@ def _layout(chart: Chart, places: dict[str, int]) -> dict[str, Any]:
     layout |= {"xaxis": x, "yaxis": y, "barmode": "group"}
     layout["shapes"] = [_shape(mark) for mark in chart.marks]
     layout["annotations"] = [
-        _annotation(mark, place, chart.log_x) for place, mark in enumerate(chart.marks)
+        _annotation(mark, place, chart.log_x)
+        for place, mark in enumerate(chart.marks)
+        if mark.label
     ]
     return layout
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SIZE, DPI = (9.6, 5.4), 125  # inches, px an inch: 1200 x 675 px
 RASTERISED = 500  # points from which an SVG holds them as pixels, else it grows to megabytes
+MOST_INSIDE = 6  # names of a legend that stands in the chart
 LABEL = 40  # most characters of a label
 _STYLE: Any = {  # keys of matplotlib
     "font.size": 11,
@@ -96,8 +97,8 @@ def _finish(axis: Any, chart: Chart) -> None:
         axis.set_xscale("log")
     if chart.x_limits is not None:
         axis.set_xlim(*chart.x_limits)
-    if chart.y_limits is not None:
-        axis.set_ylim(*chart.y_limits)
+    if (heights := chart.heights()) is not None:
+        axis.set_ylim(*heights)
     for place, mark in enumerate(chart.marks):
         line = axis.axvline if mark.axis == "x" else axis.axhline
         line(mark.at, color="#444444", linestyle="--", linewidth=1.2)
@@ -107,8 +108,14 @@ def _finish(axis: Any, chart: Chart) -> None:
             f" {plain(mark.label)}", at, xycoords=across, parse_math=False, fontsize=10,
             va="top" if mark.axis == "x" else "bottom", ha="left" if mark.axis == "x" else "right",
         )  # fmt: skip
+    if chart.whole_numbers():
+        axis.xaxis.get_major_locator().set_params(integer=True)
     if 1 < len(chart.layers) <= MOST_NAMED:
-        for text in axis.legend(fontsize=10).get_texts():
+        # Over points there is no free place for many names, and none at all in space.
+        beside = chart.solid or len(chart.layers) > MOST_INSIDE
+        legend = axis.figure.legend if beside else axis.legend
+        where: dict[str, Any] = {"loc": "outside right upper"} if beside else {}
+        for text in legend(fontsize=10, **where).get_texts():
             text.set_parse_math(False)
 
 

@@ -1,7 +1,7 @@
 """Section: what the network looked at in some pairs, beside the keypoints that agree in them."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -49,18 +49,17 @@ def looked_at(run: RunMaterial) -> Part | None:
         return None
     net = Identifier.load(run.folder / "identifier", with_index=False).net.eval()
     cache = PhotoCache(run.catalog, run.config.image)
-    lines, pictures = [*_explained(net)], []
+    pictures = []
     for pair in pairs:
         seen = (_input(run, cache, pair.query), _input(run, cache, pair.answer))
         shown = (_display(run, pair.query, seen[0]), _display(run, pair.answer, seen[1]))
-        picture, said = _maps(run, net, pair, seen, shown)
-        pictures.append(picture)
-        lines.append(said)
+        picture = _maps(run, net, pair, seen, shown)
         matches, said = _keypoints(run, pair)
-        lines.append(said)
-        if matches is not None:
-            pictures.append(matches)
-    return Part("looked-at", "What the network looked at", tuple(lines), tuple(pictures))
+        if matches is None:
+            pictures.append(replace(picture, caption=f"{picture.caption} {said}"))
+        else:
+            pictures += [picture, matches]
+    return Part("looked-at", "What the network looked at", _explained(net), tuple(pictures))
 
 
 def _explained(net: FlukeNet) -> tuple[str, ...]:
@@ -143,8 +142,8 @@ def _maps(
     pair: _Pair,
     seen: tuple[Pixels, Pixels],
     shown: tuple[Pixels, Pixels],
-) -> tuple[Picture, str]:
-    """The picture of a pair's maps, and what is seen in it."""
+) -> Picture:
+    """The picture of a pair's maps."""
     covered = [occlusion_map(net.embed, seen[i], seen[1 - i]) for i in (0, 1)]
     gradients = [gradient_map(net, seen[i], seen[1 - i]) for i in (0, 1)]
     cosine = cosine_of(net.embed, *seen)
@@ -165,7 +164,7 @@ def _maps(
         + (f"; covering another part adds {-least:.2f}." if least < -0.005 else ".")
     )
     alt = f"Maps of a query of {names[0]} and its answer {names[1]}. {said}"
-    return Picture(f"looked-at-{pair.name}", alt, said, file), said
+    return Picture(f"looked-at-{pair.name}", alt, said, file)
 
 
 def _overlaid(photos: tuple[Pixels, Pixels], maps: list[Values]) -> list[Pixels]:

@@ -12,7 +12,7 @@
   const touch = matchMedia("(pointer: coarse)").matches;
 
   // On a narrow screen long texts are broken into lines: plotly.js would cut them off.
-  const NARROW = 520, LINE = 34;
+  const NARROW = 520, LINE = 34, ENTRY = 19, COLUMN = 190;
   function broken(text, most) {
     const lines = [""];
     for (const word of text.split(" ")) {
@@ -23,7 +23,14 @@
     return lines.join("<br>");
   }
 
-  function themed(layout, width) {
+  // Room for the names of a legend above its chart; plotly.js would take it from the chart.
+  function legendHeight(data, layout, width) {
+    if (!layout.showlegend) return 0;
+    const names = data.filter((trace) => trace.showlegend !== false).length;
+    return ENTRY * Math.ceil(names / Math.max(1, Math.floor(width / COLUMN))) + 10;
+  }
+
+  function themed(layout, width, data) {
     const ink = colour("--ink"), grid = colour("--grid"), axis = {
       gridcolor: grid, zerolinecolor: grid, linecolor: colour("--line"), color: ink,
     };
@@ -31,19 +38,35 @@
       ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: ink },
       hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--line"), font: { color: ink }, align: "left" },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--muted"), activecolor: ink, orientation: "v" },
       dragmode: layout.scene ? "turntable" : touch ? false : "zoom",
     };
+    const narrow = width < NARROW, above = legendHeight(data, layout, width);
     for (const name of ["xaxis", "yaxis"]) if (layout[name]) made[name] = { ...axis, ...layout[name] };
-    if (width < NARROW && made.xaxis) {
-      made.xaxis.title = { text: broken(layout.xaxis.title.text, LINE), font: { size: 12 } };
-      made.xaxis.ticktext = layout.xaxis.ticktext?.map((text) => broken(text, 8));
+    if (narrow && made.xaxis) {
+      made.height = layout.height + above;
+      const lines = broken(layout.xaxis.title.text, LINE);
+      made.xaxis.title = { ...layout.xaxis.title, text: lines, font: { size: 12 } };
+      made.margin = { ...layout.margin, b: layout.margin.b + 16 * (lines.split("<br>").length - 1) };
+      const labels = layout.xaxis.ticktext;
+      made.xaxis.ticktext = labels?.map((text) => broken(text, 8));
       made.xaxis.tickfont = { size: 10 };
+      if (labels?.length > 4 && labels.some((text) => text.split(/ |<br>/).some((word) => word.length > 7))) {
+        made.xaxis.tickangle = -40;
+      }
     }
     if (layout.scene) {
-      const away = width < NARROW ? 1.6 : 1.2;  // a narrow screen shows less of what is near
-      made.scene = { ...layout.scene, camera: { eye: { x: away, y: away, z: away }, center: { x: 0, y: 0, z: -0.1 } } };
+      made.height = layout.height + (narrow ? above : 0);
+      made.scene = {
+        ...layout.scene, domain: { y: [0, 1 - above / made.height] },
+        camera: { eye: narrow ? { x: 1.9, y: 1.9, z: 1.4 } : { x: 1.45, y: 1.45, z: 1.1 }, center: { x: 0, y: 0, z: -0.12 } },
+      };
       for (const name of ["xaxis", "yaxis", "zaxis"]) {
         made.scene[name] = { ...axis, backgroundcolor: "rgba(0,0,0,0)", ...layout.scene[name] };
+        if (narrow) {
+          made.scene[name].title = { ...layout.scene[name].title, font: { size: 10 } };
+          made.scene[name].tickfont = { size: 9 };
+        }
       }
     }
     made.shapes = (layout.shapes ?? []).map((s) => ({ ...s, line: { ...s.line, color: colour("--muted") } }));
@@ -51,9 +74,14 @@
     return made;
   }
 
-  function inked(data) {
+  function inked(data, width) {
     const ink = colour("--ink");
-    return data.map((t) => t.type === "bar" && t.error_y ? { ...t, error_y: { ...t.error_y, color: ink } } : t);
+    return data.map((t) => {
+      if (t.type === "bar" && t.error_y) return { ...t, error_y: { ...t.error_y, color: ink } };
+      // Cells with their text in them need the room more than a scale does.
+      if (t.type === "heatmap" && t.text && width < NARROW) return { ...t, showscale: false };
+      return t;
+    });
   }
 
   let unpacked;
@@ -73,12 +101,19 @@
   }
 
   const hover = document.getElementById("hover"), shown = hover.querySelector("img");
-  function show(place, event) {
+  // Where the cursor is: plotly.js does not say so of points in space.
+  const cursor = { x: 0, y: 0 };
+  addEventListener("pointermove", ({ clientX, clientY }) => {
+    cursor.x = clientX;
+    cursor.y = clientY;
+  }, { passive: true });
+
+  function show(place) {
     const photograph = photographs()[place];
     if (!photograph) return;
     shown.src = "data:image/jpeg;base64," + photograph;
     hover.style.display = "block";
-    const x = event.clientX ?? 0, y = event.clientY ?? 0, side = 176;
+    const { x, y } = cursor, side = 176;
     hover.style.left = Math.max(4, x + 20 + side > innerWidth ? x - side - 16 : x + 20) + "px";
     hover.style.top = Math.max(4, Math.min(y + 24, innerHeight - side)) + "px";
   }
@@ -94,15 +129,24 @@
       return;
     }
     box.textContent = "";
-    const config = { responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover" };
-    await library.newPlot(box, inked(data), themed(layout, box.clientWidth), config);
+    // Named one by one: a button that sends charts to a site is none of them.
+    const buttons = layout.scene ? ["zoom3d", "pan3d", "tableRotation", "resetCameraDefault3d"] : ["zoom2d", "pan2d", "resetScale2d"];
+    const config = {
+      responsive: true, displaylogo: false, displayModeBar: touch ? false : "hover", modeBarButtons: [["toImage", ...buttons]],
+    };
+    const drawing = () => {
+      const made = themed(layout, box.clientWidth, data);
+      box.style.minHeight = made.height + "px";
+      return [inked(data, box.clientWidth), made, config];
+    };
+    await library.newPlot(box, ...drawing());
     box.dataset.drawn = "yes";
-    box.on("plotly_hover", ({ points, event }) => {
+    box.on("plotly_hover", ({ points }) => {
       const place = points[0].customdata;
-      if (photos && place >= 0) show(photos[place], event ?? {});
+      if (photos && place >= 0) show(photos[place]);
     });
     box.on("plotly_unhover", hide);
-    box.redrawn = () => library.react(box, inked(data), themed(layout, box.clientWidth), config);
+    box.redrawn = () => library.react(box, ...drawing());
   }
 
   const seen = new IntersectionObserver((entries) => {

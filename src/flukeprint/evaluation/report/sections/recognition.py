@@ -78,11 +78,11 @@ def _map5(run: RunMaterial) -> Chart:
     own = run.validation.scores.map5
     best = max(list(scores)[1:], key=lambda name: scores[name].map5.mean)
     rival = scores[best].map5.mean
-    apart = "beyond" if own.low > rival else "within"
+    where = "above" if rival > own.high else "below" if rival < own.low else "within"
     return Chart(
         "recognition-map5", "MAP@5 beside answers that are always the same",
         f"MAP@5 is {own.text()}; the best of the constant answers is {best!r} with {rival:.3f}, "
-        f"which is {apart} the interval. Whiskers are 95 % bootstrap intervals over queries.",
+        f"which is {where} the interval. Whiskers are 95 % bootstrap intervals over queries.",
         (Bars("MAP@5", tuple(scores), middle, low, high),), y="MAP@5", y_limits=from_zero(high),
     )  # fmt: skip
 

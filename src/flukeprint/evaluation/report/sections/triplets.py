@@ -43,9 +43,9 @@ def hardest_triplets(run: RunMaterial) -> Part | None:
     lines += [
         f"For {counted(wrong, 'anchor')} of these the negative is even nearer than the positive.",
         f"The worst {min(MOST, len(found)):,} are in {TRIPLETS}, beside this page: "
-        f"sampler.triplets={run.folder.name}/{TRIPLETS} lets another training of the same fold "
-        "draw them. Look first: the worst triplets are often wrong labels or photographs that "
-        "show little, and drawing those teaches mistakes.",
+        f"sampler.triplets=RUN/{TRIPLETS}, with the folder of this run for RUN, lets another "
+        "training of the same fold draw them. Look first: the worst triplets are often wrong "
+        "labels or photographs that show little, and drawing those teaches mistakes.",
     ]
     return Part("triplets", "Hardest triplets", tuple(lines), (_violations(run), _worst(run)))
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, counted
 from flukeprint.evaluation.report.charts import Chart, Layer, Line, Mark, Part, Table
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.studies.distractors import (
@@ -45,8 +45,8 @@ def _lines(curves: list[DistractorCurve]) -> tuple[str, ...]:
         f"With {hard.real:,} drawn like the gallery in the place of all other real photographs, "
         f"rank-1 would be {hard.instead.mean:.1%}: where that is higher, real animals are harder "
         "than drawn ones, and the curve is too good.",
-        f"{hard.queries:,} queries; {sum(curve.seconds for curve in curves):.1f} s. "
-        f"flukeprint verification goes to {SIZES[-1]:,}.",
+        f"Measured on {counted(hard.queries, 'query', 'queries')}; the command flukeprint "
+        f"verification goes to {SIZES[-1]:,} drawn animals.",
     )
 
 

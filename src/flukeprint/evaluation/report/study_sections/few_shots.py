@@ -21,8 +21,11 @@ def few_shot_section(material: RunMaterial) -> Part | None:
         "An episode draws a few animals, some photographs of each to know them by, and one more of "
         "each to identify.",
         *study.notes,
-        *(f"{reason}." for reason in study.refused),
-        f"{study.seconds:.1f} s.",
+        # The page is of one run, and its grid cannot be changed there.
+        *(
+            f"No figures: {reason.removeprefix(f'{study.name}: ').partition('; ask for')[0]}."
+            for reason in study.refused
+        ),
     )
     return Part("few-shot", "Few shots", lines, (_chart(study), _table(study)))
 

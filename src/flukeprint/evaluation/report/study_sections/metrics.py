@@ -28,7 +28,7 @@ def metrics_section(material: RunMaterial) -> Part | None:
         )
     except FlukeprintError:
         return None
-    lines = (*_verdict(study), *study.notes, f"{study.seconds:.1f} s.")
+    lines = (*_verdict(study), *study.notes)
     return Part(
         "metrics", "Metrics compared", lines, (_chart(study), _values(study), _gains(study))
     )

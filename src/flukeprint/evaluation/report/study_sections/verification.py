@@ -45,7 +45,7 @@ def _lines(study: VerificationStudy) -> tuple[str, ...]:
             f"If at most {told[-1].rate:.1%} of the pairs of two animals may be accepted, "
             f"{share.mean:.1%} of the pairs of one animal are [{share.low:.1%}, {share.high:.1%}]."
         )
-    return (*lines, *study.notes, f"{study.seconds:.1f} s.")
+    return (*lines, *study.notes)
 
 
 def _curve(study: VerificationStudy) -> Chart:
