@@ -26,6 +26,12 @@ class ColouredShapes:
     shapes: tuple[str, ...]
 
 
+def hexadecimal(name: str) -> str | None:
+    """The colour, such as #e62828, of the shapes of a class whose name is a colour."""
+    rgb = COLOURS.get(name)
+    return None if rgb is None else "#{:02x}{:02x}{:02x}".format(*rgb)
+
+
 def draw_coloured_shapes(photos: int, side: int, seed: tuple[int, ...]) -> ColouredShapes:
     """Draw 3 * `photos` pictures in random order, `photos` of each colour and of each shape.
 

@@ -9,17 +9,18 @@ from PIL import Image
 
 from flukeprint.config.training import LossConfig
 from flukeprint.data.synthetic.coloured_shapes import COLOURS as SHAPE_COLOURS
+from flukeprint.data.synthetic.coloured_shapes import hexadecimal
 from flukeprint.evaluation.report.charts import Bars, Chart, PhotoRows, Points, colours
 from flukeprint.evaluation.report.lab_sections.pair_lab import (
     EACH,
     decide,
-    hexadecimal,
     map_of,
     pair_lab,
     side_by_side,
     three_directions,
     unrepeated,
 )
+from flukeprint.evaluation.report.sections.embedding import embedding
 from flukeprint.evaluation.studies.pair_accuracy import (
     PhotoPairs,
     best_distance,
@@ -180,6 +181,20 @@ def test_a_class_that_is_a_colour_is_drawn_in_it(lab, part):
         assert text is not None
         assert tuple(bytes.fromhex(text[1:])) == rgb
     assert hexadecimal("w_01") is None
+
+
+def test_the_maps_of_the_embedding_draw_it_so_as_well(lab):
+    made = embedding(lab)
+    assert made is not None
+    drawn = {
+        (name, layer.colour)
+        for chart in made.blocks
+        if isinstance(chart, Chart)
+        for layer in chart.layers
+        if isinstance(layer, Points) and (name := layer.name.partition(",")[0]) in SHAPE_COLOURS
+    }
+    assert len(drawn) >= 2  # the third may be new to the gallery
+    assert all(colour == hexadecimal(name) for name, colour in drawn)
 
 
 def test_the_map_shows_every_photograph_once(lab, part):

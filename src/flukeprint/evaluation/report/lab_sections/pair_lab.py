@@ -12,7 +12,7 @@ from PIL import Image
 
 from flukeprint.config.training import LossConfig
 from flukeprint.data.embeddings import Ints, Values
-from flukeprint.data.synthetic.coloured_shapes import COLOURS as SHAPE_COLOURS
+from flukeprint.data.synthetic.coloured_shapes import hexadecimal
 from flukeprint.evaluation.report.charts import (
     COLOURS,
     MOST_NAMED,
@@ -310,12 +310,6 @@ def map_of(run: RunMaterial) -> Chart:
         "to see it.",
         tuple(layers), x="first", y="second", z="third", photos=tuple(photos),
     )  # fmt: skip
-
-
-def hexadecimal(name: str) -> str | None:
-    """The colour that the drawn shapes of a class have where its name is one, like #e62828."""
-    rgb = SHAPE_COLOURS.get(name)
-    return None if rgb is None else "#{:02x}{:02x}{:02x}".format(*rgb)
 
 
 def three_directions(vectors: Values) -> tuple[Values, Values]:

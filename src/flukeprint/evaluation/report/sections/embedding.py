@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 
 from flukeprint.data.embeddings import Floats, Ints, Values
+from flukeprint.data.synthetic.coloured_shapes import hexadecimal
 from flukeprint.errors import counted
 from flukeprint.evaluation.collapse import measure_spread
 from flukeprint.evaluation.report.charts import Block, Chart, Layer, Part, Points, Table
@@ -161,24 +162,24 @@ def _map_lines(
     return tuple(lines)
 
 
-def _coloured(material: RunMaterial) -> dict[str, int]:
-    """The animals with most photographs, each with its colour."""
+def _coloured(material: RunMaterial) -> dict[str, int | str]:
+    """The animals with most photographs, each with its colour; a class named red is red."""
     rows = np.concatenate([material.split.gallery, material.split.queries])
     counts = Counter(n for row in rows if (n := material.catalog.identities[row]) is not None)
     order = sorted(counts, key=lambda name: (-counts[name], name))
-    return {name: place for place, name in enumerate(order[:NAMED])}
+    return {name: hexadecimal(name) or place for place, name in enumerate(order[:NAMED])}
 
 
 def _layers(
     at: Values,
     names: list[str | None],
     kinds: list[Kind],
-    colours: dict[str, int],
+    colours: dict[str, int | str],
     hover: tuple[str, ...],
     places: tuple[int, ...],
 ) -> tuple[Layer, ...]:
     """The other animals first, so that the coloured ones lie above them."""
-    wanted: list[tuple[str, str | None, Kind, int]] = [
+    wanted: list[tuple[str, str | None, Kind, int | str]] = [
         ("other animals, gallery", None, "gallery", _OTHERS),
         ("other animals, queries", None, "query", _OTHERS),
         ("queries of new animals", None, "new", _NEW),
