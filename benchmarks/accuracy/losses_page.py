@@ -297,9 +297,9 @@ def collapses() -> list[str]:
         )
     lines += [
         "",
-        "Center loss alone stands high in the tables above for a reason that is not its own: its "
-        "centres begin at random places, which the photographs of each animal are drawn to before "
-        "the centres have moved together. Do not rely on it.",
+        "Center loss alone stands high in the tables above, most likely for a reason that is not "
+        "its own: its centres begin at random places, which the photographs of each animal are "
+        "drawn to before the centres have moved together. Do not rely on it.",
     ]
     return lines
 
