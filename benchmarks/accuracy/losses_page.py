@@ -258,7 +258,8 @@ def verdict(data: str, found: Sequence[Outcome]) -> list[str]:
             else "All others are worse than it beyond chance."
         ),
         f"- Of all {pairs} pairs of rows {apart} can be told apart; at most about "
-        f"{pairs * 2 * (1 - CERTAIN):.0f} would be by chance alone if no loss differed from another.",
+        f"{pairs * 2 * (1 - CERTAIN):.0f} would be by chance alone if no loss differed from "
+        "another.",
         f"- Better than the untrained features beyond chance: {len(better)} of {len(found) - 1}"
         + (f"; worse: {listed(worse)}." if worse else "; none is worse."),
     ]
@@ -335,8 +336,8 @@ def render(rows: Sequence[Row]) -> str:
         "mirrored photographs, closed set. Brackets hold 95 % bootstrap intervals over queries, "
         "which do not hold the chance of another seed; the seeds stand beside them. Two losses "
         "count as told apart where one has the higher MAP@5 with every seed, and in 99.5 % of the "
-        "paired bootstrap's resamples. Effective rank (of 128, untrained of 1,280) and mean cosine are those of the "
-        "queries' embeddings, means over the seeds; a collapse is a mean cosine above "
+        "paired bootstrap's resamples. Effective rank (of 128, untrained of 1,280) and mean cosine "
+        "are those of the queries' embeddings, means over the seeds; a collapse is a mean cosine above "
         f"{COLLAPSED_COSINE} or an effective rank below {COLLAPSED_RANK}. Seconds are those of "
         "one core of a busy machine, for an epoch's number of photographs.",
         "",
