@@ -338,8 +338,8 @@ def render(rows: Sequence[Row]) -> str:
         "count as told apart where one has the higher MAP@5 with every seed, and in 99.5 % of the "
         "paired bootstrap's resamples. Effective rank (of 128, untrained of 1,280) and mean cosine "
         "are those of the queries' embeddings, means over the seeds; a collapse is a mean cosine "
-        f"above {COLLAPSED_COSINE} or an effective rank below {COLLAPSED_RANK}. Seconds are those of "
-        "one core of a busy machine, for an epoch's number of photographs.",
+        f"above {COLLAPSED_COSINE} or an effective rank below {COLLAPSED_RANK}. Seconds are those "
+        "of one core of a busy machine, for an epoch's number of photographs.",
         "",
         "![MAP@5 of every loss on both data sets, with intervals and seeds](plots/losses.png)",
     ]
