@@ -59,7 +59,7 @@
       made.height = layout.height + (narrow ? above : 0);
       made.scene = {
         ...layout.scene, domain: { y: [0, 1 - above / made.height] },
-        camera: { eye: narrow ? { x: 1.6, y: 1.6, z: 1.25 } : { x: 1.15, y: 1.15, z: 0.95 }, center: { x: 0, y: 0, z: -0.12 } },
+        camera: { eye: narrow ? { x: 1.8, y: 1.8, z: 1.35 } : { x: 1.25, y: 1.25, z: 1 }, center: { x: 0, y: 0, z: -0.12 } },
       };
       for (const name of ["xaxis", "yaxis", "zaxis"]) {
         made.scene[name] = { ...axis, backgroundcolor: "rgba(0,0,0,0)", ...layout.scene[name] };
