@@ -13,7 +13,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import pytest
 import torch
 
+from flukeprint.cli import app
+from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import Run
+from tests.says import Says
 from tests.tiny import TinyConfig, drawn
 
 torch.set_num_threads(1)
@@ -63,4 +66,20 @@ def tiny_run(tiny_config: TinyConfig) -> Run:
 
     run = train(tiny_config())
     infer(tiny_config("infer.threshold=none"), run)
+    return run
+
+
+@pytest.fixture
+def says(capsys: pytest.CaptureFixture[str]) -> Says:
+    """Runs a command: what it prints, and the refusal with which it ends."""
+
+    def run(*command: str | Path) -> tuple[str, str | None]:
+        capsys.readouterr()
+        error = None
+        try:
+            app([str(word) for word in command], standalone_mode=False)
+        except FlukeprintError as refusal:
+            error = str(refusal)
+        return capsys.readouterr().out, error
+
     return run

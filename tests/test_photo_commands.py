@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from flukeprint.cli import app
-from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
 from tests.identifier.earlier import without_digests
 from tests.processes import call
 from tests.refusals import refused
+from tests.says import Says
 from tests.serving.served import make_identifier, photo
 
 
@@ -34,25 +34,6 @@ def photos(tmp_path: Path) -> Path:
     (folder / "b.jpg").write_bytes(photo(1, 6)[:200])
     (folder / "notes.txt").write_text("no photograph")
     return folder
-
-
-Says = Callable[..., tuple[str, str | None]]
-
-
-@pytest.fixture
-def says(capsys: pytest.CaptureFixture[str]) -> Says:
-    """Runs a command: what it prints, and the refusal with which it ends."""
-
-    def run(*command: str | Path) -> tuple[str, str | None]:
-        capsys.readouterr()
-        error = None
-        try:
-            app([str(word) for word in command], standalone_mode=False)
-        except FlukeprintError as refusal:
-            error = str(refusal)
-        return capsys.readouterr().out, error
-
-    return run
 
 
 def alone(identifier: Path, path: Path) -> Any:

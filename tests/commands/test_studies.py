@@ -1,33 +1,13 @@
 """The commands verification and few-shot: what they print, and what they refuse."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from flukeprint.cli import app
-from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import Run
+from tests.says import Says
 from tests.tiny import TinyConfig
-
-Says = Callable[..., tuple[str, str | None]]
-
-
-@pytest.fixture
-def says(capsys: pytest.CaptureFixture[str]) -> Says:
-    """Runs a command: what it prints, and the refusal with which it ends."""
-
-    def run(*command: str | Path) -> tuple[str, str | None]:
-        capsys.readouterr()
-        error = None
-        try:
-            app([str(word) for word in command], standalone_mode=False)
-        except FlukeprintError as refusal:
-            error = str(refusal)
-        return capsys.readouterr().out, error
-
-    return run
 
 
 def test_verification_prints_text_or_json(tiny_run: Run, says: Says) -> None:

@@ -53,7 +53,7 @@ from flukeprint.training.callbacks import AtomicCheckpointIO
 from flukeprint.training.check import TrainingSetup, check, read_fold
 from flukeprint.training.module import class_centers
 from flukeprint.training.pretraining.stage import pretrain_backbone
-from flukeprint.training.trainer import make_trainer, quieten_lightning, stopped_early
+from flukeprint.training.trainer import fit, make_trainer, quieten_lightning, stopped_early
 
 RUN_VARIABLE = "FLUKEPRINT_RUN"  # names the run's folder to further processes of a training
 
@@ -109,16 +109,7 @@ def fit_network(trainer: L.Trainer, config: Config, run: Run, setup: TrainingSet
     checkpoint = run.last if setup.resumed is not None and run.last.is_file() else None
     if checkpoint is not None and stopped_early(config, checkpoint):
         return
-    try:
-        trainer.fit(setup.module, setup.data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:  # Lightning's answer to Ctrl-C
-        raise KeyboardInterrupt from None
-    except RuntimeError as error:
-        if "loading state_dict" not in str(error):
-            raise
-        raise FlukeprintError(
-            f"{checkpoint} is a checkpoint of another architecture than {config.model.backbone}"
-        ) from None
+    fit(trainer, setup.module, setup.data, checkpoint, config.model.backbone)
 
 
 def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from flukeprint.config.schema import Config
 from flukeprint.embedding.embed import pick_device
+from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import Run
 from flukeprint.output import on_terminal
 from flukeprint.training.callbacks import (
@@ -85,6 +86,31 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
         deterministic="warn",
         sync_batchnorm=t.devices * t.num_nodes > 1 and pick_device(t.accelerator).type == "cuda",
     )
+
+
+def fit(
+    trainer: L.Trainer,
+    module: L.LightningModule,
+    data: L.LightningDataModule,
+    checkpoint: Path | None,
+    backbone: str,
+) -> None:
+    """Train until the last epoch, from a checkpoint where there is one.
+
+    Raises:
+        FlukeprintError: a checkpoint of another architecture than `backbone`.
+        KeyboardInterrupt: training was interrupted.
+    """
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from None
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        raise FlukeprintError(
+            f"{checkpoint} is a checkpoint of another architecture than {backbone}"
+        ) from None
 
 
 def lightning_precision(config: Config) -> Any:

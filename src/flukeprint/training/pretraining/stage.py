@@ -22,7 +22,7 @@ from flukeprint.output import on_terminal
 from flukeprint.training.callbacks import AtomicCheckpointIO, Stopwatch, progress_callback
 from flukeprint.training.pretraining.simclr import SimCLRModule
 from flukeprint.training.pretraining.views import UnlabelledData
-from flukeprint.training.trainer import lightning_precision
+from flukeprint.training.trainer import fit, lightning_precision
 
 FIGURES = (("loss", "pretrain/loss"),)
 
@@ -60,16 +60,7 @@ def pretrain_backbone(config: Config, run: Run, data: UnlabelledData | None) -> 
     module = SimCLRModule(config, net, data)
     trainer = _trainer(config, run)
     checkpoint = run.pretraining if run.pretraining.is_file() else None
-    try:
-        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:  # Lightning's answer to Ctrl-C
-        raise KeyboardInterrupt from None
-    except RuntimeError as error:
-        if "loading state_dict" not in str(error):
-            raise
-        raise FlukeprintError(
-            f"{checkpoint} is a checkpoint of another architecture than {config.model.backbone}"
-        ) from None
+    fit(trainer, module, data, checkpoint, config.model.backbone)
     state = {name: t.detach().cpu().contiguous() for name, t in net.backbone.state_dict().items()}
     if trainer.is_global_zero:
         _save(state, net, run)
