@@ -275,7 +275,7 @@ def test_readmes_commands_work(
         f"data.synthetic={SYNTHETIC}",
         "image.height=32", "image.width=32", "split.folds=2", "model.backbone=test_resnet",
         "model.weights=none", "model.freeze_stages=0", "sampler.batch_size=8", "train.workers=0",
-        "train.max_steps=1", "train.epochs=1", "train.sizes=[]",
+        "train.max_steps=1", "train.epochs=1", "train.sizes=[]", "train.report=false",
         f"runs={root}/runs", f"submissions={tmp_path}",
         f"image.cache={root}/cache",
     ]  # fmt: skip

@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import matplotlib
@@ -191,6 +191,7 @@ def outcomes(rows: Sequence[Row], data: str) -> list[Outcome]:
     return sorted(found, key=lambda one: -one.map5.mean)
 
 
+@cache
 def told_apart(better: Outcome, worse: Outcome) -> bool:
     """Whether the better one is better beyond chance: over queries, and with every seed."""
     if any(a <= b for a, b in zip(better.of_seeds, worse.of_seeds, strict=True)):

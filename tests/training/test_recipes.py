@@ -37,6 +37,7 @@ def test_every_recipe_runs_one_tiny_epoch(tiny: TinyConfig, name: str) -> None:
             "train.epochs=1",
             "train.sizes=[]",
             "train.max_steps=2",
+            "train.report=false",
             "train.workers=0",
             "train.accelerator=cpu",
             "cards=null",  # of other classes than these shapes
