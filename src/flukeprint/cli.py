@@ -1,9 +1,10 @@
 """The command line: each command parses its arguments, calls one function and prints the result."""
 
+import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,15 +28,16 @@ ConfigName = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as train.epochs=5.")
 ]
+Resume = Annotated[
+    str | None, typer.Option(help="A run's name, or `last` for the newest unfinished one.")
+]
 
 
 @app.command("train")
 def train_command(
     config: ConfigName,
     overrides: Overrides = None,
-    resume: Annotated[
-        str | None, typer.Option(help="A run's name, or `last` for the newest unfinished one.")
-    ] = None,
+    resume: Resume = None,
     untrained: Annotated[
         bool, typer.Option(help="Measure the untrained network and the commonest labels as well.")
     ] = True,
@@ -46,11 +48,8 @@ def train_command(
     from flukeprint.training.train import baselines, train
 
     settings = load_config(config, overrides or [])
-    try:
+    with _stoppable("training"):
         run = train(settings, resume=resume)
-    except KeyboardInterrupt as stop:
-        say(str(stop) or "stopped before the training began")
-        raise typer.Exit(130) from None
     if not first_process():
         return  # only the first process prints
     if untrained:
@@ -69,9 +68,7 @@ def train_command(
 def pretrain_command(
     config: ConfigName,
     overrides: Overrides = None,
-    resume: Annotated[
-        str | None, typer.Option(help="A run's name, or `last` for the newest unfinished one.")
-    ] = None,
+    resume: Resume = None,
 ) -> None:
     """Pretrain the backbone without labels, for later trainings to start from."""
     from flukeprint.config.load import load_config
@@ -79,11 +76,8 @@ def pretrain_command(
     from flukeprint.training.pretraining.pretrain import pretrain
 
     settings = load_config(config, overrides or [])
-    try:
+    with _stoppable("pretraining"):
         run = pretrain(settings, resume=resume)
-    except KeyboardInterrupt as stop:
-        say(str(stop) or "stopped before the pretraining began")
-        raise typer.Exit(130) from None
     if not first_process():
         return  # only the first process prints
     print(f"backbone: {run.pretrained}")
@@ -348,6 +342,16 @@ def demo() -> None:
     from flukeprint.demo import run_demo
 
     run_demo()
+
+
+@contextlib.contextmanager
+def _stoppable(what: str) -> Iterator[None]:
+    """End with status 130 and the reason where the training or pretraining is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        say(str(stop) or f"stopped before the {what} began")
+        raise typer.Exit(130) from None
 
 
 def run_command(command: Callable[..., None]) -> None:

@@ -72,7 +72,7 @@ def test_the_command_writes_it_again(copy: Run):
 
 
 def without_pictures(page: str) -> str:
-    """Pictures of what the network looked at may end in other digits: sums in another order."""
+    """A picture's bytes differed once, after other tests in the process; which, is not known."""
     shorter, pictures = re.subn(r"[A-Za-z0-9+/]{400,}=*", "picture", page)
     assert pictures > 5
     return shorter
