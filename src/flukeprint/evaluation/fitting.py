@@ -14,14 +14,17 @@ import numpy.typing as npt
 
 from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, Floats, Ints, Values
+from flukeprint.data.splits import halves
 from flukeprint.errors import FlukeprintError
+from flukeprint.evaluation.fusion_fitting import fit_fusion
 from flukeprint.evaluation.metrics import ap_at_5, map_at_5
 from flukeprint.ranking.calibration import Calibration, Rising, features
-from flukeprint.ranking.local.fusion import KeypointGain
+from flukeprint.ranking.local.fusion import KeypointGain, candidates_of
 from flukeprint.ranking.neighbours import largest
 from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.ranking import Ranking, rank, refuse_new_individuals
 from flukeprint.ranking.rules import FittedRules
+from flukeprint.ranking.score_parts import Fusion, ScoreParts
 from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
 from flukeprint.ranking.threshold import interval_edges, threshold_for_share
 
@@ -53,9 +56,12 @@ def fit_rules(
     elif not isinstance(rules.other_view, str):
         other_view = rules.other_view
     gain = KeypointGain()
+    if rules.fuse:
+        fusion = fit_parts(ranker, answers, index, other_view)
+        return FittedRules(rules=rules, other_view=other_view, fusion=fusion)
     if ranker.fusion is not None and len(index):
         labels, number = scorer.gallery.labels, scorer.gallery.number
-        candidates = min(rules.local.candidates, len(labels))
+        candidates = candidates_of(rules.local, len(labels))
         contenders = Contenders.joined(
             [
                 Contenders.of(scored.photos, labels, candidates)
@@ -72,7 +78,26 @@ def fit_rules(
 
 def fits_something(rules: RankConfig) -> bool:
     """Whether the rules have numbers that are fitted on queries with known answers."""
-    return rules.other_view == "fit" or rules.local.candidates > 0
+    return rules.other_view == "fit" or rules.local.candidates != 0 or rules.fuse
+
+
+def fit_parts(
+    ranker: QueryRanker, answers: Sequence[str | None], rows: Ints, other_view: float
+) -> Fusion:
+    """Fit how the parts of a score are fused, on the queries at `rows`."""
+    queries, number = ranker.queries.embeddings.take(rows), ranker.scorer.gallery.number
+    if not len(rows):
+        return Fusion()
+    blocks = [
+        scored.parts
+        for scored in ranker.scorer.part_scores(
+            queries, local=ranker.local, rows=rows, other_view=other_view
+        )
+    ]
+    truth = np.array([-1 if name is None else number.get(name, -1) for name in answers], np.int64)
+    individuals = ranker.queries.embeddings.identities
+    side = halves(answers, [individuals[row] for row in rows.tolist()], 0)
+    return fit_fusion(ScoreParts.joined(blocks), truth, side)
 
 
 @dataclass(frozen=True)

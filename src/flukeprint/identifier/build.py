@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from flukeprint.config.ranking import GalleryConfig
+from flukeprint.config.ranking import GalleryConfig, RankConfig
 from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
@@ -14,6 +14,9 @@ from flukeprint.identifier.showcase import Showcase
 from flukeprint.models.network import FlukeNet
 from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.features import Features
+from flukeprint.ranking.local.descriptor_index import DescriptorIndex
+from flukeprint.ranking.local.keypoint_store import KeypointStore
+from flukeprint.ranking.pipeline import indexes_descriptors
 from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.scoring import looks_at_all
 from flukeprint.search.backends import BACKENDS, choose
@@ -57,7 +60,7 @@ def build_identifier(
         ),
         net.eval(),
         gallery.embeddings,
-        gallery.keypoints,
+        _kept_keypoints(gallery, config.rank),
         centers if config.rank.head else None,
         showcase,
     )
@@ -90,3 +93,10 @@ def with_index(
     index = BACKENDS[choice.backend].build(known.gallery, settings, report)
     card = known.card.model_copy(update={"backend": choice.backend, "gallery": settings})
     return replace(known, card=card, index=index, indexed=len(vectors), index_saved=0)
+
+
+def _kept_keypoints(gallery: Features, rules: RankConfig) -> KeypointStore | DescriptorIndex | None:
+    """What the identifier keeps of the gallery's keypoints."""
+    if gallery.keypoints is not None and indexes_descriptors(rules):
+        return DescriptorIndex.build(gallery.keypoints)
+    return gallery.keypoints

@@ -7,6 +7,7 @@ It is saved in one folder, without pickles; the names of the files are a contrac
     gallery/              the gallery's embeddings, stamped with the network's digest
     index/                the gallery's index, if it is large enough for one
     keypoints.npz         the gallery's keypoints, if the ranking rules match them
+    descriptors/          instead of these an index of them, if the rules search all at once
     centers.npz           class centres of the network's head, if the ranking rules use them
     digests.json          digests of these files, checked when it is loaded
     lock                  held by the one process that writes
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.embeddings import Embeddings, Values
+from flukeprint.data.embeddings import Embeddings, Ints, Values
 from flukeprint.data.names import enrolled_name
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.drafts import clear_drafts
@@ -47,6 +48,7 @@ from flukeprint.identifier.state import IdentifierState, added_rows, joined_card
 from flukeprint.identifier.verdict import Verdict, verdict_of
 from flukeprint.output import Stage
 from flukeprint.ranking.features import Features, extract_features
+from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
 from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_encounter
@@ -71,10 +73,12 @@ class Identifier(IdentifierState):
     @cached_property
     def prepared(self) -> RankingGallery:
         """The gallery prepared for the ranking rules, made once."""
-        features = Features(self.gallery, self.keypoints)
+        keypoints, descriptors = self.keypoints, None
+        if isinstance(keypoints, DescriptorIndex):
+            keypoints, descriptors = None, keypoints
         return RankingGallery(
-            features, self.card.method.rules, self.centers, self.index,
-            None if self.index is None else self.indexed,
+            Features(self.gallery, keypoints), self.card.method.rules, self.centers, self.index,
+            None if self.index is None else self.indexed, descriptors,
         )  # fmt: skip
 
     def identify(self, photos: Catalog | Sequence[Photograph], *, top: int = 5) -> Ranking:
@@ -282,7 +286,10 @@ class Identifier(IdentifierState):
         """This identifier with further photographs, whose names are new to its gallery."""
         keypoints, showcase = self.keypoints, self.showcase
         if keypoints is not None and fresh.keypoints is not None:
-            keypoints = KeypointStore.concatenate([keypoints, fresh.keypoints])
+            if isinstance(keypoints, DescriptorIndex):
+                keypoints = keypoints.grown(fresh.keypoints)
+            else:
+                keypoints = KeypointStore.concatenate([keypoints, fresh.keypoints])
         if showcase is not None:
             showcase = showcase.grown(self.gallery, fresh.embeddings, thumbnails)
         gallery = self.gallery.followed_by(fresh.embeddings)
@@ -339,11 +346,16 @@ class Identifier(IdentifierState):
             small = Thumbnails.none(len(rows))
             if self.showcase is not None:
                 small = self.showcase.thumbnails.take(rows)
-            keypoints = None if self.keypoints is None else self.keypoints.take(rows)
-            there = there._grown(Features(named, keypoints), small)
+            there = there._grown(Features(named, self._keypoints_of(rows)), small)
         if self.index is not None and not self.index_saved:  # built since
             there = replace(there, index=self.index, indexed=self.indexed, index_saved=0)
         return replace(there, card=card)
+
+    def _keypoints_of(self, rows: Ints) -> KeypointStore | None:
+        """Keypoints of photographs that were added since this identifier was loaded or saved."""
+        if isinstance(self.keypoints, DescriptorIndex):
+            return self.keypoints.recent(rows)
+        return None if self.keypoints is None else self.keypoints.take(rows)
 
     @classmethod
     def load(cls, path: Path | str, *, with_index: bool = True) -> "Identifier":

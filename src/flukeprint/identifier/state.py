@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.identifier.card import FILE, IdentifierCard, card_digest, read_card
@@ -25,10 +26,12 @@ from flukeprint.identifier.files import (
 from flukeprint.identifier.runs import CENTERS
 from flukeprint.identifier.showcase import Showcase
 from flukeprint.models.network import FlukeNet
+from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
+from flukeprint.ranking.pipeline import indexes_descriptors
 from flukeprint.search.index import Index
 
-KEYPOINTS = "keypoints.npz"
+KEYPOINTS, DESCRIPTORS = "keypoints.npz", "descriptors"
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def joined_card(mine: IdentifierCard, theirs: IdentifierCard, origin: Origin) ->
 class IdentifierState:
     """Everything that an identifier holds and that its folder keeps.
 
-    keypoints, showcase: of the gallery's photographs, in their order.
+    keypoints, showcase: of the gallery's photographs, in their order; an index of their descriptors
+        where the ranking rules search all of them.
     centers: class centres of the network's head, for the ranking rules.
     index: of the gallery's first `indexed` photographs; later ones are searched exactly, beside it.
         None searches all exactly.
@@ -103,7 +107,7 @@ class IdentifierState:
     card: IdentifierCard
     net: FlukeNet
     gallery: Embeddings
-    keypoints: KeypointStore | None = None
+    keypoints: KeypointStore | DescriptorIndex | None = None
     centers: Embeddings | None = None
     showcase: Showcase | None = None
     index: Index | None = None
@@ -134,7 +138,10 @@ class IdentifierState:
                 self.index, self.indexed, self.index_saved, self.gallery, old, draft
             )
             saved = replace(self, index=index, indexed=there, index_saved=there)
-        if self.keypoints is not None:
+        if isinstance(self.keypoints, DescriptorIndex):
+            kept = self.keypoints.save(draft / DESCRIPTORS, old / DESCRIPTORS)
+            saved = replace(saved, keypoints=kept)
+        elif self.keypoints is not None:
             self.keypoints.save(draft / KEYPOINTS)
         if self.centers is not None:
             self.centers.save(draft / CENTERS)
@@ -161,7 +168,7 @@ class IdentifierState:
             card,
             net,
             gallery,
-            KeypointStore.load(folder / KEYPOINTS) if rules.local.candidates else None,
+            _read_keypoints(folder, rules),
             Embeddings.load(folder / CENTERS) if rules.head else None,
             Showcase.load(folder),
             index,
@@ -169,6 +176,12 @@ class IdentifierState:
             there,
             origin_of(folder, card, gallery),
         )
+
+
+def _read_keypoints(folder: Path, rules: RankConfig) -> KeypointStore | DescriptorIndex | None:
+    if indexes_descriptors(rules):
+        return DescriptorIndex.load(folder / DESCRIPTORS)
+    return KeypointStore.load(folder / KEYPOINTS) if rules.local.candidates else None
 
 
 def origin_of(folder: Path, card: IdentifierCard, gallery: Embeddings) -> Origin | None:

@@ -7,7 +7,7 @@ with the cosine to the class centre of the network's head).
 import numpy as np
 
 from flukeprint.config.ranking import RankConfig
-from flukeprint.data.embeddings import Embeddings, Floats, Ints, check_stamp
+from flukeprint.data.embeddings import Embeddings, Floats, Ints, Values, check_stamp
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.neighbours import cosines, keys_of, rows_of, sortable
 from flukeprint.ranking.reranking import mean_direction, trimmed
@@ -53,13 +53,20 @@ class ClassCenters:
         """
         if not len(self._vectors):
             return scores
+        heads = self.heads(raw, scores)
+        return np.asarray((1 - self._weight) * scores + self._weight * heads, dtype=np.float32)
+
+    def heads(self, raw: Floats, scores: Floats) -> Values:
+        """Cosines (b, c) to each identity's nearest class centre; arguments as of `blended`."""
+        if not len(self._vectors):
+            return scores.astype(np.float64)
         starts = np.flatnonzero(np.diff(self._labels, prepend=-1))
         near = np.maximum.reduceat(cosines(raw, self._vectors), starts, axis=1)
         trained = self._labels[starts]
         moved = (near - scores[:, trained]).mean(axis=1, dtype=np.float64, keepdims=True)
-        heads = scores + moved
+        heads = np.asarray(scores + moved)
         heads[:, trained] = near
-        return np.asarray((1 - self._weight) * scores + self._weight * heads, dtype=np.float32)
+        return heads
 
 
 class IdentityScores:

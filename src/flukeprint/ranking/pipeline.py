@@ -12,8 +12,12 @@ from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, Ints, Values, check_stamp
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.features import Features
-from flukeprint.ranking.local.fusion import KeypointFusion, KeypointGain
+from flukeprint.ranking.local.descriptor_index import DescriptorIndex
+from flukeprint.ranking.local.fusion import KeypointFusion, KeypointGain, PairwiseMatcher
+from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.lightglue import keypoint_backend
+from flukeprint.ranking.local.naive_bayes import NaiveBayesMatcher
+from flukeprint.ranking.local.strengths import LocalMatcher
 from flukeprint.ranking.ranking import Ranking, rank
 from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.scoring import Scorer
@@ -27,6 +31,7 @@ class RankingGallery:
     gallery: features of photographs with identities; with keypoints if rules.local.candidates.
     centers: class centres of the head, for rules.head.
     index: of the gallery's first `indexed` photographs, for approximate search; None: exact search.
+    descriptors: index of the gallery's keypoints, instead of these; None: built where it is needed.
     """
 
     def __init__(
@@ -36,9 +41,14 @@ class RankingGallery:
         centers: Embeddings | None = None,
         index: Index | None = None,
         indexed: int | None = None,
+        descriptors: DescriptorIndex | None = None,
     ) -> None:
         self.rules = rules
-        self.keypoints = gallery.keypoints
+        self.keypoints: KeypointStore | DescriptorIndex | None = gallery.keypoints
+        if descriptors is not None:
+            self.keypoints = descriptors
+        elif gallery.keypoints is not None and indexes_descriptors(rules):
+            self.keypoints = DescriptorIndex.build(gallery.keypoints)
         self.gallery = Gallery(gallery.embeddings, index=index, indexed=indexed)
         self.scorer = Scorer(self.gallery, rules, centers)
         self.backend = keypoint_backend(rules.local) if rules.local.candidates else None
@@ -70,16 +80,27 @@ class QueryRanker:
         self.queries, self.rules = queries, gallery.rules
         self.scorer = gallery.scorer
         self.fusion: KeypointFusion | None = None
+        self.local: LocalMatcher | None = None
         if gallery.backend is not None:
             if gallery.keypoints is None or queries.keypoints is None:
                 raise FlukeprintError(
                     f"rank.local.candidates={self.rules.local.candidates} needs keypoints, and "
                     "these photographs have none; train again or set it to 0"
                 )
+            labels = self.scorer.gallery.labels
+            if self.rules.local.matcher == "lnbnn":
+                self.local = NaiveBayesMatcher(
+                    gallery.keypoints, queries.keypoints, labels, self.rules.local,
+                    progress=progress,
+                )  # fmt: skip
+                return
+            assert isinstance(gallery.keypoints, KeypointStore)  # only lnbnn has an index
             self.fusion = KeypointFusion(
                 gallery.keypoints, queries.keypoints, self.rules.local, KeypointGain(),
                 match=gallery.backend.match, progress=progress,
             )  # fmt: skip
+            if self.rules.fuse:
+                self.local = PairwiseMatcher(self.fusion, labels)
 
     def rank(self, fitted: FittedRules, rows: npt.ArrayLike | None = None, top: int = 5) -> Ranking:
         """Rank the `top` best identities of each query, without a threshold.
@@ -88,6 +109,14 @@ class QueryRanker:
         """
         index = np.arange(len(self.queries)) if rows is None else np.asarray(rows, dtype=np.int64)
         queries = self.queries.embeddings.take(index)
+        if self.rules.fuse:
+            if fitted.fusion is None:
+                raise ValueError("the fusion of these rules was not fitted")
+            matches = self.scorer.search_fused(
+                queries, top, fitted.fusion, local=self.local, rows=index,
+                other_view=fitted.other_view,
+            )  # fmt: skip
+            return rank(matches, queries.images, threshold=None, top=top)
         if self.fusion is not None:
             self.fusion.gain = fitted.gain
         matches = self.scorer.search(
@@ -96,11 +125,18 @@ class QueryRanker:
         return rank(matches, queries.images, threshold=None, top=top)
 
 
+def indexes_descriptors(rules: RankConfig) -> bool:
+    """Whether the rules search the descriptors of the whole gallery, through an index of them."""
+    return rules.local.matcher == "lnbnn" and rules.local.candidates == "all"
+
+
 class PairScorer:
     """Scores pairs of photographs for verification: do the two show one individual?
 
     The score is the cosine of their embeddings, whitened as the gallery's are, plus the keypoint
     gain, averaged over both directions of matching: the order of the two makes no difference.
+    Keypoints that are fused (`rank.fuse`) are weighted against a whole gallery, so they add nothing
+    to a pair.
     """
 
     def __init__(self, gallery: RankingGallery, fitted: FittedRules) -> None:

@@ -3,6 +3,7 @@
 from flukeprint.config.base import Section
 from flukeprint.config.ranking import RankConfig
 from flukeprint.ranking.local.fusion import KeypointGain
+from flukeprint.ranking.score_parts import Fusion
 
 
 class FittedRules(Section):
@@ -12,6 +13,7 @@ class FittedRules(Section):
     other_view: float = 0.0  # subtracted from the similarity of photographs of another view
     gain_scale: float = 0.0  # of `KeypointGain`
     gain_floor: float = 0.0
+    fusion: Fusion | None = None  # of rules.fuse
 
     @property
     def gain(self) -> KeypointGain:

@@ -10,6 +10,8 @@ The rules are applied in this order; the right column is the range of the scores
     adjustment                         whatever it adds, photograph by photograph (keypoints)
     identity                           max and mean stay in the range of the photographs
     head                               (1 - w) score + w cosine to the class centre
+    fuse                               instead of adjustment and head: the probability of
+                                       `score_parts.py`, in [0, 1]
 
 With all rules off the result is that of `Gallery.search_identities`, to the bit.  No rule lets a
 query's answer depend on the other queries.  A threshold holds for the rules it was fitted with.
@@ -25,6 +27,7 @@ from flukeprint.data.embeddings import Embeddings, Floats, Ints
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.identity_scores import ClassCenters, IdentityScores, check_comparable
 from flukeprint.ranking.k_reciprocal import Reciprocal
+from flukeprint.ranking.local.strengths import LocalMatcher
 from flukeprint.ranking.neighbours import (
     blocks,
     cosines,
@@ -35,6 +38,7 @@ from flukeprint.ranking.neighbours import (
     neighbours,
     rows_of,
 )
+from flukeprint.ranking.score_parts import Fusion, ScoreParts
 from flukeprint.ranking.vector_rules import VectorRules
 from flukeprint.search.exact import nearest_rows
 from flukeprint.search.gallery import Gallery
@@ -61,6 +65,18 @@ class PhotoScores(NamedTuple):
     vectors: Floats
     cosines: Floats
     photos: Floats
+
+
+class PartScores(NamedTuple):
+    """The parts of the scores of all c identities for one block of b queries.
+
+    block, photos: as of `PhotoScores`.  strengths: (b, n) of matched keypoints, or None.
+    """
+
+    block: slice
+    photos: Floats
+    strengths: Floats | None
+    parts: ScoreParts
 
 
 class Scorer:
@@ -135,6 +151,8 @@ class Scorer:
             raise ValueError(f"at least one identity must be asked for, not {top}")
         check_comparable(self.gallery, queries, "the queries")
         other_view = self._other_view(other_view)
+        if self.rules.fuse:
+            raise ValueError("rules that fuse the parts of a score need `search_fused`")
         if adjustment is None and other_view == 0 and self._plain():
             return self.gallery.search_identities(queries, top)
         keep = min(top, len(self.gallery.vocabulary))
@@ -158,6 +176,62 @@ class Scorer:
             found[block] = rows_of(keys)
             scores[block] = np.take_along_axis(names, self._labels[found[block]], axis=1)
         return IdentityMatches(scores, self._labels[found], found, self.gallery.vocabulary)
+
+    def search_fused(
+        self,
+        queries: Embeddings,
+        top: int,
+        fusion: Fusion,
+        *,
+        local: LocalMatcher | None = None,
+        rows: Ints | None = None,
+        other_view: float | None = None,
+    ) -> IdentityMatches:
+        """Find the `top` likeliest identities of every query by the fused parts of their scores.
+
+        fusion: fitted for these rules.  The other arguments are those of `part_scores`.
+        """
+        keep = min(top, len(self.gallery.vocabulary))
+        scores = np.empty((len(queries), keep), dtype=np.float32)
+        found = np.empty((len(queries), keep), dtype=np.int64)
+        for found_in in self.part_scores(queries, local=local, rows=rows, other_view=other_view):
+            block, photos, strengths, parts = found_in
+            best = self._identity_scores.best_photos(fusion.of_photographs(photos, strengths))
+            names = fusion(parts)
+            keys = np.sort(keys_of(names, best), axis=1)[:, ::-1][:, :keep]
+            found[block] = rows_of(keys)
+            scores[block] = np.take_along_axis(names, self._labels[found[block]], axis=1)
+        return IdentityMatches(scores, self._labels[found], found, self.gallery.vocabulary)
+
+    def part_scores(
+        self,
+        queries: Embeddings,
+        *,
+        local: LocalMatcher | None = None,
+        rows: Ints | None = None,
+        other_view: float | None = None,
+    ) -> Iterator[PartScores]:
+        """Score every identity by each part alone, for blocks of queries.
+
+        Args:
+            local: matches keypoints; None leaves that part out.
+            rows: (q,) the numbers by which `local` knows the queries; None: 0 to q - 1.
+            other_view: as for `search`.
+        """
+        numbers = np.arange(len(queries)) if rows is None else rows
+        for block, raw, vectors, plain, photos in self.photo_scores(queries, other_view):
+            best = self._identity_scores.best_photos(photos)
+            of_identities = self._identity_scores(vectors, plain, photos, best)
+            matched = None if local is None else local(numbers[block], photos)
+            head = None
+            if self.rules.head:
+                head = self._centers.heads(raw, of_identities).astype(np.float32)
+            yield PartScores(
+                block,
+                photos,
+                None if matched is None else matched.photographs,
+                ScoreParts(of_identities, head, None if matched is None else matched.identities),
+            )
 
     def photo_scores(
         self, queries: Embeddings, other_view: float | None = None
@@ -237,6 +311,7 @@ def looks_at_all(rules: RankConfig) -> bool:
     changed = (
         rules.head, rules.whiten, rules.within, rules.expand, rules.augment_gallery, rules.hubness,
         rules.reciprocal and rules.reciprocal_weight, rules.other_view, rules.local.candidates,
+        rules.fuse,
     )  # fmt: skip
     return rules.identity != "max" or any(changed)
 

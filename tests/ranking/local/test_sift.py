@@ -10,7 +10,7 @@ from flukeprint.ranking.local.keypoints import Keypoints, empty, extract
 from flukeprint.ranking.local.lightglue import MATCHERS, keypoint_backend
 from flukeprint.ranking.local.sift import (
     PairMatch,
-    _plausible,
+    plausible,
     agreed,
     match,
     shown_inliers,
@@ -141,7 +141,7 @@ def test_photographs_with_no_or_few_keypoints():
     ],
 )
 def test_transforms_that_no_animal_makes_are_refused(linear: list[list[float]], sound: bool):
-    assert _plausible(np.column_stack([np.array(linear, float), [5.0, 5.0]])) is sound
+    assert plausible(np.column_stack([np.array(linear, float), [5.0, 5.0]])) is sound
 
 
 def test_a_mirrored_flank_and_points_on_one_place_do_not_agree():

@@ -20,6 +20,7 @@ from flukeprint.output import followed
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import extraction_digest
 from flukeprint.ranking.local.sift import Matcher, sift_backend
+from flukeprint.ranking.local.strengths import LocalStrengths
 from flukeprint.ranking.neighbours import largest
 
 
@@ -85,7 +86,7 @@ class KeypointFusion:
                 )
         self.gain = gain
         self._gallery, self._queries = gallery, queries
-        self._candidates = min(config.candidates, len(gallery))
+        self._candidates = candidates_of(config, len(gallery))
         self._match = match
         self._progress = progress
         self._known: dict[tuple[int, int], float] = {}
@@ -125,3 +126,27 @@ class KeypointFusion:
             known = self._match(self._queries[query], self._gallery[row]).strength
             self._known[query, row] = known
         return known
+
+
+class PairwiseMatcher:
+    """Matches queries with their best candidates pair by pair, for `rank.fuse`."""
+
+    def __init__(self, fusion: KeypointFusion, labels: Ints) -> None:
+        """labels: (n,) identity of each photograph of the gallery, numbers from 0 on."""
+        self._fusion, self._labels = fusion, labels
+
+    def __call__(self, query_rows: Ints, scores: Floats) -> LocalStrengths:
+        """Strengths (b, n), and of each identity (b, c) that of its strongest photograph."""
+        found = self._fusion.counts(query_rows, scores)
+        photographs = np.zeros(scores.shape, dtype=np.float32)
+        np.put_along_axis(photographs, found.rows, found.strengths, axis=1)
+        identities = np.zeros((len(scores), int(self._labels.max(initial=-1)) + 1), np.float32)
+        places = np.arange(len(scores))[:, None]
+        np.maximum.at(identities, (places, self._labels[found.rows]), found.strengths)
+        return LocalStrengths(photographs, identities)
+
+
+def candidates_of(config: LocalConfig, photographs: int) -> int:
+    """How many of a gallery's photographs are matched with a query."""
+    wanted = config.candidates
+    return photographs if wanted == "all" else min(wanted, photographs)

@@ -106,7 +106,7 @@ class KeypointStore:
         written.
         """
         if extractor is None:
-            if config.matcher != "sift":
+            if config.matcher == "lightglue":
                 raise ValueError(f"matcher {config.matcher} has an extractor of its own")
             extractor = _sift(config)
         source = _Source(catalog, config, cache, extractor, mirror_views)

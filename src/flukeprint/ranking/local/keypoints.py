@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ CONTRAST = 0.02  # half of Lowe's: fur has little contrast
 DESCRIPTOR_TYPES: dict[str, type[np.uint8] | type[np.float16]] = {
     "sift": np.uint8,
     "lightglue": np.float16,
+    "lnbnn": np.uint8,
 }
 
 
@@ -114,8 +116,17 @@ def empty(size: tuple[int, int], *, matcher: str = "sift") -> Keypoints:
     )
 
 
+def directions(descriptors: npt.NDArray[Any]) -> Floats:
+    """Descriptors (k, d) of any type as float32 rows of length 1, or of zeros."""
+    wide = descriptors.astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    wide /= np.maximum(lengths, 1e-6)[:, None]
+    return wide
+
+
 def extraction_digest(config: LocalConfig) -> str:
     """Digest (12 hex digits) of all settings that keypoints depend on, to refuse a mixture."""
-    settings = (config.matcher, config.side, config.keypoints, config.upright)
+    extractor = "sift" if config.matcher == "lnbnn" else config.matcher
+    settings = (extractor, config.side, config.keypoints, config.upright)
     text = json.dumps([EXTRACTION_VERSION, *settings])
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -96,4 +96,5 @@ def _glue_input(keypoints: Keypoints) -> "dict[str, torch.Tensor]":
 MATCHERS: dict[str, Callable[[LocalConfig], KeypointBackend]] = {
     "sift": sift_backend,
     "lightglue": lightglue_backend,
+    "lnbnn": sift_backend,  # the pairs that pictures show; ranking matches by `naive_bayes`
 }

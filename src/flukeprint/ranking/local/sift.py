@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.embeddings import Floats
-from flukeprint.ranking.local.keypoints import Extractor, Keypoints, extract
+from flukeprint.ranking.local.keypoints import Extractor, Keypoints, directions, extract
 
 # An animal seen again is not mirrored, not very much larger or smaller, and not flattened.
 AREA_RATIOS = (0.05, 20.0)  # least and greatest change of an area
@@ -105,7 +105,7 @@ def agreed(
         maxIters=_TRIALS,
         confidence=_CONFIDENCE,
     )
-    if transform is None or not _plausible(transform):
+    if transform is None or not plausible(transform):
         return none
     return PairMatch(pairs, weights, mask.ravel() != 0, np.asarray(transform, dtype=np.float64))
 
@@ -116,7 +116,7 @@ def _nearest_pairs(
     """Mutual nearest neighbours (m, 2) that pass the ratio test, and their ratios (m,)."""
     if len(query) == 0 or len(candidate) < 2:  # the ratio needs a second nearest
         return np.empty((0, 2), dtype=np.int64), np.empty(0, dtype=np.float32)
-    cosines = _directions(query) @ _directions(candidate).T
+    cosines = directions(query.descriptors) @ directions(candidate.descriptors).T
     own = np.arange(len(query))
     nearest = cosines.argmax(axis=1)
     first = cosines[own, nearest]
@@ -130,14 +130,7 @@ def _nearest_pairs(
     return np.stack([kept, nearest[kept]], axis=1).astype(np.int64), ratios[kept]
 
 
-def _directions(keypoints: Keypoints) -> Floats:
-    wide = keypoints.descriptors.astype(np.float32)
-    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
-    wide /= np.maximum(lengths, 1e-6)[:, None]
-    return wide
-
-
-def _plausible(transform: npt.NDArray[Any]) -> bool:
+def plausible(transform: npt.NDArray[Any]) -> bool:
     """Whether the linear part [[a, b], [c, d]] does not mirror, and roughly keeps size and shape.
 
     Its singular values s >= t have s t = determinant and s s + t t = a a + b b + c c + d d, so
