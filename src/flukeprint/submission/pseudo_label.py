@@ -13,10 +13,13 @@ from flukeprint.data.doctor import check_readable
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.data.splits import split_for
+from flukeprint.embedding.embed import pick_device
+from flukeprint.embedding.recipe import Compute
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.files import written_whole
+from flukeprint.identifier.build import measured_network
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.runs import PSEUDO_LABEL_COLUMNS, Run
+from flukeprint.identifier.runs import CENTERS, PSEUDO_LABEL_COLUMNS, Run
 from flukeprint.ranking.features import extract_features
 from flukeprint.ranking.ranking import Ranking
 
@@ -31,13 +34,14 @@ def pseudo_label(
     It is `pseudo_labels.csv`, and with another confidence than 0.6 such as `pseudo_labels-0.8.csv`.
 
     They are ranked against the gallery of the run's own fold, without its queries, so that the
-    table tells a training on the same fold nothing about these.
+    table tells a training on the same fold nothing about these.  A run that was trained further on
+    all photographs embeds the test photographs again, with its network before that.
 
     Args:
         run: a finished run with the test.npz that `infer` writes.
         confidence: least probability that the first answer is right, as predicted by the run's
             calibration.
-        probabilities: (q,) used instead of these, one for each photo of test.npz.
+        probabilities: (q,) used instead of these, one for each test photograph.
 
     Returns:
         The table's path; columns Image, Id, confidence, run; the most confident first.
@@ -47,14 +51,18 @@ def pseudo_label(
     """
     config = run.config()
     file = run.path / "test.npz"
-    if not file.is_file():
+    if not file.is_file() and not run.measured.is_dir():
         raise FlukeprintError(f"{file} is missing; identify the test photographs with infer.py")
     known = Identifier.load(run.identifier)
     if probabilities is None:
         check_calibrated(known, run)
-    identifier = _of_fold(known, config)
+    identifier = _of_fold(known, config, run)
     test = check_readable(read_test(config.data), config.data.skip_unreadable)
-    queries = extract_features(Embeddings.load(file), test, config.image, config.rank)
+    if run.measured.is_dir():  # test.npz is of the network that has learned the fold's queries
+        identifier.net.to(pick_device(config.train.accelerator))
+        queries = identifier.examine(test, compute=Compute.of(config), progress=True)
+    else:
+        queries = extract_features(Embeddings.load(file), test, config.image, config.rank)
     ranking = identifier.rank(queries)
     if probabilities is None:
         probabilities = identifier.probabilities(ranking)
@@ -110,11 +118,25 @@ def _why_none(
     )
 
 
-def _of_fold(identifier: Identifier, config: Config) -> Identifier:
-    """The identifier with the gallery of its training fold instead of all known photographs."""
+def _of_fold(identifier: Identifier, config: Config, run: Run) -> Identifier:
+    """The identifier with the gallery of its training fold instead of all known photographs.
+
+    Its network is the one that was measured on the fold: one that was trained further has learned
+    the fold's queries, and would tell of them.
+    """
     catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
     known = set(catalog.take(split_for(config, catalog).gallery).images)
     rows = [row for row, image in enumerate(identifier.gallery.images) if image in known]
-    keypoints = None if identifier.keypoints is None else identifier.keypoints.take(rows)
+    card, net, centers = identifier.card, identifier.net, identifier.centers
     gallery = identifier.gallery.take(rows)
-    return replace(identifier, gallery=gallery, keypoints=keypoints, showcase=None)
+    if run.measured.is_dir():
+        card, net = measured_network(run)
+        centers = Embeddings.load(run.path / CENTERS) if card.method.rules.head else None
+        embeddings = Embeddings.load(run.path / "embeddings.npz")
+        place = {image: row for row, image in enumerate(embeddings.images)}
+        gallery = embeddings.take([place[image] for image in gallery.images])
+    keypoints = None if identifier.keypoints is None else identifier.keypoints.take(rows)
+    return replace(
+        identifier, card=card, net=net, gallery=gallery, keypoints=keypoints, centers=centers,
+        showcase=None, index=None, indexed=0, index_saved=0, origin=None,
+    )  # fmt: skip
