@@ -12,7 +12,7 @@ from flukeprint.files import folder_written_whole
 from flukeprint.identifier.card import CARD_FORMAT, FILE, IdentifierCard, read_card
 from flukeprint.identifier.files import read_network, write_network
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.runs import Run
+from flukeprint.identifier.runs import CENTERS, Run
 from flukeprint.identifier.showcase import Showcase
 from flukeprint.models.network import FlukeNet
 from flukeprint.ranking.calibration import Calibration
@@ -112,16 +112,26 @@ def keep_measured(run: Run, card: IdentifierCard, net: FlukeNet) -> None:
         (draft / FILE).write_text(card.text())
 
 
-def measured_network(run: Run) -> tuple[IdentifierCard, FlukeNet]:
-    """Read the network that a run's figures and embeddings are of, and its card.
+def measured_identifier(run: Run) -> Identifier:
+    """The identifier with the network that the run's figures and embeddings are of, without index.
 
-    It is the identifier's, unless that was trained further on all labelled photographs.
+    It is the run's own, unless that was trained further on all labelled photographs; then the
+    gallery is that of the training, without photographs that were enrolled since.
     """
-    if run.measured.is_dir():
-        card = read_card(run.measured)
-        return card, read_network(run.measured, card)
     known = Identifier.load(run.identifier, with_index=False)
-    return known.card, known.net
+    if not run.measured.is_dir():
+        return known
+    card = read_card(run.measured)
+    embeddings = Embeddings.load(run.path / "embeddings.npz")
+    place = {image: row for row, image in enumerate(embeddings.images)}
+    rows = [row for row, image in enumerate(known.gallery.images) if image in place]
+    return Identifier(
+        card,
+        read_network(run.measured, card),
+        embeddings.take([place[known.gallery.images[row]] for row in rows]),
+        None if known.keypoints is None else known.keypoints.take(rows),
+        Embeddings.load(run.path / CENTERS) if card.method.rules.head else None,
+    )
 
 
 def with_index(

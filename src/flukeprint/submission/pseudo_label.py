@@ -17,9 +17,9 @@ from flukeprint.embedding.embed import pick_device
 from flukeprint.embedding.recipe import Compute
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.files import written_whole
-from flukeprint.identifier.build import measured_network
+from flukeprint.identifier.build import measured_identifier
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.runs import CENTERS, PSEUDO_LABEL_COLUMNS, Run
+from flukeprint.identifier.runs import PSEUDO_LABEL_COLUMNS, Run
 from flukeprint.ranking.features import extract_features
 from flukeprint.ranking.ranking import Ranking
 
@@ -53,10 +53,10 @@ def pseudo_label(
     file = run.path / "test.npz"
     if not file.is_file() and not run.measured.is_dir():
         raise FlukeprintError(f"{file} is missing; identify the test photographs with infer.py")
-    known = Identifier.load(run.identifier)
+    known = measured_identifier(run)
     if probabilities is None:
         check_calibrated(known, run)
-    identifier = _of_fold(known, config, run)
+    identifier = _of_fold(known, config)
     test = check_readable(read_test(config.data), config.data.skip_unreadable)
     if run.measured.is_dir():  # test.npz is of the network that has learned the fold's queries
         identifier.net.to(pick_device(config.train.accelerator))
@@ -118,25 +118,11 @@ def _why_none(
     )
 
 
-def _of_fold(identifier: Identifier, config: Config, run: Run) -> Identifier:
-    """The identifier with the gallery of its training fold instead of all known photographs.
-
-    Its network is the one that was measured on the fold: one that was trained further has learned
-    the fold's queries, and would tell of them.
-    """
+def _of_fold(identifier: Identifier, config: Config) -> Identifier:
+    """The identifier with the gallery of its training fold instead of all known photographs."""
     catalog = check_readable(read_labelled(config.data), config.data.skip_unreadable)
     known = set(catalog.take(split_for(config, catalog).gallery).images)
     rows = [row for row, image in enumerate(identifier.gallery.images) if image in known]
-    card, net, centers = identifier.card, identifier.net, identifier.centers
-    gallery = identifier.gallery.take(rows)
-    if run.measured.is_dir():
-        card, net = measured_network(run)
-        centers = Embeddings.load(run.path / CENTERS) if card.method.rules.head else None
-        embeddings = Embeddings.load(run.path / "embeddings.npz")
-        place = {image: row for row, image in enumerate(embeddings.images)}
-        gallery = embeddings.take([place[image] for image in gallery.images])
     keypoints = None if identifier.keypoints is None else identifier.keypoints.take(rows)
-    return replace(
-        identifier, card=card, net=net, gallery=gallery, keypoints=keypoints, centers=centers,
-        showcase=None, index=None, indexed=0, index_saved=0, origin=None,
-    )  # fmt: skip
+    gallery = identifier.gallery.take(rows)
+    return replace(identifier, gallery=gallery, keypoints=keypoints, showcase=None)

@@ -20,7 +20,7 @@ from flukeprint.evaluation.plots import draw_matches
 from flukeprint.evaluation.report.charts import Part, Picture
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.report.sections.answers import nearest_of, pick
-from flukeprint.identifier.build import measured_network
+from flukeprint.identifier.build import measured_identifier
 from flukeprint.identifier.reports.attention import cosine_of, gradient_map, occlusion_map
 from flukeprint.identifier.runs import Run
 from flukeprint.models.network import FlukeNet
@@ -48,7 +48,8 @@ def looked_at(run: RunMaterial) -> Part | None:
     pairs = _chosen(run)
     if not pairs:
         return None
-    _, net = measured_network(Run(run.folder))  # the one to which these queries were new
+    # The network to which these queries were new.
+    net = measured_identifier(Run(run.folder)).net.eval()
     cache = PhotoCache(run.catalog, run.config.image)
     pictures = []
     for pair in pairs:
