@@ -305,3 +305,29 @@ def test_several_processes_are_refused(tiny: TinyConfig) -> None:
 def test_its_minutes_are_its_own(further: Run) -> None:
     assert json.loads((further.path / "all_photos" / "minutes.json").read_text())["minutes"] > 0
     assert json.loads((further.path / "minutes.json").read_text())["minutes"] > 0
+
+
+def test_teachers_and_pseudo_labels_are_learned_from_as_well(
+    tiny: TinyConfig, plain: Run, tmp_path: Path
+) -> None:
+    """A teacher has seen all labelled photographs; test photographs of held-out animals count."""
+    fold = check(tiny())
+    held_out = sorted(set(fold.catalog.counts()) - {name for name, _ in fold.data.classes})
+    test = read_test(tiny().data).images
+    table = tmp_path / "pseudo.csv"
+    table.write_text(
+        f"Image,Id,confidence,run\n{test[0]},{held_out[0]},0.9,elsewhere\n"
+        f"{test[1]},{fold.data.classes[0][0]},0.9,elsewhere\n"
+    )
+    setup = check(tiny(*STAGE, f"train.teachers=[{plain.path}]", f"data.pseudo_labels={table}"))
+    data = setup.all_photos
+    assert data is not None
+    assert test[0] not in setup.data.train_catalog.images
+    assert data.train_catalog.images[-2:] == test[:2]
+    assert data.teachers is not None
+    taught = data.teachers.vectors.any(1).numpy()
+    assert list(np.flatnonzero(~taught)) == [len(taught) - 2, len(taught) - 1]
+    teacher = Embeddings.load(plain.path / "embeddings.npz")
+    place = {image: row for row, image in enumerate(teacher.images)}
+    rows = [place[image] for image in data.train_catalog.images[:-2]]
+    np.testing.assert_allclose(data.teachers.vectors[:-2].numpy(), teacher.vectors[rows], atol=1e-6)
