@@ -146,7 +146,8 @@ def kept_text(config: Config, run: Run) -> str:
     if not checkpoint.is_file() and config.pretrain is not None:
         what, checkpoint, of = "pretraining", run.pretraining, config.pretrain.epochs
     if run.all_photos.is_file():
-        what, checkpoint, of = "training on all photographs", run.all_photos, config.train.all_epochs
+        what = "training on all photographs"
+        checkpoint, of = run.all_photos, config.train.all_epochs
     done = of
     if checkpoint.is_file():  # else the pretraining is complete
         done = int(AtomicCheckpointIO().load_checkpoint(checkpoint)["epoch"]) + 1
