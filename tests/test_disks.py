@@ -78,6 +78,21 @@ def test_training_says_what_was_kept_and_goes_on(
         assert train(tiny(), resume=name).finished
 
 
+def test_a_disk_that_fills_while_all_photographs_are_learned(
+    tiny_config: TinyConfig,
+    tmp_path: Path,
+    fill: Callable[[str, int], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tiny = tiny_config.apart(tmp_path)
+    fill("last.ckpt", 5)
+    kept = "the training on all photographs after 1 of 2 epochs"
+    refused(lambda: train(tiny("train.all_epochs=2")), "is full", kept, "--resume 20")
+    monkeypatch.undo()
+    assert not list(tmp_path.rglob("identifier"))
+    assert train(tiny("train.all_epochs=2"), resume="last").finished
+
+
 @pytest.mark.parametrize("file", ["test.npz", ".csv"])
 def test_inference_leaves_the_run_as_it_was(
     tiny_config: TinyConfig,

@@ -30,6 +30,7 @@ from flukeprint.evaluation.fitting import fit_calibration
 from flukeprint.evaluation.metrics import bootstrap_interval
 from flukeprint.evaluation.reliability import measure_reliability
 from flukeprint.files import written_whole
+from flukeprint.identifier.build import measured_identifier
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
 from flukeprint.identifier.taxonomy import RankPlacement, Taxonomy, is_right, place
@@ -85,7 +86,7 @@ def read_folds(config: Config, folders: Sequence[Path], most: int) -> Iterator[F
         split = split_of(setting, catalog)
         known = Embeddings.load(run.path / "embeddings.npz")
         gallery, queries = known.take(split.gallery), known.take(split.queries)
-        identifier = Identifier.load(run.identifier)
+        identifier = measured_identifier(run)
         index = Gallery(gallery)
         near = nearest_cosine(index, queries)
         others = {

@@ -133,6 +133,13 @@ class TrainConfig(Section):
     swa: float | None = Field(
         None, gt=0, lt=1, description="Share of the epochs after which weights are averaged."
     )
+    all_epochs: int = Field(
+        0, ge=0, description="Further epochs on all labelled photographs, the fold's queries too, "
+        "after the fold was measured; the identifier gets that network.",
+    )  # fmt: skip
+    all_lr_factor: float = Field(
+        0.3, gt=0, description="Learning rate at the start of these epochs, times lr."
+    )
     # In YAML 32 is a number.
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(str)] = Field(
         "auto", description="Arithmetic of training."

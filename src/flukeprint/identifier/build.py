@@ -8,8 +8,11 @@ from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.evaluation.fold_calibration import FoldCalibration
-from flukeprint.identifier.card import CARD_FORMAT, IdentifierCard
+from flukeprint.files import folder_written_whole
+from flukeprint.identifier.card import CARD_FORMAT, FILE, IdentifierCard, read_card
+from flukeprint.identifier.files import read_network, write_network
 from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.runs import CENTERS, Run
 from flukeprint.identifier.showcase import Showcase
 from flukeprint.models.network import FlukeNet
 from flukeprint.ranking.calibration import Calibration
@@ -40,24 +43,60 @@ def build_identifier(
 
     gallery, centers: must have been made by `net`.
     """
+    card = make_card(
+        config, net, threshold, calibration, fitted=fitted, fold_calibration=fold_calibration
+    )
+    return assemble_identifier(config, card, net, gallery, centers=centers, showcase=showcase)
+
+
+def make_card(
+    config: Config,
+    net: FlukeNet,
+    threshold: float | None,
+    calibration: Calibration | None = None,
+    *,
+    fitted: FittedRules | None = None,
+    fold_calibration: FoldCalibration | None = None,
+) -> IdentifierCard:
+    """Make the card of a trained network with everything that was fitted on its fold."""
+    return IdentifierCard(
+        format=CARD_FORMAT,
+        name=config.name,
+        model=config.model,
+        image=config.image,
+        mirror=config.infer.mirror,
+        zooms=config.infer.zooms,
+        threshold=threshold,
+        new_label=config.data.new_label,
+        stamp=network_digest(net, EmbeddingRecipe.of(config)),
+        method=fitted or FittedRules(),
+        calibration=calibration,
+        outside=None if fold_calibration is None else fold_calibration.outside,
+        verifier=None if fold_calibration is None else fold_calibration.verifier,
+        measured=None if fold_calibration is None else fold_calibration.measured,
+        confidence=None if config.taxonomy is None else config.taxonomy.confidence,
+    )
+
+
+def assemble_identifier(
+    config: Config,
+    card: IdentifierCard,
+    net: FlukeNet,
+    gallery: Features,
+    *,
+    centers: Embeddings | None = None,
+    showcase: Showcase | None = None,
+) -> Identifier:
+    """Put an identifier together and build the index of its gallery.
+
+    card: that of `net`, or of the network that it was trained further from, whose figures and
+        fitted numbers the identifier keeps.
+    """
+    stamp = network_digest(net, EmbeddingRecipe.of(config))
+    if stamp != card.stamp:
+        card = card.model_copy(update={"stamp": stamp, "measured_by": card.stamp})
     plain = Identifier(
-        IdentifierCard(
-            format=CARD_FORMAT,
-            name=config.name,
-            model=config.model,
-            image=config.image,
-            mirror=config.infer.mirror,
-            zooms=config.infer.zooms,
-            threshold=threshold,
-            new_label=config.data.new_label,
-            stamp=network_digest(net, EmbeddingRecipe.of(config)),
-            method=fitted or FittedRules(),
-            calibration=calibration,
-            outside=None if fold_calibration is None else fold_calibration.outside,
-            verifier=None if fold_calibration is None else fold_calibration.verifier,
-            measured=None if fold_calibration is None else fold_calibration.measured,
-            confidence=None if config.taxonomy is None else config.taxonomy.confidence,
-        ),
+        card,
         net.eval(),
         gallery.embeddings,
         _kept_keypoints(gallery, config.rank),
@@ -67,6 +106,35 @@ def build_identifier(
     backend = config.gallery.backend
     report = print if backend != "auto" or len(gallery) >= WORTH_REPORTING else None
     return with_index(plain, config.gallery, report)
+
+
+def keep_measured(run: Run, card: IdentifierCard, net: FlukeNet) -> None:
+    """Keep the network that a run's figures are of, before it is trained further."""
+    with folder_written_whole(run.measured) as draft:
+        write_network(net, card, run.measured, draft)
+        (draft / FILE).write_text(card.text())
+
+
+def measured_identifier(run: Run) -> Identifier:
+    """The identifier with the network that the run's figures and embeddings are of, without index.
+
+    It is the run's own, unless that was trained further on all labelled photographs; then the
+    gallery is that of the training, without photographs that were enrolled since.
+    """
+    known = Identifier.load(run.identifier, with_index=False)
+    if not run.measured.is_dir():
+        return known
+    card = read_card(run.measured)
+    embeddings = Embeddings.load(run.path / "embeddings.npz")
+    place = {image: row for row, image in enumerate(embeddings.images)}
+    rows = [row for row, image in enumerate(known.gallery.images) if image in place]
+    return Identifier(
+        card,
+        read_network(run.measured, card),
+        embeddings.take([place[known.gallery.images[row]] for row in rows]),
+        None if known.keypoints is None else known.keypoints.take(rows),
+        Embeddings.load(run.path / CENTERS) if card.method.rules.head else None,
+    )
 
 
 def with_index(

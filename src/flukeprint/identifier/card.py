@@ -40,6 +40,8 @@ class IdentifierCard(Section):
     outside: OutOfDistribution | None = None  # None: no photograph is refused as something else
     verifier: Verifier | None = None  # None: too few pairs to fit one
     measured: FoldScores | None = None
+    # Stamp of the network that was measured and fitted, where this one was trained further.
+    measured_by: str | None = None
     backend: str = "exact"  # of the search in the gallery
     gallery: GalleryConfig = GalleryConfig()
     confidence: float | None = None  # least probability of an answered rank of the taxonomy

@@ -22,6 +22,9 @@ report.html       page with all that these figures and pictures say, and more, t
 report/           its charts as PNG and SVG
 triplets.csv      hardest triplets of the training photographs, where some violate the margin
 minutes.json      minutes and peak memory of the training
+measured/         network and card that all these are of, where training went on after them
+all_photos/       log of that further training on all labelled photographs, minutes.json, and
+                  last.ckpt while it goes on
 identifier/       network + gallery + threshold; only a finished run has it
 """
 
@@ -85,6 +88,16 @@ class Run:
         return self.path / "pretrain" / "backbone.safetensors"
 
     @property
+    def measured(self) -> Path:
+        """The network that the figures are of, where the identifier's was trained further."""
+        return self.path / "measured"
+
+    @property
+    def all_photos(self) -> Path:
+        """The checkpoint of a training on all labelled photographs that goes on."""
+        return self.path / "all_photos" / "last.ckpt"
+
+    @property
     def resumable(self) -> bool:
         """Whether there is a checkpoint to go on from, or a pretrained backbone."""
         return any(file.is_file() for file in (self.last, self.pretraining, self.pretrained))
@@ -121,7 +134,14 @@ class Run:
             if figures["threshold"] is not None and figures.get("doubt") is None:
                 queries = counted(figures["fitted_on"], "other query", "other queries")
                 lines.append(f"threshold {figures['threshold']:.4f}, fitted on {queries}")
-            return "\n".join([*lines, *figures["lines"]])
+            lines += figures["lines"]
+        if self.measured.is_dir():
+            epochs = counted(self.config().train.all_epochs, "further epoch")
+            lines.append(
+                f"the identifier has learned all labelled photographs for {epochs}; the figures "
+                "are of the network before that"
+            )
+        return "\n".join(lines)
 
     @property
     def made_by(self) -> MadeBy:

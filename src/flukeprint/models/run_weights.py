@@ -15,6 +15,8 @@ from flukeprint.errors import FlukeprintError, counted, listed
 
 PREFIX = "run:"
 NETWORK = Path("identifier") / "network.safetensors"  # of a finished run
+# Of one whose identifier has learned the fold's queries too: the network before that.
+MEASURED = Path("measured") / "network.safetensors"
 PRETRAINED = Path("pretrain") / "backbone.safetensors"
 Numbers = tuple[float, float, float]
 
@@ -34,6 +36,8 @@ class RunWeights:
 def read_run_weights(folder: Path, backbone: str) -> RunWeights:
     """Read the weights of a run's backbone: the trained one, else the pretrained one.
 
+    The trained one has not learned the queries of its fold, whatever `train.all_epochs` was.
+
     backbone: the name that the run's configuration must have.
 
     Raises:
@@ -52,7 +56,8 @@ def read_run_weights(folder: Path, backbone: str) -> RunWeights:
             f"set model.backbone={model.backbone}"
         )
     if (folder / NETWORK).is_file():
-        tensors = _tensors(folder / NETWORK)
+        measured = folder / MEASURED
+        tensors = _tensors(measured if measured.is_file() else folder / NETWORK)
         mean, std = (_numbers(tensors.get(name), folder) for name in ("mean", "std"))
         own = {
             name.removeprefix("backbone."): tensor

@@ -13,8 +13,11 @@ from flukeprint.data.doctor import check_readable
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.data.splits import split_for
+from flukeprint.embedding.embed import pick_device
+from flukeprint.embedding.recipe import Compute
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.files import written_whole
+from flukeprint.identifier.build import measured_identifier
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import PSEUDO_LABEL_COLUMNS, Run
 from flukeprint.ranking.features import extract_features
@@ -31,13 +34,14 @@ def pseudo_label(
     It is `pseudo_labels.csv`, and with another confidence than 0.6 such as `pseudo_labels-0.8.csv`.
 
     They are ranked against the gallery of the run's own fold, without its queries, so that the
-    table tells a training on the same fold nothing about these.
+    table tells a training on the same fold nothing about these.  A run that was trained further on
+    all photographs embeds the test photographs again, with its network before that.
 
     Args:
         run: a finished run with the test.npz that `infer` writes.
         confidence: least probability that the first answer is right, as predicted by the run's
             calibration.
-        probabilities: (q,) used instead of these, one for each photo of test.npz.
+        probabilities: (q,) used instead of these, one for each test photograph.
 
     Returns:
         The table's path; columns Image, Id, confidence, run; the most confident first.
@@ -47,14 +51,18 @@ def pseudo_label(
     """
     config = run.config()
     file = run.path / "test.npz"
-    if not file.is_file():
+    if not file.is_file() and not run.measured.is_dir():
         raise FlukeprintError(f"{file} is missing; identify the test photographs with infer.py")
-    known = Identifier.load(run.identifier)
+    known = measured_identifier(run)
     if probabilities is None:
         check_calibrated(known, run)
     identifier = _of_fold(known, config)
     test = check_readable(read_test(config.data), config.data.skip_unreadable)
-    queries = extract_features(Embeddings.load(file), test, config.image, config.rank)
+    if run.measured.is_dir():  # test.npz is of the network that has learned the fold's queries
+        identifier.net.to(pick_device(config.train.accelerator))
+        queries = identifier.examine(test, compute=Compute.of(config), progress=True)
+    else:
+        queries = extract_features(Embeddings.load(file), test, config.image, config.rank)
     ranking = identifier.rank(queries)
     if probabilities is None:
         probabilities = identifier.probabilities(ranking)

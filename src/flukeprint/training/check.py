@@ -32,6 +32,7 @@ from flukeprint.ranking.scoring import looks_at_all
 from flukeprint.search.backends import check_backend, check_server, choose
 from flukeprint.training.callbacks import check_averaging
 from flukeprint.training.datamodule import FoldData
+from flukeprint.training.finishing.all_photos import all_photos_data, check_all_photos
 from flukeprint.training.module import MetricLearningModule, class_centers
 from flukeprint.training.optimizer import build_optimizer
 from flukeprint.training.pretraining.photos import unlabelled_photos
@@ -48,6 +49,7 @@ class TrainingSetup:
 
     resumed: the run to resume; None for a new one.
     pretraining: the photographs of the stage before labels; None where there is none to do.
+    all_photos: the data of the stage after the fold was measured; None where there is none.
     """
 
     catalog: Catalog
@@ -56,6 +58,7 @@ class TrainingSetup:
     module: MetricLearningModule
     resumed: Run | None = None
     pretraining: UnlabelledData | None = None
+    all_photos: FoldData | None = None
 
 
 def check(config: Config, *, resume: str | None = None) -> TrainingSetup:
@@ -82,9 +85,9 @@ def check(config: Config, *, resume: str | None = None) -> TrainingSetup:
 def check_photographs(setup: TrainingSetup) -> None:
     """Refuse photographs that cannot be read: labelled ones, and those that are added to them."""
     check_readable(setup.catalog)
-    own, every = len(setup.split.train), len(setup.data.train_catalog)
-    if every > own:
-        check_readable(setup.data.train_catalog.take(range(own, every)))
+    for data in (setup.data, setup.all_photos):
+        if data is not None and len(data.train_catalog) > (own := len(data.split.train)):
+            check_readable(data.train_catalog.take(range(own, len(data.train_catalog))))
     if setup.pretraining is not None:
         setup.pretraining.photos.check_readable()
 
@@ -123,7 +126,10 @@ def set_up(config: Config, catalog: Catalog, resumed: Run | None = None) -> Trai
             f"rank.head={config.rank.head:g} needs class centers, and losses and infer.mirror "
             "leave none; add a loss such as arcface, turn the mirror off or set rank.head=0"
         )
-    return TrainingSetup(catalog, split, data, module, resumed, pretraining)
+    all_photos = all_photos_data(config, catalog, split)
+    if all_photos is not None:
+        all_photos.steps(1)
+    return TrainingSetup(catalog, split, data, module, resumed, pretraining, all_photos)
 
 
 def check_config(config: Config, resume: str | None = None) -> Run | None:
@@ -138,6 +144,7 @@ def check_config(config: Config, resume: str | None = None) -> Run | None:
     check_averaging(config.train)
     check_number_of_sizes(config.train)
     check_pretrain(config)
+    check_all_photos(config)
     check_losses(config.losses, mirrored=config.image.mirrored_is_new, memory=config.train.memory)
     check_batches(config.sampler, config.train.devices * config.train.num_nodes)
     check_devices(config.train.accelerator, config.train.devices, "train.devices")

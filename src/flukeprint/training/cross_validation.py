@@ -268,6 +268,8 @@ def _plan(config: Config, data: str) -> tuple[str, Callable[[], Run]]:
         and run.made_by != "pretrain"
         and recipe_digest(known) == recipe_digest(config)
         and known.data.root == config.data.root  # else resuming would be refused
+        and known.train.all_epochs == config.train.all_epochs
+        and known.train.all_lr_factor == config.train.all_lr_factor
     ]  # fmt: skip
     if not unfinished:
         return "training", lambda: train(config, made_by="crossvalidate")

@@ -1,14 +1,13 @@
 """Train a network, validate it on its fold and keep it as an identifier: the method, top to bottom.
 
 catalogue -> split -> batches of sampled photographs -> network -> losses
--> validation on held-out queries -> identifier (network + gallery + threshold)
+-> validation on held-out queries (-> further epochs on all labelled photographs)
+-> identifier (network + gallery + threshold)
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -19,17 +18,9 @@ from flukeprint.config.ranking import RankConfig
 from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.embeddings import Embeddings
-from flukeprint.data.readers.read import read_test
-from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.disks import full_disk_named
 from flukeprint.drafts import clear_drafts
-from flukeprint.embedding.embed import embed, pick_device
-from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.embedding.sharding import first_process
-from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.breakdown import Ceiling, fold_table
-from flukeprint.evaluation.fold_calibration import calibrate_fold
 from flukeprint.evaluation.fold_pictures import draw_fold
 from flukeprint.evaluation.metrics import Scores
 from flukeprint.evaluation.report.material import RunMaterial
@@ -37,21 +28,23 @@ from flukeprint.evaluation.validation import (
     Validation,
     commonest_baseline,
     validate,
-    view_ceiling,
 )
-from flukeprint.evaluation.validation_queries import QUERIES_FILE
-from flukeprint.files import written_whole
-from flukeprint.identifier.build import build_identifier
+from flukeprint.identifier.build import keep_measured
 from flukeprint.identifier.reports.run_report import report_on
-from flukeprint.identifier.runs import CENTERS, PREDICTIONS, MadeBy, Run, new_run
-from flukeprint.identifier.showcase import build_showcase, pick_examples
-from flukeprint.models.network import FlukeNet, untrained_embedder
+from flukeprint.identifier.runs import MadeBy, Run, new_run
+from flukeprint.models.network import untrained_embedder
 from flukeprint.output import say
-from flukeprint.ranking.features import Features, extract_features
-from flukeprint.ranking.rules import FittedRules
+from flukeprint.ranking.features import Features
 from flukeprint.training.callbacks import AtomicCheckpointIO
 from flukeprint.training.check import TrainingSetup, check, read_fold
-from flukeprint.training.module import class_centers
+from flukeprint.training.finishing.all_photos import train_on_all
+from flukeprint.training.finishing.fold import (
+    embed_labelled,
+    embed_stamped,
+    keep_identifier,
+    measure_fold,
+    measured_before,
+)
 from flukeprint.training.pretraining.stage import pretrain_backbone
 from flukeprint.training.trainer import fit, make_trainer, quieten_lightning, stopped_early
 
@@ -107,37 +100,42 @@ def fit_network(trainer: L.Trainer, config: Config, run: Run, setup: TrainingSet
         KeyboardInterrupt: training was interrupted; the run can be resumed.
     """
     checkpoint = run.last if setup.resumed is not None and run.last.is_file() else None
-    if checkpoint is not None and stopped_early(config, checkpoint):
+    if checkpoint is not None and (run.measured.is_dir() or stopped_early(config, checkpoint)):
         return
     fit(trainer, setup.module, setup.data, checkpoint, config.model.backbone)
 
 
 def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
-    """Validate the trained network on its fold and keep it as an identifier."""
+    """Validate the trained network on its fold and keep it as an identifier.
+
+    With `train.all_epochs` the identifier gets a network that was trained further, on all labelled
+    photographs; a fold of cross-validation is only measured.
+    """
     catalog, split, module = setup.catalog, setup.split, setup.module
+    further = setup.all_photos if run.made_by == "train" else None
     _load_chosen_weights(config, run, setup)
-
-    embeddings = _embedded(config, module.net, catalog, "embedding")
-    embeddings.save(run.path / "embeddings.npz")
-    centers = class_centers(module, embeddings.stamp)
-    if centers is not None:
-        centers.save(run.path / CENTERS)
-    features = extract_features(
-        embeddings, catalog, config.image, config.rank, progress="keypoints"
-    )
-
-    validation, fitted = validate(
-        features, split, config, centers=centers, progress="matching keypoints"
-    )
-    ceiling = None if catalog.views is None else view_ceiling(embeddings, split)
-    _save_validation(run, setup, validation, ceiling)
-    _keep_identifier(config, run, setup, features, centers, validation, fitted)
-    draw_fold(run.path, config, features, catalog, split, validation)
+    if further is not None and run.measured.is_dir():  # it was stopped after this
+        fold = measured_before(config, run, catalog)
+    else:
+        fold = measure_fold(config, run, setup)
+    draw = partial(draw_fold, run.path, config, fold.features, catalog, split, fold.validation)
+    features, centers = fold.features, fold.centers
+    if further is not None:
+        if not run.measured.is_dir():
+            draw()
+            keep_measured(run, fold.card, module.net)
+        module = train_on_all(config, run, module, further)
+        features, centers = embed_labelled(config, module, catalog)
+    keep_identifier(config, run, catalog, fold.card, module.net, features, centers)
+    if further is None:
+        draw()
+    run.all_photos.unlink(missing_ok=True)
     # Of cross-validation each fold has its row in a table; flukeprint report writes its page.
     if config.train.report and run.made_by == "train":
-        material = RunMaterial(run.path, config, catalog, split, embeddings, validation)
+        embeddings = fold.features.embeddings
+        material = RunMaterial(run.path, config, catalog, split, embeddings, fold.validation)
         report_on(run, material)
-    return validation
+    return fold.validation
 
 
 def kept_text(config: Config, run: Run) -> str:
@@ -147,6 +145,9 @@ def kept_text(config: Config, run: Run) -> str:
     what, checkpoint, of = "network", run.last, config.train.epochs
     if not checkpoint.is_file() and config.pretrain is not None:
         what, checkpoint, of = "pretraining", run.pretraining, config.pretrain.epochs
+    if run.all_photos.is_file():
+        what = "training on all photographs"
+        checkpoint, of = run.all_photos, config.train.all_epochs
     done = of
     if checkpoint.is_file():  # else the pretraining is complete
         done = int(AtomicCheckpointIO().load_checkpoint(checkpoint)["epoch"]) + 1
@@ -182,6 +183,7 @@ def run_of(config: Config, catalog: Catalog, resumed: Run | None, made_by: MadeB
             clear_drafts(folder)
             clear_drafts(Run(folder).checkpoints)
             clear_drafts(Run(folder).pretrained.parent)
+            clear_drafts(Run(folder).all_photos.parent)
         run = new_run(config, catalog, made_by)
     os.environ[RUN_VARIABLE] = str(run.path.resolve())  # Lightning's further processes inherit it
     return run
@@ -198,78 +200,13 @@ def _load_chosen_weights(config: Config, run: Run, setup: TrainingSetup) -> None
         setup.module.load_state_dict(AtomicCheckpointIO().load_checkpoint(chosen)["state_dict"])
 
 
-def _embedded(config: Config, net: FlukeNet, catalog: Catalog, progress: str) -> Embeddings:
-    """Embed a catalogue as at test time, stamped with the network's digest."""
-    return embed(
-        net, catalog, EmbeddingRecipe.of(config).stamped(net), Compute.of(config),
-        device=pick_device(config.train.accelerator), progress=progress,
-    )  # fmt: skip
-
-
-def _save_validation(
-    run: Run, setup: TrainingSetup, validation: Validation, ceiling: Ceiling | None
-) -> None:
-    """Write the figures, the ranked queries and the predictions into the run.
-
-    ceiling: upper bound on recall where only gallery photographs of the query's view can match;
-        None for photographs without views.
-    """
-    summary = validation.summary()
-    if ceiling is not None:
-        summary["view_ceiling"] = asdict(ceiling)
-        if ceiling.overall is not None:
-            summary["lines"].append(
-                f"{ceiling.overall:.1%} of the queries have a photo of the same view and animal in "
-                "the gallery"
-            )
-    with written_whole(run.validation) as path:
-        path.write_text(json.dumps(summary, indent=2) + "\n")
-    validation.queries.save(run.path / QUERIES_FILE)
-    answered = fold_table(validation.ranking, validation.report, setup.catalog, setup.split)
-    answered.save(run.path / PREDICTIONS)
-
-
-def _keep_identifier(
-    config: Config,
-    run: Run,
-    setup: TrainingSetup,
-    features: Features,
-    centers: Embeddings | None,
-    validation: Validation,
-    fitted: FittedRules,
-) -> None:
-    """Write the identifier; its gallery holds all known photographs, the fold's queries too."""
-    rows = setup.catalog.rows_with_identity(config.data.min_photos)
-    gallery = features.take(rows)
-    build_identifier(
-        config, setup.module.net, gallery, validation.threshold, validation.calibration,
-        fitted=fitted, centers=centers,
-        fold_calibration=calibrate_fold(
-            features, setup.split, config, validation.scores, fitted, centers
-        ),
-        showcase=build_showcase(
-            config, gallery.embeddings, setup.catalog.take(rows), _examples(config),
-            setup.catalog.vocabulary(),
-        ),
-    ).save(run.identifier)  # fmt: skip
-
-
-def _examples(config: Config) -> Thumbnails:
-    """Photographs to try: some of the test photographs, where they can be read."""
-    try:
-        return pick_examples(read_test(config.data))
-    except FlukeprintError as error:  # nothing that a finished training should fail for
-        say(f"no photographs to try on the web page: {error}")
-        return Thumbnails.none(0)
-
-
 def baselines(config: Config) -> dict[str, Scores]:
     """Measure the fold without training: the untrained network, and the commonest five labels."""
     keep_memory()
     catalog, split = read_fold(config)
     L.seed_everything(config.train.seed, verbose=False)  # without weights the network is random
     net = untrained_embedder(config.model, (config.image.height, config.image.width))
-    embeddings = _embedded(config, net, catalog, "untrained network")
+    embeddings = embed_stamped(config, net, catalog, "untrained network")
     plain = config.model_copy(update={"rank": RankConfig()})
     return {
         "untrained network": validate(Features(embeddings), split, plain)[0].scores,

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,53 @@ def make_trainer(config: Config, run: Run) -> L.Trainer:
         benchmark=False,
         deterministic="warn",
         sync_batchnorm=t.devices * t.num_nodes > 1 and pick_device(t.accelerator).type == "cuda",
+    )
+
+
+def make_stage_trainer(
+    config: Config,
+    checkpoint: Path,
+    epochs: int,
+    callbacks: Sequence[Callback],
+    accumulate: int = 1,
+) -> L.Trainer:
+    """Make the trainer of a stage beside the fold's training, without validations.
+
+    Its log and `minutes.json` lie beside `checkpoint`; a resumed stage begins a further log.
+    """
+    t, folder = config.train, checkpoint.parent
+    last = ModelCheckpoint(
+        folder, filename=checkpoint.stem, save_top_k=1, enable_version_counter=False,
+        every_n_epochs=1, save_on_train_epoch_end=True,
+    )  # fmt: skip
+    several = t.devices * t.num_nodes > 1
+    part = len(list((folder / "log").glob("csv-*")))
+    return L.Trainer(
+        accelerator=t.accelerator,
+        devices=t.devices,
+        num_nodes=t.num_nodes,
+        strategy="ddp" if several else "auto",
+        precision=lightning_precision(config),
+        max_epochs=epochs,
+        max_steps=t.max_steps or -1,
+        accumulate_grad_batches=accumulate,
+        gradient_clip_val=t.clip,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+        plugins=[AtomicCheckpointIO()],
+        callbacks=[*callbacks, Stopwatch(folder / "minutes.json"), last],
+        logger=[
+            CSVLogger(folder, name="log", version=f"csv-{part}"),
+            TensorBoardLogger(folder, name="log", version="tensorboard"),
+        ],
+        log_every_n_steps=1,
+        enable_model_summary=False,
+        enable_progress_bar=on_terminal(),
+        benchmark=False,
+        deterministic="warn",
+        sync_batchnorm=several and pick_device(t.accelerator).type == "cuda",
     )
 
 

@@ -28,6 +28,7 @@ def test_about_tells_the_facts(client: httpx2.Client, known: Identifier) -> None
         "ranks": ["genus", "family"], "calibrated": True, "enroll": False,
         "max_bytes": 20 * 2**20, "max_pixels": 60_000_000, "max_photos": 8,
         "max_request_bytes": 64 * 2**20, "accuracy": json.loads(card.measured.model_dump_json()),
+        "measured_by": None,
     }  # fmt: skip
     assert {name: found[name] for name in wanted} == wanted
     assert found["parameters"] == sum(p.numel() for p in known.net.parameters())

@@ -91,6 +91,16 @@ def test_every_page_can_be_built(path: str, language: Language, variant: str):
     assert ("/verify" in links) == (variant != "bare")
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_figures_of_an_earlier_network_are_said_to_be_that(language: Language):
+    texts = []
+    for stamp in (None, "0123456789abcdef"):
+        parts = page_at(context(language, measured_by=stamp), "/about", "")
+        texts.append(json.dumps([part.to_plotly_json() for part in parts], default=str))
+    said = {"en": "the network learned on", "es": "la red sigui"}[language]
+    assert [said in text for text in texts] == [False, True]
+
+
 @pytest.mark.parametrize("path", sorted(PATHS))
 def test_pages_are_documents_that_name_no_other_site(client: TestClient, path: str):
     answer = client.get(path)

@@ -20,8 +20,9 @@ from flukeprint.evaluation.plots import draw_matches
 from flukeprint.evaluation.report.charts import Part, Picture
 from flukeprint.evaluation.report.material import RunMaterial
 from flukeprint.evaluation.report.sections.answers import nearest_of, pick
-from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.build import measured_identifier
 from flukeprint.identifier.reports.attention import cosine_of, gradient_map, occlusion_map
+from flukeprint.identifier.runs import Run
 from flukeprint.models.network import FlukeNet
 from flukeprint.pictures import shortened
 from flukeprint.ranking.local.lightglue import keypoint_backend
@@ -47,7 +48,8 @@ def looked_at(run: RunMaterial) -> Part | None:
     pairs = _chosen(run)
     if not pairs:
         return None
-    net = Identifier.load(run.folder / "identifier", with_index=False).net.eval()
+    # The network to which these queries were new.
+    net = measured_identifier(Run(run.folder)).net.eval()
     cache = PhotoCache(run.catalog, run.config.image)
     pictures = []
     for pair in pairs:

@@ -88,6 +88,7 @@ def about(service: Service) -> About:
         ranks=[] if taxonomy is None else list(taxonomy.ranks),
         calibrated=card.calibration is not None,
         accuracy=None if card.measured is None else Accuracy(**card.measured.model_dump()),
+        measured_by=card.measured_by,
         verify=None
         if point is None
         else VerifyPoint(

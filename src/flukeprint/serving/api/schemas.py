@@ -115,6 +115,7 @@ class About(Body):
     ranks: list[str]  # of the taxonomy, narrow to wide
     calibrated: bool
     accuracy: Accuracy | None
+    measured_by: str | None = None  # digest of the network measured, where this one learned on
     verify: VerifyPoint | None
     enroll: bool
     max_bytes: int  # of a photograph

@@ -81,7 +81,10 @@ def _accuracy(context: PageContext) -> Content:
         html.Div([html.Dt(term), html.Dd(value)], className="figure") for term, value in rows
     ]
     key = "about_measured" if measured.new_queries else "about_measured_known"
-    return [html.P(context.text(key, **counts)), html.Dl(figures, className="big")]
+    content: Content = [html.P(context.text(key, **counts)), html.Dl(figures, className="big")]
+    if context.info.measured_by is not None:
+        content.append(html.P(context.text("about_further")))
+    return content
 
 
 def _interval(context: PageContext, measured: Accuracy) -> str:

@@ -5,24 +5,20 @@ with loss and spread by epoch; `minutes.json`.
 """
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from flukeprint.config.schema import Config
-from flukeprint.embedding.embed import pick_device
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.identifier.runs import Run
 from flukeprint.models.network import FlukeNet, untrained_embedder
 from flukeprint.models.run_weights import read_backbone
-from flukeprint.output import on_terminal
-from flukeprint.training.callbacks import AtomicCheckpointIO, Stopwatch, progress_callback
+from flukeprint.training.callbacks import progress_callback
 from flukeprint.training.pretraining.simclr import SimCLRModule
 from flukeprint.training.pretraining.views import UnlabelledData
-from flukeprint.training.trainer import fit, lightning_precision
+from flukeprint.training.trainer import fit, make_stage_trainer
 
 FIGURES = (("loss", "pretrain/loss"),)
 
@@ -58,7 +54,9 @@ def pretrain_backbone(config: Config, run: Run, data: UnlabelledData | None) -> 
     L.seed_everything(config.train.seed, verbose=False)
     net = untrained_embedder(config.model, (config.image.height, config.image.width))
     module = SimCLRModule(config, net, data)
-    trainer = _trainer(config, run)
+    assert config.pretrain is not None
+    progress = progress_callback("pretraining: epoch", FIGURES)
+    trainer = make_stage_trainer(config, run.pretraining, config.pretrain.epochs, [progress])
     checkpoint = run.pretraining if run.pretraining.is_file() else None
     fit(trainer, module, data, checkpoint, config.model.backbone)
     state = {name: t.detach().cpu().contiguous() for name, t in net.backbone.state_dict().items()}
@@ -82,46 +80,3 @@ def _save(state: dict[str, Tensor], net: FlukeNet, run: Run) -> None:
             save_file(state, partial, metadata={"backbone": net.config.backbone, **facts})
         except SafetensorError as error:
             raise OSError(str(error)) from None
-
-
-def _trainer(config: Config, run: Run) -> L.Trainer:
-    """Lightning's trainer of the stage; a resumed one begins a further log."""
-    assert config.pretrain is not None
-    train, folder = config.train, run.pretrained.parent
-    last = ModelCheckpoint(
-        run.pretraining.parent, filename=run.pretraining.stem, save_top_k=1,
-        enable_version_counter=False, every_n_epochs=1, save_on_train_epoch_end=True,
-    )  # fmt: skip
-    callbacks: list[Callback] = [
-        progress_callback("pretraining: epoch", FIGURES),
-        Stopwatch(folder / "minutes.json"),
-        last,
-    ]
-    several = train.devices * train.num_nodes > 1
-    part = len(list((folder / "log").glob("csv-*")))
-    return L.Trainer(
-        accelerator=train.accelerator,
-        devices=train.devices,
-        num_nodes=train.num_nodes,
-        strategy="ddp" if several else "auto",
-        precision=lightning_precision(config),
-        max_epochs=config.pretrain.epochs,
-        max_steps=train.max_steps or -1,
-        gradient_clip_val=train.clip,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        use_distributed_sampler=False,
-        plugins=[AtomicCheckpointIO()],
-        callbacks=callbacks,
-        logger=[
-            CSVLogger(folder, name="log", version=f"csv-{part}"),
-            TensorBoardLogger(folder, name="log", version="tensorboard"),
-        ],
-        log_every_n_steps=1,
-        enable_model_summary=False,
-        enable_progress_bar=on_terminal(),
-        benchmark=False,
-        deterministic="warn",
-        sync_batchnorm=several and pick_device(train.accelerator).type == "cuda",
-    )

@@ -62,7 +62,15 @@ def _headline(run: RunMaterial) -> tuple[str, ...]:
             f"An animal counts as new where no known one is at least {validation.threshold:.3f} "
             f"alike{fitted}."
         )
-    return (*lines, *(f"{line[:1].upper()}{line[1:]}." for line in validation.lines()))
+    lines += [f"{line[:1].upper()}{line[1:]}." for line in validation.lines()]
+    if (run.folder / "measured").is_dir():
+        further = counted(run.config.train.all_epochs, "further epoch")
+        lines.append(
+            "All figures and pictures here are of the network that never saw the queries. The "
+            f"identifier's was trained from it for {further} on all labelled photographs, the "
+            "queries among them, so that nothing here can measure it."
+        )
+    return tuple(lines)
 
 
 def _gain(name: str, scores: Scores, constant: Scores) -> str:
