@@ -10,9 +10,9 @@ from flukeprint.ranking.local.keypoints import Keypoints, empty, extract
 from flukeprint.ranking.local.lightglue import MATCHERS, keypoint_backend
 from flukeprint.ranking.local.sift import (
     PairMatch,
-    plausible,
     agreed,
     match,
+    plausible,
     shown_inliers,
     sift_backend,
 )
