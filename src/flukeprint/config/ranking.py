@@ -89,7 +89,7 @@ class LocalConfig(Section):
         3, ge=1, description="Of lnbnn: nearest descriptors that each of a query counts for."
     )
     verify: int = Field(
-        0, ge=0, description="Of lnbnn: best photographs whose pairs are checked by geometry."
+        20, ge=0, description="Of lnbnn: best photographs whose pairs are checked by geometry."
     )
     side: int = Field(320, ge=64, description="Long side at which keypoints are looked for, px.")
     keypoints: int = Field(600, ge=16, description="Most keypoints of a photograph.")

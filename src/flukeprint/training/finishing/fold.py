@@ -28,6 +28,7 @@ from flukeprint.identifier.showcase import build_showcase, pick_examples
 from flukeprint.models.network import FlukeNet
 from flukeprint.output import say
 from flukeprint.ranking.features import Features, extract_features
+from flukeprint.ranking.rules import FittedRules
 from flukeprint.training.check import TrainingSetup
 from flukeprint.training.module import MetricLearningModule, class_centers
 
@@ -56,7 +57,7 @@ def measure_fold(config: Config, run: Run, setup: TrainingSetup) -> MeasuredFold
         features, split, config, centers=centers, progress="matching keypoints"
     )
     ceiling = None if catalog.views is None else view_ceiling(features.embeddings, split)
-    _save_validation(run, setup, validation, ceiling)
+    _save_validation(run, setup, validation, fitted, ceiling)
     card = make_card(
         config, module.net, validation.threshold, validation.calibration, fitted=fitted,
         fold_calibration=calibrate_fold(
@@ -124,7 +125,11 @@ def keep_identifier(
 
 
 def _save_validation(
-    run: Run, setup: TrainingSetup, validation: Validation, ceiling: Ceiling | None
+    run: Run,
+    setup: TrainingSetup,
+    validation: Validation,
+    fitted: FittedRules,
+    ceiling: Ceiling | None,
 ) -> None:
     """Write the figures, the ranked queries and the predictions into the run.
 
@@ -132,6 +137,8 @@ def _save_validation(
         None for photographs without views.
     """
     summary = validation.summary()
+    if fitted.fusion is not None:
+        summary["lines"].insert(0, fitted.fusion.text())
     if ceiling is not None:
         summary["view_ceiling"] = asdict(ceiling)
         if ceiling.overall is not None:
