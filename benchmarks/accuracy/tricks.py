@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -44,6 +45,7 @@ from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled, read_test
+from flukeprint.data.splits import Split
 from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.embedding.embed import embed, pick_device
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
@@ -56,14 +58,14 @@ from flukeprint.models.network import FlukeNet
 from flukeprint.output import say
 from flukeprint.ranking.features import Features
 from flukeprint.submission.pseudo_label import pseudo_label
-from flukeprint.training.check import check, split_of
+from flukeprint.training.check import TrainingSetup, check, split_of
 from flukeprint.training.train import finish, fit_network
 from flukeprint.training.trainer import make_trainer, quieten_lightning
 
 COMMON = ("name=tricks", f"split.folds={FOLDS}", f"train.epochs={EPOCHS}")
 OF_DATA = {
     "nyala": ("image.height=96", "image.width=128"),
-    "whales": ("data.synthetic.test_photos=400",),
+    "whales": ("data.synthetic.identities=500", "data.synthetic.test_photos=400"),
 }
 KEPT, LABELS = "embeddings.npz", f"pseudo_labels-{CONFIDENCE:g}.csv"
 NEEDED = {need for arm in ARMS.values() for need in arm.needs}
@@ -82,7 +84,7 @@ def kept_run(data: str, name: str, seed: int, work: Path) -> Run | None:
 
 
 def configured(data: str, name: str, seed: int, root: Path, work: Path, runs: Path) -> Config:
-    """The configuration of an arm on a fold, with as many steps as seven epochs of the base.
+    """The configuration of an arm on a fold, with as many steps as the base has in its epochs.
 
     Raises:
         FlukeprintError: a run that it learns from is missing, or names too few photographs.
@@ -128,9 +130,11 @@ def measure(data: str, name: str, seed: int, root: Path, work: Path) -> list[Row
         for sides in (False, True) if ARMS[name].both_sides else (False,):
             infer = config.infer.model_copy(update={"mirror": sides})
             asked = config.model_copy(update={"infer": infer})
-            embeddings = embedded(asked, net, setup.catalog)
-            validation, _ = validate(Features(embeddings), setup.split, asked)
-            table = fold_table(validation.ranking, validation.report, setup.catalog, setup.split)
+            # Of whom others learn, all photographs are embedded; else those of gallery and queries.
+            catalog, split = (setup.catalog, setup.split) if kept else only(setup)
+            embeddings = embedded(asked, net, catalog)
+            validation, _ = validate(Features(embeddings), split, asked)
+            table = fold_table(validation.ranking, validation.report, catalog, split)
             photos = len(setup.data.train_catalog)
             rows.append(
                 Row(
@@ -147,6 +151,14 @@ def measure(data: str, name: str, seed: int, root: Path, work: Path) -> list[Row
             embedded(config, net, read_test(config.data)).save(run.path / "test.npz")
             pseudo_label(run, CONFIDENCE)
         return rows
+
+
+def only(setup: TrainingSetup) -> tuple[Catalog, Split]:
+    """The photographs of a fold's gallery and queries alone, and the fold by their rows."""
+    split = setup.split
+    rows = np.union1d(split.gallery, split.queries)
+    gallery, queries = (np.searchsorted(rows, part) for part in (split.gallery, split.queries))
+    return setup.catalog.take(rows), Split(gallery, gallery, queries, split.answers)
 
 
 def embedded(config: Config, net: FlukeNet, catalog: Catalog) -> Embeddings:

@@ -15,7 +15,7 @@ from flukeprint.evaluation.comparison import Difference, paired_bootstrap
 from flukeprint.files import written_whole
 
 RESULT, PAGE = RESULTS / "tricks.csv", REPORTS / "tricks.md"
-FOLDS, EPOCHS, BATCH = 3, 7, 32
+FOLDS, EPOCHS, BATCH = 3, 6, 32
 SEEDS = tuple(range(FOLDS))  # fold f is trained with seed f
 MEMORY, CONFIDENCE = 512, 0.3
 LEVEL = 0.95
