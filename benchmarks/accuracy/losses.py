@@ -9,8 +9,6 @@ again, so it may be stopped at any time and started anew.  Writes `benchmarks/re
 """
 
 import gc
-import hashlib
-import json
 import multiprocessing
 import tempfile
 import time
@@ -19,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -39,6 +36,7 @@ from benchmarks.accuracy.losses_page import (
 )
 from benchmarks.harness.arguments import options
 from benchmarks.harness.places import RESULTS
+from benchmarks.harness.rows import queries_digest, ranks_of
 from flukeprint.config.load import load_config
 from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
@@ -133,13 +131,11 @@ def _judged(
     validation, _ = validate(Features(embeddings), split, config)
     table = fold_table(validation.ranking, validation.report, catalog, split)
     spread = measure_spread(embeddings.vectors[split.queries])
-    ranks = np.where(table.ap > 0, np.rint(1 / np.maximum(table.ap, 0.1)), 0).astype(int)
-    named = json.dumps([table.images, table.truths])
     return Row(
         **known, photos=len(split.train), queries=len(table),
-        of_queries=hashlib.sha256(named.encode()).hexdigest()[:12],
+        of_queries=queries_digest(table),
         effective_rank=spread.effective_rank, mean_cosine=spread.mean_cosine,
-        ranks="".join(map(str, ranks.tolist())),
+        ranks=ranks_of(table),
     )  # fmt: skip
 
 

@@ -1,11 +1,9 @@
 """What `benchmarks.accuracy.losses` compares, its rows, and the page and plot made of them."""
 
-import csv
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
 
 import matplotlib
 
@@ -14,7 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.harness import rows as row_files
 from benchmarks.harness.places import BENCHMARKS, PLOTS, RESULTS
+from benchmarks.harness.rows import ap_of
 from flukeprint.errors import listed
 from flukeprint.evaluation.comparison import paired_bootstrap
 from flukeprint.evaluation.metrics import Interval, bootstrap_interval
@@ -102,26 +102,12 @@ class Row:
 
 def read_rows() -> list[Row]:
     """All rows that are measured."""
-    if not RESULT.is_file():
-        return []
-    kinds: dict[str, Any] = {field.name: field.type for field in fields(Row)}
-    with RESULT.open(newline="") as file:
-        return [
-            Row(**{name: kinds[name](value) for name, value in row.items()})
-            for row in csv.DictReader(file)
-        ]
+    return row_files.read_rows(RESULT, Row)
 
 
-def save_rows(rows: Sequence[Row]) -> None:
+def save_rows(found: Sequence[Row]) -> None:
     """Write all rows, each a training."""
-    with written_whole(RESULT) as partial, partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-        writer.writeheader()
-        for row in rows:
-            told = asdict(row)
-            for name in ("cpu_seconds", "effective_rank", "mean_cosine"):
-                told[name] = f"{told[name]:.4f}"
-            writer.writerow(told)
+    row_files.save_rows(RESULT, Row, found)
 
 
 @dataclass(frozen=True)
@@ -134,8 +120,7 @@ class Outcome:
     @cached_property
     def ap(self) -> tuple[npt.NDArray[np.float64], ...]:
         """AP@5 of the queries of each seed."""
-        ranks = [np.array([int(rank) for rank in row.ranks]) for row in self.rows]
-        return tuple(np.where(rank > 0, 1 / np.maximum(rank, 1), 0.0) for rank in ranks)
+        return tuple(ap_of(row.ranks) for row in self.rows)
 
     @cached_property
     def map5(self) -> Interval:
