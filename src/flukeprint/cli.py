@@ -31,6 +31,9 @@ Overrides = Annotated[
 Resume = Annotated[
     str | None, typer.Option(help="A run's name, or `last` for the newest unfinished one.")
 ]
+Weights = Annotated[
+    str | None, typer.Option(help="Of several together, one number for each, such as 2,1.")
+]
 
 
 @app.command("train")
@@ -89,20 +92,29 @@ def pretrain_command(
 def infer_command(
     config: ConfigName,
     overrides: Overrides = None,
-    run: Annotated[str | None, typer.Option(help="A run's name; the newest finished one.")] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(help="A run's name; the newest finished one. Several answer together."),
+    ] = None,
+    weights: Weights = None,
 ) -> None:
     """Identify the test photographs and write the submission."""
     from flukeprint.config.load import load_config
     from flukeprint.identifier.runs import find_run
+    from flukeprint.ranking.ensemble import read_weights
+    from flukeprint.submission.ensemble import infer_together
     from flukeprint.submission.infer import infer
 
     settings = load_config(config, overrides or [])
-    found = find_run(settings, run)
-    say(f"run: {found.description()}")
-    answers = infer(settings, found)
-    if answers is None:
-        return  # only the first process prints
-    print(answers.text())
+    names: list[str | None] = [*run] if run else [None]
+    shares = read_weights(weights, len(names))
+    found = [find_run(settings, name) for name in names]
+    for one in found:
+        say(f"run: {one.description()}")
+    together = len(found) > 1
+    answers = infer_together(settings, found, shares) if together else infer(settings, found[0])
+    if answers is not None:  # only the first process prints
+        print(answers.text())
 
 
 @app.command("pseudo-label")
