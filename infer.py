@@ -1,4 +1,4 @@
-"""python infer.py --config whales.yaml [--run NAME] [key=value ...]"""
+"""python infer.py --config whales.yaml [--run NAME ...] [key=value ...]"""
 
 from flukeprint.cli import infer_command, run_command
 

@@ -31,6 +31,9 @@ Overrides = Annotated[
 Resume = Annotated[
     str | None, typer.Option(help="A run's name, or `last` for the newest unfinished one.")
 ]
+Weights = Annotated[
+    str | None, typer.Option(help="Of several together, one number for each, such as 2,1.")
+]
 
 
 @app.command("train")
@@ -89,20 +92,29 @@ def pretrain_command(
 def infer_command(
     config: ConfigName,
     overrides: Overrides = None,
-    run: Annotated[str | None, typer.Option(help="A run's name; the newest finished one.")] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(help="A run's name; the newest finished one. Several answer together."),
+    ] = None,
+    weights: Weights = None,
 ) -> None:
     """Identify the test photographs and write the submission."""
     from flukeprint.config.load import load_config
     from flukeprint.identifier.runs import find_run
+    from flukeprint.ranking.ensemble import read_weights
+    from flukeprint.submission.ensemble import infer_together
     from flukeprint.submission.infer import infer
 
     settings = load_config(config, overrides or [])
-    found = find_run(settings, run)
-    say(f"run: {found.description()}")
-    answers = infer(settings, found)
-    if answers is None:
-        return  # only the first process prints
-    print(answers.text())
+    names: list[str | None] = [*run] if run else [None]
+    shares = read_weights(weights, len(names))
+    found = [find_run(settings, name) for name in names]
+    for one in found:
+        say(f"run: {one.description()}")
+    together = len(found) > 1
+    answers = infer_together(settings, found, shares) if together else infer(settings, found[0])
+    if answers is not None:  # only the first process prints
+        print(answers.text())
 
 
 @app.command("pseudo-label")
@@ -308,20 +320,35 @@ def score_command(
 def crossvalidate_command(
     config: ConfigName,
     overrides: Overrides = None,
+    others: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="Another YAML file, measured together with the first."),
+    ] = None,
+    weights: Weights = None,
     folds: Annotated[int | None, typer.Option(help="Number of folds; all by default.")] = None,
     seeds: Annotated[int, typer.Option(help="Number of seeds, from train.seed on.")] = 1,
     into: ResultTable = Path("benchmarks/accuracy/table.csv"),
-    note: Annotated[str, typer.Option(help="The recipe's name in tables.")] = "",
+    note: Annotated[str, typer.Option(help="The name in tables, of the recipe or ensemble.")] = "",
 ) -> None:
     """Train and score every fold; runs that are done already are not repeated."""
     from flukeprint.config.load import load_config
-    from flukeprint.training.cross_validation import crossvalidate, summary_lines
+    from flukeprint.evaluation.results_table import summary_lines
+    from flukeprint.ranking.ensemble import read_weights
+    from flukeprint.training.cross_validation import crossvalidate
+    from flukeprint.training.recipe_ensembles import crossvalidate_together
 
-    settings = load_config(config, overrides or [])
+    settings = [load_config(name, overrides or []) for name in (config, *(others or []))]
+    shares = read_weights(weights, len(settings))
     try:
-        rows = crossvalidate(
-            settings, folds=folds, seeds=seeds, into=into, note=note, report=typer.echo
-        )
+        if others:
+            rows = crossvalidate_together(
+                settings, weights=shares, folds=folds, seeds=seeds, into=into, note=note,
+                report=typer.echo,
+            )  # fmt: skip
+        else:
+            rows = crossvalidate(
+                settings[0], folds=folds, seeds=seeds, into=into, note=note, report=typer.echo
+            )
     except KeyboardInterrupt:
         say("stopped; the same command does not repeat what is finished")
         raise typer.Exit(130) from None

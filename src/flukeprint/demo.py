@@ -9,7 +9,7 @@ from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.evaluation.plots import draw_answers
 from flukeprint.files import written_whole
 from flukeprint.submission.csv_file import read_answers, score
-from flukeprint.submission.infer import Answers, infer
+from flukeprint.submission.infer import RunAnswers, infer
 from flukeprint.training.train import baselines, train
 
 
@@ -55,7 +55,7 @@ def run_demo() -> None:
     print(f"minutes     {(time.monotonic() - start) / 60:.1f}")
 
 
-def _draw(answers: Answers, root: Path, target: Path) -> None:
+def _draw(answers: RunAnswers, root: Path, target: Path) -> None:
     """Draw the first test photographs with their five answers."""
     identifier = answers.identifier
     labelled = read_labelled(load_config("demo.yaml").data)

@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from flukeprint.config.load import load_config
-from flukeprint.submission.naming import LONGEST, embeddings_name, submission_name
+from flukeprint.submission.naming import (
+    LONGEST,
+    LONGEST_RUNS,
+    embeddings_name,
+    ensemble_name,
+    submission_name,
+)
 
 TRAINED = load_config(None, ["name=whales", "infer.threshold=0.4"])
 RUN = "20260131-120000"
@@ -65,3 +71,21 @@ def test_whatever_is_set_the_name_is_a_short_file_name() -> None:
 def test_only_other_photographs_have_other_embeddings(setting: str, same: bool) -> None:
     config = load_config(None, ["name=whales", "infer.threshold=0.4", setting])
     assert (embeddings_name(config, TRAINED) == "test.npz") is same
+
+
+def test_a_submission_of_several_runs_names_them_all() -> None:
+    other = load_config(None, ["name=small/lite", "rank.hubness=3"])
+    members = [(TRAINED, "first"), (other, "second")]
+    assert ensemble_name(TRAINED, members) == "whales-first+small-lite-second.csv"
+    assert ensemble_name(TRAINED, members, [2, 0.5]) == (
+        "whales-first+small-lite-second-weights-2-0.5.csv"
+    )
+    changed = load_config(None, ["name=whales", "infer.threshold=none", "rank.hubness=3"])
+    assert ensemble_name(changed, members) == (
+        "whales-first+small-lite-second-hubness-3-threshold-none.csv"
+    )
+    zoomed = load_config(None, ["name=whales", "infer.threshold=0.4", "infer.zooms=[1, 0.8]"])
+    assert ensemble_name(zoomed, members) == ensemble_name(TRAINED, members)
+    many = [ensemble_name(TRAINED, [(TRAINED, f"{RUN}-{i}") for i in range(n)]) for n in (20, 21)]
+    assert many[0] != many[1]
+    assert all(len(name) <= len("whales-.csv") + LONGEST_RUNS + LONGEST for name in many)

@@ -21,18 +21,21 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.breakdown import QueryTable
-from flukeprint.evaluation.results_table import RESULT_COLUMNS, Row, add_row, read_rows, write_rows
+from flukeprint.evaluation.results_table import (
+    RESULT_COLUMNS,
+    Row,
+    add_row,
+    read_rows,
+    summary_lines,
+    write_rows,
+)
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.run_comparison import compare_recipes
 from flukeprint.identifier.runs import Run
 from flukeprint.training import cross_validation as crossvalidation
 from flukeprint.training.callbacks import Stopwatch
 from flukeprint.training.check import split_of
-from flukeprint.training.cross_validation import (
-    answers_of,
-    crossvalidate,
-    summary_lines,
-)
+from flukeprint.training.cross_validation import answers_of, crossvalidate
 from flukeprint.training.module import MetricLearningModule
 from tests.tiny import TinyConfig
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from flukeprint.data.tables import lines, read_header, read_table
 from flukeprint.drafts import one_writer
-from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.breakdown import QueryGroup
+from flukeprint.errors import FlukeprintError, counted
+from flukeprint.evaluation.breakdown import QueryGroup, QueryTable, by_size, by_view, score_table
 from flukeprint.files import written_whole
 
 Key = tuple[str, str, int, int]  # recipe, data, fold, seed
@@ -85,6 +85,66 @@ class Row:
         return f"{', '.join(parts)} ({self.queries} queries, {self.new_queries} new)"
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is known of a row before its answers are scored; the fields are those of `Row`."""
+
+    config: str
+    note: str
+    recipe: str
+    data: str
+    fold: int
+    seed: int
+    epochs: int
+    minutes: float | None
+    peak_mb: float | None
+    million_parameters: float
+
+    @property
+    def answers(self) -> Path:
+        """Path of the predictions, relative to the folder of the table.
+
+        Both digests are in its name, so that no other recipe or data set shares it.
+        """
+        name = f"{self.recipe}-{self.data}-fold{self.fold}-seed{self.seed}.csv"
+        return Path("predictions") / self.config / name
+
+    def row(
+        self, answered: QueryTable, constants: Mapping[str, float], *, seed: int, tables: Path
+    ) -> Row:
+        """Score the answers, and copy them into the folder of the table, `tables`.
+
+        constants: MAP@5 of the constant answers of an open set, by name.  seed: of the bootstrap.
+        """
+        file = tables / self.answers
+        file.parent.mkdir(parents=True, exist_ok=True)
+        answered.save(file)
+        figures = score_table(answered, seed=seed)
+        auroc = figures.auroc
+        return Row(
+            **asdict(self),
+            queries=figures.queries,
+            new_queries=figures.new_queries,
+            map5=figures.map5.mean,
+            map5_low=figures.map5.low,
+            map5_high=figures.map5.high,
+            top1=figures.top1.mean,
+            top1_low=figures.top1.low,
+            top1_high=figures.top1.high,
+            top5=figures.top5.mean,
+            top5_low=figures.top5.low,
+            top5_high=figures.top5.high,
+            auroc=None if auroc is None else auroc.mean,
+            auroc_low=None if auroc is None else auroc.low,
+            auroc_high=None if auroc is None else auroc.high,
+            views=by_view(answered),
+            sizes=by_size(answered),
+            answers=self.answers.as_posix(),
+            never_new=constants.get("never new"),
+            always_new=constants.get("always new first"),
+        )
+
+
 RESULT_COLUMNS = tuple(field.name for field in fields(Row))
 _LATER = ("never_new", "always_new")  # the last columns; older tables lack them
 _OPTIONAL = {"minutes", "peak_mb", "auroc", "auroc_low", "auroc_high", *_LATER}
@@ -134,6 +194,29 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(RESULT_COLUMNS)
         writer.writerows([_cell(getattr(row, name)) for name in RESULT_COLUMNS] for row in rows)
+
+
+def summary_lines(rows: Sequence[Row]) -> list[str]:
+    """Mean and range of MAP@5, top-1 and top-5 over runs, a line each.
+
+    Of an open set also the MAP@5 of both constant answers.
+    """
+    lines = []
+    for column, name in (
+        ("map5", "map5"),
+        ("never_new", "map5 of never answering new"),
+        ("always_new", "map5 of always answering new first"),
+        ("top1", "top1"),
+        ("top5", "top5"),
+    ):
+        values = [getattr(row, column) for row in rows if getattr(row, column) is not None]
+        if len(values) < len(rows):  # a closed set, or a run that was measured without them
+            continue
+        lines.append(
+            f"{name}: mean {sum(values) / len(values):.3f} of {counted(len(rows), 'run')}, "
+            f"{min(values):.3f} to {max(values):.3f}"
+        )
+    return lines
 
 
 def named_rows(name: str, path: Path) -> list[Row]:

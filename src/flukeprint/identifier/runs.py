@@ -250,7 +250,9 @@ def find_run(
     runs = [Run(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
     if name is not None:
         match = [run for run in runs if run.name == name] or [
-            Run(path) for path in [Path(name)] if (path / "config.yaml").is_file()
+            Run(path)
+            for path in [Path(name), config.runs / name]  # the folder, or CONFIG/RUN
+            if (path / "config.yaml").is_file()
         ]
         if not match:
             known = listed(run.name for run in runs) or "none"

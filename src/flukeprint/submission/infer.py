@@ -2,63 +2,43 @@
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 from flukeprint.config.ranking import NewShare
 from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.doctor import check_readable
-from flukeprint.data.readers.read import read_test
 from flukeprint.disks import full_disk_named
-from flukeprint.embedding.embed import check_devices, pick_device
-from flukeprint.embedding.engine_choice import check_engine
 from flukeprint.embedding.recipe import Compute
 from flukeprint.embedding.sharding import embed_sharded
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
-from flukeprint.files import check_writable
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
 from flukeprint.ranking.features import Features, extract_features
-from flukeprint.ranking.ranking import Ranking, insert_new_individual
-from flukeprint.ranking.threshold import threshold_for_share
-from flukeprint.submission.csv_file import plan_submission, write_submission
+from flukeprint.ranking.ranking import insert_new_individual
+from flukeprint.submission.answers import (
+    AS_BEFORE,
+    Answers,
+    check_machine,
+    of_readable,
+    read_questions,
+    share_threshold,
+    write_answers,
+)
 from flukeprint.submission.naming import embeddings_name, submission_name
 
 PARTS = "parts"  # folder of a run, for parts of the test embeddings
 
 
 @dataclass(frozen=True)
-class Answers:
-    """A submission, with the ranking and the identifier that it was made with.
+class RunAnswers(Answers):
+    """A submission, with the identifier of the run that answered."""
 
-    notes: lines about a threshold that is not the one saved with the identifier, and about a
-        submission that was replaced.
-    """
-
-    submission: Path
     identifier: Identifier
-    test: Catalog
-    ranking: Ranking
-    notes: tuple[str, ...]
-
-    def text(self) -> str:
-        """Lines that summarise the answers."""
-        new = sum(names[:1] == (None,) for names in self.ranking.identities)
-        label = self.identifier.card.new_label
-        photographs = counted(len(self.ranking), "photograph")
-        return "\n".join(
-            (
-                *self.notes,
-                f"{photographs}, {new:,} of them first answered {label}",
-                f"submission: {self.submission}",
-            )
-        )
 
 
-def infer(config: Config, run: Run) -> Answers | None:
+def infer(config: Config, run: Run) -> RunAnswers | None:
     """Identify the test photographs of `config` with the identifier of `run`.
 
     The test embeddings are saved in the run as `test.npz`, stamped.  The submission is
@@ -74,55 +54,30 @@ def infer(config: Config, run: Run) -> Answers | None:
             exactly the sample's rows.
     """
     keep_memory()  # decoding and the network ask for the same blocks again and again
-    device = pick_device(config.train.accelerator)
-    check_devices(config.train.accelerator, config.infer.devices, "infer.devices")
-    check_engine(config.infer.engine, config.infer.precision, device.type)
-    check_writable(config.submissions)
+    device = check_machine(config)
     identifier, notes = _configured(Identifier.load(run.identifier), config, run)
-    test = read_test(config.data)
-    if not len(test):
-        raise FlukeprintError(f"no test photographs in {config.data.root}; set data.test")
-    images = test.images
-    name = config.data.sample_submission
-    sample = config.data.root / name if name else None
-    label, known = config.data.new_label, identifier.identities
-    plan_submission(images, new_label=label, sample=sample, known=known)
+    known = identifier.identities
+    asked = read_questions(config, known)
     identifier.net.to(device)
-    try:
-        queries = _examined(identifier, test, config, run)
-    except FlukeprintError:
-        # Damaged photographs are rare, so all are decoded a second time only after an error.
-        readable = check_readable(test, config.data.skip_unreadable)  # names all damaged ones
-        if len(readable) == len(test):  # another error
-            raise
-        test = readable
-        queries = _examined(identifier, test, config, run)
+    test, queries = of_readable(
+        asked, config, lambda photos: _examined(identifier, photos, config, run)
+    )
     if queries is None:
         return None
     trained = run.config()
-    as_before = "the run is as it was; make room and repeat the command"
-    with full_disk_named(run.path, lambda: as_before):
+    with full_disk_named(run.path, lambda: AS_BEFORE):
         queries.embeddings.save(run.path / embeddings_name(config, trained))
     shutil.rmtree(run.path / PARTS, ignore_errors=True)  # written by further processes
     ranking = identifier.rank(queries, progress=True)
     setting = config.infer.threshold
+    answerer = identifier
     if isinstance(setting, NewShare):
-        threshold, note = _share_threshold(ranking, setting, config)
-        identifier, notes = identifier.with_threshold(threshold), (note,)
+        threshold, note = share_threshold(ranking, setting, config)
+        answerer, notes = identifier.with_threshold(threshold), (note,)
         ranking = insert_new_individual(ranking, threshold)
     target = config.submissions / submission_name(config, trained, run.name)
-    before = target.read_bytes() if target.is_file() else None
-    answered = dict(zip(ranking.images, ranking.identities, strict=True))
-    # A photograph that was skipped still needs its row: it is answered with a new individual.
-    answers = [answered.get(image, (None,))[: config.infer.answers] for image in images]
-    with full_disk_named(config.submissions, lambda: as_before):
-        write_submission(
-            images, answers, target, new_label=label, top=config.infer.answers, sample=sample,
-            known=known,
-        )  # fmt: skip
-    if before is not None and before != target.read_bytes():
-        notes = (*notes, f"{target} had other answers of the same settings; they were replaced")
-    return Answers(target, identifier, test, ranking, notes)
+    notes = (*notes, *write_answers(config, asked.images, ranking, target, known))
+    return RunAnswers(target, identifier.card.new_label, test, ranking, notes, answerer)
 
 
 def _examined(identifier: Identifier, test: Catalog, config: Config, run: Run) -> Features | None:
@@ -202,13 +157,3 @@ def _threshold(
     queries = counted(validation.fitted_on, "query", "queries")
     note = f"threshold {validation.threshold:.4f}, chosen on {queries} of the fold"
     return validation.threshold, (*(doubt or (note,)), *validation.expectation.text().splitlines())
-
-
-def _share_threshold(plain: Ranking, setting: NewShare, config: Config) -> tuple[float, str]:
-    """The threshold of a share of these photographs, and how it was chosen."""
-    threshold = threshold_for_share(plain.best_known, setting.share)
-    note = (
-        f"threshold {threshold:.4f}, chosen on these {counted(len(plain), 'photograph')}: at most "
-        f"{setting.share:.1%} of them are first answered {config.data.new_label}"
-    )
-    return threshold, note

@@ -7,12 +7,13 @@ settings of the run, `whales-20260131-120000-share-0.1.csv` another threshold.
 import hashlib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from flukeprint.config.schema import Config
 
 LONGEST = 48  # characters of all settings in a name; a digest stands for more
+LONGEST_RUNS = 120  # the same of the names of all runs
 # Settings that decide no answer: how to compute, and what is for training or the web page alone.
 _NOT_OF_ANSWERS = {
     "infer": {"batch_size", "devices", "num_nodes", "outside"},
@@ -20,7 +21,9 @@ _NOT_OF_ANSWERS = {
         "labels", "train", "pattern", "bursts", "min_photos", "pair_with", "new_photos", "classes",
         "pseudo_labels", "pseudo_confidence", "competition", "skip_unreadable", "synthetic",
     },
+    "rank": set(),
 }  # fmt: skip
+_OF_EACH_RUN = {"mirror", "zooms"}  # an ensemble embeds as each of its runs was trained to
 # And of the others those that decide no test photograph.
 _NOT_OF_PHOTOGRAPHS = {"sample_submission", "new_label", "closed_set"}
 
@@ -32,6 +35,30 @@ def submission_name(config: Config, trained: Config, run: str) -> str:
     """
     changed = _changed(config, trained, "infer") | _changed(config, trained, "data")
     return f"{config.name}-{run}{_written(changed)}.csv"
+
+
+def ensemble_name(
+    config: Config,
+    members: Sequence[tuple[Config, str]],
+    weights: Sequence[float] | None = None,
+) -> str:
+    """Name of a submission of several runs, `<config>-<run>+<run>[-<what differs>].csv`.
+
+    What differs is told from the first run.  A run of another configuration has its name before it.
+
+    members: configuration and name of each run.  weights: of the runs; None: equal ones.
+    """
+    trained = members[0][0]
+    runs = "+".join(
+        name if one.name == config.name else f"{_plain(one.name)}-{name}" for one, name in members
+    )
+    if len(runs) > LONGEST_RUNS:
+        runs = f"{len(members)}-runs-{_digest(runs)}"
+    changed = _changed(config, trained, "infer", _OF_EACH_RUN)
+    changed |= _changed(config, trained, "data") | _changed(config, trained, "rank")
+    if weights is not None:
+        changed["weights"] = "-".join(f"{weight:g}" for weight in weights)
+    return f"{config.name}-{runs}{_written(changed)}.csv"
 
 
 def embeddings_name(config: Config, trained: Config) -> str:
@@ -65,6 +92,10 @@ def _written(changed: dict[str, object]) -> str:
         return ""
     text = "".join(f"-{_setting(key, value)}" for key, value in sorted(changed.items()))
     return text if len(text) <= LONGEST else f"-{_digest(changed)}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[/\\]", "-", name)  # the name of a configuration may have folders
 
 
 def _setting(key: str, value: object) -> str:

@@ -7,6 +7,7 @@ their trainings.
 
 import json
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from flukeprint.config.digests import recipe_digest, training_digest
@@ -16,9 +17,9 @@ from flukeprint.data.doctor import check_readable
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import Split
-from flukeprint.errors import FlukeprintError, counted
-from flukeprint.evaluation.breakdown import QueryTable, by_size, by_view, fold_table, score_table
-from flukeprint.evaluation.results_table import Row, add_row, read_rows
+from flukeprint.errors import FlukeprintError
+from flukeprint.evaluation.breakdown import QueryTable, fold_table
+from flukeprint.evaluation.results_table import Key, Measured, Row, add_row, read_rows
 from flukeprint.evaluation.validation import Validation, validate
 from flukeprint.files import check_writable
 from flukeprint.identifier.identifier import Identifier
@@ -51,6 +52,75 @@ def crossvalidate(
     Raises:
         FlukeprintError: no such fold, wrong data or configuration, a table of another version.
     """
+    note = " ".join(note.split())
+    plan = plan_folds(config, folds, seeds, into)
+    report(f"recipe {plan.recipe}, data {plan.data}, folds: {len(plan.splits)}, seeds: {seeds}")
+    for seed, fold in plan.places:
+        setting = plan.setting(fold, seed)
+        what = f"fold {fold}, seed {setting.train.seed}"
+        if plan.key(fold, seed) in {row.key for row in read_rows(into)}:
+            report(f"{what}: is in {into} already, skipped")
+            continue
+        how, make_run = plan_run(setting, plan.data)
+        report(f"{what}: {how}")
+        run = make_run()
+        row = score_run(run, setting, plan.catalog, plan.splits[fold], note, into.parent)
+        add_row(row, into)
+        report(row.text())
+    return plan.rows(into)
+
+
+@dataclass(frozen=True)
+class FoldPlan:
+    """What is to be measured of a recipe: the splits of its folds, each for `seeds` seeds.
+
+    recipe, first_seed: the digest and the first seed under which rows stand in the table.
+    data: digest of the catalogue.
+    """
+
+    config: Config
+    catalog: Catalog
+    splits: tuple[Split, ...]
+    seeds: int
+    recipe: str
+    first_seed: int
+    data: str
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Seed, counted from 0, and fold of each run."""
+        return [(seed, fold) for seed in range(self.seeds) for fold in range(len(self.splits))]
+
+    def key(self, fold: int, seed: int) -> Key:
+        """The key of a run's row."""
+        return self.recipe, self.data, fold, self.first_seed + seed
+
+    def rows(self, into: Path) -> list[Row]:
+        """The rows of all its runs that are in the table."""
+        wanted = {self.key(fold, seed) for seed, fold in self.places}
+        return [row for row in read_rows(into) if row.key in wanted]
+
+    def setting(self, fold: int, seed: int) -> Config:
+        """The configuration of one run."""
+        return _fold(self.config, fold, seed)
+
+
+def plan_folds(
+    config: Config,
+    folds: int | None,
+    seeds: int,
+    into: Path,
+    *,
+    measured_as: tuple[str, int] | None = None,
+) -> FoldPlan:
+    """Check a recipe, and the folds of it that are still to be trained.
+
+    measured_as: digest and first seed under which the runs stand in the table; None: the recipe's
+        own.
+
+    Raises:
+        FlukeprintError: as of `crossvalidate`.
+    """
     folds = config.split.folds if folds is None else folds
     if not 1 <= folds <= config.split.folds:
         raise FlukeprintError(f"--folds {folds}: split.folds={config.split.folds} allows 1 to that")
@@ -58,43 +128,23 @@ def crossvalidate(
         raise FlukeprintError(f"--seeds {seeds}: at least one seed is needed")
     if config.train.devices > 1:
         raise FlukeprintError("crossvalidate trains on one device: set train.devices=1")
-    note = " ".join(note.split())
     rows = read_rows(into)  # a wrong table is refused before anything is trained
     check_writable(into.parent)
     catalog = read_labelled(config.data)
     if config.data.skip_unreadable:
         catalog = check_readable(catalog, True)
-    recipe, data = recipe_digest(config), data_digest(catalog)
+    recipe, first_seed = measured_as or (recipe_digest(config), config.train.seed)
+    data = data_digest(catalog)
     measured = {row.key for row in rows}
     waiting = [
         fold
         for fold in range(folds)
         for seed in range(seeds)
-        if (recipe, data, fold, config.train.seed + seed) not in measured
+        if (recipe, data, fold, first_seed + seed) not in measured
         and not _finished(_fold(config, fold, seed), data)
     ]
     splits = _checked_splits(config, catalog, folds, set(waiting))
-    report(f"recipe {recipe}, data {data}, folds: {folds}, seeds: {seeds}")
-    for seed in range(seeds):
-        for fold, split in enumerate(splits):
-            setting = _fold(config, fold, seed)
-            key = (recipe, data, fold, setting.train.seed)
-            what = f"fold {fold}, seed {setting.train.seed}"
-            if key in {row.key for row in read_rows(into)}:
-                report(f"{what}: is in {into} already, skipped")
-                continue
-            plan, make_run = _plan(setting, data)
-            report(f"{what}: {plan}")
-            run = make_run()
-            row = score_run(run, setting, catalog, split, note, into.parent)
-            add_row(row, into)
-            report(row.text())
-    wanted = {
-        (recipe, data, fold, config.train.seed + seed)
-        for seed in range(seeds)
-        for fold in range(folds)
-    }
-    return [row for row in read_rows(into) if row.key in wanted]
+    return FoldPlan(config, catalog, tuple(splits), seeds, recipe, first_seed, data)
 
 
 def _checked_splits(
@@ -114,84 +164,41 @@ def _checked_splits(
     return splits
 
 
-def summary_lines(rows: list[Row]) -> list[str]:
-    """Mean and range of MAP@5, top-1 and top-5 over runs, a line each.
-
-    Of an open set also the MAP@5 of both constant answers.
-    """
-    lines = []
-    for column, name in (
-        ("map5", "map5"),
-        ("never_new", "map5 of never answering new"),
-        ("always_new", "map5 of always answering new first"),
-        ("top1", "top1"),
-        ("top5", "top5"),
-    ):
-        values = [getattr(row, column) for row in rows if getattr(row, column) is not None]
-        if len(values) < len(rows):  # a closed set, or a run that was measured without them
-            continue
-        lines.append(
-            f"{name}: mean {sum(values) / len(values):.3f} of {counted(len(rows), 'run')}, "
-            f"{min(values):.3f} to {max(values):.3f}"
-        )
-    return lines
-
-
 def score_run(
     run: Run, config: Config, catalog: Catalog, split: Split, note: str, tables: Path
 ) -> Row:
     """Score a finished run: its row, and its predictions in `queries.csv` in the run's folder.
 
     Another recipe with the same training writes `queries-<recipe>.csv` there.  A copy for
-    comparisons goes to `prediction_file` below the table's folder, `tables`.
+    comparisons goes to `Measured.answers` below the table's folder, `tables`.
     """
     answered, constants = answers_of(run, config, catalog, split)
     recipe = recipe_digest(config)
-    data = data_digest(catalog)
-    copy = prediction_file(config, data)
-    (tables / copy).parent.mkdir(parents=True, exist_ok=True)
-    answered.save(tables / copy)
     own = recipe_digest(run.config()) == recipe
-    table = run.path / (PREDICTIONS if own else f"queries-{recipe}.csv")
-    answered.save(table)
-    figures = score_table(answered, seed=config.split.seed)
-    spent = _spent(run)
-    net = Identifier.load(run.identifier).net
-    auroc = figures.auroc
-    return Row(
+    answered.save(run.path / (PREDICTIONS if own else f"queries-{recipe}.csv"))
+    spent = spent_on(run)
+    measured = Measured(
         config=config.name,
         note=note,
         recipe=recipe,
-        data=data,
+        data=data_digest(catalog),
         fold=config.split.fold,
         seed=config.train.seed,
         epochs=config.train.epochs,
         minutes=spent.get("minutes"),
         peak_mb=spent.get("peak_mb"),
-        million_parameters=sum(p.numel() for p in net.parameters()) / 1e6,
-        queries=figures.queries,
-        new_queries=figures.new_queries,
-        map5=figures.map5.mean,
-        map5_low=figures.map5.low,
-        map5_high=figures.map5.high,
-        top1=figures.top1.mean,
-        top1_low=figures.top1.low,
-        top1_high=figures.top1.high,
-        top5=figures.top5.mean,
-        top5_low=figures.top5.low,
-        top5_high=figures.top5.high,
-        auroc=None if auroc is None else auroc.mean,
-        auroc_low=None if auroc is None else auroc.low,
-        auroc_high=None if auroc is None else auroc.high,
-        views=by_view(answered),
-        sizes=by_size(answered),
-        answers=copy.as_posix(),
-        never_new=constants.get("never new"),
-        always_new=constants.get("always new first"),
+        million_parameters=million_parameters(run),
     )
+    return measured.row(answered, constants, seed=config.split.seed, tables=tables)
 
 
-def _spent(run: Run) -> dict[str, float]:
+def million_parameters(run: Run) -> float:
+    """Parameters of a run's network, in millions."""
+    net = Identifier.load(run.identifier, with_index=False).net
+    return sum(p.numel() for p in net.parameters()) / 1e6
+
+
+def spent_on(run: Run) -> dict[str, float]:
     """Minutes and peak memory of a run, its pretraining included; none of an older version."""
     found: dict[str, float] = {}
     for file in (run.path / "minutes.json", run.pretrained.with_name("minutes.json")):
@@ -201,15 +208,6 @@ def _spent(run: Run) -> dict[str, float]:
         if "peak_mb" in spent:
             found["peak_mb"] = max(found.get("peak_mb", 0.0), spent["peak_mb"])
     return found
-
-
-def prediction_file(config: Config, data: str) -> Path:
-    """Path of a run's predictions, relative to the folder of the table.
-
-    Both digests are in its name, so that no other recipe or data set shares it.
-    """
-    run = f"fold{config.split.fold}-seed{config.train.seed}"
-    return Path("predictions") / config.name / f"{recipe_digest(config)}-{data}-{run}.csv"
 
 
 def answers_of(
@@ -253,7 +251,7 @@ def _fold(config: Config, fold: int, further_seed: int) -> Config:
     )
 
 
-def _plan(config: Config, data: str) -> tuple[str, Callable[[], Run]]:
+def plan_run(config: Config, data: str) -> tuple[str, Callable[[], Run]]:
     """How to get a finished run of this configuration: in words, and as a function.
 
     By the newest finished run of the same training, else by resuming the newest unfinished one of
