@@ -23,10 +23,11 @@ from flukeprint.identifier.runs import CENTERS, Run
 from flukeprint.identifier.studies.run_ensemble import JointFold, centers_in, no_centers
 from flukeprint.ranking.ensemble import ensemble, ensemble_centers, shares_of
 from flukeprint.ranking.features import Features, extract_features
+from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import extraction_digest
 from flukeprint.ranking.local.lightglue import keypoint_backend
-from flukeprint.ranking.pipeline import QueryRanker
+from flukeprint.ranking.pipeline import QueryRanker, RankingGallery, indexes_descriptors
 from flukeprint.ranking.ranking import insert_new_individual
 from flukeprint.submission.answers import (
     AS_BEFORE,
@@ -112,11 +113,15 @@ def infer_together(
         return ensemble([member.embed(photos, config, device) for member in members], weights)
 
     test, queries = of_readable(asked, config, embedded)
+    kept = stored if isinstance(stored, KeypointStore) else None
+    descriptors = stored if isinstance(stored, DescriptorIndex) else None
+    if stored is None:
+        kept = _keypoints(gallery, features)
     ranking = QueryRanker(
-        Features(gallery, stored or _keypoints(gallery, features)),
+        RankingGallery(Features(gallery, kept), config.rank, centers, descriptors=descriptors),
         extract_features(queries, test, config.image, config.rank, progress="keypoints"),
-        config.rank, centers=centers, progress="matching keypoints",
-    ).rank(fitted)  # fmt: skip
+        progress="matching keypoints",
+    ).rank(fitted)
     notes = fold.lines(validation)
     threshold, setting = validation.threshold, config.infer.threshold
     if isinstance(setting, NewShare):  # of the test photographs, not of the fold's
@@ -153,7 +158,7 @@ def _gallery(members: Sequence[_Member], weights: Sequence[float] | None) -> Emb
 
 def _stored_keypoints(
     config: Config, members: Sequence[_Member], catalog: Catalog
-) -> KeypointStore | None:
+) -> KeypointStore | DescriptorIndex | None:
     """The gallery's keypoints of an identifier that has those of rank.local; None without any.
 
     Raises:
@@ -164,6 +169,8 @@ def _stored_keypoints(
     for member in members:
         have, mirrored = member.known.keypoints, member.known.card.image.mirror_views
         same = have is not None and have.stamp == extraction_digest(config.rank.local)
+        indexed = isinstance(have, DescriptorIndex)
+        same = same and (not indexed or indexes_descriptors(config.rank))
         if same and mirrored == config.image.mirror_views:
             return have
     enrolled = len(set(members[0].known.gallery.images) - set(catalog.images))
