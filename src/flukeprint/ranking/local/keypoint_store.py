@@ -3,7 +3,9 @@
 Each photograph is searched for keypoints once; the cache lies beside the resized photographs.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +113,13 @@ class KeypointStore:
             extractor = _sift(config)
         source = _Source(catalog, config, cache, extractor, mirror_views)
         rows = range(len(catalog))
-        found = [source.of_row(row) for row in followed(rows, progress, len(rows))]
+        # A learned extractor uses all cores itself.
+        threads = 1 if config.matcher == "lightglue" else min(8, os.cpu_count() or 1)
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="keypoints")
+        try:
+            found = list(followed(pool.map(source.of_row, rows), progress, len(rows)))
+        finally:
+            pool.shutdown(cancel_futures=True)  # after an error, none that has not begun
         return KeypointStore.pack(found, config)
 
     @staticmethod
