@@ -66,7 +66,10 @@ def test_it_finds_what_all_distances_find_but_for_four_bits() -> None:
     store = drawn_store([100] * 15, 0)
     query = drawn_store([60], 1, near=store)[0]
     index = DescriptorIndex.build(store, probes=ALL)
-    near, exact = index.search(query.descriptors, 4), nearest_exactly(query, store, np.arange(15), 4)
+    near, exact = (
+        index.search(query.descriptors, 4),
+        nearest_exactly(query, store, np.arange(15), 4),
+    )
     copies = exact.distances[:, 0] < 0.3  # every other descriptor is nearly one of the store's
     assert copies.sum() == 30
     np.testing.assert_array_equal(near.photographs[copies, 0], exact.photographs[copies, 0])

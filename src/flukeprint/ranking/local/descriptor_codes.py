@@ -64,7 +64,7 @@ class DescriptorCodes:
         lists.nprobe = min(probes, cells)
         index.train(sample)
         none = np.empty(0, np.int64)
-        places = {
+        places: dict[str, npt.NDArray[Any]] = {
             "points": np.empty((0, 2), np.float16),
             "starts": none,
             "ends": none,
