@@ -236,3 +236,18 @@ def test_a_pretraining_belongs_to_the_recipe_even_with_defaults_alone() -> None:
     )
     assert len({recipe_digest(config) for config in (plain, staged, longer)}) == 3
     assert len({training_digest(config) for config in (plain, staged, longer)}) == 3
+
+
+def test_keypoints_are_matched_at_once_only_where_parts_are_fused(tmp_path: Path) -> None:
+    path = write(tmp_path, "rank: {local: {matcher: lnbnn, candidates: all}}")
+    refused(lambda: load_config(path), "rank.local.matcher=lnbnn needs rank.fuse=true")
+    local = load_config(path, ["rank.fuse=true"]).rank.local
+    assert (local.candidates, local.neighbours, local.verify) == ("all", 3, 0)
+    assert load_config(path, ["rank.local.candidates=0"]).rank.local.candidates == 0
+    sift = load_config(path, ["rank.local.matcher=sift"]).rank.local
+    assert (sift.matcher, sift.candidates) == ("sift", "all")
+    for candidates in ("-1", "some", "1.5"):
+        refused(
+            lambda: load_config(path, ["rank.fuse=true", f"rank.local.candidates={candidates}"]),  # noqa: B023
+            "rank.local.candidates", candidates,
+        )  # fmt: skip

@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, Floats, Ints, Values
-from flukeprint.data.splits import halves
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.fusion_fitting import fit_fusion
+from flukeprint.evaluation.fusion_fitting import fit_parts, places_of
 from flukeprint.evaluation.metrics import ap_at_5, map_at_5
 from flukeprint.ranking.calibration import Calibration, Rising, features
 from flukeprint.ranking.local.fusion import KeypointGain, candidates_of
@@ -24,7 +23,6 @@ from flukeprint.ranking.neighbours import largest
 from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.ranking import Ranking, rank, refuse_new_individuals
 from flukeprint.ranking.rules import FittedRules
-from flukeprint.ranking.score_parts import Fusion, ScoreParts
 from flukeprint.ranking.scoring import ScoreAdjustment, Scorer
 from flukeprint.ranking.threshold import interval_edges, threshold_for_share
 
@@ -79,25 +77,6 @@ def fit_rules(
 def fits_something(rules: RankConfig) -> bool:
     """Whether the rules have numbers that are fitted on queries with known answers."""
     return rules.other_view == "fit" or rules.local.candidates != 0 or rules.fuse
-
-
-def fit_parts(
-    ranker: QueryRanker, answers: Sequence[str | None], rows: Ints, other_view: float
-) -> Fusion:
-    """Fit how the parts of a score are fused, on the queries at `rows`."""
-    queries, number = ranker.queries.embeddings.take(rows), ranker.scorer.gallery.number
-    if not len(rows):
-        return Fusion()
-    blocks = [
-        scored.parts
-        for scored in ranker.scorer.part_scores(
-            queries, local=ranker.local, rows=rows, other_view=other_view
-        )
-    ]
-    truth = np.array([-1 if name is None else number.get(name, -1) for name in answers], np.int64)
-    individuals = ranker.queries.embeddings.identities
-    side = halves(answers, [individuals[row] for row in rows.tolist()], 0)
-    return fit_fusion(ScoreParts.joined(blocks), truth, side)
 
 
 @dataclass(frozen=True)
@@ -317,8 +296,24 @@ def fit_other_view(
     queries, truth = queries.take(known), [answers[row] for row in known]
     best, chosen = -1.0, 0.0
     for value in OTHER_VIEW_GRID:
-        matches = scorer.search(queries, 5, adjustment=adjustment, rows=known, other_view=value)
-        quality = map_at_5(rank(matches, queries.images, threshold=None).identities, truth)
+        if scorer.rules.fuse:
+            quality = _embedding_quality(scorer, queries, truth, value)
+        else:
+            matches = scorer.search(queries, 5, adjustment=adjustment, rows=known, other_view=value)
+            quality = map_at_5(rank(matches, queries.images, threshold=None).identities, truth)
         if quality > best + 1e-12:
             best, chosen = quality, value
     return chosen
+
+
+def _embedding_quality(
+    scorer: Scorer, queries: Embeddings, truth: Sequence[str | None], other_view: float
+) -> float:
+    """MAP@5 by embedding alone, of rules whose parts are fused after this penalty is fitted."""
+    scores = np.concatenate(
+        [block.parts.embedding for block in scorer.part_scores(queries, other_view=other_view)]
+    )
+    places = np.zeros(len(truth), dtype=np.int64)  # 0: not in the gallery
+    labels = np.array([scorer.gallery.number.get(name or "", -1) for name in truth], np.int64)
+    places[labels >= 0] = places_of(scores[labels >= 0], labels[labels >= 0])
+    return float(ap_at_5(places).mean())

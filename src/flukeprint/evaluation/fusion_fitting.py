@@ -7,18 +7,40 @@ Every choice of parts is measured on other individuals than it was fitted on, an
 a part that adds nothing is left out, and the fusion is not worse there than any part alone.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
 from flukeprint.data.embeddings import Ints, Values
+from flukeprint.data.splits import halves
 from flukeprint.evaluation.metrics import ap_at_5
+from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.score_parts import Fusion, ScoreParts
 
 FEWEST = 10  # queries of known individuals in each half, below which the embedding is left alone
 _RIDGE = 1e-3  # on weights of standardised parts
 _RIVALS = 50  # best identities of a query that the probability is fitted on
+
+
+def fit_parts(
+    ranker: QueryRanker, answers: Sequence[str | None], rows: Ints, other_view: float
+) -> Fusion:
+    """Fit how the parts of a score are fused, on the queries at `rows`."""
+    queries, number = ranker.queries.embeddings.take(rows), ranker.scorer.gallery.number
+    if not len(rows):
+        return Fusion()
+    blocks = [
+        scored.parts
+        for scored in ranker.scorer.part_scores(
+            queries, local=ranker.local, rows=rows, other_view=other_view
+        )
+    ]
+    truth = np.array([-1 if name is None else number.get(name, -1) for name in answers], np.int64)
+    individuals = ranker.queries.embeddings.identities
+    side = halves(answers, [individuals[row] for row in rows.tolist()], 0)
+    return fit_fusion(ScoreParts.joined(blocks), truth, side)
 
 
 def fit_fusion(parts: ScoreParts, truth: Ints, side: npt.NDArray[np.bool_]) -> Fusion:

@@ -20,8 +20,7 @@ from flukeprint.ranking.features import Features
 from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import indexes_descriptors
-from flukeprint.ranking.rules import FittedRules
-from flukeprint.ranking.scoring import looks_at_all
+from flukeprint.ranking.rules import FittedRules, looks_at_all
 from flukeprint.search.backends import BACKENDS, choose
 
 WORTH_REPORTING = 50_000  # photographs from which it matters how a gallery is searched

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.embeddings import Embeddings, Ints, Values
+from flukeprint.data.embeddings import Embeddings, Values
 from flukeprint.data.names import enrolled_name
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.drafts import clear_drafts
@@ -44,7 +44,7 @@ from flukeprint.identifier.photo_input import (
     told_names,
 )
 from flukeprint.identifier.showcase import sample_photos
-from flukeprint.identifier.state import IdentifierState, added_rows, joined_card, origin_of
+from flukeprint.identifier.state import IdentifierState, origin_of
 from flukeprint.identifier.verdict import Verdict, verdict_of
 from flukeprint.output import Stage
 from flukeprint.ranking.features import Features, extract_features
@@ -52,7 +52,6 @@ from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
 from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_encounter
-from flukeprint.search.gallery import Gallery
 
 FEW_IDENTITIES = 200  # most identities that a query is compared with through an index
 
@@ -280,20 +279,7 @@ class Identifier(IdentifierState):
             small = Thumbnails.packed(
                 [thumbnail(decoded(p, n)) for p, n in zip(photos, images, strict=True)]
             )
-        return self._grown(Features(named, examined.keypoints), small)
-
-    def _grown(self, fresh: Features, thumbnails: Thumbnails) -> "Identifier":
-        """This identifier with further photographs, whose names are new to its gallery."""
-        keypoints, showcase = self.keypoints, self.showcase
-        if keypoints is not None and fresh.keypoints is not None:
-            if isinstance(keypoints, DescriptorIndex):
-                keypoints = keypoints.grown(fresh.keypoints)
-            else:
-                keypoints = KeypointStore.concatenate([keypoints, fresh.keypoints])
-        if showcase is not None:
-            showcase = showcase.grown(self.gallery, fresh.embeddings, thumbnails)
-        gallery = self.gallery.followed_by(fresh.embeddings)
-        return replace(self, gallery=gallery, keypoints=keypoints, showcase=showcase)
+        return self.grown(Features(named, examined.keypoints), small)
 
     def with_threshold(self, threshold: float | None) -> "Identifier":
         """The same identifier with another threshold; None never answers a new individual."""
@@ -317,45 +303,10 @@ class Identifier(IdentifierState):
         """
         folder = Path(path)
         with locked_for_writing(folder, report):
-            whole = self._with_changes_in(folder)
+            whole = self.with_changes_in(folder)
             with folder_written_whole(folder) as draft:
                 whole = whole.written(draft, folder)
             return replace(whole, origin=origin_of(folder, whole.card, whole.gallery))
-
-    def _with_changes_in(self, folder: Path) -> "Identifier":
-        """This identifier with what others have saved in `folder` since it was loaded from there.
-
-        Raises:
-            FlukeprintError: the changes cannot be joined.
-        """
-        origin = self.origin
-        if origin is None or origin.folder != folder.resolve():
-            return self
-        if card_digest(folder) in (None, origin.digest):
-            return self
-        there = Identifier.read(folder, self.index_saved > 0 or self.index is None, self)
-        rows = added_rows(self.gallery, there.gallery, origin)
-        card = joined_card(self.card, there.card, origin)
-        if len(rows):
-            fresh = self.gallery.take(rows)
-            theirs = there.gallery.take(np.arange(origin.photos, len(there.gallery)))
-            if len(theirs):
-                check_unseen(Gallery(theirs), fresh, fresh.images)
-            taken = set(there.gallery.images)
-            named = replace(fresh, images=tuple(free_name(image, taken) for image in fresh.images))
-            small = Thumbnails.none(len(rows))
-            if self.showcase is not None:
-                small = self.showcase.thumbnails.take(rows)
-            there = there._grown(Features(named, self._keypoints_of(rows)), small)
-        if self.index is not None and not self.index_saved:  # built since
-            there = replace(there, index=self.index, indexed=self.indexed, index_saved=0)
-        return replace(there, card=card)
-
-    def _keypoints_of(self, rows: Ints) -> KeypointStore | None:
-        """Keypoints of photographs that were added since this identifier was loaded or saved."""
-        if isinstance(self.keypoints, DescriptorIndex):
-            return self.keypoints.recent(rows)
-        return None if self.keypoints is None else self.keypoints.take(rows)
 
     @classmethod
     def load(cls, path: Path | str, *, with_index: bool = True) -> "Identifier":

@@ -11,6 +11,7 @@ import numpy as np
 
 from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, Ints
+from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.identifier.card import FILE, IdentifierCard, card_digest, read_card
 from flukeprint.identifier.files import (
@@ -23,12 +24,15 @@ from flukeprint.identifier.files import (
     write_index,
     write_network,
 )
+from flukeprint.identifier.photo_input import check_unseen, free_name
 from flukeprint.identifier.runs import CENTERS
 from flukeprint.identifier.showcase import Showcase
 from flukeprint.models.network import FlukeNet
+from flukeprint.ranking.features import Features
 from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import indexes_descriptors
+from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Index
 
 KEYPOINTS, DESCRIPTORS = "keypoints.npz", "descriptors"
@@ -127,6 +131,54 @@ class IdentifierState:
                     f"{what} of {counted(len(held), 'photograph')} and a gallery of "
                     f"{len(self.gallery):,} do not belong together; train again"
                 )
+
+    def grown(self, fresh: Features, thumbnails: Thumbnails) -> Self:
+        """This one with further photographs, whose names are new to its gallery."""
+        keypoints, showcase = self.keypoints, self.showcase
+        if keypoints is not None and fresh.keypoints is not None:
+            if isinstance(keypoints, DescriptorIndex):
+                keypoints = keypoints.grown(fresh.keypoints)
+            else:
+                keypoints = KeypointStore.concatenate([keypoints, fresh.keypoints])
+        if showcase is not None:
+            showcase = showcase.grown(self.gallery, fresh.embeddings, thumbnails)
+        gallery = self.gallery.followed_by(fresh.embeddings)
+        return replace(self, gallery=gallery, keypoints=keypoints, showcase=showcase)
+
+    def with_changes_in(self, folder: Path) -> Self:
+        """This one with what others have saved in `folder` since it was loaded from there.
+
+        Raises:
+            FlukeprintError: the changes cannot be joined.
+        """
+        origin = self.origin
+        if origin is None or origin.folder != folder.resolve():
+            return self
+        if card_digest(folder) in (None, origin.digest):
+            return self
+        there = self.read(folder, self.index_saved > 0 or self.index is None, self)
+        rows = added_rows(self.gallery, there.gallery, origin)
+        card = joined_card(self.card, there.card, origin)
+        if len(rows):
+            fresh = self.gallery.take(rows)
+            theirs = there.gallery.take(np.arange(origin.photos, len(there.gallery)))
+            if len(theirs):
+                check_unseen(Gallery(theirs), fresh, fresh.images)
+            taken = set(there.gallery.images)
+            named = replace(fresh, images=tuple(free_name(image, taken) for image in fresh.images))
+            small = Thumbnails.none(len(rows))
+            if self.showcase is not None:
+                small = self.showcase.thumbnails.take(rows)
+            there = there.grown(Features(named, self._keypoints_of(rows)), small)
+        if self.index is not None and not self.index_saved:  # built since
+            there = replace(there, index=self.index, indexed=self.indexed, index_saved=0)
+        return replace(there, card=card)
+
+    def _keypoints_of(self, rows: Ints) -> KeypointStore | None:
+        """Keypoints of photographs that were added since this identifier was loaded or saved."""
+        if isinstance(self.keypoints, DescriptorIndex):
+            return self.keypoints.recent(rows)
+        return None if self.keypoints is None else self.keypoints.take(rows)
 
     def written(self, draft: Path, old: Path) -> Self:
         """Write all files into `draft`; those that `old` has already are links to its files."""

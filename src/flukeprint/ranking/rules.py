@@ -19,3 +19,13 @@ class FittedRules(Section):
     def gain(self) -> KeypointGain:
         """How much matched keypoints add to a score."""
         return KeypointGain(self.gain_scale, self.gain_floor)
+
+
+def looks_at_all(rules: RankConfig) -> bool:
+    """Whether the rules need the scores of all gallery photographs, so that no index will do."""
+    changed = (
+        rules.head, rules.whiten, rules.within, rules.expand, rules.augment_gallery, rules.hubness,
+        rules.reciprocal and rules.reciprocal_weight, rules.other_view, rules.local.candidates,
+        rules.fuse,
+    )  # fmt: skip
+    return rules.identity != "max" or any(changed)

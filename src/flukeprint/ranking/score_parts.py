@@ -10,6 +10,7 @@ have the weight 0.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -51,6 +52,33 @@ class ScoreParts:
             np.concatenate(heads) if heads else None,
             np.concatenate(strengths) if strengths else None,
         )
+
+
+class PhotoScores(NamedTuple):
+    """Scores of all n photographs of the gallery for one block of b queries.
+
+    block: places of the queries.  raw, vectors: (b, d) their embeddings as the network made
+    them, and whitened and expanded.  cosines: (b, n) of `vectors`; photos: (b, n) after the rules
+    that look at neighbours and views.
+    """
+
+    block: slice
+    raw: Floats
+    vectors: Floats
+    cosines: Floats
+    photos: Floats
+
+
+class PartScores(NamedTuple):
+    """The parts of the scores of all c identities for one block of b queries.
+
+    block, photos: as of `PhotoScores`.  strengths: (b, n) of matched keypoints, or None.
+    """
+
+    block: slice
+    photos: Floats
+    strengths: Floats | None
+    parts: ScoreParts
 
 
 def damped(strengths: Floats) -> Values:

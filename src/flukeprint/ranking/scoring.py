@@ -18,7 +18,7 @@ query's answer depend on the other queries.  A threshold holds for the rules it 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -38,7 +38,8 @@ from flukeprint.ranking.neighbours import (
     neighbours,
     rows_of,
 )
-from flukeprint.ranking.score_parts import Fusion, ScoreParts
+from flukeprint.ranking.rules import looks_at_all
+from flukeprint.ranking.score_parts import Fusion, PartScores, PhotoScores, ScoreParts
 from flukeprint.ranking.vector_rules import VectorRules
 from flukeprint.search.exact import nearest_rows
 from flukeprint.search.gallery import Gallery
@@ -50,33 +51,6 @@ class ScoreAdjustment(Protocol):
 
     def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
         """Adjusted scores (b, n) from (b,) rows of the queries and their (b, n) scores."""
-
-
-class PhotoScores(NamedTuple):
-    """Scores of all n photographs of the gallery for one block of b queries.
-
-    block: places of the queries.  raw, vectors: (b, d) their embeddings as the network made
-    them, and whitened and expanded.  cosines: (b, n) of `vectors`; photos: (b, n) after the rules
-    that look at neighbours and views.
-    """
-
-    block: slice
-    raw: Floats
-    vectors: Floats
-    cosines: Floats
-    photos: Floats
-
-
-class PartScores(NamedTuple):
-    """The parts of the scores of all c identities for one block of b queries.
-
-    block, photos: as of `PhotoScores`.  strengths: (b, n) of matched keypoints, or None.
-    """
-
-    block: slice
-    photos: Floats
-    strengths: Floats | None
-    parts: ScoreParts
 
 
 class Scorer:
@@ -304,16 +278,6 @@ def _adjusted(adjustment: ScoreAdjustment, rows: Ints, scores: Floats) -> Floats
     if changed.shape != scores.shape:
         raise ValueError(f"an adjustment of {scores.shape} scores returned {changed.shape}")
     return changed
-
-
-def looks_at_all(rules: RankConfig) -> bool:
-    """Whether the rules need the scores of all gallery photographs, so that no index will do."""
-    changed = (
-        rules.head, rules.whiten, rules.within, rules.expand, rules.augment_gallery, rules.hubness,
-        rules.reciprocal and rules.reciprocal_weight, rules.other_view, rules.local.candidates,
-        rules.fuse,
-    )  # fmt: skip
-    return rules.identity != "max" or any(changed)
 
 
 def view_numbers(

@@ -28,7 +28,7 @@ from flukeprint.models.network import FlukeNet, build_model
 from flukeprint.models.pair_losses import PairLoss
 from flukeprint.output import say
 from flukeprint.ranking.local.lightglue import keypoint_backend
-from flukeprint.ranking.scoring import looks_at_all
+from flukeprint.ranking.rules import looks_at_all
 from flukeprint.search.backends import check_backend, check_server, choose
 from flukeprint.training.callbacks import check_averaging
 from flukeprint.training.datamodule import FoldData
