@@ -15,15 +15,18 @@ import numpy.typing as npt
 from flukeprint.data.embeddings import Floats, GrowingArray, Ints
 from flukeprint.errors import FlukeprintError, needs
 from flukeprint.files import read_npz
+from flukeprint.ranking.local.descriptor_cells import two_level_index
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import directions
 
 DIMENSIONS = 64  # kept of a descriptor by PCA
 CELL = 600  # descriptors of a cell, on average
 MOST_CELLS = 65_536
+_MOST_AT_ONCE = 4_096  # cells above which they are found in two steps
 PROBES = 8  # cells that a search visits
 _TRAINED_ON = 48  # descriptors for each cell, to find the cells
 _FEWEST = 256  # descriptors to be trained on; fewer are filled up with random directions
+_AT_ONCE = 1 << 18  # descriptors widened at once
 INDEX, FACTS = "index.faiss", "photographs.npz"
 _ARRAYS = ("points", "starts", "ends", "sizes")
 
@@ -58,11 +61,15 @@ class DescriptorCodes:
             random = rng.normal(size=(_FEWEST - len(sample), store.descriptors.shape[1]))
             sample = np.concatenate([sample, directions(random.astype(np.float32))])
         kept = min(DIMENSIONS, sample.shape[1])
-        index = faiss.index_factory(sample.shape[1], f"PCA{kept},IVF{cells},SQ4")
+        if cells > _MOST_AT_ONCE:
+            index = two_level_index(faiss, sample, kept, cells)
+        else:
+            index = faiss.index_factory(sample.shape[1], f"PCA{kept},IVF{cells},SQ4")
+            lists = faiss.extract_index_ivf(index)
+            lists.cp.min_points_per_centroid, lists.cp.max_points_per_centroid = 1, _TRAINED_ON
+            index.train(sample)
         lists = faiss.extract_index_ivf(index)
-        lists.cp.min_points_per_centroid, lists.cp.max_points_per_centroid = 1, _TRAINED_ON
-        lists.nprobe = min(probes, cells)
-        index.train(sample)
+        lists.nprobe = min(probes, int(lists.nlist))
         none = np.empty(0, np.int64)
         places: dict[str, npt.NDArray[Any]] = {
             "points": np.empty((0, 2), np.float16),
@@ -113,9 +120,10 @@ class DescriptorCodes:
         """Add the photographs of a store under the next numbers."""
         first = len(self.points)
         if len(store.points):
-            vectors = directions(store.descriptors)
-            numbers = np.arange(first, first + len(vectors), dtype=np.int64)
-            self.index.add_with_ids(vectors, numbers)
+            for start in range(0, len(store.points), _AT_ONCE):
+                vectors = directions(store.descriptors[start : start + _AT_ONCE])
+                numbers = np.arange(first + start, first + start + len(vectors), dtype=np.int64)
+                self.index.add_with_ids(vectors, numbers)
         self.points.extend(store.points.astype(np.float16))
         self.starts.extend(store.offsets[:-1] + first)
         self.ends.extend(store.offsets[1:] + first)
