@@ -1,4 +1,4 @@
-"""Ranking with fused parts against a loop: keypoints by pairs or by LNBNN, head, views, new ones."""
+"""Ranking with fused parts against a loop: keypoints by pairs or by LNBNN, head, views, new."""
 
 import numpy as np
 import pytest
