@@ -330,7 +330,7 @@ def main() -> None:
             else:
                 measure_photos(part, given.photos, given.cache, keep(part))
         if given.peers is not None:
-            for name in UPRIGHT:
+            for name in sorted(UPRIGHT):
                 if f"peer, {name}" not in result:
                     print(f"peer, {name}", flush=True)
                     fold = read(name, given.photos, given.cache)
