@@ -136,7 +136,7 @@ class DescriptorIndex:
             sample = np.concatenate([sample, directions(random.astype(np.float32))])
         kept = min(DIMENSIONS, sample.shape[1])
         if cells > _MOST_AT_ONCE:
-            index = two_level_index(faiss, sample, kept, cells)
+            index = two_level_index(faiss, sample, kept, cells, probes)
         else:
             index = faiss.index_factory(sample.shape[1], f"PCA{kept},IVF{cells},SQ4")
             lists = faiss.extract_index_ivf(index)
