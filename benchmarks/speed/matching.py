@@ -330,16 +330,15 @@ def main() -> None:
     if not given.render:
         for part in PARTS if given.part is None else given.part:
             print(part, flush=True)
-            if part in ("growth", "million") and part in result and not given.again:
-                continue
+            known = {} if given.again else dict(result.get(part, {}))
             if part == "growth":
-                matching_growth.measure_growth(keep(part), given.work)
+                matching_growth.measure_growth(keep(part), given.work, known)
             elif part == "million":
-                matching_growth.measure_million(keep(part), given.work)
+                if not known:
+                    matching_growth.measure_million(keep(part), given.work)
             elif given.photos is None:
                 parser.error("--photos names the folder of nyala and lions")
             else:
-                known = {} if given.again else dict(result.get(part, {}))
                 measure_photos(part, given.photos, given.cache, known, keep(part))
         if given.peers is not None:
             for name in sorted(UPRIGHT):

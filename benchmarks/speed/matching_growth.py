@@ -80,14 +80,17 @@ def store_of(descriptors: Bytes, points: Floats, each: int, stamp: str) -> Keypo
     return KeypointStore(points, descriptors, np.arange(n + 1) * each, sizes, stamp)
 
 
-def measure_growth(keep: Callable[[Any], None], work: Path) -> None:
-    """The index in memory, at several sizes."""
+def measure_growth(keep: Callable[[Any], None], work: Path, known: dict[str, Any]) -> None:
+    """The index in memory, at the sizes that `known` lacks."""
+    rows: list[dict[str, Any]] = list(known.get("rows", ()))
+    missing = [n for n in SIZES if n not in {row["photographs"] for row in rows}]
+    if not missing:
+        return
     work.mkdir(parents=True, exist_ok=True)
     drawn = Drawn()
     queries = drawn.photographs(QUERIES, OF_A_QUERY)
     added = drawn.photographs(ADDED, DESCRIPTORS)
-    rows: list[dict[str, Any]] = []
-    for n in SIZES:
+    for n in missing:
         file = work / "descriptors.u8"
         try:
             held = np.memmap(file, np.uint8, "w+", shape=(n * DESCRIPTORS, 128))

@@ -61,6 +61,18 @@ def page(result: dict[str, Any]) -> str:
         )
     if "growth" in result or "million" in result:
         parts.append(_growth(result))
+    lacking = [
+        f"{name}: {section}"
+        for name, found in photos.items()
+        for section in ("exactness", "accuracy")
+        if section not in found
+    ]
+    sizes = [row["photographs"] for row in result.get("growth", {}).get("rows", ())]
+    if 100_000 not in sizes:
+        lacking.append("growth: 100,000 photographs")
+    lacking += [f"peer: {name}" for name in photos if f"peer, {name}" not in result]
+    if lacking:
+        parts.append(f"Not measured yet: {'; '.join(lacking)}.")
     machine = result["machine"]
     parts.append(
         f"Measured on {machine['cpu']} with {machine['cores']} cores, Python {machine['python']}, "
@@ -173,8 +185,7 @@ def _growth(result: dict[str, Any]) -> str:
         lines += [
             f"Drawn photographs of {found['descriptors']} descriptors each: those of "
             f"{found['whales']} photographs of drawn whales ({found['pool']:,} descriptors) with "
-            f"noise "
-            f"(standard deviation {found['spread']:g} of 255). A query has {found['of_a_query']}. "
+            f"noise (standard deviation {found['spread']:g} of 255). A query has {found['of_a_query']}. "
             "Memory is that of the index.",
             "",
             "| photographs | ms a query | ms to add a photograph | built in, s | index, MB | "
