@@ -185,8 +185,8 @@ def _growth(result: dict[str, Any]) -> str:
         lines += [
             f"Drawn photographs of {found['descriptors']} descriptors each: those of "
             f"{found['whales']} photographs of drawn whales ({found['pool']:,} descriptors) with "
-            f"noise (standard deviation {found['spread']:g} of 255). A query has {found['of_a_query']}. "
-            "Memory is that of the index.",
+            f"noise (standard deviation {found['spread']:g} of 255). A query "
+            f"has {found['of_a_query']}. Memory is that of the index.",
             "",
             "| photographs | ms a query | ms to add a photograph | built in, s | index, MB | "
             "keypoints, MB | wall ms a query |",
