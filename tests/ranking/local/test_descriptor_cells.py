@@ -59,3 +59,14 @@ def test_groups_grow_and_forget(monkeypatch: pytest.MonkeyPatch) -> None:
     less = grown.without([80, 81, 82])
     assert len(less) == 80
     assert (less.search(fresh.descriptors, 1).photographs < 80).all()
+
+
+def test_all_cells_are_visited_where_all_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descriptor_codes, "_MOST_AT_ONCE", 4)
+    monkeypatch.setattr(descriptor_codes, "CELL", 40)
+    store = drawn(150, seed=4)
+    some = store.descriptors[:3]
+    everything = DescriptorIndex.build(store, probes=10**6).search(some, len(store.points))
+    assert (everything.photographs >= 0).all()
+    few = DescriptorIndex.build(store, probes=2).search(some, len(store.points))
+    assert (few.photographs < 0).any()
