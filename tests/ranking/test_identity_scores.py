@@ -17,8 +17,8 @@ def test_one_photo_an_identity_makes_no_difference():
     )
     queries = drawn(5, seed=4)
     plain = Gallery(gallery).search_identities(queries, 8)
-    for identity in ("mean", "prototype"):
-        found = search(queries, Gallery(gallery), RankConfig(identity=identity), top=8)
+    for rules in ({"identity": "mean"}, {"identity": "prototype"}, {"prototype": 0.5}):
+        found = search(queries, Gallery(gallery), RankConfig(**rules), top=8)
         assert np.array_equal(found.rows, plain.rows)
         assert found.scores == pytest.approx(plain.scores, abs=1e-6)
 

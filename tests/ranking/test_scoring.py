@@ -22,6 +22,9 @@ RULES = {
     "mean": {"identity": "mean", "best": 2},
     "mean_of_all": {"identity": "mean", "best": 99},
     "prototype": {"identity": "prototype"},
+    "beside_max": {"prototype": 0.3},
+    "beside_mean": {"identity": "mean", "prototype": 0.6, "within": 0.5, "other_view": 0.2},
+    "beside_itself": {"identity": "prototype", "prototype": 0.6},
     "head": {"head": 0.4},
     "whiten": {"whiten": 4},
     "within": {"within": 0.6},
@@ -106,11 +109,12 @@ def naive(queries, gallery, rules, centers, adjustment=None):
             score = photos[rows[0]]
             if rules.identity == "mean":
                 score = np.mean([photos[row] for row in rows[: rules.best]])
-            if rules.identity == "prototype":
-                ordered = sorted(rows)
-                kept = [ordered[i] for i in trimmed(g[ordered])]
-                score = float(q[0].astype(float) @ mean_direction(g[kept]).astype(float))
-                score += np.mean([photos[row] - float(plain[0, row]) for row in kept])
+            ordered = sorted(rows)
+            kept = [ordered[i] for i in trimmed(g[ordered])]
+            prototype = float(q[0].astype(float) @ mean_direction(g[kept]).astype(float))
+            prototype += np.mean([photos[row] - float(plain[0, row]) for row in kept])
+            weight = 1.0 if rules.identity == "prototype" else rules.prototype
+            score = (1 - weight) * score + weight * prototype
             if rules.head:
                 own = [i for i, other in enumerate(centers.identities) if other == name]
                 if own:

@@ -113,6 +113,12 @@ class RankConfig(Section):
         "mean embedding.",
     )
     best: int = Field(3, ge=1, description="Number of photographs of mean.")
+    prototype: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Weight of the cosine to the identity's mean embedding, beside max or mean.",
+    )
     head: float = Field(
         0.0, ge=0, le=1, description="Weight of the similarity to the loss's class centres."
     )

@@ -1,7 +1,8 @@
 """Combine the scores of a gallery's photographs into scores of its identities.
 
-These are the rules `identity` (best photograph, mean of the best, or prototype) and `head` (blend
-with the cosine to the class centre of the network's head).
+These are the rules `identity` (best photograph, mean of the best, or prototype), `prototype` (blend
+with the score of the prototype) and `head` (blend with the cosine to the class centre of the
+network's head).
 """
 
 import numpy as np
@@ -70,7 +71,7 @@ class ClassCenters:
 
 
 class IdentityScores:
-    """The rule `identity` for the photographs of a gallery."""
+    """The rules `identity` and `prototype` for the photographs of a gallery."""
 
     def __init__(self, labels: Ints, rules: RankConfig, vector_rules: VectorRules) -> None:
         """
@@ -82,7 +83,7 @@ class IdentityScores:
         self._order = np.argsort(labels, kind="stable")  # an identity's photographs together
         self._sizes = np.bincount(labels)
         self._starts = np.searchsorted(labels[self._order], np.arange(len(self._sizes)))
-        if rules.identity == "prototype":
+        if rules.prototype or rules.identity == "prototype":
             vectors = vector_rules.gallery_vectors
             photos = np.split(self._order, self._starts[1:])
             kept = [rows[trimmed(vectors[rows])] for rows in photos]
@@ -100,10 +101,18 @@ class IdentityScores:
         vectors: (b, d) of the queries.  plain, photos: (b, n) cosines of the photographs, and
         their scores after all rules so far.  best: (b, c) of `best_photos`.
         """
+        if self._rules.identity == "prototype":
+            return self._of_prototypes(vectors, plain, photos)
         if self._rules.identity == "mean":
-            return self._mean_of_best(photos)
-        if self._rules.identity == "max":
-            return np.take_along_axis(photos, best, axis=1)
+            scores = self._mean_of_best(photos)
+        else:
+            scores = np.take_along_axis(photos, best, axis=1)
+        weight = np.float32(self._rules.prototype)
+        if not weight:
+            return scores
+        return (1 - weight) * scores + weight * self._of_prototypes(vectors, plain, photos)
+
+    def _of_prototypes(self, vectors: Floats, plain: Floats, photos: Floats) -> Floats:
         scores = cosines(vectors, self._prototypes)
         if photos is plain:
             return scores

@@ -9,6 +9,7 @@ The rules are applied in this order; the right column is the range of the scores
     other_view                         lower by at most `other_view`
     adjustment                         whatever it adds, photograph by photograph (keypoints)
     identity                           max and mean stay in the range of the photographs
+    prototype                          (1 - w) score + w cosine to the mean of its photographs
     head                               (1 - w) score + w cosine to the class centre
     fuse                               instead of adjustment and head: the probability of
                                        `score_parts.py`, in [0, 1]
@@ -257,7 +258,9 @@ class Scorer:
     def _nearest_decides(self) -> bool:
         rules = self.rules
         reciprocal = rules.reciprocal and rules.reciprocal_weight
-        return rules.identity == "max" and not any((rules.head, rules.hubness, reciprocal))
+        return rules.identity == "max" and not any(
+            (rules.prototype, rules.head, rules.hubness, reciprocal)
+        )
 
     def _related(self, vectors: Floats, scores: Floats) -> Floats:
         """Scores (b, n) after the rules that look at neighbours."""
