@@ -1,11 +1,11 @@
 """Cost and worth of matching keypoints: one query against a whole gallery at once, and by pairs.
 
-    python -m benchmarks.speed.matching --photos FOLDER [--part PART ...] [--peers FOLDER]
+    python -m benchmarks.speed.matching --photos FOLDER [--part PART ...] [--again] [--peers FOLDER]
 
 FOLDER holds `nyala` and `lions`, as `input/` does.  Both ways of `rank.local.matcher`, `sift` and
 `lnbnn`, match the same queries with the same gallery, on keypoints alone.  `growth` and `million`
-draw descriptors and need no photographs.  Parts that were measured are not measured again, unless
-named by --part.  Writes `benchmarks/results/matching.json` and `benchmarks/reports/matching.md`.
+draw descriptors and need no photographs.  What was measured is not measured again without --again.
+Writes `benchmarks/results/matching.json` and `benchmarks/reports/matching.md`.
 """
 
 import json
@@ -42,7 +42,7 @@ RESULT, PAGE = RESULTS / "matching.json", REPORTS / "matching.md"
 FOLDS, ROUNDS, CANDIDATES = 5, 3, 300
 UPRIGHT = {"nyala": True, "lions": False}  # as their recipes look for keypoints
 TIMED = 5  # queries in each round
-COMPARED = {"nyala": 40, "lions": 60}  # queries that are matched by pairs and exactly, too
+COMPARED = {"nyala": 16, "lions": 40}  # queries that are matched by pairs and exactly, too
 NEIGHBOURS = (2, 3, 4, 5, 6)
 VERIFIED = (0, 20, 50)
 PARTS = ("nyala", "lions", "growth", "million")
@@ -240,35 +240,44 @@ def measure_pairs(fold: PhotoFold, index: DescriptorIndex) -> dict[str, Any]:
 
 
 def measure_photos(
-    name: str, photos: Path, cache: Path, keep: Callable[[dict[str, Any]], None]
+    name: str,
+    photos: Path,
+    cache: Path,
+    found: dict[str, Any],
+    keep: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Measure all of one data set; what is measured is kept at once."""
+    """Measure of one data set what `found` lacks; each section is kept at once."""
     fold = read(name, photos, cache)
     begin = time.process_time()
     index = DescriptorIndex.build(fold.gallery)
-    found: dict[str, Any] = {
-        "gallery": len(fold.gallery), "queries": len(fold.queries),
-        "descriptors": len(fold.gallery.points),
-        "build_cpu_seconds": time.process_time() - begin, "memory": _bytes(fold, index),
-    }  # fmt: skip
-    print(found, flush=True)
-    found["speed"] = measure_speed(fold, index)
-    keep(found)
+    built = time.process_time() - begin
+    sections: dict[str, Callable[[PhotoFold, DescriptorIndex], object]] = {
+        "gallery": lambda fold, _: len(fold.gallery),
+        "queries": lambda fold, _: len(fold.queries),
+        "descriptors": lambda fold, _: len(fold.gallery.points),
+        "build_cpu_seconds": lambda *_: built,
+        "memory": _bytes,
+        "speed": measure_speed,
+        "variants": measure_variants,
+        "exactness": measure_exactness,
+        "accuracy": measure_pairs,
+    }
+    for section, measured in sections.items():
+        if section not in found:
+            found[section] = measured(fold, index)
+            print(f"{section}: {found[section]}", flush=True)
+            keep(found)
+
+
+def measure_variants(fold: PhotoFold, index: DescriptorIndex) -> list[dict[str, Any]]:
+    """Accuracy of all queries with other numbers of neighbours, and with geometry."""
     once = Remembered(index, max(NEIGHBOURS) + 1)
     every = np.arange(len(fold.queries))
-    found["variants"] = []
+    rows = []
     for neighbours, verify in [*((k, 0) for k in NEIGHBOURS), *((3, v) for v in VERIFIED[1:])]:
         ap = aps(matched(fold, once, every, neighbours=neighbours, verify=verify), fold.truths)
-        row = {"neighbours": neighbours, "verify": verify, **figures(ap)}
-        print(row, flush=True)
-        found["variants"].append(row)
-    keep(found)
-    found["exactness"] = measure_exactness(fold, index)
-    print(found["exactness"], flush=True)
-    keep(found)
-    found["accuracy"] = measure_pairs(fold, index)
-    print(found["accuracy"], flush=True)
-    keep(found)
+        rows.append({"neighbours": neighbours, "verify": verify, **figures(ap)})
+    return rows
 
 
 def measure_peer(fold: PhotoFold, peers: Path) -> dict[str, Any]:
@@ -303,7 +312,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder of nyala and lions")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="of keypoints")
     parser.add_argument("--work", type=Path, default=Path("runs/matching"), help="for large files")
-    parser.add_argument("--part", nargs="*", choices=PARTS, help="measure these, again")
+    parser.add_argument("--part", nargs="*", choices=PARTS, help="measure these; all by default")
+    parser.add_argument("--again", action="store_true", help="also what was measured already")
     parser.add_argument("--peers", type=Path, help="folder with wildlife-tools and what it needs")
     given = parser.parse_args()
     result = _result()
@@ -317,20 +327,21 @@ def main() -> None:
 
         return written
 
-    wanted = [part for part in PARTS if part not in result] if given.part is None else given.part
     if not given.render:
-        for part in wanted:
+        for part in PARTS if given.part is None else given.part:
             print(part, flush=True)
+            known = {} if given.again else dict(result.get(part, {}))
             if part == "growth":
-                matching_growth.measure_growth(keep(part), given.work)
+                matching_growth.measure_growth(keep(part), given.work, known)
             elif part == "million":
-                matching_growth.measure_million(keep(part), given.work)
+                if not known:
+                    matching_growth.measure_million(keep(part), given.work)
             elif given.photos is None:
                 parser.error("--photos names the folder of nyala and lions")
             else:
-                measure_photos(part, given.photos, given.cache, keep(part))
+                measure_photos(part, given.photos, given.cache, known, keep(part))
         if given.peers is not None:
-            for name in UPRIGHT:
+            for name in sorted(UPRIGHT):
                 if f"peer, {name}" not in result:
                     print(f"peer, {name}", flush=True)
                     fold = read(name, given.photos, given.cache)

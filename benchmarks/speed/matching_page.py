@@ -5,15 +5,16 @@ from typing import Any
 
 HEAD = """# Matching keypoints: at once, or pair by pair
 
-A query's keypoints are matched with a gallery in two ways: `rank.local.matcher: sift` matches pairs of
-photographs and fits a geometry to each, `lnbnn` looks for the nearest descriptors of the whole gallery
-in one index and counts what is nearer than chance (McCann and Lowe 2012; HotSpotter, Crall et al.
-2013). Here both answer by keypoints alone, without an embedding, on the same queries, in turns in one
-process with one thread. Other programs kept the processors busy, so times are of this process's own
-processor time, medians; a result file keeps the wall time beside it.
+A query's keypoints are matched with a gallery in two ways: `rank.local.matcher: sift` matches
+pairs of photographs and fits a geometry to each, `lnbnn` looks for the nearest descriptors of
+the whole gallery in one index and counts what is nearer than chance (McCann and Lowe 2012;
+HotSpotter, Crall et al. 2013). Here both answer by keypoints alone, without an embedding, on
+the same queries, in turns in one process with one thread. Other programs kept the processors
+busy, so times are of this process's own processor time, medians; a result file keeps the wall
+time beside it.
 
-Goals: at least 20 times fewer ms a pair at equal or better MAP@5; at most half of the memory, with
-MAP@5 within 0.005 of exact search; one query among 1,000,000 photographs under 0.3 s."""
+Goals: at least 20 times fewer ms a pair at equal or better MAP@5; at most half of the memory,
+with MAP@5 within 0.005 of exact search; one query among 1,000,000 photographs under 0.3 s."""
 
 
 def page(result: dict[str, Any]) -> str:
@@ -25,8 +26,10 @@ def page(result: dict[str, Any]) -> str:
     rows = [line for name, found in photos.items() for line in _accuracy(name, found, result)]
     if rows:
         parts.append(
-            "## Accuracy by keypoints alone\n\nAll ways answer the same drawn queries with the whole "
-            "gallery. The peer is [wildlife-tools](https://github.com/WildlifeDatasets/wildlife-tools)"
+            "## Accuracy by keypoints alone\n\nAll ways answer the same drawn queries with the "
+            "whole "
+            "gallery. The peer is "
+            "[wildlife-tools](https://github.com/WildlifeDatasets/wildlife-tools)"
             f"{_peer(result)}.\n\n"
             "| data | way | queries | MAP@5 | top-1 | ms a pair |\n|---|---|---|---|---|---|\n"
             + "\n".join(rows)
@@ -37,13 +40,15 @@ def page(result: dict[str, Any]) -> str:
     if exact:
         parts.append(
             "## The index beside all distances\n\n"
-            "Recall is the share of the true nearest descriptors that the index (64 numbers by PCA, 4 "
+            "Recall is the share of the true nearest descriptors that the index (64 numbers by "
+            "PCA, 4 "
             "bits each, 8 cells visited) finds.\n\n"
             "| data | queries | neighbours | recall | MAP@5 exact | MAP@5 index | "
             "difference, 95 % interval |\n|---|---|---|---|---|---|---|\n" + "\n".join(exact)
         )
     variants = [
-        f"| {name} | {row['neighbours']} | {row['verify']} | {row['queries']} | {row['map5']:.3f} | "
+        f"| {name} | {row['neighbours']} | {row['verify']} | {row['queries']} | {row['map5']:.3f} "
+        f"| "
         f"{row['top1']:.3f} |"
         for name, found in photos.items()
         for row in found.get("variants", ())
@@ -51,11 +56,23 @@ def page(result: dict[str, Any]) -> str:
     if variants:
         parts.append(
             "## Neighbours and geometry\n\n`lnbnn` alone, all queries of the fold.\n\n"
-            "| data | neighbours | verified | queries | MAP@5 | top-1 |\n|---|---|---|---|---|---|\n"
-            + "\n".join(variants)
+            "| data | neighbours | verified | queries | MAP@5 | top-1 "
+            "|\n|---|---|---|---|---|---|\n" + "\n".join(variants)
         )
     if "growth" in result or "million" in result:
         parts.append(_growth(result))
+    lacking = [
+        f"{name}: {section}"
+        for name, found in photos.items()
+        for section in ("exactness", "accuracy")
+        if section not in found
+    ]
+    sizes = [row["photographs"] for row in result.get("growth", {}).get("rows", ())]
+    if 100_000 not in sizes:
+        lacking.append("growth: 100,000 photographs")
+    lacking += [f"peer: {name}" for name in photos if f"peer, {name}" not in result]
+    if lacking:
+        parts.append(f"Not measured yet: {'; '.join(lacking)}.")
     machine = result["machine"]
     parts.append(
         f"Measured on {machine['cpu']} with {machine['cores']} cores, Python {machine['python']}, "
@@ -117,7 +134,8 @@ def _accuracy(name: str, found: dict[str, Any], result: dict[str, Any]) -> list[
 
 
 def _row(name: str, what: str, one: dict[str, Any], cost: float) -> str:
-    return f"| {name} | {what} | {one['queries']} | {one['map5']:.3f} | {one['top1']:.3f} | {cost:.3f} |"
+    told = f"{one['queries']} | {one['map5']:.3f} | {one['top1']:.3f}"
+    return f"| {name} | {what} | {told} | {cost:.3f} |"
 
 
 def _peer(result: dict[str, Any]) -> str:
@@ -127,9 +145,12 @@ def _peer(result: dict[str, Any]) -> str:
     one = peers[0]
     return (
         f" {one['version']}: its `SiftExtractor` ({one['keypoints']} keypoints, {one['side']} x "
-        f"{one['side']} px as its documentation resizes, {one['extract_cpu_ms']:.0f} ms a photograph) "
-        f"and `MatchPairs` with the nearest-neighbour matcher of gluefactory ({one['gluefactory']}, "
-        f"mutual, ratio {one['ratio']}), as LightGlue's weights were not at hand; its collectors count "
+        f"{one['side']} px as its documentation resizes, {one['extract_cpu_ms']:.0f} ms a "
+        f"photograph) "
+        f"and `MatchPairs` with the nearest-neighbour matcher of gluefactory "
+        f"({one['gluefactory']}, "
+        f"mutual, ratio {one['ratio']}), as LightGlue's weights were not at hand; its collectors "
+        f"count "
         "the matches, or RANSAC's inliers of a fundamental matrix"
     )
 
@@ -163,9 +184,9 @@ def _growth(result: dict[str, Any]) -> str:
         found = result["growth"]
         lines += [
             f"Drawn photographs of {found['descriptors']} descriptors each: those of "
-            f"{found['whales']} photographs of drawn whales ({found['pool']:,} descriptors) with noise "
-            f"(standard deviation {found['spread']:g} of 255). A query has {found['of_a_query']}. "
-            "Memory is that of the index.",
+            f"{found['whales']} photographs of drawn whales ({found['pool']:,} descriptors) with "
+            f"noise (standard deviation {found['spread']:g} of 255). A query "
+            f"has {found['of_a_query']}. Memory is that of the index.",
             "",
             "| photographs | ms a query | ms to add a photograph | built in, s | index, MB | "
             "keypoints, MB | wall ms a query |",
@@ -194,12 +215,15 @@ def _growth(result: dict[str, Any]) -> str:
             f"exact search) chooses {one['candidates']} candidates, whose descriptors "
             f"({one['descriptors']} each, {one['of_a_query']} of the query) are read from a "
             f"memory-mapped file and all compared. The file is laid out for all photographs "
-            f"({one['file_bytes'] / 1e9:.0f} GB); only the places of candidates are written, the others "
-            f"are never read. **A query takes {one['query_cpu_seconds']:.2f} s** of one processor: the "
+            f"({one['file_bytes'] / 1e9:.0f} GB); only the places of candidates are written, the "
+            f"others "
+            f"are never read. **A query takes {one['query_cpu_seconds']:.2f} s** of one "
+            f"processor: the "
             f"shortlist {ms['shortlist_cpu_seconds']:.0f} ms, the match "
             f"{ms['match_cold_cpu_seconds']:.0f} ms (again, from memory: "
             f"{ms['match_warm_cpu_seconds']:.0f} ms). On the clock of the busy machine, the first "
-            f"reading from the disk included, it was {one['query_seconds']:.2f} s. In memory are the "
+            f"reading from the disk included, it was {one['query_seconds']:.2f} s. In memory are "
+            f"the "
             f"embeddings, {one['embeddings_bytes'] / 1e9:.1f} GB, and half as much again for the "
             "shortlist where the processor has bf16."
         )

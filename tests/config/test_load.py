@@ -242,7 +242,7 @@ def test_keypoints_are_matched_at_once_only_where_parts_are_fused(tmp_path: Path
     path = write(tmp_path, "rank: {local: {matcher: lnbnn, candidates: all}}")
     refused(lambda: load_config(path), "rank.local.matcher=lnbnn needs rank.fuse=true")
     local = load_config(path, ["rank.fuse=true"]).rank.local
-    assert (local.candidates, local.neighbours, local.verify) == ("all", 3, 0)
+    assert (local.candidates, local.neighbours, local.verify) == ("all", 3, 20)
     assert load_config(path, ["rank.local.candidates=0"]).rank.local.candidates == 0
     sift = load_config(path, ["rank.local.matcher=sift"]).rank.local
     assert (sift.matcher, sift.candidates) == ("sift", "all")

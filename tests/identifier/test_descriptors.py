@@ -1,4 +1,4 @@
-"""An identifier that matches a query's keypoints with the whole gallery at once, on disk and off."""
+"""An identifier that matches a query's keypoints with the whole gallery at once, also on disk."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""Ranking with fused parts against a loop: keypoints by pairs or by LNBNN, head, views, new ones."""
+"""Ranking with fused parts against a loop: keypoints by pairs or by LNBNN, head, views, new."""
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ from tests.refusals import refused
 
 Textures = tuple[Features, Features, list[str | None]]
 FUSION = Fusion(embedding=2.0, head=1.5, keypoints=3.0, offset=-1.0)
-PAIRWISE = LOCAL.model_copy(update={"candidates": 3})
-LNBNN = LOCAL.model_copy(update={"candidates": 3, "matcher": "lnbnn"})
+PAIRWISE = LOCAL.model_copy(update={"candidates": 3, "verify": 0})
+LNBNN = LOCAL.model_copy(update={"candidates": 3, "matcher": "lnbnn", "verify": 0})
 
 
 def probability(**parts: float) -> float:

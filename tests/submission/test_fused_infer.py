@@ -1,4 +1,4 @@
-"""From training to a submission and pseudo-labels with keypoints matched at once and parts fused."""
+"""From training to a submission and pseudo-labels: keypoints matched at once, parts fused."""
 
 import csv
 from pathlib import Path

@@ -19,7 +19,7 @@ from flukeprint.evaluation.metrics import ap_at_5
 from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.score_parts import Fusion, ScoreParts
 
-FEWEST = 10  # queries of known individuals in each half, below which the embedding is left alone
+FEWEST = 5  # queries of known individuals in each half, below which the embedding is left alone
 _RIDGE = 1e-3  # on weights of standardised parts
 _RIVALS = 50  # best identities of a query that the probability is fitted on
 

@@ -7,7 +7,7 @@ from flukeprint.config.ranking import LocalConfig
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import Keypoints
 
-CONFIG = LocalConfig(matcher="lnbnn", candidates="all", side=96, keypoints=60)
+CONFIG = LocalConfig(matcher="lnbnn", candidates="all", side=96, keypoints=60, verify=0)
 SIZE = (72, 96)
 
 

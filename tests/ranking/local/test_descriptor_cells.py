@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flukeprint.config.ranking import LocalConfig
-from flukeprint.ranking.local import descriptor_index
+from flukeprint.ranking.local import descriptor_codes
 from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import Keypoints
@@ -32,8 +32,8 @@ def test_an_index_of_groups_finds_what_all_distances_find(
     store = drawn(150, seed=1)
     queries = store.descriptors[::97]
     plain = DescriptorIndex.build(store).search(queries, 2).distances[:, 1]
-    monkeypatch.setattr(descriptor_index, "_MOST_AT_ONCE", 4)
-    monkeypatch.setattr(descriptor_index, "_AT_ONCE", 1_000)
+    monkeypatch.setattr(descriptor_codes, "_MOST_AT_ONCE", 4)
+    monkeypatch.setattr(descriptor_codes, "_AT_ONCE", 1_000)
     index = DescriptorIndex.build(store)
     found = index.search(queries, 1)
     owners = np.repeat(np.arange(150), 60)[::97]
@@ -51,7 +51,7 @@ def test_an_index_of_groups_finds_what_all_distances_find(
 
 
 def test_groups_grow_and_forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(descriptor_index, "_MOST_AT_ONCE", 4)
+    monkeypatch.setattr(descriptor_codes, "_MOST_AT_ONCE", 4)
     index, fresh = DescriptorIndex.build(drawn(80, seed=2)), drawn(3, seed=3)
     grown = index.grown(fresh)
     assert (grown.search(fresh.descriptors, 1).photographs[:, 0] >= 80).mean() > 0.97
@@ -59,3 +59,14 @@ def test_groups_grow_and_forget(monkeypatch: pytest.MonkeyPatch) -> None:
     less = grown.without([80, 81, 82])
     assert len(less) == 80
     assert (less.search(fresh.descriptors, 1).photographs < 80).all()
+
+
+def test_all_cells_are_visited_where_all_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descriptor_codes, "_MOST_AT_ONCE", 4)
+    monkeypatch.setattr(descriptor_codes, "CELL", 40)
+    store = drawn(150, seed=4)
+    some = store.descriptors[:3]
+    everything = DescriptorIndex.build(store, probes=10**6).search(some, len(store.points))
+    assert (everything.photographs >= 0).all()
+    few = DescriptorIndex.build(store, probes=2).search(some, len(store.points))
+    assert (few.photographs < 0).any()

@@ -1,4 +1,4 @@
-"""The index of a gallery's descriptors: it grows without a copy, on disk too, and mixes up nothing."""
+"""The index of a gallery's descriptors: it grows without a copy, on disk too, and mixes nothing."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor

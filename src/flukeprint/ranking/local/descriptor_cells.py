@@ -14,10 +14,11 @@ _GROUPS_VISITED = 8  # to find the nearest cells
 _ROUNDS = 10  # of k-means, as FAISS's indexes take
 
 
-def two_level_index(faiss: Any, sample: Floats, kept: int, cells: int) -> Any:
+def two_level_index(faiss: Any, sample: Floats, kept: int, cells: int, probes: int) -> Any:
     """A trained index like FAISS's `PCA{kept},IVF{cells},SQ4`, whose cells are found by groups.
 
     sample: (m, d) descriptors to be trained on, more than cells.
+    probes: cells that a search visits; with many of them, more groups are visited too.
     """
     projection = faiss.PCAMatrix(sample.shape[1], kept)
     projection.train(sample)
@@ -33,7 +34,8 @@ def two_level_index(faiss: Any, sample: Floats, kept: int, cells: int) -> Any:
     quantizer = faiss.IndexIVFFlat(groups, kept, groups.ntotal)
     quantizer.add(np.concatenate(centres))
     quantizer.make_direct_map()  # codes are of what is left of a descriptor beside its cell
-    quantizer.nprobe = min(_GROUPS_VISITED, groups.ntotal)
+    share = probes * groups.ntotal // cells  # groups that hold as many cells
+    quantizer.nprobe = min(_GROUPS_VISITED * max(1, share), groups.ntotal)
     lists = faiss.IndexIVFScalarQuantizer(
         quantizer, kept, quantizer.ntotal, faiss.ScalarQuantizer.QT_4bit
     )

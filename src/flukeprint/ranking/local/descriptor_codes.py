@@ -20,9 +20,9 @@ from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import directions
 
 DIMENSIONS = 64  # kept of a descriptor by PCA
-CELL = 600  # descriptors of a cell, on average
+CELL = 150  # descriptors of a cell, on average
 MOST_CELLS = 65_536
-_MOST_AT_ONCE = 4_096  # cells above which they are found in two steps
+_MOST_AT_ONCE = 1_024  # cells above which they are found in two steps
 PROBES = 8  # cells that a search visits
 _TRAINED_ON = 48  # descriptors for each cell, to find the cells
 _FEWEST = 256  # descriptors to be trained on; fewer are filled up with random directions
@@ -62,7 +62,7 @@ class DescriptorCodes:
             sample = np.concatenate([sample, directions(random.astype(np.float32))])
         kept = min(DIMENSIONS, sample.shape[1])
         if cells > _MOST_AT_ONCE:
-            index = two_level_index(faiss, sample, kept, cells)
+            index = two_level_index(faiss, sample, kept, cells, probes)
         else:
             index = faiss.index_factory(sample.shape[1], f"PCA{kept},IVF{cells},SQ4")
             lists = faiss.extract_index_ivf(index)

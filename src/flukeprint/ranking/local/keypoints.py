@@ -81,9 +81,10 @@ def extract(pixels: Pixels, config: LocalConfig) -> Keypoints:
     grey = shrink(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8), config.side)
     size = (grey.shape[0], grey.shape[1])
     sift = cv2.SIFT.create(nfeatures=config.keypoints, contrastThreshold=CONTRAST)
-    found, raw = sift.detectAndCompute(grey, None)
-    if config.upright and found:
-        found, raw = sift.compute(grey, _upright(found))
+    if config.upright:
+        found, raw = sift.compute(grey, _upright(sift.detect(grey, None)))
+    else:
+        found, raw = sift.detectAndCompute(grey, None)
     if raw is None or not found:
         return empty(size)
     # OpenCV gives more than nfeatures where strengths tie: cut in a fixed order.
