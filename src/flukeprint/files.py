@@ -46,6 +46,14 @@ def written_whole(target: Path) -> Iterator[Path]:
         raise _cannot(target, error) from None
 
 
+def linked(old: Path, new: Path) -> bool:
+    """Make `new` a hard link to `old`; False where that is not possible."""
+    with contextlib.suppress(OSError, NotImplementedError):
+        os.link(old, new)
+        return True
+    return False
+
+
 def check_writable(folder: Path) -> None:
     """Refuse a folder that cannot be made or written, without making it.
 

@@ -6,7 +6,6 @@ and the gallery, to which only the new photographs are appended.
 """
 
 import contextlib
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.recipe import network_digest
 from flukeprint.errors import FlukeprintError, counted, listed
+from flukeprint.files import linked
 from flukeprint.identifier.card import FILE, IdentifierCard, read_card
 from flukeprint.identifier.integrity import (
     DIGESTS,
@@ -42,7 +42,7 @@ _BEHIND = 0.05
 
 def write_network(net: FlukeNet, card: IdentifierCard, old: Path, folder: Path) -> None:
     """Write the network's tensors into `folder`; a link where `old` has the same."""
-    if _same_network(card, old) and _linked(old / NETWORK, folder / NETWORK):
+    if _same_network(card, old) and linked(old / NETWORK, folder / NETWORK):
         return
     state = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
     try:
@@ -217,20 +217,12 @@ def _held(gallery: Embeddings, store: Path) -> int:
     return first if same else 0
 
 
-def _linked(old: Path, new: Path) -> bool:
-    """Make `new` a hard link to `old`; False where that is not possible."""
-    with contextlib.suppress(OSError, NotImplementedError):
-        os.link(old, new)
-        return True
-    return False
-
-
 def _linked_folder(old: Path, new: Path) -> bool:
     """Make the folder `new` with hard links to the files of `old`; False without any change."""
     if not old.is_dir():
         return False
     new.mkdir()
-    if all(_linked(file, new / file.name) for file in old.iterdir() if file.name != "lock"):
+    if all(linked(file, new / file.name) for file in old.iterdir() if file.name != "lock"):
         return True
     shutil.rmtree(new)
     return False

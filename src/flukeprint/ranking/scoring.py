@@ -147,9 +147,7 @@ class Scorer:
             best = self._identity_scores.best_photos(photos)
             of_identities = self._identity_scores(vectors, plain, photos, best)
             names = self._centers.blended(raw, of_identities)
-            keys = np.sort(keys_of(names, best), axis=1)[:, ::-1][:, :keep]
-            found[block] = rows_of(keys)
-            scores[block] = np.take_along_axis(names, self._labels[found[block]], axis=1)
+            scores[block], found[block] = self._first(names, best, keep)
         return IdentityMatches(scores, self._labels[found], found, self.gallery.vocabulary)
 
     def search_fused(
@@ -173,10 +171,16 @@ class Scorer:
             block, photos, strengths, parts = found_in
             best = self._identity_scores.best_photos(fusion.of_photographs(photos, strengths))
             names = fusion(parts)
-            keys = np.sort(keys_of(names, best), axis=1)[:, ::-1][:, :keep]
-            found[block] = rows_of(keys)
-            scores[block] = np.take_along_axis(names, self._labels[found[block]], axis=1)
+            scores[block], found[block] = self._first(names, best, keep)
         return IdentityMatches(scores, self._labels[found], found, self.gallery.vocabulary)
+
+    def _first(self, names: Floats, best: Ints, keep: int) -> tuple[Floats, Ints]:
+        """Scores and photographs (b, keep) of the best identities, by scores and best rows (b, c).
+
+        Equal scores are ordered by row.
+        """
+        found = rows_of(np.sort(keys_of(names, best), axis=1)[:, ::-1][:, :keep])
+        return np.take_along_axis(names, self._labels[found], axis=1), found
 
     def part_scores(
         self,

@@ -4,7 +4,6 @@ One search finds the nearest descriptors of the whole gallery, whatever photogra
 they say about photographs is counted in `naive_bayes.py`.
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flukeprint.data.embeddings import Floats, Ints
-from flukeprint.errors import FlukeprintError
+from flukeprint.files import linked
 from flukeprint.ranking.local.descriptor_codes import (
     FACTS,
     INDEX,
@@ -23,7 +22,7 @@ from flukeprint.ranking.local.descriptor_codes import (
     DescriptorCodes,
     saved_digest,
 )
-from flukeprint.ranking.local.keypoint_store import KeypointStore
+from flukeprint.ranking.local.keypoint_store import KeypointStore, check_one_extraction
 
 _BEHIND = 0.05  # share of photographs beside the file of an index above which it is written again
 _LATER = "later.npz"
@@ -89,11 +88,7 @@ class DescriptorIndex:
 
         Raises FlukeprintError for keypoints that were found with other settings.
         """
-        if fresh.stamp != self.stamp:
-            raise FlukeprintError(
-                "keypoints found with different settings of rank.local do not compare; "
-                "find all with one"
-            )
+        check_one_extraction({self.stamp, fresh.stamp})
         codes = self._codes
         with codes.turn:
             if len(codes) != len(self):  # something else was added to it already
@@ -189,7 +184,8 @@ class DescriptorIndex:
         of_file = old is not None and self._digest is not None and later <= _BEHIND * len(self)
         if old is not None and of_file and saved_digest(old) == self._digest:
             for name in (INDEX, FACTS):
-                _link(old / name, folder / name)
+                if not linked(old / name, folder / name):
+                    shutil.copyfile(old / name, folder / name)
             if later:
                 KeypointStore.concatenate(self._later).save(folder / _LATER)
             return self
@@ -204,11 +200,3 @@ class DescriptorIndex:
         if (folder / _LATER).is_file():
             found = found.grown(KeypointStore.load(folder / _LATER))
         return found
-
-
-def _link(old: Path, new: Path) -> None:
-    """Make `new` a hard link to `old`, or a copy where there are none."""
-    try:
-        os.link(old, new)
-    except (OSError, NotImplementedError):
-        shutil.copyfile(old, new)

@@ -79,11 +79,7 @@ class KeypointStore:
     @staticmethod
     def concatenate(parts: Sequence["KeypointStore"]) -> "KeypointStore":
         """Join stores one after the other; FlukeprintError for keypoints of different settings."""
-        if len({part.stamp for part in parts}) != 1:
-            raise FlukeprintError(
-                "keypoints found with different settings of rank.local do not compare; "
-                "find all with one"
-            )
+        check_one_extraction({part.stamp for part in parts})
         found = [part[row] for part in parts for row in range(len(part))]
         return _packed(found, parts[0].stamp, parts[0].descriptors.dtype.type)
 
@@ -146,6 +142,15 @@ class KeypointStore:
             names = ("points", "descriptors", "offsets", "sizes")
             stamp = arrays["stamp"].tobytes().decode()
             return cls(**{name: arrays[name] for name in names}, stamp=stamp)
+
+
+def check_one_extraction(stamps: set[str]) -> None:
+    """Refuse keypoints of several `extraction_digest`s."""
+    if len(stamps) != 1:
+        raise FlukeprintError(
+            "keypoints found with different settings of rank.local do not compare; "
+            "find all with one"
+        )
 
 
 def _sift(config: LocalConfig) -> Extractor:

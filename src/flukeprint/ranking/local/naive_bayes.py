@@ -12,7 +12,6 @@ name as below.  Dividing by the distance makes the weights those of any descript
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -23,12 +22,11 @@ from flukeprint.output import followed
 from flukeprint.ranking.local.descriptor_index import DescriptorIndex, NearestDescriptors
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import Keypoints, directions
-from flukeprint.ranking.local.sift import plausible
+from flukeprint.ranking.local.sift import affine_map
 from flukeprint.ranking.local.strengths import LocalStrengths
 from flukeprint.ranking.neighbours import largest
 
 _TRIALS = 500
-_CONFIDENCE = 0.99
 
 
 class NaiveBayesMatcher:
@@ -120,12 +118,14 @@ class NaiveBayesMatcher:
         side = self._config.side
         for place, row in enumerate(best.tolist()):
             descriptor, neighbour = np.nonzero((near.photographs[:, :-1] == row) & (weights > 0))
-            agree = _agree(
+            fitted = affine_map(
                 query.points[descriptor],
                 near.points[descriptor, neighbour],
                 self._config.reach * side,
+                _TRIALS,
             )
-            sums[place] = weights[descriptor, neighbour][agree].sum()
+            if fitted is not None:
+                sums[place] = weights[descriptor, neighbour][fitted[1]].sum()
         return _Counted(best, sums)
 
 
@@ -187,22 +187,3 @@ def _summed(rows: Ints, weights: Values) -> _Counted:
     named, places = np.unique(rows, return_inverse=True)
     sums = np.bincount(places, weights, minlength=len(named))
     return _Counted(named, sums.astype(np.float64))
-
-
-def _agree(there: Floats, found: Floats, reach: float) -> npt.NDArray[np.bool_]:
-    """Which pairs of points (m, 2) one affine map fits to within `reach` px, by RANSAC."""
-    none = np.zeros(len(there), dtype=bool)
-    if len(there) < 3:
-        return none
-    cv2.setRNGSeed(0)
-    transform, mask = cv2.estimateAffine2D(
-        there,
-        found,
-        method=cv2.RANSAC,
-        ransacReprojThreshold=reach,
-        maxIters=_TRIALS,
-        confidence=_CONFIDENCE,
-    )
-    if transform is None or not plausible(transform):
-        return none
-    return np.asarray(mask.ravel() != 0)

@@ -93,21 +93,36 @@ def agreed(
 ) -> PairMatch:
     """Find the inliers among pairs (m, 2): one affine map fits them to within `reach * side` px."""
     there, found = query.points[pairs[:, 0]], candidate.points[pairs[:, 1]]
-    none = PairMatch(pairs, weights, np.zeros(len(pairs), dtype=np.bool_), None)
-    if len(pairs) < 3:
-        return none
+    fitted = affine_map(there, found, config.reach * config.side, _TRIALS)
+    if fitted is None:
+        return PairMatch(pairs, weights, np.zeros(len(pairs), dtype=np.bool_), None)
+    transform, inlier = fitted
+    return PairMatch(pairs, weights, inlier, transform)
+
+
+def affine_map(
+    there: Floats, found: Floats, reach: float, trials: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]] | None:
+    """Fit one affine map from points (m, 2) to others (m, 2) by RANSAC of at most `trials`.
+
+    Returns:
+        The map (2, 3), and which points it maps to within `reach` px (m,); None for too few points
+        or a map that no photographs of one animal have.
+    """
+    if len(there) < 3:
+        return None
     cv2.setRNGSeed(0)
     transform, mask = cv2.estimateAffine2D(
         there,
         found,
         method=cv2.RANSAC,
-        ransacReprojThreshold=config.reach * config.side,
-        maxIters=_TRIALS,
+        ransacReprojThreshold=reach,
+        maxIters=trials,
         confidence=_CONFIDENCE,
     )
     if transform is None or not plausible(transform):
-        return none
-    return PairMatch(pairs, weights, mask.ravel() != 0, np.asarray(transform, dtype=np.float64))
+        return None
+    return np.asarray(transform, dtype=np.float64), mask.ravel() != 0
 
 
 def _nearest_pairs(
