@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from flukeprint.config.ranking import GalleryConfig, RankConfig
+from flukeprint.config.ranking import GalleryConfig
 from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
@@ -17,9 +17,7 @@ from flukeprint.identifier.showcase import Showcase
 from flukeprint.models.network import FlukeNet
 from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.features import Features
-from flukeprint.ranking.local.descriptor_index import DescriptorIndex
-from flukeprint.ranking.local.keypoint_store import KeypointStore
-from flukeprint.ranking.pipeline import indexes_descriptors
+from flukeprint.ranking.pipeline import matched_keypoints
 from flukeprint.ranking.rules import FittedRules, looks_at_all
 from flukeprint.search.backends import BACKENDS, choose
 
@@ -98,7 +96,7 @@ def assemble_identifier(
         card,
         net.eval(),
         gallery.embeddings,
-        _kept_keypoints(gallery, config.rank),
+        matched_keypoints(gallery.keypoints, config.rank),
         centers if config.rank.head else None,
         showcase,
     )
@@ -160,10 +158,3 @@ def with_index(
     index = BACKENDS[choice.backend].build(known.gallery, settings, report)
     card = known.card.model_copy(update={"backend": choice.backend, "gallery": settings})
     return replace(known, card=card, index=index, indexed=len(vectors), index_saved=0)
-
-
-def _kept_keypoints(gallery: Features, rules: RankConfig) -> KeypointStore | DescriptorIndex | None:
-    """What the identifier keeps of the gallery's keypoints."""
-    if gallery.keypoints is not None and indexes_descriptors(rules):
-        return DescriptorIndex.build(gallery.keypoints)
-    return gallery.keypoints

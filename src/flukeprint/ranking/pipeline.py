@@ -5,6 +5,8 @@
 Rankings are made without a threshold: see `ranking/ranking.py` for where new individuals enter.
 """
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
@@ -44,14 +46,17 @@ class RankingGallery:
         descriptors: DescriptorIndex | None = None,
     ) -> None:
         self.rules = rules
-        self.keypoints: KeypointStore | DescriptorIndex | None = gallery.keypoints
-        if descriptors is not None:
-            self.keypoints = descriptors
-        elif gallery.keypoints is not None and indexes_descriptors(rules):
-            self.keypoints = DescriptorIndex.build(gallery.keypoints)
+        self._found, self._descriptors = gallery.keypoints, descriptors
         self.gallery = Gallery(gallery.embeddings, index=index, indexed=indexed)
         self.scorer = Scorer(self.gallery, rules, centers)
         self.backend = keypoint_backend(rules.local) if rules.local.candidates else None
+
+    @cached_property
+    def keypoints(self) -> KeypointStore | DescriptorIndex | None:
+        """What queries are matched with; an index is built when first needed."""
+        if self._descriptors is not None:
+            return self._descriptors
+        return matched_keypoints(self._found, self.rules)
 
 
 class QueryRanker:
@@ -128,6 +133,18 @@ class QueryRanker:
 def indexes_descriptors(rules: RankConfig) -> bool:
     """Whether the rules search the descriptors of the whole gallery, through an index of them."""
     return rules.local.matcher == "lnbnn" and rules.local.candidates == "all"
+
+
+def matched_keypoints(
+    found: KeypointStore | None, rules: RankConfig
+) -> KeypointStore | DescriptorIndex | None:
+    """A gallery's keypoints as the rules match queries with them: an index, where they search all.
+
+    Raises FlukeprintError where an index needs FAISS and it is not installed.
+    """
+    if found is not None and indexes_descriptors(rules):
+        return DescriptorIndex.build(found)
+    return found
 
 
 class PairScorer:
