@@ -8,17 +8,15 @@ again, so it may be stopped at any time and started anew.  Writes `benchmarks/re
 `benchmarks/losses.md` and `benchmarks/plots/losses.png`.
 """
 
-import gc
 import multiprocessing
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from tqdm import tqdm
 
 from benchmarks.accuracy.losses_page import (
     BATCH,
@@ -36,13 +34,12 @@ from benchmarks.accuracy.losses_page import (
 )
 from benchmarks.harness.arguments import options
 from benchmarks.harness.places import RESULTS
-from benchmarks.harness.rows import queries_digest, ranks_of
+from benchmarks.harness.rows import draw_once, keep_finished, queries_digest, ranks_of
 from flukeprint.config.load import load_config
 from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.splits import Split
-from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.embedding.embed import embed, pick_device
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
@@ -142,9 +139,7 @@ def _judged(
 def drawn_whales(work: Path) -> Path:
     """The folder of the drawn whales, drawn where they are missing."""
     root = work / "whales"
-    if not root.is_dir():
-        write_synthetic(settings("whales", root, work).data.synthetic, root, progress=True)
-    return root
+    return draw_once(settings("whales", root, work).data.synthetic, root)
 
 
 def missing(rows: list[Row], roots: dict[str, Path]) -> list[tuple[str, str, int]]:
@@ -159,24 +154,21 @@ def missing(rows: list[Row], roots: dict[str, Path]) -> list[tuple[str, str, int
 def measure_all(roots: dict[str, Path], work: Path, workers: int) -> None:
     """Measure what is missing, each row in one of `workers` processes of one thread."""
     rows = read_rows()
+
+    def keep(done: Row) -> None:
+        rows.append(done)
+        save_rows(rows)
+
     todo = missing(rows, roots)
     for data, root in roots.items():  # decoded once, before processes share the cache
         if any(what[0] == data for what in todo):
             measure(data, UNTRAINED, SEEDS[0], root, work)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        asked = {
-            pool.submit(measure, data, loss, seed, roots[data], work): (data, loss, seed)
-            for data, loss, seed in todo
-        }
-        try:
-            for done in tqdm(as_completed(asked), total=len(asked), desc="losses", mininterval=5):
-                rows.append(done.result())
-                save_rows(rows)
-                gc.collect()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        asked = [
+            pool.submit(measure, data, loss, seed, roots[data], work) for data, loss, seed in todo
+        ]
+        keep_finished(pool, asked, keep, "losses")
 
 
 def main() -> None:

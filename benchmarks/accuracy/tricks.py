@@ -8,17 +8,15 @@ it may be stopped at any time and started anew; runs that others learn from are 
 folder.  Writes `benchmarks/results/tricks.csv` and `benchmarks/reports/tricks.md`.
 """
 
-import gc
 import multiprocessing
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from benchmarks.accuracy import losses
 from benchmarks.accuracy.tricks_page import (
@@ -39,14 +37,13 @@ from benchmarks.accuracy.tricks_page import (
 )
 from benchmarks.harness.arguments import options
 from benchmarks.harness.places import RESULTS
-from benchmarks.harness.rows import queries_digest, ranks_of
+from benchmarks.harness.rows import draw_once, keep_finished, queries_digest, ranks_of
 from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.data.splits import Split
-from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.embedding.embed import embed, pick_device
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
@@ -180,9 +177,7 @@ def _file_name(name: str) -> str:
 def drawn_whales(work: Path) -> Path:
     """The folder of the drawn whales, drawn where they are missing."""
     root = work / "whales"
-    if not root.is_dir():
-        write_synthetic(settings("whales", root, work).data.synthetic, root, progress=True)
-    return root
+    return draw_once(settings("whales", root, work).data.synthetic, root)
 
 
 def missing(
@@ -206,6 +201,11 @@ def missing(
 def measure_all(roots: dict[str, Path], work: Path, workers: int) -> None:
     """Measure what is missing, each arm in one of `workers` processes of one thread."""
     rows = read_rows()
+
+    def keep(done: list[Row]) -> None:
+        rows.extend(done)
+        save_rows(rows)
+
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         for first in (True, False):
             todo = missing(rows, list(roots), first=first)
@@ -213,14 +213,7 @@ def measure_all(roots: dict[str, Path], work: Path, workers: int) -> None:
                 pool.submit(measure, data, name, seed, roots[data], work)
                 for data, name, seed in todo
             ]
-            try:
-                for done in tqdm(as_completed(asked), total=len(asked), mininterval=5):
-                    rows += done.result()
-                    save_rows(rows)
-                    gc.collect()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            keep_finished(pool, asked, keep)
 
 
 def main() -> None:

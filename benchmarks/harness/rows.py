@@ -1,16 +1,21 @@
 """Rows of resumable benchmarks: a CSV of a dataclass, and the answers to queries as digits."""
 
 import csv
+import gc
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future, as_completed
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
+from flukeprint.config.data import SyntheticConfig
+from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.evaluation.breakdown import QueryTable
 from flukeprint.files import written_whole
 
@@ -42,6 +47,30 @@ def save_rows(file: Path, kind: type[R], rows: Sequence[R]) -> None:
                     for name, value in told.items()
                 }
             )
+
+
+def keep_finished(
+    pool: Executor, asked: Iterable[Future[R]], keep: Callable[[R], None], title: str | None = None
+) -> None:
+    """Pass results on as they end; after an error or an interruption nothing further is begun.
+
+    keep: takes the result of one of `asked`, such as a row to be saved.  title: of the bar.
+    """
+    waiting = list(asked)
+    try:
+        for done in tqdm(as_completed(waiting), total=len(waiting), desc=title, mininterval=5):
+            keep(done.result())
+            gc.collect()
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise
+
+
+def draw_once(synthetic: SyntheticConfig, root: Path) -> Path:
+    """The folder of a synthetic data set, drawn where it is missing."""
+    if not root.is_dir():
+        write_synthetic(synthetic, root, progress=True)
+    return root
 
 
 def ranks_of(table: QueryTable) -> str:

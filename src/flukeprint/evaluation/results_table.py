@@ -17,20 +17,13 @@ Key = tuple[str, str, int, int]  # recipe, data, fold, seed
 
 
 @dataclass(frozen=True)
-class Row:
-    """The results of one run of one recipe.
+class RunFacts:
+    """What is known of a run of a recipe before its answers are scored.
 
     recipe: digest of the configuration without fold, seed and places on disk.
     data: digest of the labelled photographs' names and identities.
     minutes: of training, with validations.  peak_mb: peak memory of the process and its largest
         worker until the end of training, in MB.  None: not recorded.
-    `_low`, `_high`: ends of the 95 % bootstrap interval over queries; auroc is None in a
-        closed set.
-    views, sizes: metrics by view and by number of gallery photographs of the individual.
-    never_new, always_new: MAP@5 of never, and of always first, answering a new individual, on the
-        same queries; None in a closed set and in rows of an older version.
-    answers: path of the run's predictions (a `breakdown.QueryTable`), relative to this table's
-        folder, such as `predictions/whales/<recipe>-<data>-fold0-seed0.csv`.
     """
 
     config: str
@@ -43,6 +36,21 @@ class Row:
     minutes: float | None
     peak_mb: float | None
     million_parameters: float
+
+
+@dataclass(frozen=True)
+class Row(RunFacts):
+    """The results of one run of one recipe.
+
+    `_low`, `_high`: ends of the 95 % bootstrap interval over queries; auroc is None in a
+        closed set.
+    views, sizes: metrics by view and by number of gallery photographs of the individual.
+    never_new, always_new: MAP@5 of never, and of always first, answering a new individual, on the
+        same queries; None in a closed set and in rows of an older version.
+    answers: path of the run's predictions (a `breakdown.QueryTable`), relative to this table's
+        folder, such as `predictions/whales/<recipe>-<data>-fold0-seed0.csv`.
+    """
+
     queries: int
     new_queries: int
     map5: float
@@ -86,19 +94,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What is known of a row before its answers are scored; the fields are those of `Row`."""
-
-    config: str
-    note: str
-    recipe: str
-    data: str
-    fold: int
-    seed: int
-    epochs: int
-    minutes: float | None
-    peak_mb: float | None
-    million_parameters: float
+class Measured(RunFacts):
+    """A run that was measured, of which `row` makes a row."""
 
     @property
     def answers(self) -> Path:
