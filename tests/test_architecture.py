@@ -15,14 +15,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ground",),  # the modules at the top that import no package
     ("config",),
     ("data", "models"),
-    ("embedding", "search"),
+    ("embedding", "search", "records"),
     ("ranking",),
     ("evaluation",),
     ("identifier",),
+    ("keeper",),
     ("training", "submission", "serving"),
     ("commands",),  # the modules at the top that do
 )
-WITHOUT_TORCH = ("ground", "config", "data", "search", "ranking", "evaluation")
+WITHOUT_TORCH = ("ground", "config", "data", "search", "records", "ranking", "evaluation")
 NETWORK_PACKAGES = {"torch", "torchvision", "timm", "lightning", "pytorch_metric_learning"}
 MOST_MODULES = 15
 

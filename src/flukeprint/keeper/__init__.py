@@ -1,0 +1,1 @@
+"""A catalogue kept over the years: an identifier together with the records of its animals."""

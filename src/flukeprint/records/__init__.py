@@ -1,0 +1,1 @@
+"""The records of a catalogue: individuals, encounters, photographs and events, in a database."""
