@@ -25,7 +25,7 @@ from flukeprint.evaluation.comparison import Difference, Judged, compare_answers
 from flukeprint.evaluation.metrics import Interval
 from flukeprint.evaluation.results_table import Row, read_rows
 from flukeprint.files import written_whole
-from flukeprint.identifier.run_comparison import judged_rows
+from flukeprint.identifier.studies.run_comparison import judged_rows
 
 TABLE, PAGE = BENCHMARKS / "accuracy" / "table.csv", REPORTS / "accuracy.md"
 NEW_PAGE = """# Accuracy, rung by rung

@@ -30,7 +30,7 @@ from flukeprint.evaluation.results_table import (
     write_rows,
 )
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.run_comparison import compare_recipes
+from flukeprint.identifier.studies.run_comparison import compare_recipes
 from flukeprint.identifier.runs import Run
 from flukeprint.training import cross_validation as crossvalidation
 from flukeprint.training.callbacks import Stopwatch

@@ -16,7 +16,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.breakdown import QueryTable
 from flukeprint.evaluation.results_table import Row, read_rows, write_rows
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.run_comparison import compare_recipes
+from flukeprint.identifier.studies.run_comparison import compare_recipes
 from flukeprint.training import cross_validation as crossvalidation
 from flukeprint.training.check import split_of
 from flukeprint.training.cross_validation import crossvalidate, finished_run

@@ -20,7 +20,7 @@ def compare(
 ) -> None:
     """Compare recipe B with A on the queries that both answered."""
     from flukeprint.identifier.reports.comparison_page import check_comparison, write_comparison
-    from flukeprint.identifier.run_comparison import compare_recipes, comparison_text
+    from flukeprint.identifier.studies.run_comparison import compare_recipes, comparison_text
 
     two = None if html is None else check_comparison(a, b, html)
     found = compare_recipes(a, b, into)

@@ -20,6 +20,7 @@ from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.threshold import OutOfDistribution
 
 CARD_FORMAT = 3
+KEPT_FORMAT = 4  # of an identifier that keeps a catalogue, which earlier versions would lose
 FILE = "identifier.json"
 
 
@@ -80,7 +81,7 @@ def read_card(folder: Path) -> IdentifierCard:
         raise FlukeprintError(f"{folder} is no identifier: it has no {FILE}") from None
     except (OSError, ValueError) as error:
         raise FlukeprintError(f"{file} cannot be read: {error}") from None
-    if isinstance(fields, dict) and fields.get("format") != CARD_FORMAT:
+    if isinstance(fields, dict) and fields.get("format") not in (CARD_FORMAT, KEPT_FORMAT):
         raise FlukeprintError(
             f"{file}: format {fields.get('format')}, this version reads {CARD_FORMAT}; train again"
         )

@@ -170,8 +170,8 @@ def write_index(
     return grown, len(gallery)
 
 
-def read_index(folder: Path, backend: str, gallery: Embeddings) -> tuple[Index, int]:
-    """Read the index of a gallery.
+def read_index(folder: Path, backend: str, photos: int) -> tuple[Index, int]:
+    """Read the index of a gallery of so many photographs.
 
     Returns:
         The index, and the number of the gallery's photographs, from the first on, that it holds.
@@ -180,12 +180,12 @@ def read_index(folder: Path, backend: str, gallery: Embeddings) -> tuple[Index, 
         FlukeprintError: there is none, or it is of another gallery.
     """
     index = find_backend(backend).load(folder / INDEX)
-    if len(index) > len(gallery) and not index.shared:
+    if len(index) > photos and not index.shared:
         raise FlukeprintError(
             f"{folder / INDEX} holds {counted(len(index), 'photograph')} and the gallery "
-            f"{len(gallery):,}; build it again with flukeprint index"
+            f"{photos:,}; build it again with flukeprint index"
         )
-    return index, min(len(index), len(gallery))
+    return index, min(len(index), photos)
 
 
 def _same_network(card: IdentifierCard, old: Path) -> bool:

@@ -52,6 +52,7 @@ from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
 from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_encounter
+from flukeprint.records.database import has_catalogue
 
 FEW_IDENTITIES = 200  # most identities that a query is compared with through an index
 
@@ -303,6 +304,11 @@ class Identifier(IdentifierState):
         """
         folder = Path(path)
         with locked_for_writing(folder, report):
+            if has_catalogue(folder):
+                raise FlukeprintError(
+                    f"{folder} keeps a catalogue, which grows by flukeprint enroll or "
+                    "flukeprint.keeper; save this identifier elsewhere"
+                )
             whole = self.with_changes_in(folder)
             with folder_written_whole(folder) as draft:
                 whole = whole.written(draft, folder)

@@ -9,11 +9,12 @@ It is saved in the identifier's folder:
     cards.csv       a description of each class, if there is one
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from flukeprint.config.data import ImageConfig
 from flukeprint.config.schema import Config
@@ -66,17 +67,37 @@ class Showcase:
         A class that the taxonomy lacks is added to it without a name at any rank.
         """
         xy = placed(known.vectors, self.xy, fresh.vectors)
-        taxonomy = self.taxonomy
-        if taxonomy is not None:
-            blank = (None,) * len(taxonomy.ranks)
-            fresh_names = {str(name): blank for name in fresh.identities}
-            taxonomy = replace(taxonomy, lineages={**fresh_names, **taxonomy.lineages})
+        return self.followed_by(thumbnails, xy).naming(map(str, fresh.identities))
+
+    def followed_by(self, thumbnails: Thumbnails, xy: Floats) -> "Showcase":
+        """Append photographs with their places on the map (m, 2)."""
         return replace(
             self,
-            taxonomy=taxonomy,
             thumbnails=Thumbnails.concatenate([self.thumbnails, thumbnails]),
             xy=np.concatenate([self.xy, xy]),
         )
+
+    def take(self, rows: npt.ArrayLike) -> "Showcase":
+        """Select the photographs of `rows`, in that order."""
+        index = np.asarray(rows, dtype=np.int64)
+        return replace(self, thumbnails=self.thumbnails.take(index), xy=self.xy[index])
+
+    def naming(
+        self, identities: Iterable[str], renamed: Mapping[str, str] | None = None
+    ) -> "Showcase":
+        """Give every identity a place in the taxonomy, and renamed ones what was theirs.
+
+        Identities that the taxonomy lacks have no name at any rank.
+        """
+        new = renamed or {}
+        cards = {new.get(name, name): card for name, card in self.cards.items()} if new else None
+        taxonomy = self.taxonomy
+        if taxonomy is not None:
+            blank: tuple[str | None, ...] = (None,) * len(taxonomy.ranks)
+            lineages = dict.fromkeys(identities, blank)
+            lineages |= {new.get(name, name): ranks for name, ranks in taxonomy.lineages.items()}
+            taxonomy = replace(taxonomy, lineages=lineages)
+        return replace(self, taxonomy=taxonomy, cards=self.cards if cards is None else cards)
 
     def save(self, folder: Path) -> None:
         """Write the files into `folder`, which must exist."""

@@ -24,6 +24,12 @@ from flukeprint.identifier.files import (
     write_index,
     write_network,
 )
+from flukeprint.identifier.kept_gallery import (
+    Kept,
+    fitted_card,
+    index_of_present,
+    read_kept_gallery,
+)
 from flukeprint.identifier.photo_input import check_unseen, free_name
 from flukeprint.identifier.runs import CENTERS
 from flukeprint.identifier.showcase import Showcase
@@ -32,6 +38,7 @@ from flukeprint.ranking.features import Features
 from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import indexes_descriptors
+from flukeprint.records.database import has_catalogue
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Index
 
@@ -106,6 +113,7 @@ class IdentifierState:
         None searches all exactly.
     index_saved: number of photographs in the index's file.
     origin: the folder's state that this one was loaded from or saved in.
+    kept: what its catalogue says of the gallery; None where it keeps none.
     """
 
     card: IdentifierCard
@@ -118,6 +126,7 @@ class IdentifierState:
     indexed: int = 0
     index_saved: int = 0
     origin: Origin | None = None
+    kept: Kept | None = None
 
     def __post_init__(self) -> None:
         if self.gallery.stamp != self.card.stamp:
@@ -211,22 +220,34 @@ class IdentifierState:
         same = earlier is not None and earlier.card.stamp == card.stamp
         net = earlier.net if earlier is not None and same else read_network(folder, card)
         rules = card.method.rules
-        gallery = read_gallery(folder, checked=card.digests is not None)
+        keypoints, showcase = _read_keypoints(folder, rules), Showcase.load(folder)
+        kept = None
+        if has_catalogue(folder):
+            found = read_kept_gallery(folder, keypoints, showcase)
+            gallery, keypoints, showcase = found.gallery, found.keypoints, found.showcase
+            kept = found.kept
+        else:
+            gallery = read_gallery(folder, checked=card.digests is not None)
         card = card.model_copy(update={"digests": None})
         index, there = (None, 0)
         if with_index and card.backend != "exact":
-            index, there = read_index(folder, card.backend, gallery)
+            index, there = read_index(
+                folder, card.backend, len(gallery) if kept is None else kept.stored
+            )
+            if kept is not None:
+                index, there = index_of_present(index, kept, there)
         return cls(
-            card,
+            card if kept is None else fitted_card(card, kept.records),
             net,
             gallery,
-            _read_keypoints(folder, rules),
+            keypoints,
             Embeddings.load(folder / CENTERS) if rules.head else None,
-            Showcase.load(folder),
+            showcase,
             index,
             there,
             there,
             origin_of(folder, card, gallery),
+            kept,
         )
 
 

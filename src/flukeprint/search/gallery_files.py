@@ -61,13 +61,18 @@ class StoreFacts:
             FlukeprintError: there is none, or it is damaged.
         """
         try:
-            tree = json.loads((folder / FACTS).read_text())
-            views = tree["views"]
-            return cls(**{**tree, "views": None if views is None else tuple(views)})
+            return cls.of_text((folder / FACTS).read_text())
         except FileNotFoundError:
             raise FlukeprintError(f"no gallery in {folder}; make one first") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise damaged(folder, error) from None
+
+    @classmethod
+    def of_text(cls, text: str) -> "StoreFacts":
+        """Read what `text` gave; ValueError, KeyError or TypeError for anything else."""
+        tree = json.loads(text)
+        views = tree["views"]
+        return cls(**{**tree, "views": None if views is None else tuple(views)})
 
     def sizes(self) -> dict[str, int]:
         """Committed bytes of each file."""

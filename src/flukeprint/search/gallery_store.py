@@ -7,8 +7,8 @@ half-way, the gallery is unchanged, and the next one overwrites what was left.
 
 import contextlib
 import uuid
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +29,69 @@ from flukeprint.search.gallery_files import (
     write_at,
 )
 
+Parts = list[tuple[str, int, bytes]]
+
+
+def appended(
+    f: StoreFacts, fresh: Embeddings, labels: Sequence[int], new_names: Sequence[str]
+) -> tuple[Parts, StoreFacts]:
+    """What to write where in a gallery's files to append photographs, and the facts afterwards.
+
+    labels: the number of each one's identity, -1 for nobody.  new_names: of the identities whose
+        numbers follow those of `f`.
+
+    Raises:
+        FlukeprintError: a name that cannot be stored.
+    """
+    views, kinds = f.views, [-1] * len(fresh)
+    if fresh.views is not None:
+        named = dict.fromkeys((*(views or ()), *(v for v in fresh.views if v is not None)))
+        place = {name: i for i, name in enumerate(named)}
+        views = tuple(named)
+        kinds = [-1 if view is None else place[view] for view in fresh.views]
+    images = name_bytes("".join(f"{name}\n" for name in fresh.images))
+    identities = name_bytes("".join(f"{name}\n" for name in new_names))
+    grown = replace(
+        f,
+        photos=f.photos + len(fresh),
+        precision=max(f.precision, fresh.precision, key=PRECISIONS.index),
+        views=views,
+        identities=f.identities + len(new_names),
+        image_bytes=f.image_bytes + len(images),
+        identity_bytes=f.identity_bytes + len(identities),
+    )
+    parts = [
+        ("vectors.f32", 4 * f.dimension * f.photos, number_bytes(fresh.vectors, np.float32)),
+        ("images.txt", f.image_bytes, images),
+        ("labels.i32", 4 * f.photos, number_bytes(labels, np.int32)),
+        ("identities.txt", f.identity_bytes, identities),
+    ]
+    if views is not None:
+        if f.views is None and f.photos:  # no earlier photograph has a view
+            kinds = [-1] * f.photos + kinds
+        before = 0 if f.views is None else 2 * f.photos
+        parts.append(("views.i16", before, number_bytes(kinds, np.int16)))
+    return parts, grown
+
 
 class GalleryStore:
     """A gallery in a folder, for one writer at a time; readers keep what they have read."""
 
-    def __init__(self, folder: Path, facts: StoreFacts) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        facts: StoreFacts,
+        *,
+        renamed: Mapping[int, str] | None = None,
+        changed: Mapping[int, str | None] | None = None,
+    ) -> None:
+        """Use `open` for a gallery that is by itself.
+
+        For one whose photographs are recorded elsewhere, facts: what counts; renamed: number of an
+        identity -> its name now; changed: row -> its identity now, None for nobody's.
+        """
         self.folder, self.facts = folder, facts
+        self._renamed, self._changed = renamed or {}, changed or {}
         self._embeddings: Embeddings | None = None
         self._identities: list[str] | None = None
         self._number: dict[str, int] | None = None
@@ -86,6 +143,11 @@ class GalleryStore:
                 images = read_lines(self.folder / "images.txt", f.image_bytes, f.photos)
                 labels = read_numbers(self.folder / "labels.i32", np.int32, f.photos)
                 names = np.array([*self._vocabulary(), None], dtype=object)
+                for number, name in self._renamed.items():
+                    names[number] = name
+                identities = names[labels]
+                for row, owner in self._changed.items():
+                    identities[row] = owner
                 views: tuple[str | None, ...] | None = None
                 if f.views is not None:
                     kinds = np.array([*f.views, None], dtype=object)
@@ -95,7 +157,7 @@ class GalleryStore:
                     self.folder / "vectors.f32", np.float32, "r", shape=(f.photos, f.dimension)
                 ) if f.photos else np.empty((0, f.dimension), np.float32)  # fmt: skip
                 self._embeddings = Embeddings.trusted(
-                    vectors, tuple(images), tuple(names[labels]), views, f.stamp, f.precision
+                    vectors, tuple(images), tuple(identities), views, f.stamp, f.precision
                 )
             except (OSError, ValueError, IndexError) as error:
                 self._check_born()
@@ -183,33 +245,8 @@ class GalleryStore:
         self._check_names(fresh)
         number, known = self._numbering(), len(self._vocabulary())
         labels = [number.setdefault(str(name), len(number)) for name in fresh.identities]
-        new = list(number)[known:]
-        views, kinds = f.views, [-1] * len(fresh)
-        if fresh.views is not None:
-            named = dict.fromkeys((*(views or ()), *(v for v in fresh.views if v is not None)))
-            place = {name: i for i, name in enumerate(named)}
-            views = tuple(named)
-            kinds = [-1 if view is None else place[view] for view in fresh.views]
-        images = name_bytes("".join(f"{name}\n" for name in fresh.images))
-        identities = name_bytes("".join(f"{name}\n" for name in new))
-        grown = StoreFacts(
-            format=STORE_FORMAT, photos=f.photos + len(fresh), dimension=f.dimension, stamp=f.stamp,
-            precision=max(f.precision, fresh.precision, key=PRECISIONS.index), views=views,
-            identities=f.identities + len(new), image_bytes=f.image_bytes + len(images),
-            identity_bytes=f.identity_bytes + len(identities), removed=f.removed, born=f.born,
-        )  # fmt: skip
+        parts, grown = appended(f, fresh, labels, list(number)[known:])
         rows = np.arange(f.photos, grown.photos)
-        parts = [
-            ("vectors.f32", 4 * f.dimension * f.photos, number_bytes(fresh.vectors, np.float32)),
-            ("images.txt", f.image_bytes, images),
-            ("labels.i32", 4 * f.photos, number_bytes(labels, np.int32)),
-            ("identities.txt", f.identity_bytes, identities),
-        ]
-        if views is not None:
-            if f.views is None and f.photos:  # no earlier photograph has a view
-                kinds = [-1] * f.photos + kinds
-            before = 0 if f.views is None else 2 * f.photos
-            parts.append(("views.i16", before, number_bytes(kinds, np.int16)))
         try:
             self._commit(parts, grown)
         except BaseException:
@@ -250,6 +287,10 @@ class GalleryStore:
             raise self._cannot(error) from None
         self.facts = facts
         self._embeddings = None
+
+    def stored_names(self) -> list[str]:
+        """The names of identities as they are in the file; places are their numbers."""
+        return list(self._vocabulary())
 
     def _vocabulary(self) -> list[str]:
         if self._identities is None:

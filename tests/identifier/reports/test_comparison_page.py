@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from flukeprint.identifier.reports.comparison_page import check_comparison, write_comparison
-from flukeprint.identifier.run_comparison import compare_recipes
+from flukeprint.identifier.studies.run_comparison import compare_recipes
 from flukeprint.identifier.runs import Run
 from flukeprint.training.train import train
 from tests.processes import call

@@ -123,6 +123,11 @@ class KeypointStore:
         """Pack the keypoints of one photograph after the other, found with `config`."""
         return _packed(found, extraction_digest(config), DESCRIPTOR_TYPES[config.matcher])
 
+    @staticmethod
+    def packed(found: Sequence[Keypoints], stamp: str) -> "KeypointStore":
+        """Pack keypoints of one photograph or more, found with the settings of `stamp`."""
+        return _packed(found, stamp, found[0].descriptors.dtype.type)
+
     def save(self, path: Path) -> None:
         """Write an `.npz` without pickles; a failure raises FlukeprintError and leaves no file."""
         with written_whole(path) as partial, partial.open("wb") as file:

@@ -1,0 +1,398 @@
+"""A `Keeper` keeps the catalogue of an identifier: what comes in is recorded and found at once.
+
+The gallery's files are appended to before the transaction commits that counts what is in them, so
+that a photograph is in both or in neither, whenever the process dies.
+"""
+
+import getpass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from flukeprint.data.copies import difference_hash
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.data.names import identity_name, spelling
+from flukeprint.data.thumbnails import thumbnail
+from flukeprint.errors import FlukeprintError, counted, listed
+from flukeprint.identifier.files import GALLERY
+from flukeprint.identifier.gallery_map import placed
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.integrity import bytes_digest
+from flukeprint.identifier.kept_gallery import facts_of, keypoint_bytes
+from flukeprint.identifier.photo_input import SAME_PHOTO, free_name
+from flukeprint.keeper.bring_over import open_catalogue
+from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError, copies_in_gallery
+from flukeprint.output import Stage
+from flukeprint.ranking.features import Features
+from flukeprint.records.database import Database
+from flukeprint.records.edits import add_individual
+from flukeprint.records.journal import Edit, Note, editing
+from flukeprint.records.kinds import Encounter, Event
+from flukeprint.records.lookup import encounter_values, last_event
+from flukeprint.records.names import all_names, ids_of_names, next_name
+from flukeprint.records.schema import catalogue, encounters, individuals, parts, photographs
+from flukeprint.search.gallery_files import StoreFacts, write_at
+from flukeprint.search.gallery_store import appended
+
+BLOCK = 64  # photographs that are in memory together
+
+
+def system_user() -> str:
+    """The name of the user of this system, who makes an event where nobody else is named."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no such user, as in a container
+        return "unknown"
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What is kept of photographs that are to be enrolled: one entry for each in all fields."""
+
+    features: Features
+    hashes: tuple[int, ...]
+    digests: tuple[str | None, ...]
+    thumbnails: tuple[bytes | None, ...]
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """What an enrolment did: its event, the photographs' names in the gallery, whose they are."""
+
+    event: Event
+    images: tuple[str, ...]
+    identities: tuple[str, ...]
+
+
+class Keeper:
+    """An identifier and its catalogue, in one folder."""
+
+    def __init__(self, folder: Path, database: Database, identifier: Identifier | None) -> None:
+        """Use `open`."""
+        self.folder, self.database = folder, database
+        self._identifier = identifier
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        author: str | None = None,
+        url: str | None = None,
+        identifier: Identifier | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> "Keeper":
+        """Open the catalogue of an identifier, and begin it where there is none.
+
+        author: who begins it; the system's user by default.
+        url: of a PostgreSQL server to begin it in; None: SQLite in the folder.
+        identifier: as it was loaded from the folder before.
+        report: receives a line where it is begun.
+
+        Raises:
+            FlukeprintError: no identifier there, or a database that cannot be opened.
+        """
+        place = Path(folder)
+        database = open_catalogue(place, author or system_user(), url=url, report=report)
+        if identifier is not None and identifier.kept is None:
+            identifier = None  # loaded before the catalogue was begun
+        return cls(place, database, identifier)
+
+    @property
+    def identifier(self) -> Identifier:
+        """The identifier as the catalogue is now; read again after somebody changed it."""
+        with self.database.reading() as connection:
+            event = last_event(connection)
+        known = self._identifier
+        if known is None:
+            known = Identifier.load(self.folder)
+        elif known.kept is None or known.kept.records.event != event:
+            known = Identifier.read(self.folder, True, known)
+        self._identifier = known
+        return known
+
+    def examine(
+        self, photos: Sequence[NewPhotograph], *, thumbnails: bool = True, progress: bool = False
+    ) -> Examined:
+        """Read and embed photographs that are to be enrolled.
+
+        thumbnails: also make small pictures of them, for the web page.
+
+        Raises:
+            ProblemsError: some cannot be read; all are named.
+        """
+        known = self.identifier
+        wanted = thumbnails and known.showcase is not None
+        found, hashes, digests, small, problems = [], [], [], [], []
+        with Stage("photographs" if progress else None, len(photos)) as stage:
+            for start in range(0, len(photos), BLOCK):
+                ready = []
+                for photo in photos[start : start + BLOCK]:
+                    stage.update()
+                    try:
+                        data, pixels = photo.data(), photo.pixels()
+                    except (FlukeprintError, OSError) as error:
+                        problems.append(str(error))
+                        continue
+                    source = pixels if photo.box is not None or data is None else data
+                    ready.append(known.prepare(source, photo.name))
+                    hashes.append(difference_hash(pixels))
+                    digests.append(None if data is None else bytes_digest(data))
+                    small.append(thumbnail(pixels) if wanted else None)
+                if ready:
+                    found.append(known.examine_prepared(ready, BLOCK))
+        if problems:
+            raise ProblemsError(problems, "what is to be enrolled")
+        return Examined(Features.concatenate(found), tuple(hashes), tuple(digests), tuple(small))
+
+    def enroll(
+        self,
+        photos: Sequence[NewPhotograph],
+        note: Note,
+        *,
+        new: bool = True,
+        force: bool = False,
+        thumbnails: bool = True,
+        progress: bool = False,
+        kind: str = "enroll",
+        examined: Examined | None = None,
+    ) -> Enrolled:
+        """Take photographs into the catalogue, without training: all of them, or none.
+
+        A photograph of nobody named is of a new animal, with the next free name.
+
+        new: animals that the catalogue does not know are made; otherwise they are refused.
+        force: take near copies, and names that are nearly those of other animals.
+        kind: of the event.
+        examined: of `examine`, where that was done before.
+
+        Raises:
+            ProblemsError: what is wrong, all at once; nothing is changed then.
+            FlukeprintError: the folder or the database cannot be written.
+        """
+        if not photos:
+            raise FlukeprintError("no photograph was given")
+        known = self.identifier
+        told = [photo.told for photo in photos]
+        refuse_two_spellings(photos)
+        if examined is None:
+            examined = self.examine(photos, thumbnails=thumbnails, progress=progress)
+        fresh = examined.features.embeddings
+        problems = copies_in_gallery(known, fresh, examined.hashes, told, force=force)
+        if problems:
+            raise ProblemsError(problems, "what is to be enrolled")
+        with editing(self.database, kind, note) as edit:
+            facts = self._facts(edit)
+            self._refuse_added_since(known, facts, fresh, told)
+            ids, names = self._owners(edit, photos, new=new, force=force)
+            images = self._free_images(edit, photos)
+            made = _add_encounters(edit, photos)
+            rows = self._append(edit, facts, fresh, photos, ids, images)
+            numbers = edit.insert(
+                photographs,
+                [
+                    {"image": image, "row": row, "individual_id": who, "encounter_id": encounter,
+                     "view": photo.view, "digest": digest, "file": _file_of(photo),
+                     "box": None if photo.box is None else str(list(photo.box)),
+                     "decided_by": photo.decided_by, "decider": photo.decider or note.author,
+                     "probability": photo.probability, "changed": False, "removed": False}
+                    for photo, image, row, who, encounter, digest in zip(
+                        photos, images, rows, ids, made, examined.digests, strict=True
+                    )
+                ],
+            )  # fmt: skip
+            _keep_parts(edit, known, examined, numbers, rows)
+            event = edit.finish(_told(names, len(photos)))
+            assert event is not None
+        return Enrolled(event, tuple(images), tuple(names))
+
+    def _facts(self, edit: Edit) -> StoreFacts:
+        store = edit.connection.execute(sa.select(catalogue.c.store)).scalar_one()
+        return facts_of(self.folder, store)
+
+    def _refuse_added_since(
+        self, known: Identifier, facts: StoreFacts, fresh: Embeddings, told: Sequence[str]
+    ) -> None:
+        """Refuse what another process has added since the gallery was read."""
+        first = 0 if known.kept is None else known.kept.stored
+        if facts.photos <= first:
+            return
+        shape = (facts.photos, facts.dimension)
+        added = np.memmap(self.folder / GALLERY / "vectors.f32", np.float32, "r", shape=shape)[
+            first:
+        ]
+        near = (fresh.vectors @ added.T).max(axis=1)
+        again = [name for name, score in zip(told, near, strict=True)
+                 if score > 1 - SAME_PHOTO[fresh.precision]]  # fmt: skip
+        if again:
+            raise ProblemsError(
+                [f"{name} was enrolled by somebody else meanwhile" for name in again],
+                "what is to be enrolled",
+            )
+
+    def _owners(
+        self, edit: Edit, photos: Sequence[NewPhotograph], *, new: bool, force: bool
+    ) -> tuple[list[int], list[str]]:
+        """The id and the name of each photograph's animal; new ones are made."""
+        label = self._new_label
+        given = [photo.identity for photo in photos]
+        asked = dict.fromkeys(name for name in given if name is not None)
+        ids: dict[str | None, int] = {}
+        exact = ids_of_names(edit.connection, asked, exactly=True)
+        missing = [name for name in asked if name not in exact]
+        if missing and not new:
+            raise ProblemsError(
+                [f"no animal is called {name}; enroll new animals with --new" for name in missing],
+                "what is to be enrolled",
+            )
+        ids.update(exact)
+        problems = []
+        for name in missing:
+            try:
+                ids[name] = add_individual(edit, name, label, force=force)
+            except FlukeprintError as error:
+                problems.append(str(error))
+        if problems:
+            raise ProblemsError(problems, "what is to be enrolled")
+        if None in given:
+            ids[None] = add_individual(edit, next_name(all_names(edit.connection)), label)
+        owners = [ids[name] for name in given]
+        names = dict(
+            edit.connection.execute(
+                sa.select(individuals.c.id, individuals.c.name).where(
+                    individuals.c.id.in_(sorted(set(owners)))
+                )
+            ).tuples().all()
+        )  # fmt: skip
+        return owners, [names[who] for who in owners]
+
+    @property
+    def _new_label(self) -> str:
+        return self.identifier.card.new_label
+
+    def _free_images(self, edit: Edit, photos: Sequence[NewPhotograph]) -> list[str]:
+        """Names for photographs that none in the catalogue has, not even a removed one."""
+        taken: set[str] = set()
+        images = []
+        for photo in photos:
+            while True:
+                name = free_name(photo.name, taken)
+                held = edit.connection.scalar(
+                    sa.select(photographs.c.id).where(photographs.c.image == name)
+                )
+                if held is None:
+                    images.append(name)
+                    break
+        return images
+
+    def _append(
+        self,
+        edit: Edit,
+        facts: StoreFacts,
+        fresh: Embeddings,
+        photos: Sequence[NewPhotograph],
+        ids: Sequence[int],
+        images: Sequence[str],
+    ) -> list[int]:
+        """Write the embeddings behind those that count, and count them; returns their rows."""
+        labels = {
+            row.id: (row.label, row.name)
+            for row in edit.connection.execute(
+                sa.select(individuals.c.id, individuals.c.label, individuals.c.name).where(
+                    individuals.c.id.in_(sorted(set(ids)))
+                )
+            )
+        }
+        new_names: list[str] = []
+        numbers = {}
+        for who in dict.fromkeys(ids):
+            label, name = labels[who]
+            if label is None:
+                label = facts.identities + len(new_names)
+                new_names.append(name)
+                edit.connection.execute(
+                    individuals.update().where(individuals.c.id == who).values(label=label)
+                )
+            numbers[who] = label
+        named = Embeddings.trusted(
+            fresh.vectors, tuple(images), tuple(labels[who][1] for who in ids),
+            tuple(photo.view for photo in photos) if any(photo.view for photo in photos) else None,
+            fresh.stamp, fresh.precision,
+        )  # fmt: skip
+        written, grown = appended(facts, named, [numbers[who] for who in ids], new_names)
+        if not edit.note.dry_run:
+            try:
+                for name, start, data in written:
+                    write_at(self.folder / GALLERY / name, start, data)
+            except OSError as error:
+                raise FlukeprintError(
+                    f"cannot write {self.folder / GALLERY}: {error.strerror or error}; nothing "
+                    "was changed"
+                ) from None
+        edit.connection.execute(catalogue.update().values(store=grown.text()))
+        return list(range(facts.photos, grown.photos))
+
+
+def refuse_two_spellings(photos: Sequence[NewPhotograph]) -> None:
+    """Refuse photographs among which one animal's name is spelt in several ways.
+
+    Raises:
+        ProblemsError: so; all are named.
+    """
+    spelt: dict[str, dict[str, None]] = {}
+    for photo in photos:
+        if photo.identity is not None:
+            name = identity_name(photo.identity)
+            spelt.setdefault(spelling(name), {})[name] = None
+    problems = [
+        f"{' and '.join(names)} are one name in several spellings; write it alike"
+        for names in spelt.values()
+        if len(names) > 1
+    ]
+    if problems:
+        raise ProblemsError(problems, "what is to be enrolled")
+
+
+def _file_of(photo: NewPhotograph) -> str | None:
+    return str(Path(photo.photo).absolute()) if isinstance(photo.photo, Path | str) else None
+
+
+def _add_encounters(edit: Edit, photos: Sequence[NewPhotograph]) -> list[int | None]:
+    """Make the encounters of photographs, equal ones once; returns each photograph's."""
+    distinct = dict.fromkeys(
+        replace(photo.encounter, id=0) for photo in photos if photo.encounter is not None
+    )
+    ids = edit.insert(encounters, [encounter_values(one) for one in distinct])
+    numbers: dict[Encounter, int] = dict(zip(distinct, ids, strict=True))
+    return [
+        None if photo.encounter is None else numbers[replace(photo.encounter, id=0)]
+        for photo in photos
+    ]
+
+
+def _keep_parts(
+    edit: Edit, known: Identifier, examined: Examined, numbers: Sequence[int], rows: Sequence[int]
+) -> None:
+    """Keep what the gallery has of each photograph besides its embedding."""
+    keypoints = examined.features.keypoints
+    places = None
+    if known.showcase is not None:
+        fresh = examined.features.embeddings.vectors
+        places = placed(known.gallery.vectors, known.showcase.xy, fresh)
+    kept: list[dict[str, Any]] = [
+        {"photograph_id": number, "row": row, "thumbnail": examined.thumbnails[place],
+         "keypoints": None if keypoints is None else keypoint_bytes(keypoints[place]),
+         "x": None if places is None else float(places[place, 0]),
+         "y": None if places is None else float(places[place, 1])}
+        for place, (number, row) in enumerate(zip(numbers, rows, strict=True))
+    ]  # fmt: skip
+    edit.connection.execute(parts.insert(), kept)
+
+
+def _told(names: Sequence[str], photos: int) -> str:
+    distinct = list(dict.fromkeys(names))
+    return f"{counted(photos, 'photograph')} of {listed(distinct, 5)} enrolled"

@@ -1,0 +1,215 @@
+"""The database of a catalogue: SQLite in the identifier's folder, or a PostgreSQL server.
+
+`catalogue.json` in the folder says that there is one, and where.  A writing transaction keeps all
+other writers out, so what it reads stays true until it commits; a reading one sees one state.
+"""
+
+import contextlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from flukeprint.errors import FlukeprintError, needs
+from flukeprint.files import written_whole
+from flukeprint.records.schema import VERSION, catalogue, tables
+
+POINTER, FILE = "catalogue.json", "catalogue.db"
+PATIENCE = 60  # seconds that a writer waits for another one
+URL = "FLUKEPRINT_CATALOGUE_URL"  # environment variable: instead of the address in the pointer
+
+
+def has_catalogue(folder: Path) -> bool:
+    """Whether the identifier in `folder` keeps a catalogue."""
+    return (folder / POINTER).is_file()
+
+
+class Database:
+    """Transactions on a catalogue's tables."""
+
+    def __init__(self, engine: sa.Engine, label: str) -> None:
+        """Use `open` or `make`.  label: what messages call it; it holds no password."""
+        self._engine, self.label = engine, label
+
+    @classmethod
+    def open(cls, folder: Path) -> "Database":
+        """Open the catalogue of the identifier in `folder`.
+
+        Raises:
+            FlukeprintError: there is none, its server does not answer, or another version made it.
+        """
+        try:
+            pointer = json.loads((folder / POINTER).read_text())
+            url, namespace = pointer["url"], pointer["namespace"]
+        except FileNotFoundError:
+            raise FlukeprintError(f"{folder} keeps no catalogue yet; enroll a photograph") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FlukeprintError(f"{folder / POINTER} cannot be read: {error}") from None
+        if url is None and not (folder / FILE).is_file():
+            raise FlukeprintError(f"{folder / FILE} is missing; restore it from a copy")
+        found = _on_disk(folder / FILE) if url is None else _on_server(url, namespace)
+        with found.reading() as connection:
+            version = connection.scalar(sa.select(catalogue.c.version))
+        if version != VERSION:
+            raise FlukeprintError(
+                f"{found.label} is of version {version} and this program reads {VERSION}; "
+                "use the version of flukeprint that wrote it"
+            )
+        return found
+
+    @classmethod
+    def make(
+        cls, folder: Path, url: str | None, fill: Callable[[sa.Connection], None]
+    ) -> "Database":
+        """Make the catalogue of an identifier; nobody finds it before it is whole.
+
+        url: of a PostgreSQL server; None: SQLite in the folder.
+        fill: inserts its first rows.
+
+        Raises:
+            FlukeprintError: it cannot be written, or the server refuses.
+        """
+        namespace = f"flukeprint_{uuid.uuid4().hex[:12]}"
+        if url is None:
+            with written_whole(folder / FILE) as draft:
+                made = _on_disk(draft)
+                with made.writing() as connection:
+                    tables.create_all(connection)
+                    fill(connection)
+            for left in (f"{FILE}-wal", f"{FILE}-shm"):  # of one that was killed while it was made
+                (folder / left).unlink(missing_ok=True)
+            with contextlib.closing(_on_disk(folder / FILE)) as whole, whole.plain() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+        else:
+            url = without_password(url)
+            made = _on_server(url, namespace)
+            with made.writing(new=True) as connection:
+                connection.execute(sa.schema.CreateSchema(namespace))
+                tables.create_all(connection)
+                fill(connection)
+        with written_whole(folder / POINTER) as draft:
+            draft.write_text(json.dumps({"url": url, "namespace": namespace}) + "\n")
+        made.close()
+        return cls.open(folder)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that sees one state of the catalogue, whatever others write meanwhile."""
+        with self._told(), self._engine.connect() as connection:
+            if self._is_server:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextlib.contextmanager
+    def writing(self, *, new: bool = False) -> Iterator[sa.Connection]:
+        """A transaction of the one writer; it commits at the end of the block, whole or not at all.
+
+        new: the tables are not there yet.
+        """
+        with self._told(), self._engine.connect() as connection:
+            connection = connection.execution_options(flukeprint_writes=True)
+            with connection.begin():
+                if self._is_server and not new:
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}s'")
+                    connection.execute(sa.select(catalogue.c.id).with_for_update())
+                yield connection
+
+    @contextlib.contextmanager
+    def plain(self) -> Iterator[sa.Connection]:
+        """A connection outside any transaction."""
+        with self._told(), self._engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @property
+    def _is_server(self) -> bool:
+        return self._engine.dialect.name != "sqlite"
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say what a database refuses in one line, without the statement and its values."""
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            said = str(error.orig)
+            if "locked" in said or "lock timeout" in said:
+                raise FlukeprintError(
+                    f"another process is still writing to {self.label}; try again when it is done"
+                ) from None
+            raise FlukeprintError(
+                f"{self.label} cannot be used: {_reason(error.orig)}; nothing was changed"
+            ) from error
+        except sa.exc.SQLAlchemyError as error:
+            raise FlukeprintError(f"{self.label} cannot be used: {error}") from error
+
+
+def _on_disk(path: Path) -> Database:
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)),
+        poolclass=NullPool,
+        connect_args={"timeout": PATIENCE, "check_same_thread": False},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, record: object) -> None:
+        connection.isolation_level = None  # transactions begin below, not when Python thinks so
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA synchronous=FULL")  # what is confirmed survives a power cut
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("flukeprint_writes")
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return Database(engine, str(path))
+
+
+def _on_server(url: str, namespace: str) -> Database:
+    with needs("postgresql"):
+        import pg8000  # noqa: F401
+    address = sa.make_url(os.environ.get(URL) or url)
+    if address.get_backend_name() != "postgresql":
+        raise FlukeprintError(
+            f"catalogue.url {without_password(url)} is no PostgreSQL address; write "
+            "postgresql://user@host/database"
+        )
+    password = address.password or os.environ.get("PGPASSWORD")
+    engine = sa.create_engine(
+        address.set(drivername="postgresql+pg8000", password=password),
+        pool_pre_ping=True,
+        execution_options={"schema_translate_map": {None: namespace}},
+        hide_parameters=True,
+    )
+    return Database(engine, f"catalogue {without_password(str(url))}")
+
+
+def without_password(url: str) -> str:
+    """An address as it may be written down: its password is left out.
+
+    Raises:
+        FlukeprintError: it is no address.
+    """
+    try:
+        return sa.make_url(url).set(password=None).render_as_string(hide_password=False)
+    except sa.exc.ArgumentError:
+        raise FlukeprintError(
+            "catalogue.url is no address; write postgresql://user@host/database"
+        ) from None
+
+
+def _reason(error: BaseException | None) -> str:
+    """What a driver says, in one line; pg8000 gives a table of codes, `M` its message."""
+    told = error.args[0] if error is not None and error.args else error
+    text = str(told.get("M", told)) if isinstance(told, dict) else str(told)
+    return re.sub(r"password=\S+", "password=...", " ".join(text.split()))

@@ -1,0 +1,144 @@
+"""Names and aliases in a catalogue: whom one means, and which is the next free one."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+
+from flukeprint.data.names import enrolled_name, identity_name, spelling
+from flukeprint.errors import FlukeprintError, nearest
+from flukeprint.records.schema import aliases, individuals
+
+_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
+_GUESSED_AMONG = 20_000  # names that are compared for a guess at what was meant
+
+
+def find_individual(connection: sa.Connection, name: str) -> int:
+    """The id of the animal that a name or an alias means.
+
+    An exact name goes before one that is spelt otherwise (case, accents, blanks).
+
+    Raises:
+        FlukeprintError: nobody has that name, or several animals might be meant.
+    """
+    found = ids_of_names(connection, [name])
+    if name in found:
+        return found[name]
+    known = connection.execute(
+        sa.select(individuals.c.name).where(~individuals.c.removed).limit(_GUESSED_AMONG)
+    ).scalars()
+    raise FlukeprintError(f"no animal is called {name}; {_short(nearest(name, known))}")
+
+
+def _short(text: str, most: int = 300) -> str:
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
+def ids_of_names(
+    connection: sa.Connection, names: Iterable[str], *, exactly: bool = False
+) -> dict[str, int]:
+    """The ids of the animals that names or aliases mean; unknown ones are left out.
+
+    exactly: a name that is spelt otherwise is unknown.
+
+    Raises:
+        FlukeprintError: a name that might mean several animals.
+    """
+    wanted = {name: (identity_name(name), spelling(identity_name(name))) for name in names}
+    spelt = sorted({key for _, key in wanted.values()})
+    by_name: dict[str, set[int]] = {}
+    by_spelling: dict[str, set[int]] = {}
+    for start in range(0, len(spelt), 500):
+        part = spelt[start : start + 500]
+        held = sa.union_all(
+            sa.select(individuals.c.id, individuals.c.name, individuals.c.spelling).where(
+                ~individuals.c.removed, individuals.c.spelling.in_(part)
+            ),
+            sa.select(aliases.c.individual_id, aliases.c.name, aliases.c.spelling)
+            .join(individuals, individuals.c.id == aliases.c.individual_id)
+            .where(~aliases.c.removed, ~individuals.c.removed, aliases.c.spelling.in_(part)),
+        )
+        for row in connection.execute(held):
+            by_name.setdefault(row[1], set()).add(row[0])
+            by_spelling.setdefault(row[2], set()).add(row[0])
+    found = {}
+    for name, (exact, key) in wanted.items():
+        ids = by_name.get(exact) or (set() if exactly else by_spelling.get(key)) or set()
+        if len(ids) > 1:
+            raise FlukeprintError(
+                f"{name} might mean {len(ids)} animals whose names are spelt alike; write it as "
+                "flukeprint individuals shows it"
+            )
+        if ids:
+            found[name] = next(iter(ids))
+    return found
+
+
+def new_name(connection: sa.Connection, name: str, new_label: str, *, force: bool = False) -> str:
+    """A name for an animal that is new, as it is kept.
+
+    force: take a name that is nearly that of another animal.
+
+    Raises:
+        FlukeprintError: no name, one that is taken, or nearly one that is.
+    """
+    key = spelling(identity_name(name))
+    held = connection.execute(
+        sa.select(individuals.c.name).where(~individuals.c.removed, individuals.c.spelling == key)
+        .union(
+            sa.select(aliases.c.name)
+            .join(individuals, individuals.c.id == aliases.c.individual_id)
+            .where(~aliases.c.removed, ~individuals.c.removed, aliases.c.spelling == key)
+        )
+    ).scalars().all()  # fmt: skip
+    fit = enrolled_name(name, held, new_label, force=force)
+    if fit in held:
+        raise FlukeprintError(f"the name {fit} is taken; see flukeprint individuals")
+    return fit
+
+
+def doubled_names(connection: sa.Connection) -> list[str]:
+    """Names that two animals have, as a name or an alias."""
+    every = sa.union_all(
+        sa.select(individuals.c.name, individuals.c.id.label("owner")).where(
+            ~individuals.c.removed
+        ),
+        sa.select(aliases.c.name, aliases.c.individual_id.label("owner"))
+        .join(individuals, individuals.c.id == aliases.c.individual_id)
+        .where(~aliases.c.removed, ~individuals.c.removed),
+    ).subquery()
+    return list(
+        connection.execute(
+            sa.select(every.c.name)
+            .group_by(every.c.name)
+            .having(sa.func.count(sa.distinct(every.c.owner)) > 1)
+            .limit(10)
+        ).scalars()
+    )
+
+
+def all_names(connection: sa.Connection) -> list[str]:
+    """All names and aliases, those of removed animals too: none of them is free for a new one."""
+    names = list(connection.execute(sa.select(individuals.c.name)).scalars())
+    return names + list(connection.execute(sa.select(aliases.c.name)).scalars())
+
+
+def next_name(names: Sequence[str], default: str = "animal_1") -> str:
+    """The next free name of the pattern that most names have: `n_238` after `n_237`.
+
+    default: where no name has a number.
+    """
+    parts = [found.groups() for name in names if (found := _NUMBERED.fullmatch(name))]
+    if not parts:
+        return default if default not in names else next_name([default])
+    (start, end), _ = Counter((start, end) for start, _, end in parts).most_common(1)[0]
+    same = [digits for before, digits, after in parts if (before, after) == (start, end)]
+    number = max(map(int, same)) + 1
+    width = min(map(len, same)) if any(digits[0] == "0" for digits in same) else 0
+    taken = {spelling(name) for name in names}
+    while True:
+        name = f"{start}{number:0{width}d}{end}"
+        if spelling(name) not in taken:
+            return name
+        number += 1
