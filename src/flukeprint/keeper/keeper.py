@@ -31,7 +31,7 @@ from flukeprint.records.database import Database
 from flukeprint.records.edits import add_individual
 from flukeprint.records.journal import Edit, Note, editing
 from flukeprint.records.kinds import Encounter, Event
-from flukeprint.records.lookup import encounter_values, last_event
+from flukeprint.records.lookup import encounter_of, encounter_values, last_event
 from flukeprint.records.names import all_names, ids_of_names, next_name
 from flukeprint.records.schema import catalogue, encounters, individuals, parts, photographs
 from flukeprint.search.gallery_files import StoreFacts, write_at
@@ -352,16 +352,29 @@ def _file_of(photo: NewPhotograph) -> str | None:
 
 
 def _add_encounters(edit: Edit, photos: Sequence[NewPhotograph]) -> list[int | None]:
-    """Make the encounters of photographs, equal ones once; returns each photograph's."""
+    """The encounter of each photograph: one that is there already, or made, equal ones once."""
     distinct = dict.fromkeys(
         replace(photo.encounter, id=0) for photo in photos if photo.encounter is not None
     )
-    ids = edit.insert(encounters, [encounter_values(one) for one in distinct])
-    numbers: dict[Encounter, int] = dict(zip(distinct, ids, strict=True))
+    numbers = {one: number for one in distinct if (number := _same_encounter(edit, one))}
+    fresh = [one for one in distinct if one not in numbers]
+    ids = edit.insert(encounters, [encounter_values(one) for one in fresh])
+    numbers.update(zip(fresh, ids, strict=True))
     return [
         None if photo.encounter is None else numbers[replace(photo.encounter, id=0)]
         for photo in photos
     ]
+
+
+def _same_encounter(edit: Edit, one: Encounter) -> int | None:
+    """The encounter of the same time, place and people that is there already."""
+    if one.moment is None:
+        return None
+    known = edit.connection.execute(
+        sa.select(encounters).where(encounters.c.moment == one.moment.text, ~encounters.c.removed)
+    )
+    found = [row.id for row in known if replace(encounter_of(row), id=0) == one]
+    return found[0] if found else None
 
 
 def _keep_parts(
