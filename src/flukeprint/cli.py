@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flukeprint.commands.keeping import review
 from flukeprint.commands.reports import ResultTable, compare, report, triplets
 from flukeprint.commands.studies import few_shot, verification
 from flukeprint.errors import FlukeprintError, counted
@@ -359,6 +360,7 @@ def crossvalidate_command(
 app.command()(compare)
 app.command()(triplets)
 app.command()(report)
+app.command()(review)
 app.command()(verification)
 app.command("few-shot")(few_shot)
 
