@@ -193,6 +193,7 @@
     compared = { candidate: 0, photo: 0 };
     keep();
     show(words);
+    byId("photo").scrollIntoView({ block: "nearest" });
   }
 
   // --- showing ---------------------------------------------------------------------------------
@@ -213,7 +214,7 @@
 
   function show(words) {
     const place = state.at, entry = entries[place], decision = state.decisions[place];
-    const held = byId("candidates").contains(document.activeElement);
+    const pressed = document.activeElement, held = byId("candidates").contains(pressed);
     byId("progress").max = Math.max(readable, 1);
     byId("progress").value = decidedCount();
     const lost = entries.length - readable;
@@ -247,11 +248,11 @@
     if (!failed) {
       byId("query").src = source(entry.picture);
       byId("query").alt = `The photograph to decide, ${entry.photo}`;
-      byId("query-text").textContent = entry.photo;
       byId("candidates").replaceChildren(...entry.candidates.map(candidateItem));
       compare();
     }
-    if (held || document.activeElement === document.body) byId("photo").focus({ preventScroll: true });
+    // What had the focus is gone or can no longer be pressed.
+    if (held || pressed?.disabled) byId("photo").focus();
     if (words) say(failed || words.endsWith("CSV.") ? words : `${words} Now ${entry.photo}.`);
   }
 
@@ -335,7 +336,7 @@
     const lines = byId("lines"), text = byId("matched");
     byId("matches").setAttribute("aria-pressed", String(drawing));
     lines.replaceChildren();
-    text.hidden = !drawing;
+    text.textContent = "";
     if (!drawing || entries[state.at].error !== null) return;
     const candidate = entries[state.at].candidates[compared.candidate];
     const found = candidate?.matched;
@@ -451,11 +452,11 @@
     act();
   });
 
-  const pressed = {
+  const buttons = {
     before: () => move(state.at - 1), after: () => move(state.at + 1), new: decideNew, unsure: typed.u,
     wrong: typed.b, matches: toggleMatches, undo, download, other: chooseOther,
   };
-  for (const [id, act] of Object.entries(pressed)) byId(id).addEventListener("click", act);
+  for (const [id, act] of Object.entries(buttons)) byId(id).addEventListener("click", act);
   byId("goto").addEventListener("change", () => move(Number(byId("goto").value)));
   byId("reviewer").addEventListener("input", keepPerson);
   byId("note").addEventListener("input", () => {
