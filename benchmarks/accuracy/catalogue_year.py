@@ -5,7 +5,7 @@
 The network of a finished run begins with a gallery without the photographs of the run's fold, which
 it has never seen; these come in over the year.  The data has no dates, so those of the story are
 drawn, and its people are invented; the photographs, the answers and every figure are real.  Writes
-`benchmarks/reports/catalogue_year.md`, which `docs/catalogue.md` quotes.
+`docs/catalogue.md` from `catalogue_template.md`.
 """
 
 import csv
@@ -27,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.harness.arguments import options
-from benchmarks.harness.places import REPORTS
+from benchmarks.harness.places import ROOT
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.files import written_whole
 from flukeprint.identifier.identifier import Identifier
@@ -35,7 +35,9 @@ from flukeprint.identifier.runs import Run
 from flukeprint.identifier.studies.run_fold import EMBEDDINGS, read_run_fold
 from flukeprint.keeper.review_table import COLUMNS
 
-PAGE = REPORTS / "catalogue_year.md"
+TEMPLATE = Path(__file__).with_name("catalogue_template.md")
+PAGE = ROOT / "docs" / "catalogue.md"
+MARK = "<!-- year -->"
 SEED = 0
 KEPT_LINES = 14  # of a long output
 PLACES = {
@@ -228,7 +230,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         lines = tell(Run(given.run), given.photos.absolute(), Path(folder))
     with written_whole(PAGE) as partial:
-        partial.write_text("\n".join(["# A year of a catalogue", "", *lines]).rstrip() + "\n")
+        partial.write_text(TEMPLATE.read_text().replace(MARK, "\n".join(lines).strip()))
 
 
 if __name__ == "__main__":
