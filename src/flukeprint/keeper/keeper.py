@@ -4,8 +4,7 @@ The gallery's files are appended to before the transaction commits that counts w
 that a photograph is in both or in neither, whenever the process dies.
 """
 
-import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import sqlalchemy as sa
 
 from flukeprint.data.copies import difference_hash
 from flukeprint.data.embeddings import Embeddings
-from flukeprint.data.names import identity_name, spelling
 from flukeprint.data.thumbnails import thumbnail
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.identifier.card import card_digest
@@ -25,6 +23,7 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import bytes_digest
 from flukeprint.identifier.kept_gallery import facts_of, keypoint_bytes
 from flukeprint.identifier.photo_input import SAME_PHOTO, free_name
+from flukeprint.keeper.authors import system_user
 from flukeprint.keeper.bring_over import open_catalogue
 from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError, copies_in_gallery
 from flukeprint.output import Stage
@@ -33,21 +32,13 @@ from flukeprint.records.database import Database
 from flukeprint.records.edits import add_individual
 from flukeprint.records.journal import Edit, Note, editing
 from flukeprint.records.kinds import Encounter, Event
-from flukeprint.records.lookup import encounter_values, last_event
+from flukeprint.records.lookup import encounter_of, encounter_values, last_event
 from flukeprint.records.names import all_names, ids_of_names, next_name
 from flukeprint.records.schema import catalogue, encounters, individuals, parts, photographs
 from flukeprint.search.gallery_files import StoreFacts, write_at
 from flukeprint.search.gallery_store import appended
 
 BLOCK = 64  # photographs that are in memory together
-
-
-def system_user() -> str:
-    """The name of the user of this system, who makes an event where nobody else is named."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # no such user, as in a container
-        return "unknown"
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ class Examined:
 
 
 @dataclass(frozen=True)
-class Enrolled:
+class Enrolment:
     """What an enrolment did: its event, the photographs' names in the gallery, whose they are."""
 
     event: Event
@@ -162,8 +153,9 @@ class Keeper:
         thumbnails: bool = True,
         progress: bool = False,
         kind: str = "enroll",
+        described: Mapping[str, Mapping[str, str | None]] | None = None,
         examined: Examined | None = None,
-    ) -> Enrolled:
+    ) -> Enrolment:
         """Take photographs into the catalogue, without training: all of them, or none.
 
         A photograph of nobody named is of a new animal, with the next free name.
@@ -171,6 +163,7 @@ class Keeper:
         new: animals that the catalogue does not know are made; otherwise they are refused.
         force: take near copies, and names that are nearly those of other animals.
         kind: of the event.
+        described: name of an animal among them -> its sex and life stage.
         examined: of `examine`, where that was done before.
 
         Raises:
@@ -181,7 +174,9 @@ class Keeper:
             raise FlukeprintError("no photograph was given")
         known = self.identifier
         told = [photo.told for photo in photos]
-        refuse_two_spellings(photos)
+        if not new:  # before anything is embedded
+            with self.database.reading() as connection:
+                _refuse_unknown(connection, photos)
         if examined is None:
             examined = self.examine(photos, thumbnails=thumbnails, progress=progress)
         fresh = examined.features.embeddings
@@ -192,6 +187,12 @@ class Keeper:
             facts = self._facts(edit)
             self._refuse_added_since(known, facts, fresh, told)
             ids, names = self._owners(edit, photos, new=new, force=force)
+            for identity, values in (described or {}).items():
+                owner = next(
+                    who for who, photo in zip(ids, photos, strict=True)
+                    if photo.identity == identity
+                )  # fmt: skip
+                edit.update(individuals, [owner], values)
             images = self._free_images(edit, photos)
             made = _add_encounters(edit, photos)
             rows = self._append(edit, facts, fresh, photos, ids, images)
@@ -211,7 +212,7 @@ class Keeper:
             _keep_parts(edit, known, examined, numbers, rows)
             event = edit.finish(_told(names, len(photos)))
             assert event is not None
-        return Enrolled(event, tuple(images), tuple(names))
+        return Enrolment(event, tuple(images), tuple(names))
 
     def _facts(self, edit: Edit) -> StoreFacts:
         store = edit.connection.execute(sa.select(catalogue.c.store)).scalar_one()
@@ -250,11 +251,8 @@ class Keeper:
         except FlukeprintError as error:
             raise ProblemsError([str(error)], "what is to be enrolled") from None
         missing = [name for name in asked if name not in exact]
-        if missing and not new:
-            raise ProblemsError(
-                [f"no animal is called {name}; enroll new animals with --new" for name in missing],
-                "what is to be enrolled",
-            )
+        if not new:
+            _refuse_unknown(edit.connection, photos)
         ids.update(exact)
         problems = []
         for name in missing:
@@ -343,24 +341,16 @@ class Keeper:
         return list(range(facts.photos, grown.photos))
 
 
-def refuse_two_spellings(photos: Sequence[NewPhotograph]) -> None:
-    """Refuse photographs among which one animal's name is spelt in several ways.
-
-    Raises:
-        ProblemsError: so; all are named.
-    """
-    spelt: dict[str, dict[str, None]] = {}
-    for photo in photos:
-        if photo.identity is not None:
-            name = identity_name(photo.identity)
-            spelt.setdefault(spelling(name), {})[name] = None
-    problems = [
-        f"{' and '.join(names)} are one name in several spellings; write it alike"
-        for names in spelt.values()
-        if len(names) > 1
-    ]
-    if problems:
-        raise ProblemsError(problems, "what is to be enrolled")
+def _refuse_unknown(connection: sa.Connection, photos: Sequence[NewPhotograph]) -> None:
+    """Refuse animals that the catalogue does not know; all are named."""
+    asked = dict.fromkeys(one.identity for one in photos if one.identity is not None)
+    known = ids_of_names(connection, asked, exactly=True)
+    missing = [name for name in asked if name not in known]
+    if missing:
+        raise ProblemsError(
+            [f"no animal is called {name}; enroll new animals with --new" for name in missing],
+            "what is to be enrolled",
+        )
 
 
 def _file_of(photo: NewPhotograph) -> str | None:
@@ -368,16 +358,29 @@ def _file_of(photo: NewPhotograph) -> str | None:
 
 
 def _add_encounters(edit: Edit, photos: Sequence[NewPhotograph]) -> list[int | None]:
-    """Make the encounters of photographs, equal ones once; returns each photograph's."""
+    """The encounter of each photograph: one that is there already, or made, equal ones once."""
     distinct = dict.fromkeys(
         replace(photo.encounter, id=0) for photo in photos if photo.encounter is not None
     )
-    ids = edit.insert(encounters, [encounter_values(one) for one in distinct])
-    numbers: dict[Encounter, int] = dict(zip(distinct, ids, strict=True))
+    numbers = {one: number for one in distinct if (number := _same_encounter(edit, one))}
+    fresh = [one for one in distinct if one not in numbers]
+    ids = edit.insert(encounters, [encounter_values(one) for one in fresh])
+    numbers.update(zip(fresh, ids, strict=True))
     return [
         None if photo.encounter is None else numbers[replace(photo.encounter, id=0)]
         for photo in photos
     ]
+
+
+def _same_encounter(edit: Edit, one: Encounter) -> int | None:
+    """The encounter of the same time, place and people that is there already."""
+    if one.moment is None:
+        return None
+    known = edit.connection.execute(
+        sa.select(encounters).where(encounters.c.moment == one.moment.text, ~encounters.c.removed)
+    )
+    found = [row.id for row in known if replace(encounter_of(row), id=0) == one]
+    return found[0] if found else None
 
 
 def _keep_parts(
