@@ -51,8 +51,7 @@ from flukeprint.ranking.pipeline import indexes_descriptors
 from flukeprint.records.database import has_catalogue
 from flukeprint.search.backends import find_backend
 from flukeprint.search.gallery import Gallery
-from flukeprint.search.index import Index
-from flukeprint.search.present_rows import PresentRows
+from flukeprint.search.index import Index, PresentRows
 
 KEYPOINTS, DESCRIPTORS = "keypoints.npz", "descriptors"
 

@@ -11,7 +11,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.card import KEPT_FORMAT, card_digest, read_card
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.photo_input import names_of, told_names
-from flukeprint.keeper.keeper import Enrolled, Keeper
+from flukeprint.keeper.keeper import Enrolment, Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.records.database import FILE, has_catalogue
 from flukeprint.records.journal import Note
@@ -56,7 +56,7 @@ class CatalogueWatch:
 
     def enroll(
         self, identity: str, photos: Sequence[bytes], author: str, *, thumbnails: bool, force: bool
-    ) -> Enrolled:
+    ) -> Enrolment:
         """Add photographs of an animal, in one event; begins the catalogue where there is none.
 
         It does not change `identifier`; `look` does.

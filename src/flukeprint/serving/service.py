@@ -28,7 +28,7 @@ from flukeprint.evaluation.verification import VerificationThreshold
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.photo_input import Prepared
 from flukeprint.identifier.verdict import Verdict
-from flukeprint.keeper.keeper import Enrolled
+from flukeprint.keeper.keeper import Enrolment
 from flukeprint.keeper.new_photographs import ProblemsError
 from flukeprint.ranking.features import Features
 from flukeprint.serving.catalogue_watch import CatalogueWatch
@@ -150,7 +150,7 @@ class Service:
         self._rankers = ThreadPoolExecutor(cores, thread_name_prefix="ranker")
         self._batcher = Batcher(self._examine, settings.batch)
         self._changing = asyncio.Lock()
-        self._enrolments: set[asyncio.Task[Enrolled]] = set()
+        self._enrolments: set[asyncio.Task[Enrolment]] = set()
         self._following: asyncio.Task[None] | None = None
 
     def _examine(self, photos: Sequence[Prepared]) -> Features:
@@ -186,7 +186,7 @@ class Service:
         thumbnails: bool,
         force: bool = False,
         author: str = AUTHOR,
-    ) -> Enrolled:
+    ) -> Enrolment:
         """Add photographs of an identity to the gallery, on disk and in memory, or to neither.
 
         thumbnails: whether small pictures of them are kept.
@@ -214,7 +214,7 @@ class Service:
         enrolment.add_done_callback(self._enrolments.discard)
         return await asyncio.shield(enrolment)
 
-    async def _enroll(self, call: Callable[[], Enrolled]) -> Enrolled:
+    async def _enroll(self, call: Callable[[], Enrolment]) -> Enrolment:
         async with self._changing:
             try:
                 done = await self._in_ranking_thread(call)
