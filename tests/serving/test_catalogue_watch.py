@@ -124,11 +124,11 @@ def test_what_is_wrong_is_told_from_what_cannot_be_written(
     data = [photo(1)]
     done = watch.enroll("w_new", data, "web", thumbnails=False, force=True)
     assert done.identities == ("w_new",)
-    for name, said in (("W-New", "knows this name as w_new"), ("w_other", "already")):
+    for name, given, said in (
+        ("New Whale", photo(2), "is no name for an individual"), ("w_other", photo(1), "already"),
+    ):  # fmt: skip
         with pytest.raises(ProblemsError, match=said):
-            watch.enroll(name, data if said == "already" else [photo(2)], "web",
-                         thumbnails=False, force=said == "already")  # fmt: skip
-    rename(Database.open(kept), "w_1", "Zoe-2", NOTE, new_label="new_whale")
+            watch.enroll(name, [given], "web", thumbnails=False, force=True)
     before = Identifier.load(kept).gallery.images
 
     def full(*given: object) -> None:
@@ -215,7 +215,7 @@ def test_another_network_in_the_folder_is_not_taken_over(kept: Path, tmp_path: P
     known = Identifier.load(kept)
     watch = CatalogueWatch(kept, known)
     shutil.rmtree(kept)
-    build(config(tmp_path, "infer.mirror=false"), shapes(4, 2)).save(kept)
+    build(config(tmp_path, "infer.mirror=true"), shapes(4, 2)).save(kept)
     assert not watch.look()  # it keeps no catalogue
     enroll(kept, "w_new", 1)
     refused(watch.look, "another network", "start the server again")
