@@ -1,12 +1,14 @@
 """An index built again beside a catalogue: killed at any moment, removed rows, growth after it."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from flukeprint import cli
 from flukeprint.config.ranking import GalleryConfig
 from flukeprint.data.synthetic.shapes import draw_shape
 from flukeprint.errors import FlukeprintError
@@ -91,6 +93,48 @@ def test_an_index_is_built_in_place(kept: Path, settings: GalleryConfig) -> None
     check_sound(kept, expected)
     assert build_index_again(kept, EXACT).index is None
     check_sound(kept, expected)
+
+
+def test_an_index_on_a_server_holds_all_rows_under_their_numbers(kept: Path) -> None:
+    pytest.importorskip("qdrant_client")
+    from tests.search.qdrant_server import Server
+
+    expected = tops(Identifier.load(kept))
+    server = Server()
+    try:
+        settings = GalleryConfig(backend="qdrant", url=server.url)
+        known = build_index_again(kept, settings)
+        assert known.index is not None
+        assert known.index.shared
+        check_sound(kept, expected)
+        enroll(kept, "w_late", 1)
+        later = Identifier.load(kept)
+        assert (later.indexed, len(later.gallery)) == (58, 59)
+        assert later.identify([stranger(1)]).identities[0][0] == "w_late"
+        rebuilt = build_index_again(kept, settings)
+        assert (rebuilt.indexed, len(rebuilt.gallery)) == (59, 59)
+        # One that was loaded before goes on: the numbers are the same.
+        assert tops(later) == tops(rebuilt) == tops(Identifier.load(kept))
+        undo(Keeper.open(kept).database, NOTE)
+        assert Identifier.load(kept).identify([stranger(1)]).identities[0][0] != "w_late"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_command_builds_it_in_place(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("faiss")
+    expected = tops(Identifier.load(kept))
+    monkeypatch.setattr(sys, "argv", ["flukeprint", "index", str(kept), "gallery.backend=hnsw"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    said = capsys.readouterr().out
+    assert "gallery: hnsw" in said
+    assert f"58 photographs in {kept}" in said
+    assert check_sound(kept, expected).index is not None
 
 
 def test_what_is_removed_and_comes_back_keeps_its_row(kept: Path) -> None:

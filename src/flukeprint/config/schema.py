@@ -42,7 +42,7 @@ class ServeConfig(Section):
     port: int = Field(8000, ge=0, le=65535, description="Port; 0 for any that is free.")
     workers: int = Field(
         1, ge=1,
-        description="Processes, each with the network; what one enrolls the others show soon after.",
+        description="Processes, each with the network; what one enrolls all show soon after.",
     )  # fmt: skip
     title: str | None = Field(
         None, description="Title of the page; null takes the identifier's name."
