@@ -152,6 +152,7 @@ class Keeper:
         force: bool = False,
         thumbnails: bool = True,
         progress: bool = False,
+        each_new: bool = False,
         kind: str = "enroll",
         described: Mapping[str, Mapping[str, str | None]] | None = None,
         examined: Examined | None = None,
@@ -162,6 +163,7 @@ class Keeper:
 
         new: animals that the catalogue does not know are made; otherwise they are refused.
         force: take near copies, and names that are nearly those of other animals.
+        each_new: photographs of nobody named are of as many animals, not of one.
         kind: of the event.
         described: name of an animal among them -> its sex and life stage.
         examined: of `examine`, where that was done before.
@@ -186,7 +188,7 @@ class Keeper:
         with editing(self.database, kind, note) as edit:
             facts = self._facts(edit)
             self._refuse_added_since(known, facts, fresh, told)
-            ids, names = self._owners(edit, photos, new=new, force=force)
+            ids, names = self._owners(edit, photos, new=new, force=force, each_new=each_new)
             for identity, values in (described or {}).items():
                 owner = next(
                     who for who, photo in zip(ids, photos, strict=True)
@@ -239,7 +241,13 @@ class Keeper:
             )
 
     def _owners(
-        self, edit: Edit, photos: Sequence[NewPhotograph], *, new: bool, force: bool
+        self,
+        edit: Edit,
+        photos: Sequence[NewPhotograph],
+        *,
+        new: bool,
+        force: bool,
+        each_new: bool,
     ) -> tuple[list[int], list[str]]:
         """The id and the name of each photograph's animal; new ones are made."""
         label = self._new_label
@@ -262,9 +270,11 @@ class Keeper:
                 problems.append(str(error))
         if problems:
             raise ProblemsError(problems, "what is to be enrolled")
-        if None in given:
-            ids[None] = add_individual(edit, next_name(all_names(edit.connection)), label)
-        owners = [ids[name] for name in given]
+        if None in given and not each_new:
+            ids[None] = self._unnamed(edit)
+        owners = [
+            ids[name] if name is not None or not each_new else self._unnamed(edit) for name in given
+        ]
         names = dict(
             edit.connection.execute(
                 sa.select(individuals.c.id, individuals.c.name).where(
@@ -273,6 +283,10 @@ class Keeper:
             ).tuples().all()
         )  # fmt: skip
         return owners, [names[who] for who in owners]
+
+    def _unnamed(self, edit: Edit) -> int:
+        """A new animal with the next free name."""
+        return add_individual(edit, next_name(all_names(edit.connection)), self._new_label)
 
     @property
     def _new_label(self) -> str:
