@@ -47,11 +47,12 @@ from flukeprint.identifier.showcase import sample_photos
 from flukeprint.identifier.state import IdentifierState, origin_of
 from flukeprint.identifier.verdict import Verdict, verdict_of
 from flukeprint.output import Stage
+from flukeprint.ranking.encounters.combine import merge_encounter
 from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
-from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_encounter
+from flukeprint.ranking.ranking import Ranking, insert_new_individual
 
 FEW_IDENTITIES = 200  # most identities that a query is compared with through an index
 
@@ -101,8 +102,9 @@ class Identifier(IdentifierState):
         # The calibration needs all identities; an index finds only the nearest, which matter most.
         known = len(self.identities)
         every = max(3, known if self.index is None else min(known, FEW_IDENTITIES))
+        rule, calibration = self.card.method.rules.encounters, self.card.calibration
         return verdict_of(
-            merge_encounter(self._ranked(queries, every)), queries.embeddings,
+            merge_encounter(self._ranked(queries, every), rule, calibration), queries.embeddings,
             self.prepared.gallery, self.card,
             None if self.showcase is None else self.showcase.taxonomy,
         )  # fmt: skip

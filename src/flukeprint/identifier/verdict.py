@@ -13,6 +13,7 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.identifier.card import IdentifierCard
 from flukeprint.identifier.taxonomy import CLASS, RankPlacement, Taxonomy, place
 from flukeprint.ranking.calibration import Posterior, in_order, posterior
+from flukeprint.ranking.encounters.combine import encounter_weight, of_encounter
 from flukeprint.ranking.ranking import Ranking, insert_new_individual
 from flukeprint.ranking.threshold import nearest_cosine
 from flukeprint.search.gallery import Gallery
@@ -110,7 +111,7 @@ def verdict_of(
         ranking = insert_new_individual(ranking, card.threshold)
     near = float(nearest_cosine(gallery, queries).max())
     outside = card.outside is not None and bool(card.outside([near])[0])
-    likely = None if outside else _likely(every, ranking, card)
+    likely = None if outside else _likely(every, ranking, card, len(queries))
     return Verdict(
         ranking=ranking,
         probabilities=None if likely is None else _of(ranking.identities[0], every, likely, card),
@@ -205,11 +206,14 @@ def _answers_new(card: IdentifierCard) -> bool:
     return measured and card.threshold is not None
 
 
-def _likely(every: Ranking, ranking: Ranking, card: IdentifierCard) -> Posterior | None:
+def _likely(
+    every: Ranking, ranking: Ranking, card: IdentifierCard, photographs: int
+) -> Posterior | None:
     """The probabilities of all identities in the order of the ranking, None where none is known."""
     if card.calibration is None:
         return None
-    likely = posterior(every, card.calibration)
+    weight = encounter_weight(photographs, card.method.encounter_exponent)
+    likely = of_encounter(posterior(every, card.calibration), weight)
     answers = ranking.identities[0]
     if not _answers_new(card):
         # A new individual is no answer, or one of which nothing was measured.
