@@ -15,7 +15,7 @@ from flukeprint.data.embeddings import Ints, Values
 from flukeprint.ranking.calibration import Calibration, Posterior, posterior
 from flukeprint.ranking.encounters.combine import encounter_weight, merge_encounter, of_encounter
 from flukeprint.ranking.pipeline import QueryRanker
-from flukeprint.ranking.ranking import Ranking
+from flukeprint.ranking.ranking import Ranking, merge_rankings
 from flukeprint.ranking.rules import FittedRules
 
 SIZES = (2, 3)  # photographs of a group that is fitted on
@@ -67,12 +67,11 @@ def draw_groups(
 class GroupAnswers:
     """The answers to g groups by one rule, with the probabilities of one photograph's calibration.
 
-    rankings, likely: of one query each, all identities.  truth: (g) place of the right identity
+    likely: of all identities, in the order of the answers.  truth: (g,) place of the right identity
     among them, counted from 0.  sizes: (g,) photographs of each.
     """
 
-    rankings: tuple[Ranking, ...]
-    likely: tuple[Posterior, ...]
+    likely: Posterior
     truth: Ints
     sizes: Ints
 
@@ -85,30 +84,30 @@ class GroupAnswers:
         calibration: Calibration,
     ) -> "GroupAnswers":
         """Answer the groups; `ranking` is of all identities for each query."""
-        merged = tuple(
-            merge_encounter(ranking.take(group.queries), rule, calibration) for group in groups
+        merged = merge_rankings(
+            [
+                (
+                    np.array([number]),
+                    merge_encounter(ranking.take(group.queries), rule, calibration),
+                )
+                for number, group in enumerate(groups)
+            ]
         )
-        return cls(
-            rankings=merged,
-            likely=tuple(posterior(one, calibration) for one in merged),
-            truth=np.array(
-                [
-                    one.identities[0].index(group.animal)
-                    for one, group in zip(merged, groups, strict=True)
-                ],
-                np.int64,
-            ),
-            sizes=np.array([len(group.queries) for group in groups], np.int64),
-        )
+        truth = [
+            names.index(group.animal)
+            for names, group in zip(merged.identities, groups, strict=True)
+        ]
+        sizes = [len(group.queries) for group in groups]
+        return cls(posterior(merged, calibration), np.array(truth), np.array(sizes))
 
     def at(self, exponent: float) -> tuple[Values, Values]:
         """Probability (g,) of the first answer, and of the right one, at an exponent."""
         first, right = np.empty(len(self.truth)), np.empty(len(self.truth))
-        for number, (likely, place, size) in enumerate(
-            zip(self.likely, self.truth.tolist(), self.sizes.tolist(), strict=True)
-        ):
-            shares = of_encounter(likely, encounter_weight(size, exponent)).identities[0]
-            first[number], right[number] = shares[0], shares[place]
+        for size in np.unique(self.sizes).tolist():
+            here = np.flatnonzero(self.sizes == size)
+            likely = Posterior(self.likely.identities[here], self.likely.new[here])
+            shares = of_encounter(likely, encounter_weight(size, exponent)).identities
+            first[here], right[here] = shares[:, 0], shares[np.arange(len(here)), self.truth[here]]
         return first, right
 
 
