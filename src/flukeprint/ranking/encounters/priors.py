@@ -262,12 +262,12 @@ def _distances(places: Values, one: Values) -> Values:
         np.sin(half[:, 0]) ** 2 + np.cos(places[:, 0]) * np.cos(one[0]) * np.sin(half[:, 1]) ** 2
     )
     far = 2 * _EARTH * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
-    return np.maximum(far - places[:, 2] - one[2], 0.0)
+    return np.asarray(np.maximum(far - places[:, 2] - one[2], 0.0))
 
 
 def _gaps(times: Values, one: Values) -> Values:
     """Gaps (s,) in years between what two moments can mean; 0 where these overlap."""
-    return np.maximum(np.maximum(times[:, 0] - one[1], one[0] - times[:, 1]), 0.0)
+    return np.asarray(np.maximum(np.maximum(times[:, 0] - one[1], one[0] - times[:, 1]), 0.0))
 
 
 def _place(position: Position | None) -> tuple[float, float, float]:
