@@ -28,8 +28,8 @@ from flukeprint.evaluation.fitting import fit_calibration
 from flukeprint.evaluation.reliability import calibration_error
 from flukeprint.evaluation.studies.encounters import (
     SIZES,
-    Group,
     GroupAnswers,
+    QueryGroup,
     draw_groups,
     fit_exponent,
 )
@@ -53,6 +53,7 @@ RESULT, PAGE = RESULTS / "encounters.csv", REPORTS / "encounters.md"
 DRAWS = 20  # groups of each animal that report
 FIT_DRAWS = 10  # and that fit the exponent
 LEASTS = (2, 3)
+FEWEST_ANIMALS = 10  # of a row
 SEED = 0
 Values = npt.NDArray[np.float64]
 
@@ -178,8 +179,10 @@ def learn(found: Answered, rule: EncounterRule, one_view: bool) -> tuple[Learned
         groups = [
             group for size in SIZES for group in _groups(found, fit, size, FIT_DRAWS, one_view)
         ]
-        joint = GroupAnswers.of(found.ranking, groups, rule, calibration)
-        learned.append(Learned(~fit, calibration, fit_exponent(joint)))
+        exponent = 0.0
+        if groups:
+            exponent = fit_exponent(GroupAnswers.of(found.ranking, groups, rule, calibration))
+        learned.append(Learned(~fit, calibration, exponent))
     return tuple(learned)
 
 
@@ -211,7 +214,7 @@ def _groups(
     draws: int,
     one_view: bool,
     least: int = 1,
-) -> list[Group]:
+) -> list[QueryGroup]:
     animals = [a if here else None for a, here in zip(found.animals, chosen, strict=True)]
     kinds = found.views if one_view else None
     return draw_groups(animals, size, draws=draws, seed=SEED, least=least, kinds=kinds)
@@ -233,9 +236,9 @@ def rows_of(
         for rule in COMBINATIONS
     }
     owners = [name for part in found["mean"] for name in part.owners]
-    if not owners:
-        return []
     names = sorted(set(owners))
+    if len(names) < FEWEST_ANIMALS:
+        return []
     number = {name: place for place, name in enumerate(names)}
     owner = np.array([number[name] for name in owners])
     times = draw_individuals(len(names), seed=SEED)

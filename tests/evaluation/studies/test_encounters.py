@@ -10,8 +10,8 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.evaluation.fitting import fit_calibration
 from flukeprint.evaluation.studies.encounters import (
     EXPONENTS,
-    Group,
     GroupAnswers,
+    QueryGroup,
     draw_groups,
     fit_encounters,
     fit_exponent,
@@ -84,7 +84,9 @@ def test_a_group_has_the_probabilities_of_its_merged_answer() -> None:
     ranking = ranker.rank(FittedRules(), top=30)
     calibration = fit_calibration(ranking, answers)
     assert calibration is not None
-    joint = GroupAnswers.of(ranking, [Group("w3", (6, 7)), Group("w3", (7,))], "best", calibration)
+    joint = GroupAnswers.of(
+        ranking, [QueryGroup("w3", (6, 7)), QueryGroup("w3", (7,))], "best", calibration
+    )
     first, right = joint.at(0.0)
     for number, queries in enumerate(([6, 7], [7])):
         merged = merge_encounter(ranking.take(queries), "best", calibration)
