@@ -1,12 +1,15 @@
 """One, two and three photographs of one animal answered together, on the folds of finished runs.
 
     python -m benchmarks.accuracy.encounters --run RUN [--run RUN ...]
+    python -m benchmarks.accuracy.encounters --untrained lions --set data.root=LIONS split.folds=2
 
 RUN is the folder of a finished run; runs of one configuration are folds of one data set and are
 pooled.  Nothing is trained: the fold's queries are ranked against its gallery as the run's
-identifier ranks them, and groups of queries of one animal are drawn.  Writes
-`benchmarks/results/encounters.csv`, where the rows of other data sets are kept, and from it alone
-(`--render`) `benchmarks/reports/encounters.md`.
+identifier ranks them, and groups of queries of one animal are drawn.  Where the runs' folds have
+too few queries of an animal, `--untrained` measures all folds of a configuration with the untrained
+backbone and the configuration's rules of ranking.  Writes `benchmarks/results/encounters.csv`,
+where the rows of other data sets are kept, and from it alone (`--render`)
+`benchmarks/reports/encounters.md`.
 """
 
 from collections.abc import Sequence
@@ -19,17 +22,22 @@ import numpy.typing as npt
 from benchmarks.harness.arguments import options
 from benchmarks.harness.places import REPORTS, RESULTS
 from benchmarks.harness.rows import read_rows, save_rows
+from flukeprint.config.load import load_config
 from flukeprint.config.ranking import EncounterRule
+from flukeprint.config.schema import Config
+from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.read import read_labelled
 from flukeprint.data.splits import halves, split_for
+from flukeprint.embedding.embed import embed
+from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.fitting import fit_calibration
+from flukeprint.evaluation.fitting import fit_calibration, fit_rules
 from flukeprint.evaluation.reliability import calibration_error
 from flukeprint.evaluation.studies.encounters import (
     SIZES,
+    DrawnGroup,
     GroupAnswers,
-    QueryGroup,
     draw_groups,
     fit_exponent,
 )
@@ -42,12 +50,14 @@ from flukeprint.evaluation.studies.individuals import (
 from flukeprint.files import written_whole
 from flukeprint.identifier.card import read_card
 from flukeprint.identifier.runs import Run, check_same_labels
+from flukeprint.models.network import untrained_embedder
 from flukeprint.output import say
 from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.encounters.combine import COMBINATIONS
-from flukeprint.ranking.features import extract_features
+from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.ranking import Ranking
+from flukeprint.ranking.rules import FittedRules
 
 RESULT, PAGE = RESULTS / "encounters.csv", REPORTS / "encounters.md"
 DRAWS = 20  # groups of each animal that report
@@ -121,20 +131,51 @@ def read_run(folder: Path) -> Answered:
         kept = set(embeddings.images)
         catalog = catalog.take([row for row, name in enumerate(catalog.images) if name in kept])
     check_same_labels(run, catalog)
-    split = split_for(config, catalog)
     card = read_card(run.measured if run.measured.is_dir() else run.identifier)
     rules = card.method.rules
     features = extract_features(embeddings, catalog, config.image, rules, progress="keypoints")
-    centers = run.path / "centers.npz"
+    file = run.path / "centers.npz"
+    centers = Embeddings.load(file) if rules.head else None
+    return _answered(config, config.name, catalog, features, card.method, centers)
+
+
+def read_untrained(name: str, more: Sequence[str]) -> list[Answered]:
+    """Rank the queries of all folds of a configuration, embedded by its untrained backbone."""
+    config = load_config(f"{name}.yaml", ["rank.head=0", *more])
+    catalog = read_labelled(config.data)
+    net = untrained_embedder(config.model, (config.image.height, config.image.width))
+    recipe = EmbeddingRecipe.of(config).stamped(net)
+    embeddings = embed(net, catalog, recipe, Compute.of(config), progress=name)
+    features = extract_features(
+        embeddings, catalog, config.image, config.rank, progress="keypoints"
+    )
+    found = []
+    for fold in range(config.split.folds):
+        split = config.split.model_copy(update={"fold": fold})
+        one = config.model_copy(update={"split": split})
+        found.append(_answered(one, f"{config.name}, untrained", catalog, features))
+    return found
+
+
+def _answered(
+    config: Config,
+    data: str,
+    catalog: Catalog,
+    features: Features,
+    method: FittedRules | None = None,
+    centers: Embeddings | None = None,
+) -> Answered:
+    """Rank the fold's queries; without a method, the rules are fitted on them."""
+    split = split_for(config, catalog)
     ranker = QueryRanker(
-        features.take(split.gallery), features.take(split.queries), rules,
-        centers=Embeddings.load(centers) if rules.head else None, progress="matching",
+        features.take(split.gallery), features.take(split.queries),
+        config.rank if method is None else method.rules, centers=centers, progress="matching",
     )  # fmt: skip
     known = len(ranker.scorer.gallery.vocabulary)
     return Answered(
-        data=config.name,
+        data=data,
         fold=config.split.fold,
-        ranking=ranker.rank(card.method, top=max(3, known)),
+        ranking=ranker.rank(method or fit_rules(ranker, split.answers), top=max(3, known)),
         animals=split.answers,
         individuals=tuple(catalog.identities[row] for row in split.queries),
         views=None if catalog.views is None else tuple(catalog.views[row] for row in split.queries),
@@ -214,7 +255,7 @@ def _groups(
     draws: int,
     one_view: bool,
     least: int = 1,
-) -> list[QueryGroup]:
+) -> list[DrawnGroup]:
     animals = [a if here else None for a, here in zip(found.animals, chosen, strict=True)]
     kinds = found.views if one_view else None
     return draw_groups(animals, size, draws=draws, seed=SEED, least=least, kinds=kinds)
@@ -292,11 +333,16 @@ def main() -> None:
     """Measure the runs and write result and page."""
     parser = options("accuracy.encounters", __doc__, ["render"])
     parser.add_argument("--run", action="append", type=Path, default=[], help="a finished run")
+    parser.add_argument("--untrained", metavar="NAME", help="a configuration, not trained")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="its settings")
     given = parser.parse_args()
     if not given.render:
-        if not given.run:
+        if not given.run and given.untrained is None:
             parser.error("name the folders of finished runs with --run")
         folds: dict[str, list[Answered]] = {}
+        if given.untrained is not None:
+            several = read_untrained(given.untrained, given.set)
+            folds[several[0].data] = several
         for folder in given.run:
             say(str(folder))
             found = read_run(folder)
@@ -339,6 +385,10 @@ count for m to that power, `encounter_weight`) are fitted on one half of the ani
 the other, then the other way round. *ECE*: expected calibration error of the first answer in 15
 bins; *as one*: with the probabilities that one photograph with the same scores would have. *Log
 loss*: of the right answer; less is better.
+
+Rows of fewer than 10 animals are left out: no fold of five has three photographs of a lion. *lions,
+untrained* is therefore of two folds, by keypoints and the backbone as it was before any training,
+so that no photograph of a query was trained on.
 """
 
 
@@ -401,10 +451,10 @@ def _verdict(rows: Sequence[Row]) -> list[str]:
         own = [
             row for row in rows
             if row.data == data and row.rule == "mean" and row.photographs == "any"
-            and row.least == max(LEASTS)
         ]  # fmt: skip
+        own = [row for row in own if row.least == max(each.least for each in own)]
         told = ", ".join(f"{row.top1:.3f} with {row.size}" for row in own)
-        lines.append(f"- {data}: top-1 by `mean` is {told}.")
+        lines.append(f"- {data}: top-1 by `mean` is {told} ({own[0].animals} animals).")
     return [*lines, ""]
 
 

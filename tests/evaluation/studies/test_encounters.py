@@ -10,8 +10,8 @@ from flukeprint.data.embeddings import Embeddings
 from flukeprint.evaluation.fitting import fit_calibration
 from flukeprint.evaluation.studies.encounters import (
     EXPONENTS,
+    DrawnGroup,
     GroupAnswers,
-    QueryGroup,
     draw_groups,
     fit_encounters,
     fit_exponent,
@@ -85,7 +85,7 @@ def test_a_group_has_the_probabilities_of_its_merged_answer() -> None:
     calibration = fit_calibration(ranking, answers)
     assert calibration is not None
     joint = GroupAnswers.of(
-        ranking, [QueryGroup("w3", (6, 7)), QueryGroup("w3", (7,))], "best", calibration
+        ranking, [DrawnGroup("w3", (6, 7)), DrawnGroup("w3", (7,))], "best", calibration
     )
     first, right = joint.at(0.0)
     for number, queries in enumerate(([6, 7], [7])):

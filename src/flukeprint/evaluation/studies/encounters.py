@@ -27,7 +27,7 @@ _LEAST = 1e-6  # probability of a right answer; one sure mistake must not decide
 
 
 @dataclass(frozen=True)
-class QueryGroup:
+class DrawnGroup:
     """Queries of one animal that are answered together: their places, and whose they are."""
 
     animal: str
@@ -42,7 +42,7 @@ def draw_groups(
     seed: int,
     least: int = 1,
     kinds: Sequence[Hashable] | None = None,
-) -> list[QueryGroup]:
+) -> list[DrawnGroup]:
     """Draw `draws` groups of `size` queries of each animal that has at least `least` of them.
 
     animals: (q) whom each query shows; None is left out.  kinds: (q) a group's queries are of one
@@ -56,7 +56,7 @@ def draw_groups(
             kind = None if kinds is None else kinds[query]
             own.setdefault((animal, kind), []).append(query)
     return [
-        QueryGroup(animal, tuple(sorted(rng.choice(queries, size, replace=False).tolist())))
+        DrawnGroup(animal, tuple(sorted(rng.choice(queries, size, replace=False).tolist())))
         for (animal, _), queries in own.items()
         if len(queries) >= max(size, least)
         for _ in range(draws)
@@ -79,7 +79,7 @@ class GroupAnswers:
     def of(
         cls,
         ranking: Ranking,
-        groups: Sequence[QueryGroup],
+        groups: Sequence[DrawnGroup],
         rule: EncounterRule,
         calibration: Calibration,
     ) -> "GroupAnswers":
