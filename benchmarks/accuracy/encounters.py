@@ -386,15 +386,18 @@ the other, then the other way round. *ECE*: expected calibration error of the fi
 bins; *as one*: with the probabilities that one photograph with the same scores would have. *Log
 loss*: of the right answer; less is better.
 
-Rows of fewer than 10 animals are left out: no fold of five has three photographs of a lion. *lions,
-untrained* is therefore of two folds, by keypoints and the backbone as it was before any training,
-so that no photograph of a query was trained on.
+Rows of fewer than 10 animals are left out: the queries of a fold of five have no lion three times.
+"""
+UNTRAINED = """
+*Untrained*: all folds of a configuration with the backbone as it was before any training, so that
+no photograph was trained on, and with the configuration's keypoints.
 """
 
 
 def page(rows: Sequence[Row]) -> str:
     """The page in Markdown."""
-    lines = [HEAD, *_verdict(rows)]
+    untrained = any("untrained" in row.data for row in rows)
+    lines = [HEAD + (UNTRAINED if untrained else ""), *_verdict(rows)]
     for data, folds, photographs, least in dict.fromkeys(
         (row.data, row.folds, row.photographs, row.least) for row in rows
     ):
