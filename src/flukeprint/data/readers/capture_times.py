@@ -58,6 +58,7 @@ class Timed:
     """The bursts of photographs by their times, and the times that are not trusted.
 
     bursts: one entry a photograph, None for one of none.  undated: how many tell no time.
+    trusted: places of the photographs whose times are trusted.
     future, reset, backward: names of those whose clock was ahead, was reset, or jumped.
     """
 
@@ -66,6 +67,7 @@ class Timed:
     future: tuple[str, ...]
     reset: tuple[str, ...]
     backward: tuple[str, ...]
+    trusted: frozenset[int] = frozenset()
 
     def lines(self) -> list[str]:
         """What is wrong with the times, a line each, for people."""
@@ -159,7 +161,7 @@ def bursts_by_time(shots: Sequence[Shot], seconds: float, now: datetime | None =
                 start = end
     return Timed(
         tuple(bursts), undated, _names(shots, future), _names(shots, reset),
-        _names(shots, sorted(backward)),
+        _names(shots, sorted(backward)), frozenset(kept),
     )  # fmt: skip
 
 
