@@ -202,9 +202,7 @@ def plant_records(faulty: Faulty, rng: np.random.Generator) -> None:
     encounters: dict[int, Encounter] = {}
     times: dict[int, datetime] = {}
     of_animal: dict[str, list[int]] = {}
-    homes = {
-        name: rng.uniform(-30, 30, 2) for name in sorted({str(n) for n in gallery.identities})
-    }
+    homes = {name: rng.uniform(-30, 30, 2) for name in sorted({str(n) for n in gallery.identities})}
     first = datetime(2015, 1, 1)
     for row in range(len(gallery)):
         number = int(burst[row]) + 1
@@ -216,9 +214,7 @@ def plant_records(faulty: Faulty, rng: np.random.Generator) -> None:
             of_animal.setdefault(name, []).append(number)
     photos = [
         PhotoRecord(row + 1, image, row, name, encounter=int(burst[row]) + 1)
-        for row, (image, name) in enumerate(
-            zip(gallery.images, gallery.identities, strict=True)
-        )
+        for row, (image, name) in enumerate(zip(gallery.images, gallery.identities, strict=True))
     ]
     animals = [str(name) for name in rng.permutation(sorted(of_animal))]
     faults: dict[Kind, set[Key]] = {"place": set(), "death": set()}
@@ -230,9 +226,7 @@ def plant_records(faulty: Faulty, rng: np.random.Generator) -> None:
         place = homes[name] + way * np.array([np.cos(turn), np.sin(turn)])
         time = times[one] + timedelta(minutes=int(rng.integers(0, 12 * 60)))
         encounters[next_number] = _seen(next_number, time, place, rng)
-        photos = [
-            replace(p, encounter=next_number) if p.encounter == other else p for p in photos
-        ]
+        photos = [replace(p, encounter=next_number) if p.encounter == other else p for p in photos]
         del encounters[other]
         faults["place"].add(tuple(map(str, sorted((one, next_number)))))
         next_number += 1
@@ -245,8 +239,7 @@ def plant_records(faulty: Faulty, rng: np.random.Generator) -> None:
             if times[number].date() > death.date():
                 faults["death"].add((name, str(number)))
     faulty.individuals = tuple(
-        Individual(place + 1, name, died=died.get(name))
-        for place, name in enumerate(sorted(homes))
+        Individual(place + 1, name, died=died.get(name)) for place, name in enumerate(sorted(homes))
     )
     faulty.encounters = tuple(encounters[number] for number in sorted(encounters))
     faulty.photographs = tuple(photos)
@@ -258,9 +251,7 @@ def hash_view(view: str | None) -> int:
     return -1 if view is None else int.from_bytes(view.encode()[:7], "little")
 
 
-def _seen(
-    number: int, time: datetime, place: np.ndarray, rng: np.random.Generator
-) -> Encounter:
+def _seen(number: int, time: datetime, place: np.ndarray, rng: np.random.Generator) -> Encounter:
     """An encounter; `place`: km to the north and east of a point in the bush."""
     text = time.isoformat(timespec="minutes")
     return Encounter(

@@ -55,11 +55,18 @@ class ConfidentErrors:
     """What confident learning says of n labels.
 
     likely: (n,) label that a photograph counts as with confidence, -1 for none.
-    expected: number of labels expected to be wrong.
+    wrong: (n,) whether that is another than the one given.
+    joint: (m, 3) given label, likely label and number of photographs, where there are some.
     """
 
     likely: Ints
-    expected: float
+    wrong: npt.NDArray[np.bool_]
+    joint: Ints
+
+    @property
+    def doubted(self) -> int:
+        """Number of labels off the diagonal of the joint."""
+        return int(self.wrong.sum())
 
 
 def label_probabilities(held_out: HeldOut) -> Values:
@@ -84,7 +91,7 @@ def confident_errors(held_out: HeldOut) -> ConfidentErrors:
     """Count the confident joint of given and likely labels.
 
     A photograph counts as the likeliest of the individuals whose probability reaches the mean that
-    photographs of that individual have.  Rows of the joint are scaled to the number of labels.
+    photographs of that individual have.
     """
     probabilities = label_probabilities(held_out)
     given, judged = held_out.given, held_out.judged
@@ -97,12 +104,12 @@ def confident_errors(held_out: HeldOut) -> ConfidentErrors:
     confident = np.where(reached, probabilities, -1)
     at = confident.argmax(axis=1)
     likely = np.where(judged & reached.any(axis=1), held_out.labels[np.arange(len(given)), at], -1)
-    counted, wrong = (
-        np.bincount(given[kept], minlength=held_out.individuals)
-        for kept in (likely >= 0, (likely >= 0) & (likely != given))
+    counts = likely >= 0
+    pairs, number_of = np.unique(
+        np.stack([given, likely], axis=1)[counts], axis=0, return_counts=True
     )
-    share = np.divide(wrong, counted, out=np.zeros(len(wrong)), where=counted > 0)
-    return ConfidentErrors(likely, float((share * number).sum()))
+    joint = np.column_stack([pairs, number_of]).astype(np.int64)
+    return ConfidentErrors(likely, counts & (likely != given), joint)
 
 
 def _softmax(scores: Values, sharpness: float) -> Values:

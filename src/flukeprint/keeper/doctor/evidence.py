@@ -94,5 +94,7 @@ def prevalence(ratio: npt.ArrayLike, expected: float) -> float:
     """
     share = expected
     for _ in range(_STEPS if np.size(ratio) else 0):
-        share = float(np.clip(probability(ratio, share).mean(), expected, max(expected, MOST_COMMON)))
+        share = float(
+            np.clip(probability(ratio, share).mean(), expected, max(expected, MOST_COMMON))
+        )
     return share

@@ -29,7 +29,6 @@ from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.rules import FittedRules
 from flukeprint.records.kinds import Encounter, Individual, PhotoRecord
 
-
 _ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 
@@ -43,7 +42,7 @@ class DoctorOptions:
     keypoints: match keypoints where photographs are left out, as identification does.
     """
 
-    least: float = 0.5
+    least: float = 0.3
     expected: float = 0.02
     animal_speed: float = ANIMAL_SPEED
     observer_speed: float = OBSERVER_SPEED
@@ -81,7 +80,7 @@ def examine_catalogue(
     material = CatalogueMaterial.of(
         gallery, photographs, identifier.prepared.scorer.whitened(gallery.vectors)
     )
-    findings, notes, expected = _of_likeness(identifier, material, options, progress)
+    findings, notes, doubted = _of_likeness(identifier, material, options, progress)
     names = {*material.names, *(one.name for one in individuals or ())}
     findings += alike_names(names)
     if encounters is None or photographs is None:
@@ -101,7 +100,7 @@ def examine_catalogue(
             notes.append("no thumbnails are kept: only views without any photograph are told")
         findings += poor_views(material, quality)
     return CatalogueReport(
-        len(material), len(material.names), tuple(findings), tuple(notes), expected
+        len(material), len(material.names), tuple(findings), tuple(notes), doubted
     )
 
 
@@ -119,8 +118,8 @@ def alike_names(names: Iterable[str]) -> list[CatalogueFinding]:
 
 def _of_likeness(
     identifier: Identifier, material: CatalogueMaterial, options: DoctorOptions, progress: bool
-) -> tuple[list[CatalogueFinding], list[str], float | None]:
-    """What photographs say of each other; notes on what they do not; labels expected wrong."""
+) -> tuple[list[CatalogueFinding], list[str], int | None]:
+    """What photographs say of each other; notes on what they do not; and labels doubted."""
     findings, notes = [], []
     share, least = options.expected, options.least
     likeness = learn_likeness(material, share, np.random.default_rng(options.seed))
@@ -159,7 +158,7 @@ def _of_likeness(
         first, second = sorted(two)
         if (material.names[first], material.names[second]) not in pairs:
             findings.append(finding)
-    return findings, notes, wrong.expected
+    return findings, notes, wrong.doubted
 
 
 def _rules(identifier: Identifier, keypoints: bool) -> tuple[FittedRules, Features, str | None]:
@@ -169,12 +168,12 @@ def _rules(identifier: Identifier, keypoints: bool) -> tuple[FittedRules, Featur
         return method, Features(identifier.gallery), None
     if keypoints and isinstance(store, KeypointStore):
         return method, Features(identifier.gallery, store), None
-    note = "keypoints were not matched where photographs were left out; --keypoints does, slowly"
-    if keypoints:
-        note = (
-            "keypoints were not matched where photographs were left out: an index of them keeps "
-            "none of a single photograph"
-        )
+    note = "keypoints were not matched where photographs were left out"
+    note += (
+        "; --keypoints does, slowly"
+        if isinstance(store, KeypointStore)
+        else ": their index keeps those of no single photograph"
+    )
     local = method.rules.local.model_copy(update={"candidates": 0})
     rules = method.rules.model_copy(update={"local": local, "fuse": False})
     plain = method.model_copy(update={"rules": rules, "gain_scale": 0.0, "fusion": None})

@@ -64,15 +64,15 @@ class CatalogueReport:
     photographs, individuals: how many were examined.
     findings: of every kind, the likeliest first.
     notes: what could not be judged, and why, a line each.
-    expected_errors: how many labels confident learning expects to be wrong; None where it could
-        not be told.
+    doubted: how many labels confident learning doubts by itself, whatever their probability; None
+        where labels could not be judged.
     """
 
     photographs: int
     individuals: int
     findings: tuple[CatalogueFinding, ...] = ()
     notes: tuple[str, ...] = ()
-    expected_errors: float | None = None
+    doubted: int | None = None
 
     def of(self, kind: Kind) -> tuple[CatalogueFinding, ...]:
         """The findings of one kind, in their order."""
@@ -97,10 +97,10 @@ class CatalogueReport:
             lines += [f"  {finding.line()}" for finding in here[:MOST_NAMED]]
             if len(here) > MOST_NAMED:
                 lines.append(f"  and {len(here) - MOST_NAMED:,} more (--csv, --html or --json)")
-        if self.expected_errors is not None:
+        if self.doubted:
             lines.append(
-                "confident learning expects about "
-                f"{counted(round(self.expected_errors), 'label')} to be wrong"
+                f"confident learning by itself doubts {counted(self.doubted, 'label')}; named are "
+                "those that are probably wrong"
             )
         lines += [f"note: {note}" for note in self.notes]
         if not self.findings:
@@ -113,7 +113,7 @@ class CatalogueReport:
             "photographs": self.photographs,
             "individuals": self.individuals,
             "counts": {kind: len(self.of(kind)) for kind in KINDS},
-            "expected_errors": self.expected_errors,
+            "doubted": self.doubted,
             "findings": [
                 {
                     "kind": finding.kind,

@@ -130,8 +130,10 @@ def _halves(
         for _ in range(DRAWS):
             order = rng.permutation(len(parts)).tolist()
             cut = int(rng.integers(1, len(parts)))
-            for side in (order[:cut], order[cut:]):
-                found.append((label, np.concatenate([parts[place] for place in side])))
+            found += [
+                (label, np.concatenate([parts[place] for place in side]))
+                for side in (order[:cut], order[cut:])
+            ]
     return found
 
 

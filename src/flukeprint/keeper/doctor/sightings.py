@@ -1,4 +1,4 @@
-"""Encounters that cannot be: one animal or observer at two places, an animal seen after its death."""
+"""Encounters that cannot be: someone at two places at once, an animal seen after its death."""
 
 import calendar
 import math
@@ -98,7 +98,8 @@ def _conflict(
     who: Sequence[tuple[bool, str]],
     shown: Mapping[tuple[str, int], Sequence[str]],
 ) -> CatalogueFinding:
-    assert one.position is not None and other.position is not None
+    assert one.position is not None
+    assert other.position is not None
     names = tuple(name for observed, name in who if not observed)
     observers = [f"observer {name}" for observed, name in who if observed]
     words = (
@@ -131,7 +132,8 @@ def _first(one: Encounter) -> datetime:
 
 
 def _speed(one: Encounter, other: Encounter) -> float:
-    assert one.position is not None and other.position is not None
+    assert one.position is not None
+    assert other.position is not None
     way = kilometres(one.position, other.position)
     if way <= NEARBY:
         return 0.0

@@ -22,13 +22,13 @@ class WrongLabels:
     """What was found among the labels.
 
     findings: the likeliest first.  pairs: (label given, label suggested) of each.
-    expected: number of labels that confident learning expects to be wrong.
+    doubted: number of labels that confident learning by itself takes for others.
     judged: number of photographs that could be judged.
     """
 
     findings: list[CatalogueFinding]
     pairs: list[tuple[int, int]]
-    expected: float
+    doubted: int
     judged: int
 
 
@@ -66,9 +66,7 @@ def wrong_labels(
     likely[rows] = probability(ratios, prevalence(ratios, share))
     errors = confident_errors(held_out)
     rival, witness = held_out.rivals()
-    named = np.flatnonzero(
-        (errors.likely >= 0) & (errors.likely != held_out.given) & (likely >= least)
-    )
+    named = np.flatnonzero(errors.wrong & (likely >= least))
     found, pairs = [], []
     for row in named[np.argsort(-likely[named], kind="stable")].tolist():
         given, other = int(held_out.given[row]), int(rival[row])
@@ -84,14 +82,15 @@ def wrong_labels(
             )
         )
         pairs.append((given, other))
-    return WrongLabels(found, pairs, errors.expected, len(rows))
+    return WrongLabels(found, pairs, errors.doubted, len(rows))
 
 
 def _score_of(held_out: HeldOut, labels: Ints) -> Values:
     """Scores (n,) of these individuals, at most that of the last that is ranked."""
     mine = held_out.labels == labels[:, None]
     last = np.where(np.isfinite(held_out.scores), held_out.scores, np.inf).min(axis=1)
-    return np.where(mine.any(axis=1), np.where(mine, held_out.scores, -np.inf).max(axis=1), last)
+    own = np.where(mine, held_out.scores, -np.inf).max(axis=1)
+    return np.asarray(np.where(mine.any(axis=1), own, last))
 
 
 def _most_similar(material: CatalogueMaterial, row: int) -> int:
