@@ -33,7 +33,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     least: Annotated[
         float, typer.Option(help="Probability from which something is named.", min=0.001, max=0.999)
-    ] = 0.3,
+    ] = 0.5,
     animal_speed: Annotated[
         float, typer.Option(help="km/h that no animal keeps up.", min=0.01)
     ] = 8.0,

@@ -12,7 +12,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from flukeprint.evaluation.report.charts import Chart, Part, PhotoRow, PhotoRows, Points, Shown
+from flukeprint.evaluation.report.charts import (
+    Chart,
+    Part,
+    PhotoRow,
+    PhotoRows,
+    Points,
+    Shown,
+    Table,
+)
 from flukeprint.evaluation.report.page import MOST_BYTES, ReportPage, render
 from tests.evaluation.report.drawn_run import HOSTILE
 from tests.evaluation.report.every_kind import jpeg, parts

@@ -16,7 +16,7 @@ from flukeprint.data.embeddings import Values
 FEWEST = 15  # examples of either answer
 MOST = 25.0  # log likelihood ratio of one comparison; no model of a catalogue knows more
 MOST_COMMON = 0.2
-_ROUNDS, _STEPS = 3, 50
+_ROUNDS, _STEPS = 4, 50
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,13 @@ def learn(
     *,
     doubt_yes: float = 0.03,
     doubt_no: float = 0.0,
+    aside_no: float = 0.0,
 ) -> Evidence | None:
     """Learn from examples (m, f) with outcomes (m,); None where there are too few of either.
 
     weights: (m,) how many examples each stands for.
     doubt_yes, doubt_no: share of examples of either outcome that may be of the other.
+    aside_no: share of the examples of "no", the likest to "yes", without which it is fitted once.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -62,12 +64,16 @@ def learn(
     yes = outcome.astype(np.float64)  # probability that the truth is yes
     twice, both = np.concatenate([x, x]), np.repeat([True, False], len(x))
     model = LogisticRegression(C=1.0, max_iter=1000)
-    for _ in range(_ROUNDS):
-        shares = np.concatenate([worth * yes, worth * (1 - yes)])
+    aside = np.zeros(len(x), bool)
+    for turn in range(_ROUNDS):
+        shares = np.where(aside, 0, worth) * yes, np.where(aside, 0, worth) * (1 - yes)
+        shares = np.concatenate(shares)
         kept = shares > 1e-12
         model.fit(twice[kept], both[kept], sample_weight=shares[kept])
-        prior = np.log((worth * yes).sum() / (worth * (1 - yes)).sum())
+        prior = np.log(shares[: len(x)].sum() / shares[len(x) :].sum())
         ratio = np.clip(x @ model.coef_[0] + model.intercept_[0] - prior, -MOST, MOST)
+        # Wrong examples hide themselves by moving the model: fitted without, it judges them.
+        aside = _likest(ratio, worth, ~outcome, aside_no) if turn == 0 else np.zeros_like(aside)
         yes = np.where(outcome, probability(ratio, 1 - doubt_yes), probability(ratio, doubt_no))
     slope = model.coef_[0] / scale
     return Evidence(
@@ -76,6 +82,17 @@ def learn(
         low=features.min(axis=0),
         high=features.max(axis=0),
     )
+
+
+def _likest(
+    ratio: Values, worth: Values, among: npt.NDArray[np.bool_], share: float
+) -> npt.NDArray[np.bool_]:
+    """The examples of highest ratio that are together worth `share` of all `among`."""
+    order = np.flatnonzero(among)[np.argsort(-ratio[among], kind="stable")]
+    before = np.cumsum(worth[order]) - worth[order]
+    found = np.zeros(len(ratio), bool)
+    found[order[before < share * worth[among].sum()]] = True
+    return found & (share > 0)
 
 
 def probability(ratio: npt.ArrayLike, prior: float) -> Values:

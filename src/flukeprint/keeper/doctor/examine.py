@@ -42,7 +42,7 @@ class DoctorOptions:
     keypoints: match keypoints where photographs are left out, as identification does.
     """
 
-    least: float = 0.3
+    least: float = 0.5
     expected: float = 0.02
     animal_speed: float = ANIMAL_SPEED
     observer_speed: float = OBSERVER_SPEED

@@ -17,6 +17,7 @@ from flukeprint.ranking.neighbours import blocks, cosines
 
 NEAR = 10
 DRAWS = 3  # times that an animal is halved
+_ASIDE = 6  # animals at least that may have a double, when the model is first fitted
 _FURTHER = 20  # further different animals, drawn for each half
 
 
@@ -60,10 +61,9 @@ def nearest(groups: Groups, animals: Groups) -> Nearest:
 
 
 def features(cosine: Values, levels: tuple[Values, Values], sizes: tuple[Ints, Ints]) -> Values:
-    """Features (m, 4) of m pairs of groups."""
+    """Features (m, 3) of m pairs of groups."""
     lead = cosine - (levels[0] + levels[1]) / 2
-    few = 1 / sizes[0] + 1 / sizes[1]
-    return np.stack([cosine, lead, few, cosine * few], axis=1)
+    return np.stack([cosine, lead, 1 / sizes[0] + 1 / sizes[1]], axis=1)
 
 
 def dots(first: Floats, second: Floats) -> Values:
@@ -84,76 +84,77 @@ def learn_likeness(
     worth: list[float] = []
     for view in material.each_view():
         animals = material.animals(view)
-        halves = material.groups(_halves(material, view, rng))
-        if not len(halves) or len(animals) < 3:
+        if len(animals) < 3:
             continue
-        near, of_animals = nearest(halves, animals), nearest(animals, animals)
-        one = np.arange(0, len(halves), 2)
-        parts.append(
-            features(
-                dots(halves.means[one], halves.means[one + 1]),
-                (near.level(one), near.level(one + 1)),
-                (halves.sizes[one], halves.sizes[one + 1]),
+        for _ in range(DRAWS):
+            first, second = _halves(material, view, rng)
+            if not len(first):
+                continue
+            nears = nearest(first, animals), nearest(second, animals)
+            one, other, stand = _compared(first, second, rng)
+            same = first.owners[one] == second.owners[other]
+            but = _places(animals, second.owners[other]), _places(animals, first.owners[one])
+            parts.append(
+                features(
+                    dots(first.means[one], second.means[other]),
+                    (nears[0].level(one, but[0]), nears[1].level(other, but[1])),
+                    (first.sizes[one], second.sizes[other]),
+                )
             )
-        )
-        outcomes += [True] * len(one)
-        # Each pair of halves stands for one draw of its animal.
-        worth += [1 / DRAWS] * len(one)
-        group, place, stand = _different(halves, animals, near, rng)
-        own = np.searchsorted(animals.owners, halves.owners[group])
-        parts.append(
-            features(
-                dots(halves.means[group], animals.means[place]),
-                (near.level(group, place), of_animals.level(place, own)),
-                (halves.sizes[group], animals.sizes[place]),
-            )
-        )
-        outcomes += [False] * len(group)
-        worth += (stand / (2 * DRAWS)).tolist()
+            outcomes += same.tolist()
+            worth += (stand / DRAWS).tolist()
     if not parts:
         return None
+    others = max(2, len(material.names) - 1)
     return learn(
-        np.concatenate(parts), np.array(outcomes), np.array(worth),
-        doubt_no=twice / max(2, len(material.names) - 1),
+        np.concatenate(parts), np.array(outcomes), np.array(worth), doubt_no=twice / others,
+        aside_no=max(2 * twice, _ASIDE / len(material.names)) / others,
     )  # fmt: skip
+
+
+def _places(animals: Groups, owners: Ints) -> Ints:
+    return np.searchsorted(animals.owners, owners)
 
 
 def _halves(
     material: CatalogueMaterial, view: int, rng: np.random.Generator
-) -> list[tuple[int, Ints]]:
-    """Two groups after each other of each animal with several encounters in a view, at random."""
-    found: list[tuple[int, Ints]] = []
-    for (label, seen), rows in sorted(material.rows_of.items()):
-        parts = material.encounters(rows) if seen == view else []
-        if len(parts) < 2:
-            continue
-        for _ in range(DRAWS):
-            order = rng.permutation(len(parts)).tolist()
-            cut = int(rng.integers(1, len(parts)))
-            found += [
-                (label, np.concatenate([parts[place] for place in side]))
-                for side in (order[:cut], order[cut:])
-            ]
-    return found
+) -> tuple[Groups, Groups]:
+    """Two groups of encounters, at random, of each animal that has several in a view.
 
-
-def _different(
-    halves: Groups, animals: Groups, near: Nearest, rng: np.random.Generator
-) -> tuple[Ints, Ints, Values]:
-    """Pairs of a half and another animal: (m,) halves, animals, and how many each stands for.
-
-    The nearest NEAR, and some of the others, drawn.
+    The second of an animal that has one only is all of it.
     """
-    groups, places, stand = [], [], []
-    for half in range(len(halves)):
-        first = near.places[half, :NEAR]
-        others = np.setdiff1d(
-            np.flatnonzero(animals.owners != halves.owners[half]), first, assume_unique=True
-        )
-        drawn = others
-        if len(others) > _FURTHER:
-            drawn = rng.choice(others, _FURTHER, replace=False)
-        groups.append(np.full(len(first) + len(drawn), half))
-        places += [first, drawn]
-        stand += [np.ones(len(first)), np.full(len(drawn), len(others) / max(1, len(drawn)))]
-    return np.concatenate(groups), np.concatenate(places), np.concatenate(stand)
+    first: list[tuple[int, Ints]] = []
+    second: list[tuple[int, Ints]] = []
+    for (label, seen), rows in material.rows_of.items():
+        if seen != view:
+            continue
+        parts = material.encounters(rows)
+        if len(parts) < 2:
+            second.append((label, rows))
+            continue
+        order = rng.permutation(len(parts)).tolist()
+        cut = int(rng.integers(1, len(parts)))
+        for side, places in ((first, order[:cut]), (second, order[cut:])):
+            side.append((label, np.concatenate([parts[place] for place in places])))
+    return material.groups(first), material.groups(second)
+
+
+def _compared(first: Groups, second: Groups, rng: np.random.Generator) -> tuple[Ints, Ints, Values]:
+    """Pairs to learn from: (m,) places in both, and how many pairs each stands for.
+
+    Each of the first with its own second, the nearest NEAR of others, and some further, drawn.
+    """
+    near = nearest(first, second).places[:, :NEAR]
+    own = np.searchsorted(second.owners, first.owners)
+    one, other, stand = [np.arange(len(first))], [own], [np.ones(len(first))]
+    for place in range(len(first)):
+        further = np.setdiff1d(np.arange(len(second)), [*near[place].tolist(), int(own[place])])
+        drawn = further
+        if len(further) > _FURTHER:
+            drawn = rng.choice(further, _FURTHER, replace=False)
+        one.append(np.full(near.shape[1] + len(drawn), place))
+        other += [near[place], drawn]
+        stand += [
+            np.ones(near.shape[1]), np.full(len(drawn), len(further) / max(1, len(drawn)))
+        ]  # fmt: skip
+    return np.concatenate(one), np.concatenate(other), np.concatenate(stand)

@@ -42,7 +42,7 @@ def mixtures(
     worth = np.concatenate(
         [np.repeat([1.0, 1 / MIXED], [len(p.own_x), len(p.mixed_x)]) for p in looked.values()]
     )
-    evidence = learn(x, outcome, worth, doubt_yes=0.0, doubt_no=twice)
+    evidence = learn(x, outcome, worth, doubt_yes=0.0, doubt_no=twice, aside_no=2 * twice)
     if evidence is None:
         return None
     ratios = np.zeros(len(material.names))
@@ -122,9 +122,9 @@ def _features(
     parted: Sequence[tuple[Ints, Ints]],
     labels: Sequence[tuple[int, int]],
 ) -> Values:
-    """Features (m, 5) of pairs of groups; `labels`: the animals that they are of."""
+    """Features (m, 4) of pairs of groups; `labels`: the animals that they are of."""
     if not parted:
-        return np.empty((0, 5))
+        return np.empty((0, 4))
     first, second = (
         material.groups([(pair[side], two[side]) for two, pair in zip(parted, labels, strict=True)])
         for side in (0, 1)

@@ -58,7 +58,7 @@ def wrong_labels(
         ]
     )
     outcome = np.repeat([False, True], len(rows))
-    evidence = learn(x, outcome, doubt_yes=0.0, doubt_no=share)
+    evidence = learn(x, outcome, doubt_yes=0.0, doubt_no=share, aside_no=2 * share)
     if evidence is None:
         return None
     likely = np.zeros(len(material))
