@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from flukeprint.data.thumbnails import QUALITY, Thumbnails
+from flukeprint.identifier.card import IdentifierCard
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.keeper.doctor.findings import CatalogueFinding, Kind
 from flukeprint.keeper.doctor.material import look_alikes
@@ -58,6 +59,8 @@ class Faulty:
         if found.kind == "label":
             row = self.identifier.gallery.images.index(found.photographs[0][0])
             return self.truth[row] != _commonest(by_name[str(given[row])])
+        if found.kind == "view":
+            return found.words.startswith("no photograph")
         return False
 
 
@@ -174,7 +177,7 @@ def plant(identifier: Identifier, may: Sequence[bool], seed: int, whole: bool) -
     return faulty
 
 
-def without_keypoints(identifier: Identifier):  # type: ignore[no-untyped-def]
+def without_keypoints(identifier: Identifier) -> IdentifierCard:
     """The card of an identifier that ranks by embeddings alone."""
     method = identifier.card.method
     rules = method.rules.model_copy(
