@@ -53,7 +53,9 @@ def nearest(groups: Groups, animals: Groups) -> Nearest:
     for block in blocks(len(groups), len(animals)):
         all_scores = cosines(groups.means[block], animals.means).astype(np.float64)
         all_scores[groups.owners[block, None] == animals.owners] = -np.inf
-        first = np.argsort(-all_scores, axis=1, kind="stable")[:, :most]
+        some = np.argpartition(-all_scores, most - 1, axis=1)[:, :most]
+        order = np.lexsort((some, -np.take_along_axis(all_scores, some, axis=1)))
+        first = np.take_along_axis(some, order, axis=1)
         scores[block], places[block] = np.take_along_axis(all_scores, first, axis=1), first
     there = np.isfinite(scores)
     wide = int(there.sum(axis=1).min()) if len(there) else 0  # all but the group's own
