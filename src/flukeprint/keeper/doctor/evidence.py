@@ -66,8 +66,8 @@ def learn(
     model = LogisticRegression(C=1.0, max_iter=1000)
     aside = np.zeros(len(x), bool)
     for turn in range(_ROUNDS):
-        shares = np.where(aside, 0, worth) * yes, np.where(aside, 0, worth) * (1 - yes)
-        shares = np.concatenate(shares)
+        counts = np.where(aside, 0, worth)
+        shares = np.concatenate([counts * yes, counts * (1 - yes)])
         kept = shares > 1e-12
         model.fit(twice[kept], both[kept], sample_weight=shares[kept])
         prior = np.log(shares[: len(x)].sum() / shares[len(x) :].sum())
