@@ -30,14 +30,10 @@ def rename(
     with editing(database, "rename", note) as edit:
         who = find_individual(edit.connection, old)
         was = _name_of(edit, who)
-        own = _alias_of(edit, who, new)
-        name = new.strip() if own or spelling(new) == spelling(was) else new_name(
-            edit.connection, new, new_label, force=force
-        )  # fmt: skip
+        name = new_name(edit.connection, new, new_label, force=force, own=who)
         if name == was:
             raise FlukeprintError(f"{was} is called so already")
-        if own:
-            edit.update(aliases, own, {"removed": True})
+        edit.update(aliases, _alias_of(edit, who, name), {"removed": True})
         edit.update(individuals, [who], {"name": name, "spelling": spelling(name)})
         _add_alias(edit, who, was)
         return _done(edit.finish(f"{was} is now called {name}"))
@@ -269,7 +265,7 @@ def _alias_of(edit: Edit, who: int, name: str) -> list[int]:
     return list(
         edit.connection.execute(
             sa.select(aliases.c.id).where(
-                aliases.c.individual_id == who, ~aliases.c.removed, aliases.c.name == name.strip()
+                aliases.c.individual_id == who, ~aliases.c.removed, aliases.c.name == name
             )
         ).scalars()
     )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from flukeprint.data.names import spelling
 from flukeprint.errors import FlukeprintError, listed
-from flukeprint.records.journal import event_of
+from flukeprint.records.events import event_of
 from flukeprint.records.kinds import Encounter, Event, Individual, Moment, PhotoRecord, Position
 from flukeprint.records.names import find_individual
 from flukeprint.records.schema import (

@@ -75,21 +75,35 @@ def ids_of_names(
     return found
 
 
-def new_name(connection: sa.Connection, name: str, new_label: str, *, force: bool = False) -> str:
-    """A name for an animal that is new, as it is kept.
+def new_name(
+    connection: sa.Connection,
+    name: str,
+    new_label: str,
+    *,
+    force: bool = False,
+    own: int | None = None,
+) -> str:
+    """A name that an animal may get, as it is kept.
 
     force: take a name that is nearly that of another animal.
+    own: id of the animal, whose names so far are no other animal's; None for a new one.
 
     Raises:
         FlukeprintError: no name, one that is taken, or nearly one that is.
     """
     key = spelling(identity_name(name))
     held = connection.execute(
-        sa.select(individuals.c.name).where(~individuals.c.removed, individuals.c.spelling == key)
+        sa.select(individuals.c.name)
+        .where(
+            ~individuals.c.removed, individuals.c.spelling == key, individuals.c.id != (own or 0)
+        )
         .union(
             sa.select(aliases.c.name)
             .join(individuals, individuals.c.id == aliases.c.individual_id)
-            .where(~aliases.c.removed, ~individuals.c.removed, aliases.c.spelling == key)
+            .where(
+                ~aliases.c.removed, ~individuals.c.removed, aliases.c.spelling == key,
+                individuals.c.id != (own or 0),
+            )
         )
     ).scalars().all()  # fmt: skip
     fit = enrolled_name(name, held, new_label, force=force)
@@ -98,24 +112,22 @@ def new_name(connection: sa.Connection, name: str, new_label: str, *, force: boo
     return fit
 
 
-def doubled_names(connection: sa.Connection) -> list[str]:
-    """Names that two animals have, as a name or an alias."""
-    every = sa.union_all(
-        sa.select(individuals.c.name, individuals.c.id.label("owner")).where(
-            ~individuals.c.removed
-        ),
-        sa.select(aliases.c.name, aliases.c.individual_id.label("owner"))
-        .join(individuals, individuals.c.id == aliases.c.individual_id)
-        .where(~aliases.c.removed, ~individuals.c.removed),
-    ).subquery()
-    return list(
-        connection.execute(
-            sa.select(every.c.name)
-            .group_by(every.c.name)
-            .having(sa.func.count(sa.distinct(every.c.owner)) > 1)
-            .limit(10)
-        ).scalars()
-    )
+def doubled_names(connection: sa.Connection, spelt: Iterable[str]) -> list[str]:
+    """Names, of these spellings, that two animals have, as a name or an alias."""
+    wanted, owners = sorted(spelt), dict[str, set[int]]()
+    for start in range(0, len(wanted), 500):
+        part = wanted[start : start + 500]
+        every = sa.union_all(
+            sa.select(individuals.c.name, individuals.c.id).where(
+                ~individuals.c.removed, individuals.c.spelling.in_(part)
+            ),
+            sa.select(aliases.c.name, aliases.c.individual_id)
+            .join(individuals, individuals.c.id == aliases.c.individual_id)
+            .where(~aliases.c.removed, ~individuals.c.removed, aliases.c.spelling.in_(part)),
+        )
+        for name, owner in connection.execute(every):
+            owners.setdefault(name, set()).add(owner)
+    return [name for name, several in owners.items() if len(several) > 1]
 
 
 def all_names(connection: sa.Connection) -> list[str]:
