@@ -13,6 +13,7 @@ from flukeprint.records.lookup import find_photographs
 from flukeprint.records.names import all_names, find_individual, new_name, next_name
 from flukeprint.records.schema import aliases, individuals, photographs
 
+_MANY = 5_000  # rows of one statement
 DESCRIBED = ("sex", "life_stage", "died", "notes")
 
 
@@ -151,11 +152,18 @@ def move(
 
 def move_photographs(edit: Edit, photos: Sequence[int], who: int) -> list[int]:
     """Give photographs to an animal, as a person's decision; returns those that were another's."""
+    others = []
+    for start in range(0, len(photos), _MANY):
+        asked = sa.select(photographs.c.id).where(
+            photographs.c.id.in_(list(photos[start : start + _MANY])),
+            photographs.c.individual_id.is_distinct_from(who),
+        )
+        others += edit.connection.execute(asked.order_by(photographs.c.id)).scalars()
     return edit.update(
-        photographs, photos,
+        photographs, others,
         {"individual_id": who, "decided_by": "person", "decider": edit.note.author,
          "probability": None},
-    ) if photos else []  # fmt: skip
+    )  # fmt: skip
 
 
 def remove_individual(database: Database, name: str, note: Note) -> Event:

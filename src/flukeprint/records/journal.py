@@ -78,10 +78,11 @@ class Edit:
 
         Rows that no longer agree with the gallery's files are marked, for whoever reads both.
         """
+        marks = {}
         if table is photographs and values.keys() & {"individual_id", "removed"}:
-            values = {**values, "changed": True}
+            marks = {"changed": True}
         if table is individuals and "name" in values:
-            values = {**values, "renamed": True}
+            marks = {"renamed": True}
         touched = []
         columns = [table.c.id, *(table.c[name] for name in values)]
         for start in range(0, len(ids), _MANY):
@@ -96,7 +97,7 @@ class Edit:
                     self._noted.append(_noted(table, number, old, fresh))
         for start in range(0, len(touched), _MANY):
             part = touched[start : start + _MANY]
-            self.connection.execute(table.update().where(table.c.id.in_(part)).values(**values))
+            self.connection.execute(table.update().where(table.c.id.in_(part)).values(**values, **marks))
         return touched
 
     def finish(self, summary: str) -> Event | None:

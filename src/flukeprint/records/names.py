@@ -10,7 +10,7 @@ from flukeprint.data.names import enrolled_name, identity_name, spelling
 from flukeprint.errors import FlukeprintError, nearest
 from flukeprint.records.schema import aliases, individuals
 
-_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
+_NUMBERED = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)
 _GUESSED_AMONG = 20_000  # names that are compared for a guess at what was meant
 
 
