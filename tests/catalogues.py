@@ -88,7 +88,9 @@ def as_files_say(database: Database, animals: Sequence[tuple[str, int]]) -> dict
     """As `whose`, by what a reader of the gallery's files is told of later changes."""
     with database.reading() as connection:
         records = read_gallery_records(connection)
-        rows = dict(connection.execute(sa.select(photographs.c.row, photographs.c.image)).tuples().all())
+        rows = dict(
+            connection.execute(sa.select(photographs.c.row, photographs.c.image)).tuples().all()
+        )
     stored = [
         records.renamed.get(number, name)
         for number, (name, count) in enumerate(animals)

@@ -39,7 +39,9 @@ def test_a_name_of_thousands_of_digits_does_no_harm() -> None:
 
 
 def test_whom_names_mean(tmp_path: Path, catalogue_url: str | None) -> None:
-    database = begun(tmp_path / "kept", catalogue_url, [("Zo\u00eb", 1), ("n_1_12", 1), ("n_11_2", 1)])
+    database = begun(
+        tmp_path / "kept", catalogue_url, [("Zo\u00eb", 1), ("n_1_12", 1), ("n_11_2", 1)]
+    )
     with database.reading() as connection:
         assert find_individual(connection, "zoe ") == 1
         assert find_individual(connection, "N-1-12") == 2

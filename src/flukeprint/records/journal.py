@@ -97,7 +97,9 @@ class Edit:
                     self._noted.append(_noted(table, number, old, fresh))
         for start in range(0, len(touched), _MANY):
             part = touched[start : start + _MANY]
-            self.connection.execute(table.update().where(table.c.id.in_(part)).values(**values, **marks))
+            self.connection.execute(
+                table.update().where(table.c.id.in_(part)).values(**values, **marks)
+            )
         return touched
 
     def finish(self, summary: str) -> Event | None:

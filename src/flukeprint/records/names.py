@@ -14,6 +14,11 @@ _NUMBERED = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)
 _GUESSED_AMONG = 20_000  # names that are compared for a guess at what was meant
 
 
+def kept_text(text: str) -> str:
+    """A name as a database can hold it: bytes of a file name that are no text are written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def find_individual(connection: sa.Connection, name: str) -> int:
     """The id of the animal that a name or an alias means.
 
