@@ -1,4 +1,4 @@
-"""Small catalogues of drawn animals, for tests: what stands in their records, and a reader of it."""
+"""Small catalogues of drawn animals, and what stands in their records."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from flukeprint.commands import catalogue
 from flukeprint.commands.reports import ResultTable, compare, report, triplets
 from flukeprint.commands.studies import few_shot, verification
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.output import only_notices, say
-from flukeprint.photo_commands import enroll, identify, verify
+from flukeprint.photo_commands import identify, verify
 
 app = typer.Typer(
     help="Who is this animal?  Identify individual animals in photographs.",
@@ -141,7 +142,13 @@ def pseudo_label_command(
 
 app.command()(identify)
 app.command()(verify)
-app.command()(enroll)
+for command in (
+    catalogue.keep, catalogue.enroll, catalogue.annotate, catalogue.individuals, catalogue.rename,
+    catalogue.merge, catalogue.split, catalogue.move, catalogue.remove, catalogue.describe,
+    catalogue.undo, catalogue.history, catalogue.refit,
+):  # fmt: skip
+    app.command()(command)
+app.command("export-catalogue")(catalogue.export_catalogue)
 
 
 @app.command("index")
@@ -398,6 +405,8 @@ def _run(program: Callable[[], Any]) -> None:
     try:
         program()
     except FlukeprintError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:  # such as a full disk, from a library that writes

@@ -13,7 +13,12 @@ _LONGEST = 2000  # characters of a message
 
 
 class FlukeprintError(Exception):
-    """Raised for wrong input; its message of one line names what is wrong, where, and a remedy."""
+    """Raised for wrong input; its message of one line names what is wrong, where, and a remedy.
+
+    problems: lines that are told before it, where several things are wrong at once.
+    """
+
+    problems: tuple[str, ...] = ()
 
     def __init__(self, message: str) -> None:
         # From a data loader's worker the message arrives with its whole traceback before it.

@@ -1,13 +1,10 @@
-"""The commands that ask an identifier about photographs: identify, verify and enroll."""
+"""The commands that ask an identifier about photographs: identify and verify."""
 
 import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from flukeprint.errors import counted
-from flukeprint.output import say
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a trained identifier.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -57,27 +54,3 @@ def verify(
 
     found = verify_pair(Identifier.load(identifier), first, second, false_accept)
     print(json.dumps(found, indent=2) if as_json else pair_text(found, false_accept))
-
-
-def enroll(
-    identifier: Folder,
-    photos: Annotated[
-        list[Path], typer.Argument(help="Photographs of this one animal, or folders.")
-    ],
-    identity: Annotated[str, typer.Option(help="The animal's name.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Although a known name is nearly the same.")
-    ] = False,
-) -> None:
-    """Add an animal, or more photographs of one, without training."""
-    from flukeprint.identifier.answering import photographs_at
-    from flukeprint.identifier.identifier import Identifier
-
-    paths = photographs_at(photos)
-    grown = Identifier.load(identifier).enroll(identity, paths, force=force)
-    name = grown.gallery.identities[-1]
-    known = grown.save(identifier, say)
-    total = known.gallery.identities.count(name)
-    had, now = total - len(paths), counted(total, "photograph")
-    kind = f"known before, {now} now, {len(paths):,} of them new" if had else f"new, {now}"
-    print(f"{name}: {kind}; {counted(len(known.identities), 'animal')} in {identifier}")

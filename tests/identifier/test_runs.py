@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from flukeprint.config.schema import Config
-from flukeprint.identifier.studies.run_comparison import compare_recipes
 from flukeprint.identifier.runs import Run, find_run, run_to_resume
+from flukeprint.identifier.studies.run_comparison import compare_recipes
 from tests.refusals import refused
 from tests.tiny import TinyConfig
 

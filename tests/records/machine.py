@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.records.database import Database
@@ -118,14 +118,17 @@ class CatalogueMachine(RuleBasedStateMachine):
 
     def refused(self, change: Any) -> Event | None:
         before = state(self.database)
+        said = None
         try:
             event: Event = change()
         except FlukeprintError as error:
-            assert "\n" not in str(error)
-            assert "cannot be used" not in str(error)  # the database's own words
-            assert state(self.database) == before
-            return None
-        return event
+            said = str(error)
+        if said is None:
+            return event
+        assert "\n" not in said
+        assert "cannot be used" not in said  # the database's own words
+        assert state(self.database) == before
+        return None
 
     def take_back(self, number: int | None) -> None:
         event = self.refused(lambda: undo(self.database, NOTE, number))
@@ -227,6 +230,11 @@ class CatalogueMachine(RuleBasedStateMachine):
     def undo_one(self, data: st.DataObject) -> None:
         last = max([1, *self.events, *self.undos])
         self.take_back(data.draw(st.integers(1, last)))
+
+    @precondition(lambda self: self.undos)
+    @rule(data=st.data())
+    def undo_an_undo(self, data: st.DataObject) -> None:
+        self.take_back(data.draw(st.sampled_from(sorted(self.undos))))
 
     @invariant()
     def the_records_are_those_of_the_model(self) -> None:

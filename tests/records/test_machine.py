@@ -1,6 +1,5 @@
 """Random sequences of edits and undos, on SQLite and on a PostgreSQL server."""
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 

@@ -30,8 +30,8 @@ from flukeprint.evaluation.results_table import (
     write_rows,
 )
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.studies.run_comparison import compare_recipes
 from flukeprint.identifier.runs import Run
+from flukeprint.identifier.studies.run_comparison import compare_recipes
 from flukeprint.training import cross_validation as crossvalidation
 from flukeprint.training.callbacks import Stopwatch
 from flukeprint.training.check import split_of

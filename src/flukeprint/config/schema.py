@@ -76,6 +76,16 @@ class ServeConfig(Section):
     )
 
 
+class CatalogueConfig(Section):
+    """Where `flukeprint keep` begins the records of an identifier's catalogue."""
+
+    url: str | None = Field(
+        None,
+        description="PostgreSQL server of a team, postgresql://user@host/database, with the "
+        "password in PGPASSWORD; null: SQLite in the identifier's folder.",
+    )
+
+
 def _folder_name(name: str) -> str:
     """Refuse a name that runs and submissions cannot have."""
     if not all(part.strip(". ") for part in re.split(r"[/\\]", name)) or len(name) > 100:
@@ -104,6 +114,7 @@ class Config(Section):
         None, description="CSV with what the page tells of each class: class,name and more."
     )
     taxonomy: TaxonomyConfig | None = None
+    catalogue: CatalogueConfig = CatalogueConfig()
     serve: ServeConfig = ServeConfig()
     runs: Path = Field(Path("runs"), description="Folder of what training writes.")
     submissions: Path = Field(Path("submissions"), description="Folder of submissions.")

@@ -28,8 +28,7 @@ from flukeprint.records.database import Database
 from flukeprint.records.gallery import GalleryRecords, PhotoParts, read_gallery_records, read_parts
 from flukeprint.search.gallery_files import StoreFacts, damaged
 from flukeprint.search.gallery_store import GalleryStore
-from flukeprint.search.index import Index
-from flukeprint.search.present_rows import PresentRows
+from flukeprint.search.index import Index, PresentRows
 
 KeptKeypoints = KeypointStore | DescriptorIndex
 

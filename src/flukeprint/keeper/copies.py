@@ -114,7 +114,8 @@ def _records(connection: sa.Connection, rows: set[int], *, shown: bool) -> dict[
         .outerjoin(parts, parts.c.photograph_id == photographs.c.id)
         .where(~photographs.c.removed)
     )  # fmt: skip
-    every, found = sorted(rows), {}
+    every = sorted(rows)
+    found: dict[int, Any] = {}
     for start in range(0, len(every), _MANY):
         some = photographs.c.row.in_(every[start : start + _MANY])
         found |= {row.row: row for row in connection.execute(asked.where(some))}

@@ -5,8 +5,7 @@ that a photograph is in both or in neither, whenever the process dies.
 """
 
 import contextlib
-import getpass
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import sqlalchemy as sa
 
 from flukeprint.data.copies import difference_hash
 from flukeprint.data.embeddings import Embeddings, Ints
-from flukeprint.data.names import identity_name, spelling
 from flukeprint.data.thumbnails import thumbnail
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.files import locked_for_writing
@@ -26,6 +24,7 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import bytes_digest
 from flukeprint.identifier.kept_gallery import facts_of, keypoint_bytes
 from flukeprint.identifier.photo_input import free_name
+from flukeprint.keeper.authors import system_user
 from flukeprint.keeper.bring_over import open_catalogue
 from flukeprint.keeper.copies import LOOKED_AT, RowsSince, copies_in_gallery
 from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
@@ -46,14 +45,6 @@ BLOCK = 64  # photographs that are in memory together
 FEW = 5_000
 
 
-def system_user() -> str:
-    """The name of the user of this system, who makes an event where nobody else is named."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # no such user, as in a container
-        return "unknown"
-
-
 @dataclass(frozen=True)
 class Examined:
     """What is kept of photographs that are to be enrolled: one entry for each in all fields."""
@@ -65,7 +56,7 @@ class Examined:
 
 
 @dataclass(frozen=True)
-class Enrolled:
+class Enrolment:
     """What an enrolment did: its event, the photographs' names in the gallery, whose they are."""
 
     event: Event
@@ -164,8 +155,9 @@ class Keeper:
         thumbnails: bool = True,
         progress: bool = False,
         kind: str = "enroll",
+        described: Mapping[str, Mapping[str, str | None]] | None = None,
         examined: Examined | None = None,
-    ) -> Enrolled:
+    ) -> Enrolment:
         """Take photographs into the catalogue, without training: all of them, or none.
 
         A photograph of nobody named is of a new animal, with the next free name.
@@ -173,6 +165,7 @@ class Keeper:
         new: animals that the catalogue does not know are made; otherwise they are refused.
         force: take near copies, and names that are nearly those of other animals.
         kind: of the event.
+        described: name of an animal among them -> its sex and life stage.
         examined: of `examine`, where that was done before.
 
         Raises:
@@ -181,7 +174,9 @@ class Keeper:
         """
         if not photos:
             raise FlukeprintError("no photograph was given")
-        refuse_two_spellings(photos)
+        if not new:  # before anything is embedded
+            with self.database.reading() as connection:
+                _refuse_unknown(connection, photos)
         if examined is None:
             examined = self.examine(photos, thumbnails=thumbnails, progress=progress)
         fresh = examined.features.embeddings
@@ -197,6 +192,12 @@ class Keeper:
             if problems:
                 raise ProblemsError(problems, "what is to be enrolled")
             ids, names = self._owners(edit, photos, new=new, force=force)
+            for identity, values in (described or {}).items():
+                owner = next(
+                    who for who, photo in zip(ids, photos, strict=True)
+                    if photo.identity == identity
+                )  # fmt: skip
+                edit.update(individuals, [owner], values)
             images = self._free_images(edit, photos)
             made = _add_encounters(edit, photos)
             rows = self._append(edit, facts, fresh, photos, ids, images)
@@ -216,7 +217,7 @@ class Keeper:
             _keep_parts(edit, known, near.rows, examined, numbers, rows)
             event = edit.finish(_told(names, len(photos)))
             assert event is not None
-        return Enrolled(event, tuple(images), tuple(names))
+        return Enrolment(event, tuple(images), tuple(names))
 
     def _facts(self, edit: Edit) -> StoreFacts:
         store = edit.connection.execute(sa.select(catalogue.c.store)).scalar_one()
@@ -252,14 +253,15 @@ class Keeper:
         Those that were removed since are among both.
         """
         assert known.kept is not None
-        first, there = known.kept.stored, set(known.kept.rows.tolist())
+        first, there = known.kept.stored, known.kept.rows
         rows = np.arange(first, facts.photos)
         if not known.kept.all_present:
             asked = sa.select(photographs.c.row).where(
                 photographs.c.changed, ~photographs.c.removed, photographs.c.row < first
             )
-            back = [row for row in edit.connection.execute(asked).scalars() if row not in there]
-            rows = np.concatenate([np.array(sorted(back), np.int64), rows])
+            now = np.array(sorted(edit.connection.execute(asked).scalars()), np.int64)
+            at = np.minimum(np.searchsorted(there, now), len(there) - 1)
+            rows = np.concatenate([now[there[at] != now], rows])
         if not len(rows):
             return RowsSince(rows, np.empty((0, facts.dimension), np.float32))
         shape = (facts.photos, facts.dimension)
@@ -276,11 +278,8 @@ class Keeper:
         ids: dict[str | None, int] = {}
         exact = ids_of_names(edit.connection, asked, exactly=True)
         missing = [name for name in asked if name not in exact]
-        if missing and not new:
-            raise ProblemsError(
-                [f"no animal is called {name}; enroll new animals with --new" for name in missing],
-                "what is to be enrolled",
-            )
+        if not new:
+            _refuse_unknown(edit.connection, photos)
         ids.update(exact)
         problems = []
         for name in missing:
@@ -366,24 +365,16 @@ class Keeper:
         return list(range(facts.photos, grown.photos))
 
 
-def refuse_two_spellings(photos: Sequence[NewPhotograph]) -> None:
-    """Refuse photographs among which one animal's name is spelt in several ways.
-
-    Raises:
-        ProblemsError: so; all are named.
-    """
-    spelt: dict[str, dict[str, None]] = {}
-    for photo in photos:
-        if photo.identity is not None:
-            name = identity_name(photo.identity)
-            spelt.setdefault(spelling(name), {})[name] = None
-    problems = [
-        f"{' and '.join(names)} are one name in several spellings; write it alike"
-        for names in spelt.values()
-        if len(names) > 1
-    ]
-    if problems:
-        raise ProblemsError(problems, "what is to be enrolled")
+def _refuse_unknown(connection: sa.Connection, photos: Sequence[NewPhotograph]) -> None:
+    """Refuse animals that the catalogue does not know; all are named."""
+    asked = dict.fromkeys(one.identity for one in photos if one.identity is not None)
+    known = ids_of_names(connection, asked, exactly=True)
+    missing = [name for name in asked if name not in known]
+    if missing:
+        raise ProblemsError(
+            [f"no animal is called {name}; enroll new animals with --new" for name in missing],
+            "what is to be enrolled",
+        )
 
 
 def _file_of(photo: NewPhotograph) -> str | None:

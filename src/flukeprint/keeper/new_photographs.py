@@ -62,9 +62,9 @@ class ProblemsError(FlukeprintError):
     """Several things are wrong with what a user gave; each is a line of `problems`."""
 
     def __init__(self, problems: Iterable[str], what: str) -> None:
-        self.problems = tuple(problems)
-        first = self.problems[0]
-        more = len(self.problems) - 1
-        super().__init__(
-            first if not more else f"{what} has {counted(more + 1, 'problem')}, the first: {first}"
-        )
+        told = tuple(problems)
+        if len(told) == 1:
+            super().__init__(told[0])
+            return
+        super().__init__(f"{what}: {counted(len(told), 'problem')}; nothing was changed")
+        self.problems = told

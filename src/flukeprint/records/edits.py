@@ -152,7 +152,7 @@ def move(
 
 def move_photographs(edit: Edit, photos: Sequence[int], who: int) -> list[int]:
     """Give photographs to an animal, as a person's decision; returns those that were another's."""
-    others = []
+    others: list[int] = []
     for start in range(0, len(photos), _MANY):
         asked = sa.select(photographs.c.id).where(
             photographs.c.id.in_(list(photos[start : start + _MANY])),

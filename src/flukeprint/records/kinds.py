@@ -107,6 +107,21 @@ class Position:
         return f"{self.latitude:.5f},{self.longitude:.5f}{near}"
 
 
+def read_position(text: str, uncertainty: float | None = None) -> Position:
+    """Read a place written as `LATITUDE,LONGITUDE` in degrees.
+
+    Raises:
+        FlukeprintError: it is no such pair, or not on the Earth.
+    """
+    try:
+        latitude, longitude = (float(part) for part in text.split(","))
+    except ValueError:
+        raise FlukeprintError(
+            f"place {text!r} is no latitude and longitude; write -27.05,32.41"
+        ) from None
+    return Position(latitude, longitude, uncertainty)
+
+
 @dataclass(frozen=True)
 class Individual:
     """An animal of the catalogue.

@@ -10,7 +10,7 @@ from flukeprint.data.names import enrolled_name, identity_name, spelling
 from flukeprint.errors import FlukeprintError, nearest
 from flukeprint.records.schema import aliases, individuals
 
-_NUMBERED = re.compile(r"(.*?)(\d{1,18})(\D*)", re.DOTALL)
+_NUMBERED = re.compile(r"(.*?)(?<!\d)(\d{1,18})(\D*)", re.DOTALL)
 _GUESSED_AMONG = 20_000  # names that are compared for a guess at what was meant
 
 
@@ -144,18 +144,21 @@ def all_names(connection: sa.Connection) -> list[str]:
 def next_name(names: Sequence[str], default: str = "animal_1") -> str:
     """The next free name of the pattern that most names have: `n_238` after `n_237`.
 
-    default: where no name has a number.
+    default: the first name where no pattern is that of half of them.
     """
-    parts = [found.groups() for name in names if (found := _NUMBERED.fullmatch(name))]
-    if not parts:
-        return default if default not in names else next_name([default])
-    (start, end), _ = Counter((start, end) for start, _, end in parts).most_common(1)[0]
-    same = [digits for before, digits, after in parts if (before, after) == (start, end)]
-    number = max(map(int, same)) + 1
-    width = min(map(len, same)) if any(digits[0] == "0" for digits in same) else 0
     taken = {spelling(name) for name in names}
+    parts = [found.groups() for name in names if (found := _NUMBERED.fullmatch(name))]
+    counts = Counter((start, end) for start, _, end in parts).most_common(1)
+    if not counts or 2 * counts[0][1] < len(names):
+        parts = [found.groups() for name in (default,) if (found := _NUMBERED.fullmatch(name))]
+        (start, digits, end), number = parts[0], 1
+    else:
+        (start, end), _ = counts[0]
+        same = [digits for before, digits, after in parts if (before, after) == (start, end)]
+        number = max(map(int, same)) + 1
+        digits = min(same, key=len) if any(one[0] == "0" for one in same) else ""
     while True:
-        name = f"{start}{number:0{width}d}{end}"
+        name = f"{start}{number:0{len(digits)}d}{end}"
         if spelling(name) not in taken:
             return name
         number += 1

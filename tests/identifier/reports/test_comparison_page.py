@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from flukeprint.identifier.reports.comparison_page import check_comparison, write_comparison
-from flukeprint.identifier.studies.run_comparison import compare_recipes
 from flukeprint.identifier.runs import Run
+from flukeprint.identifier.studies.run_comparison import compare_recipes
 from flukeprint.training.train import train
 from tests.processes import call
 from tests.refusals import refused

@@ -1,0 +1,491 @@
+"""The commands of a catalogue: what comes in, what is changed, what is known."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from flukeprint.errors import FlukeprintError, counted, listed
+from flukeprint.output import say
+
+if TYPE_CHECKING:
+    from flukeprint.keeper.photo_tables import PhotoTable
+    from flukeprint.records.database import Database
+    from flukeprint.records.journal import Note
+    from flukeprint.records.kinds import Encounter, Event
+
+Folder = Annotated[Path, typer.Argument(help="The folder of a trained identifier.")]
+Author = Annotated[str | None, typer.Option(help="Who does it; the system's user by default.")]
+Reason = Annotated[str | None, typer.Option(help="Why, for the history.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Although a name or a photograph is nearly a known one.")
+]
+Photos = Annotated[
+    list[str], typer.Option("--photo", "-p", help="A photograph's name in the catalogue.")
+]
+Result = TypeVar("Result")
+
+
+def keep(
+    identifier: Folder,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="catalogue.url=postgresql://user@host/name."),
+    ] = None,
+    author: Author = None,
+) -> None:
+    """Begin the catalogue of an identifier, in a server for a team."""
+    from flukeprint.config.load import load_config
+    from flukeprint.keeper.bring_over import open_catalogue
+    from flukeprint.records.database import has_catalogue
+    from flukeprint.records.lookup import history
+
+    if has_catalogue(identifier):
+        raise FlukeprintError(f"{identifier} keeps a catalogue already; see flukeprint history")
+    url = load_config(None, overrides or []).catalogue.url
+    database = open_catalogue(identifier, _author(author), url=url)
+    with database.reading() as connection:
+        print(f"{history(connection, 1)[0].summary}: {database.label}")
+
+
+def enroll(
+    identifier: Folder,
+    photos: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Photographs of one animal; or a folder with a folder for each animal; or a table."
+        ),
+    ],
+    identity: Annotated[str | None, typer.Option(help="The animal's name.")] = None,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="A new animal, with the next free name.")
+    ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Animals of folders or a table may be new.")
+    ] = False,
+    date: Annotated[
+        str | None, typer.Option(help="Such as 2026-05-03 or 2026-05-03T14:02.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="LATITUDE,LONGITUDE in degrees.")] = None,
+    uncertainty: Annotated[float | None, typer.Option(help="Of the place, metres.")] = None,
+    place: Annotated[str | None, typer.Option(help="Name of the place.")] = None,
+    observer: Annotated[str | None, typer.Option(help="Who photographed.")] = None,
+    occasion: Annotated[str | None, typer.Option(help="Such as the survey's name.")] = None,
+    view: Annotated[str | None, typer.Option(help="Side or part of the animal.")] = None,
+    force: Force = False,
+    author: Author = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add animals, or more photographs of known ones, without training: all or none."""
+    from flukeprint.keeper.keeper import Keeper
+
+    table = _photographs(photos, identity, suggest)
+    encounter = _encounter(date, at, uncertainty, place, observer, occasion)
+    table = _told(table, encounter, view)
+    keeper = Keeper.open(identifier, author=_author(author), report=say)
+    done = keeper.enroll(
+        table.photographs,
+        _note(author, reason, dry_run),
+        new=new or identity is not None or suggest,
+        force=force,
+        described=table.described,
+        progress=True,
+    )
+    if table.ignored:
+        say(f"columns left out, as they mean nothing here: {listed(table.ignored)}")
+    if as_json:
+        print(json.dumps({**_event_row(done.event, dry_run), "images": done.images,
+                          "identities": done.identities}, indent=2))  # fmt: skip
+        return
+    from flukeprint.records.lookup import list_individuals
+
+    with keeper.database.reading() as connection:
+        known = {one.name: one for one in list_individuals(connection)}
+    if len(set(done.identities)) == 1 and not dry_run:
+        name, fresh = done.identities[0], len(done.images)
+        total = known[name].photographs
+        now = counted(total, "photograph")
+        kind = f"known before, {now} now, {fresh:,} of them new" if total > fresh else f"new, {now}"
+        print(f"{name}: {kind}; {counted(len(known), 'animal')} in {identifier}")
+    else:
+        print(_event_text(done.event, identifier, dry_run))
+
+
+def annotate(
+    identifier: Folder,
+    table: Annotated[
+        Path, typer.Argument(help="CSV with image and date, latitude, longitude, place, view ...")
+    ],
+    author: Author = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Record when and where photographs of the catalogue were taken."""
+    from flukeprint.keeper.annotate import annotate as write
+
+    _do(identifier, author, reason, dry_run, as_json, lambda base, note: write(base, table, note))
+
+
+def individuals(
+    identifier: Folder,
+    name: Annotated[
+        str | None, typer.Argument(help="One animal, by any of its names: all that is known of it.")
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option(help="Animals whose names hold this, in any case and accents.")
+    ] = None,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Print the next free name of the pattern.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the animals, search them, or show one."""
+    from flukeprint.keeper.individual_text import individual_row, list_text, page_row, page_text
+    from flukeprint.records.lookup import individual_page, list_individuals
+    from flukeprint.records.names import all_names, next_name
+
+    with _opened(identifier, None).reading() as connection:
+        if suggest:
+            print(next_name(all_names(connection)))
+        elif name is not None:
+            page = individual_page(connection, name)
+            print(json.dumps(page_row(page), indent=2) if as_json else page_text(page))
+        else:
+            found = list_individuals(connection, search)
+            rows = [individual_row(one) for one in found]
+            print(json.dumps(rows, indent=2) if as_json else list_text(found))
+
+
+def rename(
+    identifier: Folder,
+    old: Annotated[str, typer.Argument(help="The animal's name, or an alias.")],
+    new: Annotated[str, typer.Argument(help="Its new name; the old one stays as an alias.")],
+    force: Force = False,
+    author: Author = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give an animal another name."""
+    from flukeprint.records import edits
+
+    label = _new_label(identifier)
+    _do(
+        identifier, author, reason, dry_run, as_json,
+        lambda base, note: edits.rename(base, old, new, note, new_label=label, force=force),
+    )  # fmt: skip
+
+
+def merge(
+    identifier: Folder,
+    kept: Annotated[str, typer.Argument(help="The animal whose name stays.")],
+    other: Annotated[str, typer.Argument(help="The one that is the same animal.")],
+    author: Author = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make two animals one; the other's name stays as an alias and is found."""
+    from flukeprint.records import edits
+
+    _do(
+        identifier, author, reason, dry_run, as_json,
+        lambda base, note: edits.merge(base, kept, other, note),
+    )  # fmt: skip
+
+
+def split(
+    identifier: Folder,
+    name: Annotated[str, typer.Argument(help="The animal that is two.")],
+    photos: Photos,
+    to: Annotated[
+        str | None, typer.Option(help="The new animal's name; the next free one by default.")
+    ] = None,
+    force: Force = False,
+    author: Author = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new animal of some of an animal's photographs."""
+    from flukeprint.records import edits
+
+    label = _new_label(identifier)
+    _do(
+        identifier, author, reason, dry_run, as_json,
+        lambda base, note: edits.split(base, name, photos, to, note, new_label=label, force=force),
+    )  # fmt: skip
+
+
+def move(
+    identifier: Folder,
+    photos: Annotated[list[str], typer.Argument(help="Photographs' names in the catalogue.")],
+    to: Annotated[str, typer.Option(help="The animal that they show.")],
+    new: Annotated[bool, typer.Option("--new", help="It is a new animal.")] = False,
+    force: Force = False,
+    author: Author = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say that photographs show another animal than was thought."""
+    from flukeprint.records import edits
+
+    label = _new_label(identifier)
+    _do(
+        identifier, author, reason, dry_run, as_json,
+        lambda base, note: edits.move(
+            base, photos, to, note, new_label=label, new=new, force=force
+        ),
+    )  # fmt: skip
+
+
+def remove(
+    identifier: Folder,
+    name: Annotated[
+        str | None, typer.Argument(help="An animal, with all of its photographs.")
+    ] = None,
+    photos: Annotated[
+        list[str] | None, typer.Option("--photo", "-p", help="A photograph's name instead.")
+    ] = None,
+    author: Author = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take an animal or photographs out of the catalogue; `undo` brings them back."""
+    from flukeprint.records import edits
+
+    if (name is None) == (not photos):
+        raise FlukeprintError("give either an animal or photographs with --photo")
+
+    def act(base: "Database", note: "Note") -> "Event":
+        if name is not None:
+            return edits.remove_individual(base, name, note)
+        return edits.remove_photographs(base, photos or [], note)
+
+    _do(identifier, author, reason, dry_run, as_json, act)
+
+
+def describe(
+    identifier: Folder,
+    name: Annotated[str, typer.Argument(help="The animal.")],
+    sex: Annotated[str | None, typer.Option(help="female or male.")] = None,
+    life_stage: Annotated[
+        str | None, typer.Option(help="calf, juvenile, subadult or adult.")
+    ] = None,
+    died: Annotated[str | None, typer.Option(help="When it was known to be dead.")] = None,
+    notes: Annotated[str | None, typer.Option(help="Anything else.")] = None,
+    author: Author = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Record what is known of an animal; an empty text forgets it."""
+    from flukeprint.records import edits
+
+    told = {"sex": sex, "life_stage": life_stage, "died": died, "notes": notes}
+    known = {what: value or None for what, value in told.items() if value is not None}
+    if not known:
+        raise FlukeprintError("give --sex, --life-stage, --died or --notes")
+    _do(
+        identifier, author, reason, dry_run, as_json,
+        lambda base, note: edits.describe(base, name, known, note),
+    )  # fmt: skip
+
+
+def undo(
+    identifier: Folder,
+    number: Annotated[
+        int | None, typer.Argument(help="Of the event, as `history` shows it; the last one.")
+    ] = None,
+    author: Author = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take an event back; refused where later events build on it."""
+    from flukeprint.records import journal
+
+    _do(
+        identifier, author, reason, dry_run, as_json,
+        lambda base, note: journal.undo(base, note, number),
+    )  # fmt: skip
+
+
+def history(
+    identifier: Folder,
+    most: Annotated[int, typer.Option(help="How many events, from the last on.", min=1)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was changed, when, by whom and why."""
+    from flukeprint.keeper.individual_text import event_line
+    from flukeprint.records.lookup import history as read
+
+    with _opened(identifier, None).reading() as connection:
+        found = read(connection, most)
+    rows = [asdict(event) for event in found]
+    print(json.dumps(rows, indent=2) if as_json else "\n".join(map(event_line, reversed(found))))
+
+
+def refit(
+    identifier: Folder,
+    trained_too: Annotated[
+        bool,
+        typer.Option("--trained-too", help="Ask photographs that the network was trained on, too."),
+    ] = False,
+    author: Author = None,
+    reason: Reason = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the threshold and the probabilities anew from the catalogue; nothing is trained."""
+    from flukeprint.keeper.keeper import Keeper
+    from flukeprint.keeper.refit import refit as fit
+
+    keeper = Keeper.open(identifier, author=_author(author), report=say)
+    found = fit(keeper, _note(author, reason, dry_run), trained_too=trained_too, progress=True)
+    if as_json:
+        print(json.dumps({**found.row(), **_event_row(found.event, dry_run)}, indent=2))
+    else:
+        print(found.text())
+        print(_event_text(found.event, identifier, dry_run))
+
+
+def export_catalogue(
+    identifier: Folder,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    form: Annotated[str, typer.Option("--format", help="csv, parquet or xlsx.")] = "csv",
+    embeddings: Annotated[
+        bool, typer.Option(help="Write the embeddings too: .npz, or Parquet beside Parquet.")
+    ] = True,
+) -> None:
+    """Export individuals, encounters, photographs, history and embeddings for other programs."""
+    from flukeprint.keeper.exports import export_catalogue as write
+
+    for path, rows in write(identifier, _opened(identifier, None), out, form, embeddings).items():
+        print(f"{path}: {counted(rows, 'row')}")
+
+
+def _do(
+    identifier: Path,
+    author: str | None,
+    reason: str | None,
+    dry_run: bool,
+    as_json: bool,
+    act: "Callable[[Database, Note], Event]",
+) -> None:
+    """Change the catalogue by one event and print it."""
+    note = _note(author, reason, dry_run)
+    event = act(_opened(identifier, note.author), note)
+    if as_json:
+        print(json.dumps(_event_row(event, dry_run), indent=2))
+    else:
+        print(_event_text(event, identifier, dry_run))
+
+
+def _opened(identifier: Path, author: str | None) -> "Database":
+    from flukeprint.records.database import Database, has_catalogue
+
+    if has_catalogue(identifier):  # without what bringing over needs to import
+        return Database.open(identifier)
+    from flukeprint.keeper.bring_over import open_catalogue
+
+    return open_catalogue(identifier, _author(author), report=say)
+
+
+def _new_label(identifier: Path) -> str:
+    """The label of unknown animals, which no animal may be called."""
+    try:
+        return str(json.loads((identifier / "identifier.json").read_text())["new_label"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise FlukeprintError(f"{identifier} is no identifier that can be read") from None
+
+
+def _author(author: str | None) -> str:
+    from flukeprint.keeper.authors import system_user
+
+    return author or system_user()
+
+
+def _note(author: str | None, reason: str | None, dry_run: bool) -> "Note":
+    from flukeprint.records.journal import Note
+
+    return Note(_author(author), reason, dry_run)
+
+
+def _event_row(event: "Event", dry_run: bool) -> dict[str, Any]:
+    return {"event": None if dry_run else asdict(event), "dry_run": dry_run,
+            "summary": event.summary}  # fmt: skip
+
+
+def _event_text(event: "Event", identifier: Path, dry_run: bool) -> str:
+    if dry_run:
+        return f"would be done: {event.summary}; nothing was changed"
+    return f"{event.summary} (event {event.id}; flukeprint undo {identifier} {event.id})"
+
+
+def _photographs(places: Sequence[Path], identity: str | None, suggest: bool) -> "PhotoTable":
+    """What `enroll` was given: photographs of one animal, folders of animals, or a table."""
+    from flukeprint.keeper.new_photographs import NewPhotograph
+    from flukeprint.keeper.photo_tables import (
+        PhotoTable,
+        photographs_in_folders,
+        photographs_in_table,
+    )
+
+    if identity is not None and suggest:
+        raise FlukeprintError("give either --identity or --suggest")
+    if identity is not None or suggest:
+        from flukeprint.identifier.answering import photographs_at
+
+        found = photographs_at(places)
+        return PhotoTable(tuple(NewPhotograph.of_file(path, identity) for path in found))
+    if len(places) == 1 and places[0].is_dir():
+        return photographs_in_folders(places[0])
+    if len(places) == 1 and places[0].suffix.lower() in (".csv", ".tsv", ".txt", ".zip"):
+        return photographs_in_table(places[0])
+    raise FlukeprintError(
+        "whom do these show? Give --identity NAME, --suggest for a new animal, a folder with a "
+        "folder for each animal, or a CSV with image and identity"
+    )
+
+
+def _encounter(
+    date: str | None,
+    at: str | None,
+    uncertainty: float | None,
+    place: str | None,
+    observer: str | None,
+    occasion: str | None,
+) -> "Encounter | None":
+    from flukeprint.records.kinds import Encounter, read_moment, read_position
+
+    if uncertainty is not None and at is None:
+        raise FlukeprintError("--uncertainty needs --at LATITUDE,LONGITUDE")
+    moment = None if date is None else read_moment(date)
+    position = None if at is None else read_position(at, uncertainty)
+    if moment is None and position is None and not any((place, observer, occasion)):
+        return None
+    return Encounter(0, moment, position, place, observer, occasion)
+
+
+def _told(table: "PhotoTable", encounter: "Encounter | None", view: str | None) -> "PhotoTable":
+    """The photographs with the encounter and the view that were given for all of them."""
+    from dataclasses import replace
+
+    return replace(
+        table,
+        photographs=tuple(
+            replace(one, encounter=one.encounter or encounter, view=one.view or view)
+            for one in table.photographs
+        ),
+    )

@@ -1,0 +1,312 @@
+"""The commands of a catalogue, as a user types them."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flukeprint.data.embeddings import Embeddings
+from flukeprint.identifier.identifier import Identifier
+from tests.processes import call
+from tests.says import Says
+from tests.serving.served import make_identifier, photo
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_identifier(tmp_path_factory.mktemp("catalogue"))
+
+
+@pytest.fixture
+def identifier(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "identifier"))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Photographs of six animals, two of each."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for animal in range(6):
+        for number in range(2):
+            name = f"{animal}_{number}.jpg"
+            (folder / name).write_bytes(photo(60 + animal, 30 + number))
+    return folder
+
+
+def table(folder: Path, *rows: str, header: str = "image,identity,date,latitude,longitude") -> Path:
+    path = folder / "table.csv"
+    path.write_text("\n".join((header, *rows)) + "\n")
+    return path
+
+
+def read(says: Says, *command: object) -> Any:
+    out, error = says(*command, "--json")
+    assert error is None, error
+    return json.loads(out)
+
+
+def of(identifier: Path, name: str) -> set[str]:
+    known = Identifier.load(identifier).gallery
+    pairs = zip(known.images, known.identities, strict=True)
+    return {image for image, who in pairs if who == name}
+
+
+Refuses = Callable[..., str]
+
+
+@pytest.fixture
+def refuses(says: Says, identifier: Path) -> Refuses:
+    """The error of a command, which must change nothing."""
+
+    def refused(*command: object) -> str:
+        before = read(says, "history", identifier)
+        _, error = says(*command)
+        assert error is not None
+        assert read(says, "history", identifier) == before
+        return str(error)
+
+    return refused
+
+
+# ---------------------------------------------------------------- what comes in
+
+
+def test_a_table_brings_animals_dates_and_places(
+    identifier: Path, photos: Path, says: Says
+) -> None:
+    path = table(
+        photos,
+        "0_0.jpg,Ada,2026-05-03 07:10,-27.05,32.41,Ana,female",
+        "0_1.jpg,Ada,2026-05-03 07:10,-27.05,32.41,Ana,",
+        "1_0.jpg,Bo,2025,,,,male",
+        header="Image,ID,Date,lat,LON,observer,Sex",
+    )
+    done = read(says, "enroll", identifier, path, "--new", "--author", "ana", "--reason", "survey")
+    assert done["identities"] == ["Ada", "Ada", "Bo"]
+    assert (done["event"]["author"], done["event"]["reason"]) == ("ana", "survey")
+    ada = read(says, "individuals", identifier, "ada")
+    assert (ada["name"], ada["sex"], ada["first_seen"]) == ("Ada", "female", "2026-05-03 07:10")
+    (encounter,) = ada["encounters"]
+    assert encounter["position"] == {"latitude": -27.05, "longitude": 32.41, "uncertainty": None}
+    assert encounter["observer"] == "Ana"
+    assert [one["file"] for one in ada["photographs"]] == [
+        str(photos / "0_0.jpg"), str(photos / "0_1.jpg"),
+    ]  # fmt: skip
+    assert read(says, "individuals", identifier, "Bo")["last_seen"] == "2025"
+    assert of(identifier, "Ada") == {"0_0.jpg", "0_1.jpg"}
+    text, _ = says("individuals", identifier, "ADA")
+    assert "2026-05-03 07:10, -27.05000,32.41000, by Ana" in text
+
+
+def test_all_that_is_wrong_with_a_table_is_told_at_once(
+    identifier: Path, photos: Path, refuses: Refuses
+) -> None:
+    path = table(
+        photos,
+        "0_0.jpg,Ada,2999-05-03,,",
+        "0_1.jpg,ADA,2026-02-30,91,3",
+        "1_0.jpg,Bo,3/4/2026,,",
+        "none.jpg,Bo,,,",
+        "2_0.jpg,Cy,,x,3",
+        "2_0.jpg,Cy,,,",
+        "3_0.jpg,Di,,5,",
+    )
+    done = call("flukeprint", "enroll", identifier, path, "--new")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert lines[-1] == f"error: {path}: 9 problems; nothing was changed"
+    for number, words in (
+        (2, "future"), (3, "calendar"), (3, "latitude 91"), (4, "no form"), (5, "none.jpg"),
+        (6, "'x' is no number"), (7, "line 6"), (8, "latitude and longitude"),
+    ):  # fmt: skip
+        assert any(f"line {number}: " in line and words in line for line in lines), (number, words)
+    assert any("Ada and ADA are one name" in line for line in lines)
+    assert "9 problems" in refuses("enroll", identifier, path, "--new")
+
+
+def test_unknown_animals_are_refused_before_anything_is_read(
+    identifier: Path, photos: Path, refuses: Refuses
+) -> None:
+    (photos / "0_0.jpg").write_bytes(b"no photograph")
+    path = table(photos, "0_0.jpg,Ada", header="image,identity")
+    assert "no animal is called Ada" in refuses("enroll", identifier, path)
+
+
+def test_folders_of_animals_come_in_together_or_not_at_all(
+    identifier: Path, photos: Path, says: Says, refuses: Refuses
+) -> None:
+    for animal, name in ((0, "Ada"), (1, "Bo")):
+        (photos / name).mkdir()
+        for number in range(2):
+            (photos / f"{animal}_{number}.jpg").rename(photos / name / f"{number}.jpg")
+    assert "outside the folders" in refuses("enroll", identifier, photos, "--new")
+    for left in photos.glob("*.jpg"):
+        left.unlink()
+    (photos / "Bo" / "broken.jpg").write_bytes(photo(1, 1)[:99])
+    assert "broken.jpg" in refuses("enroll", identifier, photos, "--new")
+    (photos / "Bo" / "broken.jpg").unlink()
+    done = read(says, "enroll", identifier, photos, "--new")
+    assert done["identities"] == ["Ada", "Ada", "Bo", "Bo"]
+    assert len(set(done["images"])) == 4  # two files are called 0.jpg
+    assert len(of(identifier, "Bo")) == 2
+
+
+def test_names_are_suggested_by_the_pattern_of_the_catalogue(
+    identifier: Path, photos: Path, says: Says
+) -> None:
+    known = {one["name"] for one in read(says, "individuals", identifier)}
+    assert not any(name.startswith("animal") for name in known)  # their names are no numbers
+    assert says("individuals", identifier, "--suggest")[0] == "animal_1\n"
+    for number in (1, 2):
+        done = read(says, "enroll", identifier, photos / f"{number}_0.jpg", "--suggest")
+        assert done["identities"] == [f"animal_{number}"]
+
+
+def test_a_photograph_without_a_name_is_asked_for_one(
+    identifier: Path, photos: Path, refuses: Refuses
+) -> None:
+    assert "whom do these show" in refuses("enroll", identifier, photos / "0_0.jpg")
+
+
+def test_a_dry_run_changes_nothing(
+    identifier: Path, photos: Path, says: Says
+) -> None:
+    before = {path.name: path.read_bytes() for path in (identifier / "gallery").iterdir()}
+    out, _ = says("enroll", identifier, photos / "0_0.jpg", "--identity", "Ada", "--dry-run")
+    assert out.startswith("would be done: 1 photograph of Ada enrolled")
+    assert len(read(says, "history", identifier)) == 1
+    after = {path.name: path.read_bytes() for path in (identifier / "gallery").iterdir()}
+    assert after == before
+    assert not of(identifier, "Ada")
+
+
+# ---------------------------------------------------------------- what is changed
+
+
+@pytest.fixture
+def grown(identifier: Path, photos: Path, says: Says) -> Path:
+    path = table(
+        photos,
+        *(f"{animal}_{number}.jpg,a_{animal},2026-0{animal + 1}-1{number}"
+          for animal in range(6) for number in range(2)),
+        header="image,identity,date",
+    )  # fmt: skip
+    read(says, "enroll", identifier, path, "--new")
+    return identifier
+
+
+def test_every_change_is_in_the_answers_at_once_and_can_be_taken_back(
+    grown: Path, photos: Path, says: Says
+) -> None:
+    first = Identifier.load(grown).gallery.identities
+
+    def answer() -> str | None:
+        return Identifier.load(grown).judge([photos / "0_0.jpg"])[0].answers[0]
+
+    def answers() -> set[str | None]:
+        return set(Identifier.load(grown).judge([photos / "0_0.jpg"])[0].answers)
+
+    if answer() is None:
+        pytest.skip("the tiny network takes it for a new animal")
+    assert answer() == "a_0"
+    read(says, "rename", grown, "A 0", "Ada")
+    assert answer() == "Ada"
+    read(says, "merge", grown, "a_1", "a_0")
+    assert answer() == "a_1"
+    assert read(says, "individuals", grown, "Ada")["aliases"] == ["Ada", "a_0"]
+    read(says, "split", grown, "a_1", "-p", "0_0.jpg", "-p", "0_1.jpg", "--to", "Eva")
+    assert answer() == "Eva"
+    read(says, "move", grown, "0_0.jpg", "--to", "a_2")
+    assert answer() == "a_2"
+    read(says, "remove", grown, "a_2")
+    assert "a_2" not in answers()
+    for _ in range(5):
+        read(says, "undo", grown)
+    assert Identifier.load(grown).gallery.identities == first
+    assert answer() == "a_0"
+    error = says("undo", grown, 3)[1]
+    assert "taken back already" in str(error)
+
+
+def test_a_description_is_kept_and_checked(grown: Path, says: Says) -> None:
+    read(says, "describe", grown, "a_3", "--sex", "female", "--died", "2026-07-01")
+    page = read(says, "individuals", grown, "a_3")
+    assert (page["sex"], page["died"], page["notes"]) == ("female", "2026-07-01", None)
+    read(says, "describe", grown, "a_3", "--died", "")
+    assert read(says, "individuals", grown, "a_3")["died"] is None
+    assert "hermaphrodite" in str(says("describe", grown, "a_3", "--sex", "hermaphrodite")[1])
+    assert "known of a_3 already" in str(says("describe", grown, "a_3", "--sex", "female")[1])
+
+
+def test_dates_can_be_given_later(grown: Path, photos: Path, says: Says) -> None:
+    known = read(says, "individuals", grown, "--search", "w_")[0]["name"]
+    image = read(says, "individuals", grown, known)["photographs"][0]["image"]
+    path = table(
+        photos, f"{image},2024-03-02 10:00,hide,left", "0_0.jpg,2024-03-02 10:00,hide,",
+        header="image,date,place,view",
+    )  # fmt: skip
+    read(says, "annotate", grown, path)
+    page = read(says, "individuals", grown, known)
+    assert [(one["moment"], one["place"]) for one in page["encounters"]] == [
+        ("2024-03-02 10:00", "hide")
+    ]
+    assert read(says, "individuals", grown, "a_0")["first_seen"] == "2024-03-02 10:00"
+    path.write_text("image,date\nnone.jpg,2024-03-02\n")
+    assert "none.jpg" in str(says("annotate", grown, path)[1])
+
+
+def test_history_tells_who_and_why(grown: Path, says: Says) -> None:
+    read(says, "rename", grown, "a_0", "Ada", "--author", "ana", "--reason", "her name")
+    text, _ = says("history", grown, "--most", "1")
+    assert "ana: rename: a_0 is now called Ada (her name)" in text
+    assert text.count("\n") == 1
+
+
+# ---------------------------------------------------------------- what goes out
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "xlsx"])
+def test_an_export_holds_all_of_it(grown: Path, tmp_path: Path, says: Says, form: str) -> None:
+    read(says, "rename", grown, "a_0", "=SUM(A1)")
+    read(says, "remove", grown, "a_5")
+    out = tmp_path / "out"
+    assert says("export-catalogue", grown, "-o", out, "--format", form)[1] is None
+    if form == "xlsx":
+        book = pd.read_excel(out / "catalogue.xlsx", sheet_name=None)
+        from openpyxl import load_workbook
+
+        kinds = {cell.data_type for cell in load_workbook(out / "catalogue.xlsx")["individuals"][2]}
+        assert "f" not in kinds
+    else:
+        reader = pd.read_csv if form == "csv" else pd.read_parquet
+        book = {
+            name: reader(out / f"{name}.{form}")
+            for name in ("individuals", "encounters", "photographs", "history")
+        }
+    known = Identifier.load(grown).gallery
+    photographs = book["photographs"]
+    assert photographs["image"].tolist() == list(known.images)
+    assert photographs["individual"].tolist() == list(known.identities)
+    assert "=SUM(A1)" in book["individuals"]["individual"].tolist()
+    assert "a_5" not in book["individuals"]["individual"].tolist()
+    assert book["history"]["event"].tolist() == [1, 2, 3, 4]
+    joined = photographs.merge(book["encounters"], on="encounter")
+    dated = joined[joined["image"] == "3_1.jpg"]
+    assert dated["date"].astype(str).str[:10].tolist() == ["2026-04-11"]
+    if form == "parquet":
+        vectors = np.stack(pd.read_parquet(out / "embeddings.parquet")["embedding"].tolist())
+    else:
+        vectors = Embeddings.load(out / "embeddings.npz").vectors
+    assert np.array_equal(vectors, known.vectors)
+    error = says("export-catalogue", grown, "-o", out, "--format", form)[1]
+    assert "is there already" in str(error)
+
+
+def test_too_few_photographs_are_not_fitted_on(grown: Path, says: Says) -> None:
+    assert "too few" in str(says("refit", grown)[1])
