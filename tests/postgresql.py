@@ -31,6 +31,7 @@ class Server:
     bin: Path
     data: Path
     port: int
+    durable: bool = False
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -40,10 +41,11 @@ class Server:
     def start(self) -> None:
         """Start it and wait until it answers."""
         (self.data / "postmaster.pid").unlink(missing_ok=True)  # of one that was killed
+        flushed = [] if self.durable else ["-F"]
         with (self.data / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*_as_nobody_important(), str(self.bin / "postgres"), "-D", str(self.data),
-                 "-p", str(self.port), "-k", "", "-h", "127.0.0.1", "-F"],
+                 "-p", str(self.port), "-k", "", "-h", "127.0.0.1", *flushed],
                 stdout=log, stderr=log,
             )  # fmt: skip
         end = time.monotonic() + 60
@@ -80,13 +82,16 @@ class Server:
         """End it."""
         if self.process is not None and self.process.poll() is None:
             with contextlib.suppress(OSError, ValueError):
-                os.kill(self.postmaster(), signal.SIGQUIT)
+                os.kill(self.postmaster(), signal.SIGINT)
             self.process.wait(60)
 
 
 @contextlib.contextmanager
-def server() -> Iterator[Server]:
-    """A new server that is gone after the block; RuntimeError where none can be started."""
+def server(*, durable: bool = False) -> Iterator[Server]:
+    """A new server that is gone after the block; RuntimeError where none can be started.
+
+    durable: it flushes what it has committed to the disk, as a real one does.
+    """
     place = programs()
     if place is None:
         raise RuntimeError("no initdb is installed")
@@ -104,7 +109,7 @@ def server() -> Iterator[Server]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        one = Server(place, data, port)
+        one = Server(place, data, port, durable)
         one.start()
         try:
             yield one

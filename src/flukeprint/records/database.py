@@ -201,7 +201,11 @@ def without_password(url: str) -> str:
         FlukeprintError: it is no address.
     """
     try:
-        return sa.make_url(url).set(password=None).render_as_string(hide_password=False)
+        whole = sa.make_url(url)
+        rest = {key: value for key, value in whole.query.items() if "password" not in key}
+        return sa.URL.create(
+            whole.drivername, whole.username, None, whole.host, whole.port, whole.database, rest
+        ).render_as_string()  # `URL.set` keeps a password that it is to set to None
     except sa.exc.ArgumentError:
         raise FlukeprintError(
             "catalogue.url is no address; write postgresql://user@host/database"
