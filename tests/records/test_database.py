@@ -147,7 +147,7 @@ def test_a_database_or_a_user_that_is_not_there(tmp_path: Path, postgresql_url: 
 def test_a_catalogue_that_was_dropped_on_the_server(tmp_path: Path, postgresql_url: str) -> None:
     made = begun(tmp_path / "kept", postgresql_url, [("a", 1)])
     pointer = json.loads((tmp_path / "kept" / POINTER).read_text())
-    with made.plain() as connection:
+    with made.writing() as connection:
         connection.exec_driver_sql(f"DROP SCHEMA {pointer['namespace']} CASCADE")
     with pytest.raises(FlukeprintError) as error:
         Database.open(tmp_path / "kept")
