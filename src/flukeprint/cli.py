@@ -12,6 +12,7 @@ import typer
 
 from flukeprint.commands import catalogue
 from flukeprint.commands.reports import ResultTable, compare, report, triplets
+from flukeprint.commands.reviews import apply_review, review
 from flukeprint.commands.studies import few_shot, verification
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.output import only_notices, say
@@ -148,6 +149,7 @@ for command in (
     catalogue.undo, catalogue.history, catalogue.refit,
 ):  # fmt: skip
     app.command()(command)
+app.command("apply-review")(apply_review)
 app.command("export-catalogue")(catalogue.export_catalogue)
 
 
@@ -366,6 +368,7 @@ def crossvalidate_command(
 app.command()(compare)
 app.command()(triplets)
 app.command()(report)
+app.command()(review)
 app.command()(verification)
 app.command("few-shot")(few_shot)
 

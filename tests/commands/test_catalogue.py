@@ -174,9 +174,7 @@ def test_a_photograph_without_a_name_is_asked_for_one(
     assert "whom do these show" in refuses("enroll", identifier, photos / "0_0.jpg")
 
 
-def test_a_dry_run_changes_nothing(
-    identifier: Path, photos: Path, says: Says
-) -> None:
+def test_a_dry_run_changes_nothing(identifier: Path, photos: Path, says: Says) -> None:
     before = {path.name: path.read_bytes() for path in (identifier / "gallery").iterdir()}
     out, _ = says("enroll", identifier, photos / "0_0.jpg", "--identity", "Ada", "--dry-run")
     assert out.startswith("would be done: 1 photograph of Ada enrolled")
@@ -310,3 +308,49 @@ def test_an_export_holds_all_of_it(grown: Path, tmp_path: Path, says: Says, form
 
 def test_too_few_photographs_are_not_fitted_on(grown: Path, says: Says) -> None:
     assert "too few" in str(says("refit", grown)[1])
+
+
+def test_a_fit_on_the_catalogue_is_used_at_once_and_can_be_taken_back(
+    identifier: Path, tmp_path: Path, says: Says
+) -> None:
+    rows = []
+    for animal in range(16):
+        for number in range(2):
+            name = f"{animal}_{number}.jpg"
+            (tmp_path / name).write_bytes(photo(80 + animal, 30 + number))
+            rows.append(f"{name},b_{animal},2026-01-{animal + 1:02d} 0{number}:00")
+    for animal in range(8):  # seen once: new without this encounter
+        (tmp_path / f"once_{animal}.jpg").write_bytes(photo(120 + animal, 30))
+        rows.append(f"once_{animal}.jpg,c_{animal},2026-02-{animal + 1:02d}")
+    path = table(tmp_path, *rows, header="image,identity,date")
+    read(says, "enroll", identifier, path, "--new")
+    before = Identifier.load(identifier).card
+    tried = read(says, "refit", identifier, "--dry-run")
+    assert Identifier.load(identifier).card == before
+    done = read(says, "refit", identifier)
+    assert {**done, "event": None, "dry_run": True} == tried
+    after = Identifier.load(identifier).card
+    assert (done["queries"], done["new_queries"]) == (40, 8)
+    assert done["threshold_before"] == before.threshold == 0.99
+    assert after.threshold == done["threshold"] != 0.99
+    assert after.calibration != before.calibration
+    assert after.calibration is not None
+    assert after.calibration.queries == 40
+    assert done["gain_low"] <= done["gain"] <= done["gain_high"]
+    text, _ = says("history", identifier, "--most", "1")
+    assert "threshold and probabilities fitted on 40 photographs" in text
+    read(says, "undo", identifier)
+    assert Identifier.load(identifier).card == before
+
+
+def test_photographs_of_one_moment_join_the_encounter_that_is_there(
+    grown: Path, photos: Path, says: Says
+) -> None:
+    (photos / "more.jpg").write_bytes(photo(60, 33))
+    read(
+        says, "enroll", grown, photos / "more.jpg", "--identity", "a_0", "--date", "2026-01-10",
+    )  # fmt: skip
+    page = read(says, "individuals", grown, "a_0")
+    assert (page["photographs"][2]["encounter"], len(page["encounters"])) == (
+        page["photographs"][0]["encounter"], 2,
+    )  # fmt: skip

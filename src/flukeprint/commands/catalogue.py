@@ -48,7 +48,7 @@ def keep(
     if has_catalogue(identifier):
         raise FlukeprintError(f"{identifier} keeps a catalogue already; see flukeprint history")
     url = load_config(None, overrides or []).catalogue.url
-    database = open_catalogue(identifier, _author(author), url=url)
+    database = open_catalogue(identifier, author_of(author), url=url)
     with database.reading() as connection:
         print(f"{history(connection, 1)[0].summary}: {database.label}")
 
@@ -89,10 +89,10 @@ def enroll(
     table = _photographs(photos, identity, suggest)
     encounter = _encounter(date, at, uncertainty, place, observer, occasion)
     table = _told(table, encounter, view)
-    keeper = Keeper.open(identifier, author=_author(author), report=say)
+    keeper = Keeper.open(identifier, author=author_of(author), report=say)
     done = keeper.enroll(
         table.photographs,
-        _note(author, reason, dry_run),
+        note_of(author, reason, dry_run),
         new=new or identity is not None or suggest,
         force=force,
         described=table.described,
@@ -115,7 +115,7 @@ def enroll(
         kind = f"known before, {now} now, {fresh:,} of them new" if total > fresh else f"new, {now}"
         print(f"{name}: {kind}; {counted(len(known), 'animal')} in {identifier}")
     else:
-        print(_event_text(done.event, identifier, dry_run))
+        print(event_text(done.event, identifier, dry_run))
 
 
 def annotate(
@@ -351,13 +351,13 @@ def refit(
     from flukeprint.keeper.keeper import Keeper
     from flukeprint.keeper.refit import refit as fit
 
-    keeper = Keeper.open(identifier, author=_author(author), report=say)
-    found = fit(keeper, _note(author, reason, dry_run), trained_too=trained_too, progress=True)
+    keeper = Keeper.open(identifier, author=author_of(author), report=say)
+    found = fit(keeper, note_of(author, reason, dry_run), trained_too=trained_too, progress=True)
     if as_json:
         print(json.dumps({**found.row(), **_event_row(found.event, dry_run)}, indent=2))
     else:
         print(found.text())
-        print(_event_text(found.event, identifier, dry_run))
+        print(event_text(found.event, identifier, dry_run))
 
 
 def export_catalogue(
@@ -384,12 +384,12 @@ def _do(
     act: "Callable[[Database, Note], Event]",
 ) -> None:
     """Change the catalogue by one event and print it."""
-    note = _note(author, reason, dry_run)
+    note = note_of(author, reason, dry_run)
     event = act(_opened(identifier, note.author), note)
     if as_json:
         print(json.dumps(_event_row(event, dry_run), indent=2))
     else:
-        print(_event_text(event, identifier, dry_run))
+        print(event_text(event, identifier, dry_run))
 
 
 def _opened(identifier: Path, author: str | None) -> "Database":
@@ -399,7 +399,7 @@ def _opened(identifier: Path, author: str | None) -> "Database":
         return Database.open(identifier)
     from flukeprint.keeper.bring_over import open_catalogue
 
-    return open_catalogue(identifier, _author(author), report=say)
+    return open_catalogue(identifier, author_of(author), report=say)
 
 
 def _new_label(identifier: Path) -> str:
@@ -410,16 +410,16 @@ def _new_label(identifier: Path) -> str:
         raise FlukeprintError(f"{identifier} is no identifier that can be read") from None
 
 
-def _author(author: str | None) -> str:
+def author_of(author: str | None) -> str:
     from flukeprint.keeper.authors import system_user
 
     return author or system_user()
 
 
-def _note(author: str | None, reason: str | None, dry_run: bool) -> "Note":
+def note_of(author: str | None, reason: str | None, dry_run: bool) -> "Note":
     from flukeprint.records.journal import Note
 
-    return Note(_author(author), reason, dry_run)
+    return Note(author_of(author), reason, dry_run)
 
 
 def _event_row(event: "Event", dry_run: bool) -> dict[str, Any]:
@@ -427,7 +427,7 @@ def _event_row(event: "Event", dry_run: bool) -> dict[str, Any]:
             "summary": event.summary}  # fmt: skip
 
 
-def _event_text(event: "Event", identifier: Path, dry_run: bool) -> str:
+def event_text(event: "Event", identifier: Path, dry_run: bool) -> str:
     if dry_run:
         return f"would be done: {event.summary}; nothing was changed"
     return f"{event.summary} (event {event.id}; flukeprint undo {identifier} {event.id})"

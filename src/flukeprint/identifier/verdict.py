@@ -118,7 +118,7 @@ def verdict_of(
         nearest_cosine=near,
         outside=outside,
         nearest=tuple(
-            () if name is None else _nearest(name, row, gallery, queries)
+            () if name is None else nearest_photos(name, gallery, queries, best=row)
             for name, row in zip(ranking.identities[0], ranking.rows[0].tolist(), strict=False)
         ),
         placement=None
@@ -255,10 +255,16 @@ def _of(
     )
 
 
-def _nearest(name: str, best: int, gallery: Gallery, queries: Embeddings) -> tuple[Near, ...]:
-    """The best-matching photo of an identity, then its next nearest ones."""
+def nearest_photos(
+    name: str, gallery: Gallery, queries: Embeddings, *, best: int | None = None
+) -> tuple[Near, ...]:
+    """The photos of an identity that are nearest to one query's photographs, nearest first.
+
+    best: row of the best-matching one, which then comes before them.
+    """
     own = gallery.rows_of(name)
     seen = gallery.embeddings.vectors[own].astype(np.float64) @ queries.vectors.T
     cosines = dict(zip(own, seen.mean(axis=1), strict=True))
     rows = sorted((row for row in own if row != best), key=lambda row: (-cosines[row], row))
-    return tuple(Near(row, float(cosines[row])) for row in [best, *rows[: NEAREST - 1]])
+    first = [] if best is None else [best]
+    return tuple(Near(int(row), float(cosines[row])) for row in [*first, *rows][:NEAREST])

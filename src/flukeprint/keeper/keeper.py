@@ -34,7 +34,7 @@ from flukeprint.records.database import Database
 from flukeprint.records.edits import add_individual
 from flukeprint.records.journal import Edit, Note, editing
 from flukeprint.records.kinds import Encounter, Event
-from flukeprint.records.lookup import encounter_values, last_event
+from flukeprint.records.lookup import encounter_of, encounter_values, last_event
 from flukeprint.records.names import all_names, ids_of_names, kept_text, next_name
 from flukeprint.records.schema import catalogue, encounters, individuals, parts, photographs
 from flukeprint.search.gallery_files import StoreFacts, write_at
@@ -154,6 +154,7 @@ class Keeper:
         force: bool = False,
         thumbnails: bool = True,
         progress: bool = False,
+        each_new: bool = False,
         kind: str = "enroll",
         described: Mapping[str, Mapping[str, str | None]] | None = None,
         examined: Examined | None = None,
@@ -164,6 +165,7 @@ class Keeper:
 
         new: animals that the catalogue does not know are made; otherwise they are refused.
         force: take near copies, and names that are nearly those of other animals.
+        each_new: photographs of nobody named are of as many animals, not of one.
         kind: of the event.
         described: name of an animal among them -> its sex and life stage.
         examined: of `examine`, where that was done before.
@@ -191,7 +193,7 @@ class Keeper:
             )  # fmt: skip
             if problems:
                 raise ProblemsError(problems, "what is to be enrolled")
-            ids, names = self._owners(edit, photos, new=new, force=force)
+            ids, names = self._owners(edit, photos, new=new, force=force, each_new=each_new)
             for identity, values in (described or {}).items():
                 owner = next(
                     who for who, photo in zip(ids, photos, strict=True)
@@ -269,7 +271,13 @@ class Keeper:
         return RowsSince(rows, np.asarray(file[rows]))
 
     def _owners(
-        self, edit: Edit, photos: Sequence[NewPhotograph], *, new: bool, force: bool
+        self,
+        edit: Edit,
+        photos: Sequence[NewPhotograph],
+        *,
+        new: bool,
+        force: bool,
+        each_new: bool,
     ) -> tuple[list[int], list[str]]:
         """The id and the name of each photograph's animal; new ones are made."""
         label = self._loaded().card.new_label
@@ -289,9 +297,11 @@ class Keeper:
                 problems.append(str(error))
         if problems:
             raise ProblemsError(problems, "what is to be enrolled")
-        if None in given:
-            ids[None] = add_individual(edit, next_name(all_names(edit.connection)), label)
-        owners = [ids[name] for name in given]
+        if None in given and not each_new:
+            ids[None] = self._unnamed(edit)
+        owners = [
+            ids[name] if name is not None or not each_new else self._unnamed(edit) for name in given
+        ]
         names = dict(
             edit.connection.execute(
                 sa.select(individuals.c.id, individuals.c.name).where(
@@ -300,6 +310,11 @@ class Keeper:
             ).tuples().all()
         )  # fmt: skip
         return owners, [names[who] for who in owners]
+
+    def _unnamed(self, edit: Edit) -> int:
+        """A new animal with the next free name."""
+        label = self._loaded().card.new_label
+        return add_individual(edit, next_name(all_names(edit.connection)), label)
 
     def _free_images(self, edit: Edit, photos: Sequence[NewPhotograph]) -> list[str]:
         """Names for photographs that none in the catalogue has, not even a removed one."""
@@ -384,16 +399,29 @@ def _file_of(photo: NewPhotograph) -> str | None:
 
 
 def _add_encounters(edit: Edit, photos: Sequence[NewPhotograph]) -> list[int | None]:
-    """Make the encounters of photographs, equal ones once; returns each photograph's."""
+    """The encounter of each photograph: one that is there already, or made, equal ones once."""
     distinct = dict.fromkeys(
         replace(photo.encounter, id=0) for photo in photos if photo.encounter is not None
     )
-    ids = edit.insert(encounters, [encounter_values(one) for one in distinct])
-    numbers: dict[Encounter, int] = dict(zip(distinct, ids, strict=True))
+    numbers = {one: number for one in distinct if (number := _same_encounter(edit, one))}
+    fresh = [one for one in distinct if one not in numbers]
+    ids = edit.insert(encounters, [encounter_values(one) for one in fresh])
+    numbers.update(zip(fresh, ids, strict=True))
     return [
         None if photo.encounter is None else numbers[replace(photo.encounter, id=0)]
         for photo in photos
     ]
+
+
+def _same_encounter(edit: Edit, one: Encounter) -> int | None:
+    """The encounter of the same time, place and people that is there already."""
+    if one.moment is None:
+        return None
+    known = edit.connection.execute(
+        sa.select(encounters).where(encounters.c.moment == one.moment.text, ~encounters.c.removed)
+    )
+    found = [row.id for row in known if replace(encounter_of(row), id=0) == one]
+    return found[0] if found else None
 
 
 def _keep_parts(

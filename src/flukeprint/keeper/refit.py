@@ -5,6 +5,7 @@ is out of the gallery.  An animal that was seen in no other encounter is a new o
 catalogue itself says how often animals are new.  Nothing is trained.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -183,10 +184,7 @@ def leave_encounters_out(
         f"photograph {photo.id}" if photo.encounter is None else f"encounter {photo.encounter}"
         for photo in photos
     ]
-    names = sorted(set(encounters))
-    order = np.random.default_rng(SEED).permutation(len(names))
-    part_of = {name: int(order[place]) % PARTS for place, name in enumerate(names)}
-    parts = np.array([part_of[name] for name in encounters])
+    parts = _parts_of(encounters, [photo.individual for photo in photos])
     ranked = []
     answers: list[str | None] = [None] * len(photos)
     with Stage("asking without their encounters" if progress else None, len(photos)) as stage:
@@ -203,6 +201,29 @@ def leave_encounters_out(
                 answers[place] = who if who in there else None
             stage.update(len(asked))
     return merge_rankings(ranked), answers, encounters
+
+
+def _parts_of(encounters: Sequence[str], individuals: Sequence[str | None]) -> Ints:
+    """The part (n,) in which each photograph's encounter is left out.
+
+    The encounters of one animal are in different parts, as far as there are enough: it would be
+    taken for new if it was left out altogether.
+    """
+    who: dict[str, set[str | None]] = {}
+    for name, individual in zip(encounters, individuals, strict=True):
+        who.setdefault(name, set()).add(individual)
+    names = sorted(who)
+    seen: Counter[tuple[int, str | None]] = Counter()
+    load = np.zeros(PARTS, dtype=np.int64)
+    part_of = {}
+    for place in np.random.default_rng(SEED).permutation(len(names)).tolist():
+        name = names[place]
+        together = [sum(seen[part, one] for one in who[name]) for part in range(PARTS)]
+        part = min(range(PARTS), key=lambda part: (together[part], load[part], part))
+        part_of[name] = part
+        load[part] += 1
+        seen.update((part, one) for one in who[name])
+    return np.array([part_of[name] for name in encounters], dtype=np.int64)
 
 
 def _ranked(known: Identifier, rest: Ints, held: Ints) -> Ranking:

@@ -107,7 +107,7 @@ def individual_page(connection: sa.Connection, name: str) -> IndividualPage:
         list_individuals(connection, ids=[who])[0],
         photos,
         list_encounters(connection, numbers),
-        _events_about(connection, who),
+        events_about(connection, who),
     )
 
 
@@ -206,7 +206,8 @@ def history(connection: sa.Connection, most: int | None = None) -> tuple[Event, 
     return tuple(event_of(row) for row in connection.execute(asked.limit(most)))
 
 
-def _events_about(connection: sa.Connection, who: int) -> tuple[Event, ...]:
+def events_about(connection: sa.Connection, who: int) -> tuple[Event, ...]:
+    """The events that changed an animal or a photograph of it, the last one first."""
     about = (changes.c.of_table == "individuals") & (changes.c.of_row == who)
     about |= (changes.c.of_table == "photographs") & changes.c.of_row.in_(
         sa.select(photographs.c.id).where(photographs.c.individual_id == who)

@@ -5,10 +5,7 @@ the page's own script, which a Content-Security-Policy names by their digests.  
 points show on hover are in it once, however many charts show them.
 """
 
-import base64
 import gzip
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +26,7 @@ from flukeprint.evaluation.report.charts import (
 )
 from flukeprint.evaluation.report.photo_budget import embedded, fitting
 from flukeprint.evaluation.report.plotly_charts import figure
+from flukeprint.evaluation.report.self_contained import base64_text, script_json, source_digest
 
 MOST_BYTES = 5_000_000
 AROUND_SHOWN, AROUND_HOVERED = 40, 4  # bytes of markup around a photograph
@@ -105,13 +103,13 @@ def render(page: ReportPage, most: int = MOST_BYTES) -> bytes:
     # A photograph that is left out still takes its place in the table.
     room -= AROUND_HOVERED * len(hovered)
     held = fitting(hovered, max(room, 0), around=0)
-    table = [_base64(held[photo]) if photo in held else "" for photo in hovered]
+    table = [base64_text(held[photo]) if photo in held else "" for photo in hovered]
     return _document(page, _Held(data, small, table))
 
 
 def _data(chart: Chart, places: Mapping[bytes, int]) -> str:
     drawn = figure(chart) | {"photos": [places[photo] for photo in chart.photos]}
-    return _json(drawn)
+    return script_json(drawn)
 
 
 def _shown(block: Block) -> list[bytes]:
@@ -121,18 +119,6 @@ def _shown(block: Block) -> list[bytes]:
             return [one.photo for row in block.rows for one in row.photos if one.photo is not None]
         case _:
             return []
-
-
-def _json(value: object) -> str:
-    """JSON that is safe inside a script element."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def _text(text: str) -> str:
@@ -150,18 +136,14 @@ def _plotly() -> tuple[str, str]:
     from plotly.offline import get_plotlyjs
 
     code = get_plotlyjs().encode()
-    return _base64(gzip.compress(code, mtime=0)), _digest(code)
-
-
-def _digest(code: bytes) -> str:
-    return f"'sha256-{_base64(hashlib.sha256(code).digest())}'"
+    return base64_text(gzip.compress(code, mtime=0)), source_digest(code)
 
 
 def _document(page: ReportPage, held: _Held) -> bytes:
     packed, digest = _plotly()
     script = _script()
     policy = (
-        f"default-src 'none'; script-src {_digest(script.encode())} {digest}; "
+        f"default-src 'none'; script-src {source_digest(script.encode())} {digest}; "
         "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     style = (ASSETS / "report.css").read_text(encoding="utf-8")
@@ -208,7 +190,7 @@ page.</footer>
 </div>
 <div id="hover" aria-hidden="true"><img alt=""></div>
 {data}
-<script type="application/json" id="photographs">{_json(list(held.table))}</script>
+<script type="application/json" id="photographs">{script_json(list(held.table))}</script>
 <script type="text/plain" id="plotly">{packed}</script>
 <script>{script}</script>
 </body>
@@ -291,7 +273,7 @@ def _cell(text: str) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    source = f"data:image/{picture.kind};base64,{_base64(picture.file)}"
+    source = f"data:image/{picture.kind};base64,{base64_text(picture.file)}"
     return f"""<figure id="{picture.name}">
 <img class="picture" alt="{_text(picture.alt)}" src="{source}">
 <figcaption>{_text(picture.caption)}</figcaption></figure>"""
@@ -304,6 +286,6 @@ def _photo(shown: Shown, held: _Held) -> str:
     alt = _MEANINGS[shown.mark] + first
     picture = '<span class="none" aria-hidden="true">?</span>'
     if small is not None:
-        picture = f'<img alt="{_text(alt)}" src="data:image/jpeg;base64,{_base64(small)}">'
+        picture = f'<img alt="{_text(alt)}" src="data:image/jpeg;base64,{base64_text(small)}">'
     lines = "<br>".join([f"<b>{_SIGNS[shown.mark]}{_text(first)}</b>", *map(_text, rest)])
     return f'<figure class="shown{mark}">{picture}<figcaption>{lines}</figcaption></figure>'
