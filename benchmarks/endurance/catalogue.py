@@ -3,8 +3,8 @@
     python -m benchmarks.endurance.catalogue [--quick] [--seed N] [--only KIND]
 
 A writer is a forked process that has imported everything; it runs one command after the other, as
-typed, until SIGKILL ends it or the server under it.  What it had printed then has to be there, once,
-and the identifier on the disk has to agree with the records.  Writes
+typed, until SIGKILL ends it or the server under it.  What it had printed then has to be there,
+once, and the identifier on the disk has to agree with the records.  Writes
 results/catalogue_endurance.json.
 """
 
@@ -209,7 +209,7 @@ def faults_of(ground: Ground, before: int, said: list[dict[str, Any]], writers: 
         before + len(there)
     ):
         faults.append("the events are not numbered one after the other")
-    made = {number: count for number, count in noted}
+    made = dict(map(tuple, noted))
     for number, event in there.items():
         if event.kind == "enroll" or event.kind == "import":
             wanted = int(event.summary.split()[0].replace(",", ""))

@@ -6,6 +6,7 @@ other writers out, so what it reads stays true until it commits; a reading one s
 
 import contextlib
 import json
+import logging
 import os
 import re
 import uuid
@@ -184,6 +185,9 @@ def _on_server(url: str, namespace: str) -> Database:
             f"catalogue.url {without_password(url)} is no PostgreSQL address; write "
             "postgresql://user@host/database"
         )
+    pool = logging.getLogger("sqlalchemy.pool")
+    if not pool.handlers:  # it would print a traceback of each connection that a server cut off
+        pool.addHandler(logging.NullHandler())
     password = address.password or os.environ.get("PGPASSWORD")
     engine = sa.create_engine(
         address.set(drivername="postgresql+pg8000", password=password),
