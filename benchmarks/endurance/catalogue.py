@@ -33,6 +33,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.endurance.ground import drawn
+from benchmarks.endurance.page import put_catalogue_section
 from benchmarks.harness.arguments import options
 from benchmarks.harness.timing import save
 from flukeprint.cli import app
@@ -408,8 +409,11 @@ def main() -> int:
                 found = crowd(ground, 77, 5 if given.quick else SECONDS)
                 result["crowds"].append({"kind": kind, **found})
                 print(result["crowds"][-1])
-    save("catalogue_endurance", result, given.quick or bool(given.only) or given.kills is not None)
-    wrong = [fault for part in (*result["kills"], *result["crowds"]) for fault in part["faults"]]
+    part = given.quick or bool(given.only) or given.kills is not None
+    save("catalogue_endurance", result, part)
+    if not part:
+        put_catalogue_section()
+    wrong = [fault for one in (*result["kills"], *result["crowds"]) for fault in one["faults"]]
     print("\n".join(wrong) or "no faults")
     return 1 if wrong else 0
 
