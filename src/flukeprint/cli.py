@@ -163,12 +163,10 @@ def index_command(
 ) -> None:
     """Build the gallery's index again, and measure the recall of an approximate one."""
     from flukeprint.config.load import load_config
-    from flukeprint.identifier.build import with_index
-    from flukeprint.identifier.identifier import Identifier
+    from flukeprint.identifier.build import build_index_again
 
     settings = load_config(None, overrides or []).gallery
-    plain = Identifier.load(identifier, with_index=False)
-    known = with_index(plain, settings, print).save(identifier, say)
+    known = build_index_again(identifier, settings, print, say)
     print(f"{counted(len(known.gallery), 'photograph')} in {identifier}")
 
 

@@ -16,9 +16,9 @@ from flukeprint import cli
 from flukeprint.config.schema import ServeConfig
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.serving.server import Connection, _listen
-from tests.serving.api.http_client import connected, expected, post, well
+from tests.serving.api.http_client import BEARER, connected, expected, post, well
 from tests.serving.in_thread import running
-from tests.serving.served import TOKEN, answer, photo, served
+from tests.serving.served import TOKEN, answer, copied, photo, served
 
 
 def lives(pid: int) -> bool:
@@ -45,6 +45,30 @@ def test_several_workers_answer_alike_and_end_together(identifier: Path, known: 
     while any(map(lives, workers)):
         assert time.monotonic() < end, "workers outlive the first process"
         time.sleep(0.05)
+
+
+def test_what_one_worker_enrolls_all_show(identifier: Path, tmp_path: Path) -> None:
+    folder = copied(identifier, tmp_path)
+
+    def enrolled(number: int) -> dict[str, Any]:
+        fields = {"identity": f"w_{number}", "keep_photos": "yes", "force": "yes"}
+        with connected(running) as client:
+            return dict(
+                well(post(client, "enroll", photo(number), data=fields, headers=BEARER), 201)
+            )
+
+    with served(folder, "--workers", "2", enroll=True) as running:
+        for number in range(500, 504):  # they may come to different workers
+            assert enrolled(number)["identity"] == f"w_{number}"
+        end, right = time.monotonic() + 60, 0
+        while right < 12:  # new connections, to both workers
+            assert time.monotonic() < end, "a worker does not show what another has enrolled"
+            with connected(running) as client:
+                found = [well(post(client, "identify", photo(n))) for n in range(500, 504)]
+            names = [one["answers"][0]["identity"] for one in found]
+            right = right + 1 if names == [f"w_{n}" for n in range(500, 504)] else 0
+        assert "Traceback" not in running.said()
+    assert set(Identifier.load(folder).identities) >= {f"w_{n}" for n in range(500, 504)}
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *more: str) -> str:
@@ -78,7 +102,6 @@ def test_what_cannot_be_served_is_said_in_one_line(
     monkeypatch.setenv("FLUKEPRINT_ENROLL_TOKEN", "too short")
     assert "16 characters" in said("--enroll")
     monkeypatch.setenv("FLUKEPRINT_ENROLL_TOKEN", TOKEN)
-    assert "one worker" in said("--enroll", "--workers", "2")
     assert "did you mean queue" in said("serve.queu=3")
     assert "serve.queue" in said("serve.queue=0")
     assert "cannot listen" in said("--host", "192.0.2.1")

@@ -40,7 +40,10 @@ class ServeConfig(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=0, le=65535, description="Port; 0 for any that is free.")
-    workers: int = Field(1, ge=1, description="Processes, each with the network.")
+    workers: int = Field(
+        1, ge=1,
+        description="Processes, each with the network; what one enrolls all show soon after.",
+    )  # fmt: skip
     title: str | None = Field(
         None, description="Title of the page; null takes the identifier's name."
     )

@@ -2,16 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from flukeprint.config.ranking import GalleryConfig
 from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.evaluation.fold_calibration import FoldCalibration
-from flukeprint.files import folder_written_whole
+from flukeprint.files import folder_written_whole, locked_for_writing
 from flukeprint.identifier.card import CARD_FORMAT, FILE, IdentifierCard, read_card
-from flukeprint.identifier.files import read_network, write_network
+from flukeprint.identifier.files import (
+    check_digests,
+    exchange_index,
+    read_network,
+    write_network,
+)
 from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.kept_gallery import all_rows
 from flukeprint.identifier.runs import CENTERS, Run
 from flukeprint.identifier.showcase import Showcase
 from flukeprint.models.network import FlukeNet
@@ -19,7 +26,9 @@ from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.pipeline import matched_keypoints
 from flukeprint.ranking.rules import FittedRules, looks_at_all
+from flukeprint.records.database import has_catalogue
 from flukeprint.search.backends import BACKENDS, choose
+from flukeprint.search.index import Index
 
 WORTH_REPORTING = 50_000  # photographs from which it matters how a gallery is searched
 
@@ -148,13 +157,50 @@ def with_index(
         FlukeprintError: an approximate back end is configured, and the ranking rules need the
             scores of all photographs.
     """
-    vectors = known.gallery.vectors
+    card, index = _indexed(known.card, known.gallery, settings, report)
+    return replace(known, card=card, index=index, indexed=len(known.gallery), index_saved=0)
+
+
+def build_index_again(
+    folder: Path,
+    settings: GalleryConfig,
+    report: Callable[[str], None] | None = None,
+    waiting: Callable[[str], None] | None = None,
+) -> Identifier:
+    """Build the index of the identifier in `folder` anew, and keep it there.
+
+    Where it keeps a catalogue, others go on reading and enrolling meanwhile; photographs that have
+    been removed are in the index too, so that they can come back.
+
+    report: as in `with_index`.
+    waiting: receives a line if another process is writing there and is waited for.
+
+    Raises:
+        FlukeprintError: as of `with_index`, `Identifier.load` and `Identifier.save`.
+    """
+    if not has_catalogue(folder):
+        plain = Identifier.load(folder, with_index=False)
+        return with_index(plain, settings, report).save(folder, waiting)
+    with locked_for_writing(folder, waiting):
+        card = read_card(folder)
+        check_digests(folder, card)
+        card, index = _indexed(card, all_rows(folder), settings, report)
+        exchange_index(folder, card, index)
+    return Identifier.load(folder)
+
+
+def _indexed(
+    card: IdentifierCard,
+    gallery: Embeddings,
+    settings: GalleryConfig,
+    report: Callable[[str], None] | None,
+) -> tuple[IdentifierCard, Index | None]:
+    """The index of a gallery, and the card that says so."""
     choice = choose(
-        len(vectors), vectors.shape[1], settings,
-        looks_at_all=looks_at_all(known.card.method.rules),
+        len(gallery), gallery.vectors.shape[1], settings,
+        looks_at_all=looks_at_all(card.method.rules),
     )  # fmt: skip
     if report is not None:
         report(f"gallery: {choice.backend}, for {choice.reason}")
-    index = BACKENDS[choice.backend].build(known.gallery, settings, report)
-    card = known.card.model_copy(update={"backend": choice.backend, "gallery": settings})
-    return replace(known, card=card, index=index, indexed=len(vectors), index_saved=0)
+    index = BACKENDS[choice.backend].build(gallery, settings, report)
+    return card.model_copy(update={"backend": choice.backend, "gallery": settings}), index

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from flukeprint.config.base import Section
 from flukeprint.config.data import ImageConfig
@@ -14,7 +14,7 @@ from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.metrics import FoldScores
 from flukeprint.evaluation.verification import Verifier
-from flukeprint.identifier.integrity import bytes_digest, changed, self_digest
+from flukeprint.identifier.integrity import DIGESTS, bytes_digest, changed, self_digest
 from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.threshold import OutOfDistribution
@@ -47,6 +47,9 @@ class IdentifierCard(Section):
     gallery: GalleryConfig = GalleryConfig()
     confidence: float | None = None  # least probability of an answered rank of the taxonomy
     digests: str | None = None  # of the file of digests; None: written by an earlier version
+    # Names in the folder; where a catalogue lies in it, both change with every new index.
+    index: str = Field("index", pattern=r"^index(-[0-9a-f]{8})?$")
+    digests_file: str = Field(DIGESTS, pattern=r"^digests(-[0-9a-f]{8})?\.json$")
 
     def text(self) -> str:
         """The content of `identifier.json`."""

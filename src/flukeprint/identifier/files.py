@@ -6,7 +6,9 @@ and the gallery, to which only the new photographs are appended.
 """
 
 import contextlib
+import re
 import shutil
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.recipe import network_digest
 from flukeprint.errors import FlukeprintError, counted, listed
-from flukeprint.files import linked
+from flukeprint.files import folder_written_whole, linked, written_whole
 from flukeprint.identifier.card import FILE, IdentifierCard, read_card
 from flukeprint.identifier.integrity import (
     DIGESTS,
@@ -112,7 +114,8 @@ def write_digests(folder: Path, old: Path) -> str:
     """
     known: FileDigests = {}
     with contextlib.suppress(FlukeprintError):  # none, damaged, or of an earlier version
-        known = read_digests(old, read_card(old).digests)
+        before = read_card(old)
+        known = read_digests(old, before.digests, before.digests_file)
     sizes = StoreFacts.read(folder / GALLERY).sizes()  # a killed process may have appended more
     digests = digest_files(
         folder, {f"{GALLERY}/{name}": size for name, size in sizes.items()}, old, known
@@ -128,7 +131,7 @@ def check_digests(folder: Path, card: IdentifierCard) -> None:
     Raises:
         FlukeprintError: so, naming the file.
     """
-    digests = read_digests(folder, card.digests)
+    digests = read_digests(folder, card.digests, card.digests_file)
     if digests:
         check_files(folder, digests, [f"{GALLERY}/{name}" for name in APPENDED])
 
@@ -170,8 +173,59 @@ def write_index(
     return grown, len(gallery)
 
 
-def read_index(folder: Path, backend: str, photos: int) -> tuple[Index, int]:
+def exchange_index(folder: Path, card: IdentifierCard, index: Index | None) -> IdentifierCard:
+    """Give an identifier another index without replacing its folder, in which a database is in use.
+
+    The new index and its digests are written beside the old ones; replacing `identifier.json`, in
+    which both are named, makes them count.  The caller keeps other writers out.
+
+    card: as it is to be, with what `read_card` says of the files in use.
+    index: of all photographs in the gallery's files; None where they are searched exactly.
+
+    Raises:
+        FlukeprintError: the folder cannot be written; the identifier is as before.
+    """
+    _clear_indexes(folder, card)  # of processes that were killed
+    tag = uuid.uuid4().hex[:8]
+    name = f"{INDEX}-{tag}" if index is not None else INDEX
+    if index is not None:
+        with folder_written_whole(folder / name) as draft:
+            index.save(draft)
+    digests, digests_file = card.digests, card.digests_file
+    if digests is not None:
+        kept = read_digests(folder, digests, digests_file)
+        known = {file: one for file, one in kept.items() if not file.startswith(f"{card.index}/")}
+        if index is not None:
+            fresh = digest_files(folder / name, {}, folder, {})
+            known |= {f"{name}/{file}": one for file, one in fresh.items()}
+        text, digests_file = digests_text(known), f"digests-{tag}.json"
+        with written_whole(folder / digests_file) as draft:
+            draft.write_text(text)
+        digests = bytes_digest(text.encode())
+    update = {"index": name, "digests": digests, "digests_file": digests_file}
+    exchanged = card.model_copy(update=update)
+    with written_whole(folder / FILE) as draft:
+        draft.write_text(exchanged.text())
+    _clear_indexes(folder, exchanged)
+    return exchanged
+
+
+def _clear_indexes(folder: Path, card: IdentifierCard) -> None:
+    """Remove indexes and digests that the card does not name; whoever reads them tries again."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"index(-[0-9a-f]{8})?", path.name) and path.name != card.index:
+            shutil.rmtree(path, ignore_errors=True)
+        elif re.fullmatch(r"digests(-[0-9a-f]{8})?\.json", path.name) and (
+            path.name != card.digests_file
+        ):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def read_index(folder: Path, backend: str, photos: int, name: str = INDEX) -> tuple[Index, int]:
     """Read the index of a gallery of so many photographs.
+
+    name: of its folder in `folder`.
 
     Returns:
         The index, and the number of the gallery's photographs, from the first on, that it holds.
@@ -179,10 +233,10 @@ def read_index(folder: Path, backend: str, photos: int) -> tuple[Index, int]:
     Raises:
         FlukeprintError: there is none, or it is of another gallery.
     """
-    index = find_backend(backend).load(folder / INDEX)
+    index = find_backend(backend).load(folder / name)
     if len(index) > photos and not index.shared:
         raise FlukeprintError(
-            f"{folder / INDEX} holds {counted(len(index), 'photograph')} and the gallery "
+            f"{folder / name} holds {counted(len(index), 'photograph')} and the gallery "
             f"{photos:,}; build it again with flukeprint index"
         )
     return index, min(len(index), photos)

@@ -6,10 +6,14 @@ It is saved in one folder, without pickles; the names of the files are a contrac
     network.safetensors   the network's tensors
     gallery/              the gallery's embeddings, stamped with the network's digest
     index/                the gallery's index, if it is large enough for one
+    index-*/              instead of it one that was built since the catalogue was begun
     keypoints.npz         the gallery's keypoints, if the ranking rules match them
     descriptors/          instead of these an index of them, if the rules search all at once
     centers.npz           class centres of the network's head, if the ranking rules use them
     digests.json          digests of these files, checked when it is loaded
+    digests-*.json        instead of them those written with such an index
+    catalogue.json        where the records of its catalogue are, if it keeps one
+    catalogue.db          the records, unless a server has them; also whose each photograph is now
     lock                  held by the one process that writes
     thumbnails.npz ...    for the web page, see `showcase.py`
 """
@@ -315,10 +319,13 @@ class Identifier(IdentifierState):
             return replace(whole, origin=origin_of(folder, whole.card, whole.gallery))
 
     @classmethod
-    def load(cls, path: Path | str, *, with_index: bool = True) -> "Identifier":
+    def load(
+        cls, path: Path | str, *, with_index: bool = True, earlier: "Identifier | None" = None
+    ) -> "Identifier":
         """Read the folder that `save` wrote.
 
         with_index: False leaves its index out, and the gallery is searched exactly.
+        earlier: one that was loaded before; what has not changed since is shared with it.
 
         Raises:
             FlukeprintError: no identifier there, a file of it that was changed or damaged, another
@@ -329,7 +336,7 @@ class Identifier(IdentifierState):
         for _ in range(2):
             before = card_digest(folder)
             try:
-                found = cls.read(folder, with_index)
+                found = cls.read(folder, with_index, earlier)
             except FlukeprintError:
                 if card_digest(folder) == before:
                     raise
@@ -337,4 +344,4 @@ class Identifier(IdentifierState):
                 if card_digest(folder) == before:
                     return found
         with locked_for_writing(folder):  # other processes write all the time
-            return cls.read(folder, with_index)
+            return cls.read(folder, with_index, earlier)

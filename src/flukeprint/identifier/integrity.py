@@ -116,17 +116,17 @@ def digests_text(digests: FileDigests) -> str:
     return json.dumps({"algorithm": "xxh3_128", "chunk": CHUNK, "files": files}, indent=1) + "\n"
 
 
-def read_digests(folder: Path, expected: str | None) -> FileDigests:
-    """Read `digests.json`; none for an identifier of a version that wrote no digests.
+def read_digests(folder: Path, expected: str | None, name: str = DIGESTS) -> FileDigests:
+    """Read a file of digests; none for an identifier of a version that wrote no digests.
 
-    expected: its digest, as `identifier.json` gives it.
+    expected, name: its digest and its name, as `identifier.json` gives them.
 
     Raises:
         FlukeprintError: it is missing or was changed.
     """
     if expected is None:
         return {}
-    path = folder / DIGESTS
+    path = folder / name
     try:
         text = path.read_bytes()
     except OSError as error:

@@ -110,6 +110,27 @@ def read_kept_gallery(
     return KeptGallery(gallery, keypoints, showcase, Kept(records, rows, facts.photos))
 
 
+def all_rows(folder: Path) -> Embeddings:
+    """All photographs in the files, also removed ones, each with an owner's name.
+
+    Raises:
+        FlukeprintError: the database or the gallery cannot be read.
+    """
+    with Database.open(folder).reading() as connection:
+        records = read_gallery_records(connection)
+    facts = facts_of(folder, records.store)
+    stored = GalleryStore(folder / GALLERY, facts).embeddings
+    names = GalleryStore(
+        folder / GALLERY, facts, renamed=records.renamed, changed=records.changed
+    ).embeddings.identities
+    owners = tuple(
+        now or was or "nobody" for now, was in zip(names, stored.identities, strict=True)
+    )
+    return Embeddings.trusted(
+        stored.vectors, stored.images, owners, stored.views, stored.stamp, stored.precision
+    )
+
+
 def facts_of(folder: Path, store: str) -> StoreFacts:
     """The counts of a gallery's files, as the records hold them."""
     try:
@@ -170,6 +191,11 @@ def _with_pictures(showcase: Showcase | None, later: Sequence[PhotoParts]) -> Sh
     places = [(one.x or 0.0, one.y or 0.0) for one in later]
     small = Thumbnails.packed([one.thumbnail for one in later])
     return showcase.followed_by(small, np.array(places, np.float32).reshape(-1, 2))
+
+
+def whole_index(index: Index) -> Index:
+    """The index of all photographs of the files, of one that `index_of_present` may have made."""
+    return index.inner if isinstance(index, PresentRows) else index
 
 
 def index_of_present(index: Index, kept: Kept, there: int) -> tuple[Index, int]:

@@ -4,6 +4,7 @@ The names of the files are listed in `identifier.py`.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -13,8 +14,15 @@ from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError, counted
-from flukeprint.identifier.card import FILE, IdentifierCard, card_digest, read_card
+from flukeprint.identifier.card import (
+    CARD_FORMAT,
+    FILE,
+    IdentifierCard,
+    card_digest,
+    read_card,
+)
 from flukeprint.identifier.files import (
+    INDEX,
     check_digests,
     read_gallery,
     read_index,
@@ -24,11 +32,13 @@ from flukeprint.identifier.files import (
     write_index,
     write_network,
 )
+from flukeprint.identifier.integrity import DIGESTS
 from flukeprint.identifier.kept_gallery import (
     Kept,
     fitted_card,
     index_of_present,
     read_kept_gallery,
+    whole_index,
 )
 from flukeprint.identifier.photo_input import check_unseen, free_name
 from flukeprint.identifier.runs import CENTERS
@@ -39,8 +49,9 @@ from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import indexes_descriptors
 from flukeprint.records.database import has_catalogue
+from flukeprint.search.backends import find_backend
 from flukeprint.search.gallery import Gallery
-from flukeprint.search.index import Index
+from flukeprint.search.index import Index, PresentRows
 
 KEYPOINTS, DESCRIPTORS = "keypoints.npz", "descriptors"
 
@@ -128,6 +139,19 @@ class IdentifierState:
     origin: Origin | None = None
     kept: Kept | None = None
 
+    @cached_property
+    def numbers(self) -> Ints:
+        """Number of each photograph of the gallery, ascending.
+
+        Others may be removed before it or come back: it keeps its number as its row changes.
+        """
+        return np.arange(len(self.gallery)) if self.kept is None else self.kept.rows
+
+    def row_of(self, number: int) -> int | None:
+        """The row of the photograph with this number; None where there is none."""
+        row = int(np.searchsorted(self.numbers, number))
+        return row if row < len(self.numbers) and self.numbers[row] == number else None
+
     def __post_init__(self) -> None:
         if self.gallery.stamp != self.card.stamp:
             raise FlukeprintError(
@@ -193,12 +217,12 @@ class IdentifierState:
         """Write all files into `draft`; those that `old` has already are links to its files."""
         write_network(self.net, self.card, old, draft)
         write_gallery(self.gallery, self.card, old, draft)
-        saved = self
-        if self.index is not None:
+        saved = self._without_catalogue()
+        if saved.index is not None:
             index, there = write_index(
-                self.index, self.indexed, self.index_saved, self.gallery, old, draft
+                saved.index, saved.indexed, saved.index_saved, self.gallery, old, draft
             )
-            saved = replace(self, index=index, indexed=there, index_saved=there)
+            saved = replace(saved, index=index, indexed=there, index_saved=there)
         if isinstance(self.keypoints, DescriptorIndex):
             kept = self.keypoints.save(draft / DESCRIPTORS, old / DESCRIPTORS)
             saved = replace(saved, keypoints=kept)
@@ -209,14 +233,43 @@ class IdentifierState:
         if self.showcase is not None:
             self.showcase.save(draft)
         digests = write_digests(draft, old)
-        (draft / FILE).write_text(self.card.model_copy(update={"digests": digests}).text())
+        (draft / FILE).write_text(saved.card.model_copy(update={"digests": digests}).text())
         return saved
+
+    def _without_catalogue(self) -> Self:
+        """This one as it is saved in a folder by itself, where row numbers are positions."""
+        if self.kept is None:
+            return self
+        card = self.card.model_copy(
+            update={"format": CARD_FORMAT, "index": INDEX, "digests_file": DIGESTS}
+        )
+        index, indexed = self.index, self.indexed
+        if isinstance(index, PresentRows):  # photographs that are gone are in it
+            if index.shared:  # others search it
+                index, card = None, card.model_copy(update={"backend": "exact"})
+            else:
+                backend = find_backend(index.name)
+                index = backend.build(self.gallery, card.gallery, None)
+            indexed = 0 if index is None else len(self.gallery)
+        return replace(self, card=card, index=index, indexed=indexed, index_saved=0, kept=None)
 
     @classmethod
     def read(cls, folder: Path, with_index: bool, earlier: Self | None = None) -> Self:
-        """Read a folder; `earlier`: a state in memory, to share its network if it is the same."""
+        """Read a folder.
+
+        earlier: a state in memory, whose network is shared if it is the same; of the same folder
+            with the same card, in which only the catalogue has changed, its index too.
+        """
+        unchanged = (
+            earlier is not None
+            and earlier.origin is not None
+            and earlier.kept is not None
+            and earlier.origin.folder == folder.resolve()
+            and earlier.origin.digest == card_digest(folder)
+        )
         card = read_card(folder)
-        check_digests(folder, card)
+        if not unchanged:  # they were checked when it was read
+            check_digests(folder, card)
         same = earlier is not None and earlier.card.stamp == card.stamp
         net = earlier.net if earlier is not None and same else read_network(folder, card)
         rules = card.method.rules
@@ -231,9 +284,12 @@ class IdentifierState:
         card = card.model_copy(update={"digests": None})
         index, there = (None, 0)
         if with_index and card.backend != "exact":
-            index, there = read_index(
-                folder, card.backend, len(gallery) if kept is None else kept.stored
-            )
+            photos = len(gallery) if kept is None else kept.stored
+            if earlier is not None and unchanged and earlier.index is not None:
+                index = whole_index(earlier.index)
+                there = min(len(index), photos)
+            else:
+                index, there = read_index(folder, card.backend, photos, card.index)
             if kept is not None:
                 index, there = index_of_present(index, kept, there)
         return cls(

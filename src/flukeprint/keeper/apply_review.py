@@ -41,12 +41,12 @@ class ReviewOutcome:
     others: Mapping[str, int]
 
     def text(self) -> str:
-        """Lines for people: each decision, then what was left alone and why."""
-        lines = [
+        """Lines for people: what was left alone and why, then each decision."""
+        lines = [f"left alone: {one.photo}: {why}" for one, why in self.left]
+        lines += [
             f"{one.photo}: {one.identity or 'a new animal'}, decided by {one.reviewer or 'nobody'}"
             for one in self.applied
         ]
-        lines += [f"left alone: {one.photo}: {why}" for one, why in self.left]
         lines += [f"{what.replace('_', ' ')}: {number}" for what, number in self.others.items()]
         return "\n".join(lines)
 

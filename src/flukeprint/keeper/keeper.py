@@ -18,6 +18,7 @@ from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.data.thumbnails import thumbnail
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.files import locked_for_writing
+from flukeprint.identifier.card import card_digest
 from flukeprint.identifier.files import GALLERY
 from flukeprint.identifier.gallery_map import placed
 from flukeprint.identifier.identifier import Identifier
@@ -86,7 +87,7 @@ class Keeper:
 
         author: who begins it; the system's user by default.
         url: of a PostgreSQL server to begin it in; None: SQLite in the folder.
-        identifier: as it was loaded from the folder before.
+        identifier: as it was loaded from the folder before, also before there was a catalogue.
         report: receives a line where it is begun.
 
         Raises:
@@ -94,8 +95,6 @@ class Keeper:
         """
         place = Path(folder)
         database = open_catalogue(place, author or system_user(), url=url, report=report)
-        if identifier is not None and identifier.kept is None:
-            identifier = None  # loaded before the catalogue was begun
         return cls(place, database, identifier)
 
     @property
@@ -104,11 +103,15 @@ class Keeper:
         with self.database.reading() as connection:
             event = last_event(connection)
         known = self._identifier
-        if known is None:
-            known = Identifier.load(self.folder)
-        elif known.kept is None or known.kept.records.event != event:
-            known = Identifier.read(self.folder, True, known)
-        self._identifier = known
+        if (
+            known is None
+            or known.kept is None
+            or known.kept.records.event != event
+            or known.origin is None
+            or known.origin.digest != card_digest(self.folder)  # it has another index
+        ):
+            known = Identifier.load(self.folder, earlier=known)
+            self._identifier = known
         return known
 
     def examine(
@@ -284,7 +287,10 @@ class Keeper:
         given = [photo.identity for photo in photos]
         asked = dict.fromkeys(name for name in given if name is not None)
         ids: dict[str | None, int] = {}
-        exact = ids_of_names(edit.connection, asked, exactly=True)
+        try:
+            exact = ids_of_names(edit.connection, asked, exactly=True)
+        except FlukeprintError as error:
+            raise ProblemsError([str(error)], "what is to be enrolled") from None
         missing = [name for name in asked if name not in exact]
         if not new:
             _refuse_unknown(edit.connection, photos)

@@ -34,9 +34,9 @@ class NewPhotograph:
     probability: float | None = None
 
     @staticmethod
-    def of_file(path: Path, identity: str | None) -> "NewPhotograph":
+    def of_file(path: Path | str, identity: str | None) -> "NewPhotograph":
         """A photograph in a file, of which nothing else is known."""
-        return NewPhotograph(path, str(path), path.name, identity)
+        return NewPhotograph(Path(path), str(path), Path(path).name, identity)
 
     def data(self) -> bytes | None:
         """The bytes of its file; None for pixels."""

@@ -18,7 +18,7 @@ from flukeprint.ranking.local.keypoints import Keypoints
 from flukeprint.ranking.local.sift import KeypointBackend, shown_inliers, sift_backend
 
 # Long side in px and JPEG quality: of the photograph in question, of a candidate's best, of others.
-QUERY, BEST, OTHERS = (540, 68), (288, 58), (128, 60)
+QUERY, BEST, OTHERS = (512, 64), (288, 56), (120, 60)
 MOST_LINES = 40
 PARTS = 1000  # coordinates of keypoints are counted in these parts of width and height
 

@@ -1,6 +1,7 @@
 """`flukeprint serve`: runs an HTTP server with the API and the web page of an identifier.
 
-It uses one port and one process; with several workers each has the identifier in its own memory.
+It uses one port and one process; with several workers each has the identifier in its own memory,
+and shows within some seconds what the others enroll.
 """
 
 import asyncio
@@ -28,12 +29,14 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.formats.photo_formats import named_like_photo, silence_libtiff
 from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError
+from flukeprint.identifier.class_cards import read_cards
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.showcase import Showcase, pick_examples, read_class_tables
+from flukeprint.identifier.taxonomy import Taxonomy
 from flukeprint.serving.api.app import build_api
 from flukeprint.serving.api.docs import DOCS, SCRIPTS
 from flukeprint.serving.api.middleware import add_middleware
-from flukeprint.serving.api.responses import Descriptions, gallery_map
+from flukeprint.serving.api.responses import Descriptions
 from flukeprint.serving.api.schemas import ClassInfo
 from flukeprint.serving.page.app import build_dashboard, content_security_policy
 from flukeprint.serving.service import Service
@@ -52,15 +55,14 @@ def serve(identifier: Path, config: Config) -> None:
     """Serve until SIGTERM or SIGINT; requests that have begun are finished.
 
     config: only its section serve and its cards and taxonomy are used.  The latter, if given,
-        replace the identifier's, and an enrolment then writes them into its folder.
+        replace the identifier's while it is served.
 
     Raises:
-        FlukeprintError: no identifier there, a port that is taken, enrolling without a good token
-            or with several workers, or examples that cannot be read.
+        FlukeprintError: no identifier there, a port that is taken, enrolling without a good token,
+            or examples that cannot be read.
     """
     settings = config.serve
     token = _token(settings)
-    _check_workers(settings)
     # Built here even with several workers, so that an error is reported once, not by each worker.
     app: FastAPI | str = build_app(identifier, config, token)
     if settings.workers > 1:
@@ -131,7 +133,8 @@ class Connection(H11Protocol):
 def worker() -> FastAPI:
     """The application of one of several worker processes."""
     served = json.loads(os.environ[_WORKER])
-    return build_app(Path(served["identifier"]), Config.model_validate(served["config"]), None)
+    config = Config.model_validate(served["config"])
+    return build_app(Path(served["identifier"]), config, _token(config.serve))
 
 
 def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
@@ -147,9 +150,11 @@ def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
     keep_memory()
     silence_decoders()
     examples = None if settings.examples is None else _examples(settings.examples)
-    known = with_knowledge(Identifier.load(identifier), config)
+    known = Identifier.load(identifier)
+    adapt = partial(with_knowledge, config=config)
+    service = Service(known, settings, path=identifier, examples=examples, adapt=adapt)
     known.warm_up(partial(print, file=sys.stderr))
-    return assemble(Service(known, settings, path=identifier, examples=examples), token)
+    return assemble(service, token)
 
 
 def silence_decoders() -> None:
@@ -164,7 +169,9 @@ def silence_decoders() -> None:
 def with_knowledge(identifier: Identifier, config: Config) -> Identifier:
     """The identifier with its cards and taxonomy replaced by those that `config` names.
 
-    A class that was enrolled may be missing from the taxonomy; it has no name at any rank then.
+    A class that was enrolled may be missing from the taxonomy; it has no name at any rank then.  In
+    a catalogue names change: there any class may be missing, and cards of unknown ones are left
+    out.
     """
     if config.cards is None and config.taxonomy is None:
         return identifier
@@ -172,10 +179,19 @@ def with_knowledge(identifier: Identifier, config: Config) -> Identifier:
     before = {} if shown.taxonomy is None else shown.taxonomy.lineages
     enrolled = {name for name, lineage in before.items() if not any(lineage)}
     placed = tuple(name for name in identifier.identities if name not in enrolled)
+    if identifier.kept is not None and config.taxonomy is not None:
+        there = Taxonomy.read(config.taxonomy.table).lineages
+        enrolled |= set(placed) - set(there)
+        placed = tuple(name for name in placed if name in there)
     taxonomy, _ = read_class_tables(config.model_copy(update={"cards": None}), placed)
-    _, cards = read_class_tables(
-        config.model_copy(update={"taxonomy": None}), identifier.identities
-    )
+    if identifier.kept is None:
+        _, cards = read_class_tables(
+            config.model_copy(update={"taxonomy": None}), identifier.identities
+        )
+    else:
+        there_now = set(identifier.identities)
+        given = {} if config.cards is None else read_cards(config.cards)
+        cards = {name: card for name, card in given.items() if name in there_now}
     if taxonomy is not None:
         blank = dict.fromkeys(enrolled, (None,) * len(taxonomy.ranks))
         taxonomy = replace(taxonomy, lineages={**blank, **taxonomy.lineages})
@@ -192,7 +208,13 @@ def assemble(service: Service, token: str | None = None) -> FastAPI:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     app = build_api(service, token=token)
     facts: Descriptions = app.state.descriptions
-    page = build_dashboard(facts.about(), LiveClasses(facts), gallery_map(service.identifier), app)
+    page = build_dashboard(
+        facts.about(),
+        LiveClasses(facts),
+        facts.map(),
+        app,
+        now=lambda: (facts.about(), facts.map()),
+    )
     policy = content_security_policy(page)
 
     def page_csp(scope: Scope) -> str:
@@ -233,14 +255,6 @@ def _token(settings: ServeConfig) -> str | None:
             f"environment variable {TOKEN}; set it, or serve without --enroll"
         )
     return token
-
-
-def _check_workers(settings: ServeConfig) -> None:
-    if settings.enroll and settings.workers > 1:
-        raise FlukeprintError(
-            f"with serve.workers={settings.workers} an enrolment would reach one worker alone; "
-            "enroll with one worker"
-        )
 
 
 def _listen(settings: ServeConfig) -> socket.socket:

@@ -7,6 +7,7 @@ written anywhere, except what is enrolled.
 """
 
 import asyncio
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,7 +28,14 @@ from flukeprint.evaluation.verification import VerificationThreshold
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.photo_input import Prepared
 from flukeprint.identifier.verdict import Verdict
+from flukeprint.keeper.keeper import Enrolment
+from flukeprint.keeper.new_photographs import ProblemsError
 from flukeprint.ranking.features import Features
+from flukeprint.serving.catalogue_watch import CatalogueWatch
+
+AUTHOR = "web"  # of what is enrolled by somebody who gives no name
+LOOK_SECONDS = 1.0  # between two looks at what other processes changed
+LOG = logging.getLogger("flukeprint.serving")
 
 Examine = Callable[[Sequence[Prepared]], Features]
 Result = TypeVar("Result")
@@ -113,6 +121,7 @@ class Service:
 
     path: the identifier's folder, which enrolling writes; None: nothing can be enrolled.
     examples: photographs to try; None: those of the identifier, if it has any.
+    adapt: what to make of an identifier that was read before it is served.
     All methods belong to one event loop.
     """
 
@@ -123,20 +132,26 @@ class Service:
         *,
         path: Path | None = None,
         examples: Thumbnails | None = None,
+        adapt: Callable[[Identifier], Identifier] = lambda identifier: identifier,
     ) -> None:
         """Prepare the gallery; raises FlukeprintError for one that the ranking rules cannot use."""
         self.settings = settings
-        self.identifier = identifier
-        self._path = path
+        self._adapt = adapt
+        self._plain = identifier  # what is served, as it was read
+        self.identifier = adapt(identifier)
+        # Called in a thread with an identifier that is about to be served.
+        self.prepares: list[Callable[[Identifier], object]] = []
+        self._watch = None if path is None else CatalogueWatch(path, identifier)
         shown = identifier.showcase
         self.examples = examples or (shown.examples if shown is not None else Thumbnails.none(0))
-        assert identifier.prepared  # now, so that the first request does not wait for it
+        assert self.identifier.prepared  # now, so that the first request does not wait for it
         cores = os.cpu_count() or 1
         self._decoders = ThreadPoolExecutor(cores, thread_name_prefix="decoder")
         self._rankers = ThreadPoolExecutor(cores, thread_name_prefix="ranker")
         self._batcher = Batcher(self._examine, settings.batch)
-        self._enrolling = asyncio.Lock()
-        self._enrolments: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
+        self._enrolments: set[asyncio.Task[Enrolment]] = set()
+        self._following: asyncio.Task[None] | None = None
 
     def _examine(self, photos: Sequence[Prepared]) -> Features:
         # Any identifier will do: enrolling changes the gallery, never the network.
@@ -164,50 +179,99 @@ class Service:
         return await self._in_ranking_thread(partial(self.identifier.verify, features, rate))
 
     async def enroll(
-        self, identity: str, photos: Sequence[bytes], *, thumbnails: bool, force: bool = False
-    ) -> None:
+        self,
+        identity: str,
+        photos: Sequence[bytes],
+        *,
+        thumbnails: bool,
+        force: bool = False,
+        author: str = AUTHOR,
+    ) -> Enrolment:
         """Add photographs of an identity to the gallery, on disk and in memory, or to neither.
 
         thumbnails: whether small pictures of them are kept.
-        force: as of `Identifier.enroll`.
+        force: as of `Keeper.enroll`.
+        author: who does it, for the catalogue's history.
 
         Raises:
             DamagedPhotoError: a photograph that cannot be decoded.
             NotSavedError: the folder could not be written, for instance as the disk is full.
-            FlukeprintError: an unfit or nearly known name, or a photo that is there already.
+            FlukeprintError: an unfit or nearly known name, or a photo that is there already, or
+                nearly.
         """
-        if self._path is None:
+        if self._watch is None:
             raise FlukeprintError("this identifier has no folder to write to")
         await self._prepared(photos)  # its error names the photograph that is damaged
         # Once begun it is finished even if the request is cancelled, so that disk and memory agree.
         enrolment = asyncio.create_task(
-            self._enroll(self._path, identity, photos, thumbnails, force)
+            self._enroll(
+                partial(
+                    self._watch.enroll, identity, photos, author, thumbnails=thumbnails, force=force
+                )
+            )
         )
         self._enrolments.add(enrolment)
         enrolment.add_done_callback(self._enrolments.discard)
-        await asyncio.shield(enrolment)
+        return await asyncio.shield(enrolment)
 
-    async def _enroll(
-        self, path: Path, identity: str, photos: Sequence[bytes], thumbnails: bool, force: bool
-    ) -> None:
-        async with self._enrolling:
-            before = self.identifier
+    async def _enroll(self, call: Callable[[], Enrolment]) -> Enrolment:
+        async with self._changing:
+            try:
+                done = await self._in_ranking_thread(call)
+            except ProblemsError:
+                raise
+            except FlukeprintError as error:
+                raise NotSavedError(str(error)) from None
+            try:
+                await self._take_over()
+            except FlukeprintError as error:  # it is kept, and looked for again
+                LOG.error("what was enrolled cannot be shown yet: %s", error)
+        return done
 
-            def enrolled() -> Identifier:
-                after = before.enroll(identity, photos, thumbnails=thumbnails, force=force)
-                try:
-                    after = after.save(path)  # with what other processes have enrolled
-                except FlukeprintError as error:
-                    raise NotSavedError(str(error)) from None
-                assert after.prepared  # in this thread, so that no request waits for it
-                return after
+    def start_following(self) -> None:
+        """From now on show what other processes change in the catalogue, soon after they do."""
+        if self._watch is not None and self._following is None:
+            self._following = asyncio.create_task(self._follow())
 
-            self.identifier = await self._in_ranking_thread(enrolled)
+    async def _follow(self) -> None:
+        said = ""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                async with self._changing:
+                    await self._take_over()
+                said = ""
+            except Exception as error:  # answers go on, with what was there
+                if str(error) != said:
+                    LOG.error("the catalogue cannot be followed: %s", error)
+                said = str(error)
+
+    async def _take_over(self) -> None:
+        """Serve what the catalogue is now, if it has changed; answers go on meanwhile."""
+        watch = self._watch
+        assert watch is not None
+
+        def renewed() -> Identifier | None:
+            if not watch.look() and watch.identifier is self._plain:
+                return None
+            after = self._adapt(watch.identifier)
+            assert after.prepared  # in this thread, so that no request waits for it
+            for prepare in self.prepares:
+                prepare(after)
+            self._plain = watch.identifier
+            return after
+
+        after = await self._in_ranking_thread(renewed)
+        if after is not None:
+            self.identifier = after
 
     async def close(self) -> None:
         """Finish what has begun, then stop all threads."""
         # Errors go to the requests that asked for the enrolments.
         await asyncio.gather(*self._enrolments, return_exceptions=True)
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         await self._batcher.close()
         self._decoders.shutdown()
         self._rankers.shutdown()

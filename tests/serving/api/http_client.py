@@ -50,13 +50,13 @@ def refused(answered: httpx2.Response, status: int, kind: str) -> str:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, str]]:
-    """Of each file, but for the lock, when it was written and what it holds."""
+    """Of each file, but for the lock and those of an open database, its time and content."""
     return {
         str(path.relative_to(folder)): (
             path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()
         )
         for path in folder.rglob("*")
-        if path.is_file() and path.name != "lock"
+        if path.is_file() and path.name != "lock" and not path.name.endswith(("-wal", "-shm"))
     }  # fmt: skip
 
 

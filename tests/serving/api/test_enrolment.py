@@ -16,6 +16,9 @@ import yaml
 from PIL import Image
 
 from flukeprint.identifier.identifier import Identifier
+from flukeprint.keeper.keeper import Keeper
+from flukeprint.keeper.new_photographs import NewPhotograph
+from flukeprint.records.journal import Note
 from flukeprint.serving.api.photo_routes import token_matches
 from tests.serving.api.http_client import (
     BEARER,
@@ -128,7 +131,7 @@ def test_a_nearly_known_name_needs_force(growing: Served) -> None:
 
 def test_what_cannot_be_enrolled_changes_nothing(growing: Served) -> None:
     with connected(growing) as client:
-        well(enroll(client, "w_72", photo(72)), 201)
+        well(enroll(client, "w_72", photo(72), force="yes"), 201)
         before = snapshot(folder_of(growing))
         about = well(client.get("/v1/about"))
         assert "already" in refused(enroll(client, "w_73", photo(72)), 409, "conflict")
@@ -157,17 +160,17 @@ def test_a_full_disk_is_told_and_nothing_changes(growing: Served) -> None:
         finally:
             resource.prlimit(growing.process.pid, resource.RLIMIT_FSIZE, limits)
         assert str(folder) not in said
-        assert "File too large" in growing.said()  # the log says why
+        assert "catalogue.db cannot be used: disk I/O error" in growing.said()  # the log says why
         assert snapshot(folder.parent) == before
         assert well(client.get("/v1/about")) == about
         assert well(post(client, "identify", photo(75)))
-        well(enroll(client, "w_75", photo(75)), 201)
+        well(enroll(client, "w_75", photo(75), force="yes"), 201)
 
 
 def test_enrolments_at_once_are_all_kept(growing: Served) -> None:
     def add(number: int) -> None:
         with connected(growing) as client:
-            well(enroll(client, f"many_{number}", photo(80 + number)), 201)
+            well(enroll(client, f"many_{number}", photo(80 + number), force="yes"), 201)
             assert well(post(client, "identify", photo(80 + number)))["answers"]
 
     with connected(growing) as client, ThreadPoolExecutor(4) as pool:
@@ -183,8 +186,10 @@ def test_what_other_processes_enroll_is_kept_and_answered(growing: Served) -> No
     folder = folder_of(growing)
     with connected(growing) as client:
         count = well(client.get("/v1/about"))["photos"]
-        Identifier.load(folder).enroll("from elsewhere", [photo(76)]).save(folder)
-        assert well(enroll(client, "from here", photo(77)), 201)["gallery"] == count + 2
+        given = NewPhotograph(photo(76), "photo 76", "76.jpg", "from elsewhere")
+        Keeper.open(folder).enroll([given], Note("ana"), force=True)
+        told = well(enroll(client, "from here", photo(77), force="yes"), 201)
+        assert told["gallery"] == count + 2
         first = well(post(client, "identify", photo(76)))["answers"][0]
         assert first["identity"] == "from elsewhere"
     names = Identifier.load(folder).gallery.identities

@@ -314,6 +314,26 @@ def test_classes_that_are_enrolled_later_are_shown():
     assert "1 of 4" in answer.text
 
 
+def test_a_map_of_which_photographs_are_removed_or_renamed_is_drawn_anew():
+    facts = [about(), gallery_map()]
+    page = build_dashboard(
+        about(), classes(), gallery_map(), FastAPI(), now=lambda: (facts[0], facts[1])
+    )
+    values = {"language.data": "en", "url.pathname": "/map", "url.search": ""}
+
+    def drawn() -> str:
+        asked = update(page, "page.children", **values)
+        return str(TestClient(page.server).post(UPDATE, json=asked).text)
+
+    assert '"class_0"' in drawn()
+    facts[1] = gallery_map().model_copy(
+        update={"identities": ["Bella" for _ in gallery_map().identities]}
+    )
+    said = drawn()
+    assert '"Bella"' in said
+    assert '"class_0"' not in said
+
+
 def test_a_table_for_spreadsheets_holds_no_formula(tmp_path: Path):
     node = shutil.which("node")
     if node is None:

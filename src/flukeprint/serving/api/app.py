@@ -30,6 +30,7 @@ def build_api(service: Service, *, token: str | None = None) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.start_following()
         app.state.ready = True
         yield
         app.state.ready = False

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Path, Query, Response
 
 from flukeprint.serving.api.problems import RefusedError, responses
-from flukeprint.serving.api.responses import Descriptions, gallery_map, similar
+from flukeprint.serving.api.responses import Descriptions, similar
 from flukeprint.serving.api.schemas import Classes, Examples, GalleryMap, Similar
 from flukeprint.serving.service import Service
 
@@ -27,7 +27,7 @@ def add_gallery_routes(app: FastAPI, service: Service, descriptions: Description
     @app.get("/v1/map", tags=["gallery"], responses=responses("not_found"))
     def map_of_gallery() -> GalleryMap:
         """The gallery in two dimensions."""
-        found = gallery_map(service.identifier)
+        found = descriptions.map()
         if found is None:
             raise RefusedError("not_found", "this identifier was made without a map; train again")
         return found
@@ -44,8 +44,9 @@ def add_gallery_routes(app: FastAPI, service: Service, descriptions: Description
     @app.get("/v1/photos/{photo}", tags=["gallery"], **picture)
     async def photo_of_gallery(photo: PhotoId) -> Response:
         """The thumbnail of a photo of the gallery."""
-        shown = service.identifier.showcase
-        small = shown.thumbnails[photo] if shown is not None and photo < len(shown) else None
+        identifier = service.identifier
+        shown, row = identifier.showcase, identifier.row_of(photo)
+        small = None if shown is None or row is None else shown.thumbnails[row]
         return _jpeg(small, f"the gallery has no picture of photo {photo}")
 
     @app.get(
@@ -54,9 +55,10 @@ def add_gallery_routes(app: FastAPI, service: Service, descriptions: Description
     def similar_photos(photo: PhotoId, most: Annotated[int, Query(ge=1, le=48)] = 12) -> Similar:
         """The photos of the gallery that are nearest to one of them."""
         identifier = service.identifier
-        if photo >= len(identifier.gallery):
+        row = identifier.row_of(photo)
+        if row is None:
             raise RefusedError("not_found", f"the gallery has no photo {photo}")
-        return similar(identifier, photo, most)
+        return similar(identifier, row, most)
 
     @app.get("/v1/examples", tags=["gallery"])
     async def examples() -> Examples:

@@ -12,14 +12,14 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from flukeprint.config.schema import ServeConfig
-from flukeprint.data.names import enrolled_name, spelling
+from flukeprint.data.names import spelling
 from flukeprint.errors import FlukeprintError
 from flukeprint.serving.api.photo_checks import check_photo
 from flukeprint.serving.api.problems import LOG, RefusedError, responses
 from flukeprint.serving.api.responses import identification
 from flukeprint.serving.api.schemas import EmbeddingBody, Enrolled, Identification, Verification
 from flukeprint.serving.api.uploads import Upload, read_photos
-from flukeprint.serving.service import DamagedPhotoError, NotSavedError, Service
+from flukeprint.serving.service import AUTHOR, DamagedPhotoError, NotSavedError, Service
 
 _REFUSALS = (
     "too_many_bytes", "too_many_pixels", "unsupported_media_type", "not_a_photograph", "invalid",
@@ -41,7 +41,7 @@ def add_photo_routes(app: FastAPI, service: Service) -> None:
         photos = (await _read_and_check(request, settings)).photos
         with _damage_refused():
             verdict, by = await service.identify(photos)
-        return identification(verdict, len(photos), by.card.new_label)
+        return identification(verdict, len(photos), by.card.new_label, by.numbers)
 
     @app.post(
         "/v1/embed", tags=["work"], responses=refusals, openapi_extra=_form(1, settings.photos)
@@ -90,6 +90,7 @@ def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> No
             identity={"type": "string", "minLength": 1},
             keep_photos={"type": "string", "enum": ["yes", "no"]},
             force={"type": "string", "enum": ["yes", "no"], "default": "no"},
+            author={"type": "string", "minLength": 1, "default": AUTHOR},
         ),
     )  # fmt: skip
     async def enroll(
@@ -99,15 +100,19 @@ def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> No
         """Add an individual, or photographs of one, without training.
 
         `keep_photos` yes keeps small pictures of them to show beside answers; no keeps their
-        embeddings alone.  A name that is nearly a known one is a conflict; `force` yes takes it
-        for another individual.
+        embeddings alone.  A name that is nearly a known one is a conflict, and so is a photograph
+        that looks like a copy of one in the gallery; `force` yes takes both all the same.  The
+        history of the catalogue names `author`.
         """
         if not settings.enroll or not token:
             raise RefusedError("forbidden", "enrolling is off here; serve with --enroll")
         if not token_matches(request.headers.get("authorization"), token):
             raise RefusedError("unauthorized", "enrolling needs the token of this server")
         upload = await _read_and_check(
-            request, settings, fields=("identity", "keep_photos"), optional={"force": "no"}
+            request,
+            settings,
+            fields=("identity", "keep_photos"),
+            optional={"force": "no", "author": AUTHOR},
         )
         keep, force = upload.fields["keep_photos"], upload.fields["force"]
         for field, value in (("keep_photos", keep), ("force", force)):
@@ -118,9 +123,10 @@ def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> No
         if spelling(wanted) == spelling(new):
             raise RefusedError("invalid", f"{new} is no individual's name; choose another one")
         try:
-            await service.enroll(
-                wanted, upload.photos, thumbnails=keep == "yes", force=force == "yes"
-            )
+            done = await service.enroll(
+                wanted, upload.photos, thumbnails=keep == "yes", force=force == "yes",
+                author=upload.fields["author"],
+            )  # fmt: skip
         except DamagedPhotoError as error:
             raise RefusedError("damaged_photograph", str(error)) from None
         except NotSavedError as error:
@@ -131,7 +137,7 @@ def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> No
         except FlukeprintError as error:
             raise RefusedError("conflict", str(error)) from None
         now = service.identifier
-        name = enrolled_name(wanted, now.identities, new, force=True)  # as the gallery writes it
+        name = done.identities[0]  # as the gallery writes it
         return Enrolled(
             identity=name,
             photos=len(now.prepared.gallery.rows_of(name)),

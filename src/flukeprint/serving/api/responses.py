@@ -4,10 +4,12 @@ Numbers are not rounded, except places on the map: rounding is left to whoever s
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from flukeprint import __version__
+from flukeprint.data.embeddings import Ints
 from flukeprint.data.formats.photo_formats import formats
 from flukeprint.identifier import class_cards
 from flukeprint.identifier.identifier import Identifier
@@ -34,8 +36,13 @@ from flukeprint.serving.service import Service
 MOST_POINTS = 5_000  # on the map; more would hide each other and be slow on a phone
 
 
-def identification(verdict: Verdict, photos: int, new_label: str) -> Identification:
-    """The body for a verdict on `photos` photographs of one encounter."""
+def identification(
+    verdict: Verdict, photos: int, new_label: str, numbers: Ints | None = None
+) -> Identification:
+    """The body for a verdict on `photos` photographs of one encounter.
+
+    numbers: of the gallery's photographs; their rows by default.
+    """
     ranking, likely = verdict.ranking, verdict.probabilities
     names = ranking.identities[0]
     placed = verdict.placement
@@ -50,7 +57,11 @@ def identification(verdict: Verdict, photos: int, new_label: str) -> Identificat
                 score=float(ranking.scores[0, place]),
                 probability=None if likely is None else likely[place],
                 photos=[
-                    NearPhoto(photo=near.row, score=near.score) for near in verdict.nearest[place]
+                    NearPhoto(
+                        photo=near.row if numbers is None else int(numbers[near.row]),
+                        score=near.score,
+                    )
+                    for near in verdict.nearest[place]
                 ],
             )
             for place, name in enumerate(names)
@@ -63,9 +74,12 @@ def identification(verdict: Verdict, photos: int, new_label: str) -> Identificat
     )
 
 
-def about(service: Service) -> About:
-    """The facts of the service: model, gallery, measured accuracy, thresholds and limits."""
-    identifier, settings = service.identifier, service.settings
+def about(service: Service, identifier: Identifier | None = None) -> About:
+    """The facts of the service: model, gallery, measured accuracy, thresholds and limits.
+
+    identifier: the one that is served by default.
+    """
+    identifier, settings = identifier or service.identifier, service.settings
     card, shown = identifier.card, identifier.showcase
     taxonomy = None if shown is None else shown.taxonomy
     point = None if card.verifier is None else card.verifier.at(settings.false_accept)
@@ -112,46 +126,59 @@ def class_infos(identifier: Identifier) -> tuple[ClassInfo, ...]:
     cards = {} if shown is None else shown.cards
     taxonomy = None if shown is None else shown.taxonomy
     gallery = identifier.prepared.gallery
+    _, first, counts = np.unique(gallery.labels, return_index=True, return_counts=True)
+    numbers = identifier.numbers[first].tolist()
     infos = []
-    for name in identifier.identities:
-        rows = gallery.rows_of(name)
+    for name, number, photos in zip(identifier.identities, numbers, counts.tolist(), strict=True):
         card = cards.get(name)
         infos.append(
             ClassInfo(
                 identity=name,
-                photos=len(rows),
-                photo=rows[0],
+                photos=photos,
+                photo=number,
                 card=None if card is None else _card(card, name, taxonomy),
             )
         )
     return tuple(infos)
 
 
+@dataclass(frozen=True)
+class _Described:
+    identifier: Identifier
+    about: About
+    classes: tuple[ClassInfo, ...]
+    by_identity: Mapping[str, ClassInfo]
+    map_: GalleryMap | None
+
+
 class Descriptions:
-    """Facts and classes of the current gallery, built once after each enrolment."""
+    """Facts, classes and map of the current gallery, built once after each change of it."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._built_for: Identifier | None = None
-        self._about: About | None = None
-        self._classes: tuple[ClassInfo, ...] = ()
-        self._by_identity: dict[str, ClassInfo] = {}
+        self._current = self._describe(service.identifier)
+        self._next = self._current
+        service.prepares.append(self.prepare)
 
     def about(self) -> About:
         """The facts of the service."""
-        self._refresh()
-        assert self._about is not None
-        return self._about
+        return self._now().about
 
     def classes(self) -> tuple[ClassInfo, ...]:
         """All classes, in the order of their names."""
-        self._refresh()
-        return self._classes
+        return self._now().classes
 
     def by_identity(self) -> Mapping[str, ClassInfo]:
         """All classes by identity."""
-        self._refresh()
-        return self._by_identity
+        return self._now().by_identity
+
+    def map(self) -> GalleryMap | None:
+        """The map, as of `gallery_map`."""
+        return self._now().map_
+
+    def prepare(self, identifier: Identifier) -> None:
+        """Build what is told of an identifier that is about to be served."""
+        self._next = self._describe(identifier)
 
     def page(self, offset: int, limit: int) -> Classes:
         """At most `limit` classes, from `offset` on."""
@@ -159,12 +186,24 @@ class Descriptions:
         page = list(known[offset : offset + limit])
         return Classes(total=len(known), offset=offset, classes=page)
 
-    def _refresh(self) -> None:
-        now = self._service.identifier
-        if self._built_for is not now:
-            self._about, self._classes = about(self._service), class_infos(now)
-            self._by_identity = {info.identity: info for info in self._classes}
-            self._built_for = now
+    def _now(self) -> _Described:
+        served = self._service.identifier
+        for known in (self._current, self._next):
+            if known.identifier is served:
+                self._current = known
+                return known
+        self._current = self._describe(served)
+        return self._current
+
+    def _describe(self, identifier: Identifier) -> _Described:
+        classes = class_infos(identifier)
+        return _Described(
+            identifier,
+            about(self._service, identifier),
+            classes,
+            {info.identity: info for info in classes},
+            gallery_map(identifier),
+        )
 
 
 def _card(
@@ -195,21 +234,21 @@ def _words(en: str | None, es: str | None) -> Words | None:
     return Words(en=en or es or "", es=es or en or "")
 
 
-def similar(identifier: Identifier, photo: int, most: int) -> Similar:
-    """The `most` other photos of the gallery that are nearest to `photo`, by cosine similarity."""
-    gallery = identifier.prepared.gallery
-    query = gallery.embeddings.take([photo])
+def similar(identifier: Identifier, at: int, most: int) -> Similar:
+    """The `most` other photos of the gallery that are nearest to that in a row of it, by cosine."""
+    gallery, numbers = identifier.prepared.gallery, identifier.numbers
+    query = gallery.embeddings.take([at])
     found = gallery.search(query, most + 1)
     near = [
         (int(row), float(score))
         for row, score in zip(found.rows[0], found.scores[0], strict=True)
-        if int(row) != photo
+        if int(row) != at
     ]
     return Similar(
-        photo=photo,
-        identity=gallery.identities[photo],
+        photo=int(numbers[at]),
+        identity=gallery.identities[at],
         similar=[
-            SimilarPhoto(photo=row, score=score, identity=gallery.identities[row])
+            SimilarPhoto(photo=int(numbers[row]), score=score, identity=gallery.identities[row])
             for row, score in near[:most]
         ],
     )
@@ -227,7 +266,7 @@ def gallery_map(identifier: Identifier) -> GalleryMap | None:
     rows = np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(np.int64))
     identities = identifier.prepared.gallery.identities
     return GalleryMap(
-        photos=rows.tolist(),
+        photos=identifier.numbers[rows].tolist(),
         x=np.round(shown.xy[rows, 0].astype(np.float64), 4).tolist(),
         y=np.round(shown.xy[rows, 1].astype(np.float64), 4).tolist(),
         identities=[identities[row] for row in rows.tolist()],

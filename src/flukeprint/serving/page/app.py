@@ -8,7 +8,7 @@ components.
 import html as markup
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +18,9 @@ from fastapi import FastAPI
 
 from flukeprint.serving.api.schemas import About, ClassInfo, GalleryMap
 from flukeprint.serving.page.callbacks import add_callbacks
-from flukeprint.serving.page.context import PageContext, kind_of
+from flukeprint.serving.page.context import CatalogueKind, PageContext, kind_of
 from flukeprint.serving.page.dash_backend import PageServer
-from flukeprint.serving.page.i18n import LANGUAGES, browser_texts
+from flukeprint.serving.page.i18n import LANGUAGES, Language, browser_texts
 
 ASSETS: Final = Path(__file__).parent / "assets"
 
@@ -103,11 +103,14 @@ def build_dashboard(
     classes: Mapping[str, ClassInfo],
     map_: GalleryMap | None,
     server: FastAPI,
+    *,
+    now: Callable[[], tuple[About, GalleryMap | None]] | None = None,
 ) -> Dash:
     """Add the page to `server`, at the paths of `layout.PATHS`.
 
     classes: by identity; read again for each answer, so the mapping may grow.
     map_: None without a map.
+    now: gives both anew for each answer; None: they stay.
     Routes that `server` has already come first; middleware that is added later surrounds the
     page's.
     """
@@ -130,13 +133,34 @@ def build_dashboard(
     app.init_app(server)
     app.layout = _shell(info)
     kind = kind_of(classes)
-    contexts = {
-        language: PageContext(info, classes, map_, kind, language) for language in LANGUAGES
-    }
-    add_callbacks(app, contexts)
+    add_callbacks(app, LiveContexts(now or (lambda: (info, map_)), classes, kind))
     # Otherwise only the first visit of / does it, and pages visited before that lack scripts.
     app._setup_server()
     return app
+
+
+class LiveContexts(Mapping[Language, PageContext]):
+    """The context of each language, which follows changes of the gallery."""
+
+    def __init__(
+        self,
+        now: Callable[[], tuple[About, GalleryMap | None]],
+        classes: Mapping[str, ClassInfo],
+        kind: CatalogueKind,
+    ) -> None:
+        self._now, self._classes, self._kind = now, classes, kind
+
+    def __getitem__(self, language: Language) -> PageContext:
+        if language not in LANGUAGES:
+            raise KeyError(language)
+        info, map_ = self._now()
+        return PageContext(info, self._classes, map_, self._kind, language)
+
+    def __iter__(self) -> Iterator[Language]:
+        return iter(LANGUAGES)
+
+    def __len__(self) -> int:
+        return len(LANGUAGES)
 
 
 def content_security_policy(app: Dash) -> str:

@@ -100,9 +100,9 @@ def photo_of(search: object) -> int | None:
 
 def _context(contexts: Contexts, language: object) -> PageContext:
     """The context of a language; raises PreventUpdate until the browser has chosen one."""
-    for known, context in contexts.items():
+    for known in contexts:
         if known == language:
-            return context
+            return contexts[known]
     raise PreventUpdate
 
 

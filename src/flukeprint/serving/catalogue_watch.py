@@ -1,0 +1,112 @@
+"""Keeps up with the catalogue of an identifier that is served, and enrolls into it.
+
+Other processes change it too: the command line, other workers, other servers.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from flukeprint.errors import FlukeprintError
+from flukeprint.identifier.card import KEPT_FORMAT, card_digest, read_card
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.photo_input import names_of, told_names
+from flukeprint.keeper.keeper import Enrolment, Keeper
+from flukeprint.keeper.new_photographs import NewPhotograph
+from flukeprint.records.database import FILE, has_catalogue
+from flukeprint.records.journal import Note
+
+Signature = tuple[object, ...]
+_SETTLED = 2.0  # seconds after which the time of a file tells whether it was written again
+
+
+class CatalogueWatch:
+    """The catalogue in a folder, for one thread at a time.
+
+    identifier: as it was loaded from there.
+    """
+
+    def __init__(self, folder: Path, identifier: Identifier) -> None:
+        self._folder = folder
+        self._keeper: Keeper | None = None
+        self._seen: Signature | None = None
+        self.identifier = identifier
+
+    def look(self) -> bool:
+        """Take over into `identifier` what others have changed; returns whether they have.
+
+        It costs next to nothing where nobody has, and looks at no database where there is none.
+
+        Raises:
+            FlukeprintError: the catalogue or the identifier cannot be read; `identifier` is as
+                before.
+        """
+        if not has_catalogue(self._folder):
+            return False
+        there = self._signature()
+        if there is not None and there == self._seen:
+            return False
+        if self._keeper is None:
+            if read_card(self._folder).format != KEPT_FORMAT:
+                return False  # somebody is just beginning it
+            self._keeper = Keeper.open(self._folder, identifier=self.identifier)
+        changed = self._renew(self._keeper)
+        self._seen = there
+        return changed
+
+    def enroll(
+        self, identity: str, photos: Sequence[bytes], author: str, *, thumbnails: bool, force: bool
+    ) -> Enrolment:
+        """Add photographs of an animal, in one event; begins the catalogue where there is none.
+
+        It does not change `identifier`; `look` does.
+
+        Raises:
+            ProblemsError: what is wrong with the photographs or the name.
+            FlukeprintError: the folder or the database cannot be written; nothing is changed.
+        """
+        if self._keeper is None:
+            self._keeper = Keeper.open(self._folder, author=author, identifier=self.identifier)
+        keeper = self._keeper
+        if keeper.identifier.card.stamp != self.identifier.card.stamp:
+            raise FlukeprintError(_other_network(self._folder))
+        self._seen = None
+        return keeper.enroll(
+            [
+                NewPhotograph(photo, told, name, identity)
+                for photo, told, name in zip(
+                    photos, told_names(photos), names_of(photos), strict=True
+                )
+            ],
+            Note(author), force=force, thumbnails=thumbnails,
+        )  # fmt: skip
+
+    def _renew(self, keeper: Keeper) -> bool:
+        now = keeper.identifier
+        if now is self.identifier:
+            return False
+        if now.card.stamp != self.identifier.card.stamp:
+            raise FlukeprintError(_other_network(self._folder))
+        self.identifier = now
+        return True
+
+    def _signature(self) -> Signature | None:
+        """What changes with every event in the files; None where that cannot be told from them."""
+        parts: list[object] = [card_digest(self._folder)]
+        now = time.time()
+        for name in (FILE, f"{FILE}-wal"):
+            try:
+                found = (self._folder / name).stat()
+            except OSError:
+                if name == FILE:
+                    return None  # a server has it
+                continue
+            if found.st_size:
+                if abs(now - found.st_mtime) < _SETTLED:
+                    return None  # a second event would leave the same time
+                parts += [name, found.st_ino, found.st_size, found.st_mtime_ns]
+        return tuple(parts)
+
+
+def _other_network(folder: Path) -> str:
+    return f"{folder} holds another network than the one that is served; start the server again"
