@@ -1,11 +1,13 @@
 """A keeper: begun without loss, it enrolls, tells copies, and every change is found at once."""
 
+import json
 import os
 import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import numpy as np
@@ -15,9 +17,11 @@ import sqlalchemy as sa
 from flukeprint.data.decoding import Pixels
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
+from flukeprint.keeper import keeper as module
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
 from flukeprint.ranking.local.keypoint_store import KeypointStore
+from flukeprint.records.database import POINTER
 from flukeprint.records.edits import (
     merge,
     move,
@@ -417,3 +421,36 @@ def test_rows_without_a_transaction_do_not_count(keeper: Keeper, tmp_path: Path)
         store = connection.scalar(sa.select(catalogue.c.store))
     assert store is not None
     assert "left" not in (gallery / "identities.txt").read_text()  # the next one clears it
+
+
+def test_a_writer_whose_server_is_gone_spoils_nothing(
+    folder: Path, postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transaction has ended without it, and another one wants to write to the same rows."""
+    keeper = Keeper.open(folder, url=postgresql_url)
+    other = Keeper.open(folder)
+    assert keeper.identifier.gallery.images == other.identifier.gallery.images
+    namespace = json.loads((folder / POINTER).read_text())["namespace"]
+    photos = written(tmp_path, 40, 0), written(tmp_path, 41, 0)
+    second = Thread(target=lambda: enroll(other, photos[1], "Kai"))
+    write_at = module.write_at
+
+    def slow(path: Path, start: int, data: bytes) -> None:
+        if second.ident is None:
+            with keeper.database.plain() as connection:
+                connection.exec_driver_sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE "
+                    f"pid <> pg_backend_pid() AND query LIKE '%{namespace}%'"
+                )
+            second.start()
+            second.join(1.0)
+        write_at(path, start, data)
+
+    monkeypatch.setattr(module, "write_at", slow)
+    with pytest.raises(FlukeprintError, match=r"cannot be used: .*; nothing was changed"):
+        enroll(keeper, photos[0], "Bella")
+    second.join()
+    known = Identifier.load(folder)
+    assert owners(known) == whose(keeper.database)
+    assert known.gallery.images[-1] == "41-0.jpg"
+    np.testing.assert_allclose(known.gallery.vectors[-1], known.embed([photos[1]]).vectors[0])
