@@ -33,7 +33,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.endurance.ground import drawn
-from benchmarks.endurance.page import put_catalogue_section
+from benchmarks.endurance.page import CATALOGUE, put_catalogue_section
 from benchmarks.harness.arguments import options
 from benchmarks.harness.timing import save
 from flukeprint.cli import app
@@ -409,9 +409,14 @@ def main() -> int:
                 found = crowd(ground, 77, 5 if given.quick else SECONDS)
                 result["crowds"].append({"kind": kind, **found})
                 print(result["crowds"][-1])
-    part = given.quick or bool(given.only) or given.kills is not None
-    save("catalogue_endurance", result, part)
-    if not part:
+    if given.quick or given.kills is not None:
+        save("catalogue_endurance", result, True)
+    else:
+        if CATALOGUE.is_file():  # what was not measured anew
+            there = json.loads(CATALOGUE.read_text())
+            for name in ("kills", "crowds"):
+                result[name] += [one for one in there[name] if one["kind"] not in kinds]
+        save("catalogue_endurance", result, False)
         put_catalogue_section()
     wrong = [fault for one in (*result["kills"], *result["crowds"]) for fault in one["faults"]]
     print("\n".join(wrong) or "no faults")
