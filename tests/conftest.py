@@ -1,6 +1,8 @@
 """What several test files share: photographs, the tiny configuration and its run, one thread."""
 
+import contextlib
 import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ import torch
 from flukeprint.cli import app
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import Run
+from tests import postgresql
 from tests.says import Says
 from tests.tiny import TinyConfig, drawn
 
@@ -83,3 +86,26 @@ def says(capsys: pytest.CaptureFixture[str]) -> Says:
         return capsys.readouterr().out, error
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """The address of a PostgreSQL server: that of the environment, or one started for the tests."""
+    given = os.environ.get(postgresql.URL)
+    if given:
+        yield given
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgresql.server())
+        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+            pytest.skip(f"no PostgreSQL server can be started here: {error}")
+        yield server.url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def catalogue_url(request: pytest.FixtureRequest) -> str | None:
+    """`url` of a catalogue: None for SQLite, and the address of a PostgreSQL server."""
+    if request.param == "sqlite":
+        return None
+    return str(request.getfixturevalue("postgresql_url"))

@@ -11,7 +11,8 @@ from benchmarks.harness.processes import machine_text
 from flukeprint.errors import counted
 
 PAGE = ROOT / "docs" / "reliability.md"
-INTEGRITY = RESULTS / "integrity.json"
+INTEGRITY, CATALOGUE = RESULTS / "integrity.json", RESULTS / "catalogue_endurance.json"
+SECTION, END = "## Catalogues\n", "\n`--only kills"
 TEXT = """# Reliability
 
 What happens when a process is killed, an input is damaged, a disk is full or two people write
@@ -63,7 +64,7 @@ those of the file system: on one without `flock`, writers have to take turns.
 - *enrolling*: processes that enroll into one identifier at once, and the photographs that it
   holds afterwards.
 
-{digests}
+{digests}{catalogue}
 `--only kills/training/7` repeats a trial with its seed; moments of a kill vary a little from
 time to time.
 """
@@ -93,6 +94,59 @@ medians of {found["rounds"]} rounds (`python -m benchmarks.speed.integrity`):
 """
 
 
+def _catalogue_text() -> str:
+    """What `benchmarks/endurance/catalogue.py` measured; empty before it was run."""
+    if not CATALOGUE.is_file():
+        return ""
+    found = json.loads(CATALOGUE.read_text())
+    what = {
+        "sqlite": "writer killed, SQLite",
+        "postgresql": "writer killed, PostgreSQL",
+        "server": "PostgreSQL's server killed",
+    }
+    kills = "\n".join(
+        f"| {what[one['kind']]} | {one['kills']:,} | {one['confirmed']:,} | "
+        f"{one['photographs']:,} | {len(one['faults'])} |"
+        for one in found["kills"]
+    )
+    crowds = "\n".join(
+        f"| {'SQLite' if one['kind'] == 'sqlite' else 'PostgreSQL'} | {one['events']:,} | "
+        f"{one['refused']:,} | {one['gave_up_waiting']:,} | {one['looks']:,} | "
+        f"{len(one['faults'])} |"
+        for one in found["crowds"]
+    )
+    return f"""{SECTION}
+A catalogue's writers are killed with `SIGKILL` at a random moment while they enroll photographs,
+import tables, rename, merge, split, move, remove and take back, one command after the other; all
+kills of a row hit one catalogue, which goes on as it was left. The server is killed under a writer
+and started again. After each kill: every event that was printed is there, once, and whole; no
+event more than the one that was being confirmed; the identifier opens and agrees with the records,
+photograph by photograph, embeddings included (`python -m benchmarks.endurance.catalogue`).
+
+| | kills | events confirmed | photographs at the end | faults |
+|---|---|---|---|---|
+{kills}
+
+Eight processes that write at once for {found["crowds"][0]["seconds"]:g} seconds, and two that read:
+no event is lost, and no reader sees half of one. A command is refused where another one has changed
+what it was to change; none waited in vain where the third column is 0.
+
+| | events | refused | waited in vain | looks of readers | faults |
+|---|---|---|---|---|---|
+{crowds}
+
+"""
+
+
+def put_catalogue_section(page: Path = PAGE) -> None:
+    """Write the section on catalogues anew, into the page as it is."""
+    text = page.read_text()
+    head, end, tail = text.partition(END)
+    page.write_text(
+        head.partition(SECTION)[0].rstrip("\n") + "\n\n" + _catalogue_text() + end[1:] + tail
+    )
+
+
 def write_page(results: Sequence[Result], timeout: float, page: Path = PAGE) -> None:
     """Write the page from the results of one seed."""
     faults = fault_lines(results, brief=True)
@@ -108,6 +162,7 @@ def write_page(results: Sequence[Result], timeout: float, page: Path = PAGE) -> 
     ]
     text = TEXT.format(
         digests=_digests_text(),
+        catalogue=_catalogue_text(),
         seed=", ".join(sorted({str(result.seed) for result in results})),
         machine=machine_text(),
         figures=f"Trials that count: {', '.join(counted_parts)}.\n\n{summary(results)}",

@@ -13,6 +13,7 @@ from flukeprint.files import locked_for_writing, written_whole
 from flukeprint.identifier.card import FILE, KEPT_FORMAT, read_card
 from flukeprint.identifier.files import GALLERY, check_digests
 from flukeprint.records.database import Database, has_catalogue
+from flukeprint.records.names import kept_text
 from flukeprint.records.schema import VERSION, catalogue, events, individuals, photographs
 from flukeprint.search.gallery_store import GalleryStore
 
@@ -77,13 +78,13 @@ def _fill(connection: sa.Connection, store: GalleryStore, name: str, author: str
     for part in _batches(
         {"id": number + 1, "label": number, "name": who, "spelling": spelling(who),
          "renamed": False, "removed": False}
-        for who, number in numbers.items()
+        for who, number in ((kept_text(name), number) for name, number in numbers.items())
     ):  # fmt: skip
         connection.execute(individuals.insert(), part)
     views = gallery.views or (None,) * len(gallery)
     rows = zip(gallery.images, gallery.identities, views, strict=True)
     for part in _batches(
-        {"id": row + 1, "row": row, "image": image, "view": view,
+        {"id": row + 1, "row": row, "image": kept_text(image), "view": view,
          "individual_id": None if who is None else numbers[who] + 1,
          "decided_by": "person", "changed": row in gone, "removed": row in gone}
         for row, (image, who, view) in enumerate(rows)

@@ -4,7 +4,8 @@ The gallery's files are appended to before the transaction commits that counts w
 that a photograph is in both or in neither, whenever the process dies.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,21 @@ import numpy as np
 import sqlalchemy as sa
 
 from flukeprint.data.copies import difference_hash
-from flukeprint.data.embeddings import Embeddings
+from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.data.thumbnails import thumbnail
 from flukeprint.errors import FlukeprintError, counted, listed
+from flukeprint.files import locked_for_writing
 from flukeprint.identifier.card import card_digest
 from flukeprint.identifier.files import GALLERY
 from flukeprint.identifier.gallery_map import placed
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import bytes_digest
+from flukeprint.identifier.kept_copies import LOOKED_AT, RowsSince, copies_in_gallery
 from flukeprint.identifier.kept_gallery import facts_of, keypoint_bytes
-from flukeprint.identifier.photo_input import SAME_PHOTO, free_name
+from flukeprint.identifier.photo_input import free_name
 from flukeprint.keeper.authors import system_user
 from flukeprint.keeper.bring_over import open_catalogue
-from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError, copies_in_gallery
+from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
 from flukeprint.output import Stage
 from flukeprint.ranking.features import Features
 from flukeprint.records.database import Database
@@ -33,12 +36,14 @@ from flukeprint.records.edits import add_individual
 from flukeprint.records.journal import Edit, Note, editing
 from flukeprint.records.kinds import Encounter, Event
 from flukeprint.records.lookup import encounter_of, encounter_values, last_event
-from flukeprint.records.names import all_names, ids_of_names, next_name
+from flukeprint.records.names import all_names, ids_of_names, kept_text, next_name
 from flukeprint.records.schema import catalogue, encounters, individuals, parts, photographs
 from flukeprint.search.gallery_files import StoreFacts, write_at
 from flukeprint.search.gallery_store import appended
 
 BLOCK = 64  # photographs that are in memory together
+# Photographs that may have come since the gallery was read before it is read again.
+FEW = 5_000
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class Keeper:
         Raises:
             ProblemsError: some cannot be read; all are named.
         """
-        known = self.identifier
+        known = self._loaded()
         wanted = thumbnails and known.showcase is not None
         found, hashes, digests, small, problems = [], [], [], [], []
         with Stage("photographs" if progress else None, len(photos)) as stage:
@@ -174,20 +179,23 @@ class Keeper:
         """
         if not photos:
             raise FlukeprintError("no photograph was given")
-        known = self.identifier
-        told = [photo.told for photo in photos]
         if not new:  # before anything is embedded
             with self.database.reading() as connection:
                 _refuse_unknown(connection, photos)
         if examined is None:
             examined = self.examine(photos, thumbnails=thumbnails, progress=progress)
         fresh = examined.features.embeddings
-        problems = copies_in_gallery(known, fresh, examined.hashes, told, force=force)
-        if problems:
-            raise ProblemsError(problems, "what is to be enrolled")
-        with editing(self.database, kind, note) as edit:
+        known = self._loaded()
+        near = known.prepared.gallery.search(fresh, LOOKED_AT)
+        with self._alone(note), editing(self.database, kind, note) as edit:
             facts = self._facts(edit)
-            self._refuse_added_since(known, facts, fresh, told)
+            told = [photo.told for photo in photos]
+            problems = copies_in_gallery(
+                edit.connection, known, near, self._rows_since(edit, known, facts), fresh,
+                examined.hashes, told, force=force,
+            )  # fmt: skip
+            if problems:
+                raise ProblemsError(problems, "what is to be enrolled")
             ids, names = self._owners(edit, photos, new=new, force=force, each_new=each_new)
             for identity, values in (described or {}).items():
                 owner = next(
@@ -211,7 +219,7 @@ class Keeper:
                     )
                 ],
             )  # fmt: skip
-            _keep_parts(edit, known, examined, numbers, rows)
+            _keep_parts(edit, known, near.rows, examined, numbers, rows)
             event = edit.finish(_told(names, len(photos)))
             assert event is not None
         return Enrolment(event, tuple(images), tuple(names))
@@ -220,25 +228,50 @@ class Keeper:
         store = edit.connection.execute(sa.select(catalogue.c.store)).scalar_one()
         return facts_of(self.folder, store)
 
-    def _refuse_added_since(
-        self, known: Identifier, facts: StoreFacts, fresh: Embeddings, told: Sequence[str]
-    ) -> None:
-        """Refuse what another process has added since the gallery was read."""
-        first = 0 if known.kept is None else known.kept.stored
-        if facts.photos <= first:
-            return
-        shape = (facts.photos, facts.dimension)
-        added = np.memmap(self.folder / GALLERY / "vectors.f32", np.float32, "r", shape=shape)[
-            first:
-        ]
-        near = (fresh.vectors @ added.T).max(axis=1)
-        again = [name for name, score in zip(told, near, strict=True)
-                 if score > 1 - SAME_PHOTO[fresh.precision]]  # fmt: skip
-        if again:
-            raise ProblemsError(
-                [f"{name} was enrolled by somebody else meanwhile" for name in again],
-                "what is to be enrolled",
+    def _loaded(self) -> Identifier:
+        """The identifier, perhaps as it was some events ago.
+
+        What enrolling costs must not grow with the gallery, and reading it again does; the records
+        say what has changed since.
+        """
+        known = self._identifier
+        if known is None or known.kept is None:
+            return self.identifier
+        with self.database.reading() as connection:
+            state = connection.execute(sa.select(catalogue.c.store, catalogue.c.born)).one()
+        later = facts_of(self.folder, state.store).photos - known.kept.stored
+        same = state.born == known.kept.records.born
+        return known if same and later <= max(FEW, known.kept.stored // 20) else self.identifier
+
+    @contextlib.contextmanager
+    def _alone(self, note: Note) -> Iterator[None]:
+        """Keep other writers out of the gallery's files until the transaction has ended.
+
+        A transaction on a server may end without its process, and another one may begin.
+        """
+        with contextlib.nullcontext() if note.dry_run else locked_for_writing(self.folder):
+            yield
+
+    def _rows_since(self, edit: Edit, known: Identifier, facts: StoreFacts) -> RowsSince:
+        """The photographs that `known` lacks: they were added, or brought back, since it was read.
+
+        Those that were removed since are among both.
+        """
+        assert known.kept is not None
+        first, there = known.kept.stored, known.kept.rows
+        rows = np.arange(first, facts.photos)
+        if not known.kept.all_present:
+            asked = sa.select(photographs.c.row).where(
+                photographs.c.changed, ~photographs.c.removed, photographs.c.row < first
             )
+            now = np.array(sorted(edit.connection.execute(asked).scalars()), np.int64)
+            at = np.minimum(np.searchsorted(there, now), len(there) - 1)
+            rows = np.concatenate([now[there[at] != now], rows])
+        if not len(rows):
+            return RowsSince(rows, np.empty((0, facts.dimension), np.float32))
+        shape = (facts.photos, facts.dimension)
+        file = np.memmap(self.folder / GALLERY / "vectors.f32", np.float32, "r", shape=shape)
+        return RowsSince(rows, np.asarray(file[rows]))
 
     def _owners(
         self,
@@ -250,7 +283,7 @@ class Keeper:
         each_new: bool,
     ) -> tuple[list[int], list[str]]:
         """The id and the name of each photograph's animal; new ones are made."""
-        label = self._new_label
+        label = self._loaded().card.new_label
         given = [photo.identity for photo in photos]
         asked = dict.fromkeys(name for name in given if name is not None)
         ids: dict[str | None, int] = {}
@@ -286,19 +319,17 @@ class Keeper:
 
     def _unnamed(self, edit: Edit) -> int:
         """A new animal with the next free name."""
-        return add_individual(edit, next_name(all_names(edit.connection)), self._new_label)
-
-    @property
-    def _new_label(self) -> str:
-        return self.identifier.card.new_label
+        label = self._loaded().card.new_label
+        return add_individual(edit, next_name(all_names(edit.connection)), label)
 
     def _free_images(self, edit: Edit, photos: Sequence[NewPhotograph]) -> list[str]:
         """Names for photographs that none in the catalogue has, not even a removed one."""
         taken: set[str] = set()
         images = []
         for photo in photos:
+            plain = kept_text(" ".join(photo.name.splitlines()))
             while True:
-                name = free_name(photo.name, taken)
+                name = free_name(plain, taken)
                 held = edit.connection.scalar(
                     sa.select(photographs.c.id).where(photographs.c.image == name)
                 )
@@ -368,7 +399,9 @@ def _refuse_unknown(connection: sa.Connection, photos: Sequence[NewPhotograph]) 
 
 
 def _file_of(photo: NewPhotograph) -> str | None:
-    return str(Path(photo.photo).absolute()) if isinstance(photo.photo, Path | str) else None
+    if not isinstance(photo.photo, Path | str):
+        return None
+    return kept_text(str(Path(photo.photo).absolute()))
 
 
 def _add_encounters(edit: Edit, photos: Sequence[NewPhotograph]) -> list[int | None]:
@@ -398,14 +431,25 @@ def _same_encounter(edit: Edit, one: Encounter) -> int | None:
 
 
 def _keep_parts(
-    edit: Edit, known: Identifier, examined: Examined, numbers: Sequence[int], rows: Sequence[int]
+    edit: Edit,
+    known: Identifier,
+    near: Ints,
+    examined: Examined,
+    numbers: Sequence[int],
+    rows: Sequence[int],
 ) -> None:
-    """Keep what the gallery has of each photograph besides its embedding."""
+    """Keep what the gallery has of each photograph besides its embedding.
+
+    near: (n, k) the nearest photographs of the gallery, which decide the place on the map.
+    """
     keypoints = examined.features.keypoints
     places = None
     if known.showcase is not None:
-        fresh = examined.features.embeddings.vectors
-        places = placed(known.gallery.vectors, known.showcase.xy, fresh)
+        fresh, xy = examined.features.embeddings.vectors, known.showcase.xy
+        places = np.concatenate(
+            [placed(known.gallery.vectors[some], xy[some], fresh[place : place + 1])
+             for place, some in enumerate(np.sort(near, axis=1))]
+        )  # fmt: skip
     kept: list[dict[str, Any]] = [
         {"photograph_id": number, "row": row, "thumbnail": examined.thumbnails[place],
          "keypoints": None if keypoints is None else keypoint_bytes(keypoints[place]),

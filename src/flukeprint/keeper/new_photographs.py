@@ -1,24 +1,15 @@
 """Photographs that are to come into a catalogue, and what is wrong with them, all at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from flukeprint.data.copies import NEAR_BITS, difference_hash
-from flukeprint.data.decoding import Pixels, decode_bytes
-from flukeprint.data.embeddings import PRECISIONS, Embeddings
+from flukeprint.data.decoding import Pixels
 from flukeprint.errors import FlukeprintError, counted
-from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.photo_input import SAME_PHOTO, Photograph, decoded
+from flukeprint.identifier.photo_input import Photograph, decoded
 from flukeprint.records.kinds import DecidedBy, Encounter
-from flukeprint.search.gallery import Gallery
-
-LOOKED_AT = 5  # nearest photographs among which a copy is sought
-ALIKE = 0.8  # cosine below which no photograph is taken for a copy
-# Cosine from which a photograph whose thumbnail is not kept is taken for a copy.
-COPY = 0.985
 
 
 @dataclass(frozen=True)
@@ -77,49 +68,3 @@ class ProblemsError(FlukeprintError):
             return
         super().__init__(f"{what}: {counted(len(told), 'problem')}; nothing was changed")
         self.problems = told
-
-
-def copies_in_gallery(
-    known: Identifier, fresh: Embeddings, hashes: Sequence[int], told: Sequence[str], *, force: bool
-) -> list[str]:
-    """Say of each photograph that is in the gallery already, or was given twice, which one it is.
-
-    hashes: `difference_hash` of each one's pixels.
-    force: near copies are wanted; only the very same photograph is told.
-    """
-    problems = []
-    gallery: Gallery = known.prepared.gallery
-    held = gallery.embeddings
-    same = 1 - SAME_PHOTO[max(fresh.precision, held.precision, key=PRECISIONS.index)]
-    nearest = gallery.search(fresh, LOOKED_AT)
-    shown = None if known.showcase is None else known.showcase.thumbnails
-    for place, name in enumerate(told):
-        vector = fresh.vectors[place]
-        twins = np.flatnonzero(fresh.vectors[:place] @ vector > 1 - SAME_PHOTO["fp32"])
-        if len(twins):
-            problems.append(f"{name} is the same photo as {told[int(twins[0])]}")
-            continue
-        for score, row in zip(nearest.scores[place], nearest.rows[place].tolist(), strict=True):
-            if score > same:
-                problems.append(
-                    f"{name} is in the gallery already, as {held.images[row]} "
-                    f"of {held.identities[row]}"
-                )
-                break
-            small = None if shown is None else shown[row]
-            if not force and _is_copy(float(score), hashes[place], small):
-                problems.append(
-                    f"{name} looks like photo {held.images[row]} of {held.identities[row]}, "
-                    f"similarity {score:.3f}; with force it is enrolled all the same"
-                )
-                break
-    return problems
-
-
-def _is_copy(score: float, seen: int, small: bytes | None) -> bool:
-    if small is None:
-        return score >= COPY
-    if score < ALIKE:
-        return False
-    other = difference_hash(decode_bytes(small, "thumbnail"))
-    return (seen ^ other).bit_count() <= NEAR_BITS and seen.bit_count() > NEAR_BITS

@@ -6,8 +6,10 @@ other writers out, so what it reads stays true until it commits; a reading one s
 
 import contextlib
 import json
+import logging
 import os
 import re
+import struct
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,11 +117,25 @@ class Database:
         """
         with self._told(), self._engine.connect() as connection:
             connection = connection.execution_options(flukeprint_writes=True)
-            with connection.begin():
+            transaction = connection.begin()
+            try:
                 if self._is_server and not new:
                     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}s'")
                     connection.execute(sa.select(catalogue.c.id).with_for_update())
                 yield connection
+            except BaseException:
+                with contextlib.suppress(Exception):  # the connection may be gone as well
+                    transaction.rollback()
+                raise
+            try:
+                transaction.commit()
+            except Exception as error:
+                if not (self._is_server and _is_cut_off(error)):
+                    raise
+                raise FlukeprintError(
+                    f"{self.label} was cut off while it kept the change; flukeprint history "
+                    "tells whether it did"
+                ) from error
 
     @contextlib.contextmanager
     def plain(self) -> Iterator[sa.Connection]:
@@ -151,6 +167,20 @@ class Database:
             ) from error
         except sa.exc.SQLAlchemyError as error:
             raise FlukeprintError(f"{self.label} cannot be used: {error}") from error
+        except Exception as error:  # of the driver, where a server ends in the middle of an answer
+            if self._is_server and _is_cut_off(error):
+                raise FlukeprintError(
+                    f"{self.label} cannot be used: {_reason(error)}; nothing was changed"
+                ) from error
+            raise
+
+
+def _is_cut_off(error: Exception) -> bool:
+    """Whether a connection to a server ended; not all that the driver raises then is wrapped."""
+    if isinstance(error, sa.exc.DBAPIError):
+        return error.connection_invalidated or isinstance(error, sa.exc.InterfaceError)
+    driver = type(error).__module__.partition(".")[0]
+    return isinstance(error, ConnectionError | struct.error) or driver == "pg8000"
 
 
 def _on_disk(path: Path) -> Database:
@@ -184,10 +214,13 @@ def _on_server(url: str, namespace: str) -> Database:
             f"catalogue.url {without_password(url)} is no PostgreSQL address; write "
             "postgresql://user@host/database"
         )
+    pool = logging.getLogger("sqlalchemy.pool")
+    if not pool.handlers:  # it would print a traceback of each connection that a server cut off
+        pool.addHandler(logging.NullHandler())
     password = address.password or os.environ.get("PGPASSWORD")
     engine = sa.create_engine(
         address.set(drivername="postgresql+pg8000", password=password),
-        pool_pre_ping=True,
+        poolclass=NullPool,  # every opened catalogue would hold a connection, and forks share it
         execution_options={"schema_translate_map": {None: namespace}},
         hide_parameters=True,
     )
@@ -201,7 +234,11 @@ def without_password(url: str) -> str:
         FlukeprintError: it is no address.
     """
     try:
-        return sa.make_url(url).set(password=None).render_as_string(hide_password=False)
+        whole = sa.make_url(url)
+        rest = {key: value for key, value in whole.query.items() if "password" not in key}
+        return sa.URL.create(
+            whole.drivername, whole.username, None, whole.host, whole.port, whole.database, rest
+        ).render_as_string()  # `URL.set` keeps a password that it is to set to None
     except sa.exc.ArgumentError:
         raise FlukeprintError(
             "catalogue.url is no address; write postgresql://user@host/database"

@@ -13,6 +13,7 @@ from flukeprint.records.lookup import find_photographs
 from flukeprint.records.names import all_names, find_individual, new_name, next_name
 from flukeprint.records.schema import aliases, individuals, photographs
 
+_MANY = 5_000  # rows of one statement
 DESCRIBED = ("sex", "life_stage", "died", "notes")
 
 
@@ -30,14 +31,10 @@ def rename(
     with editing(database, "rename", note) as edit:
         who = find_individual(edit.connection, old)
         was = _name_of(edit, who)
-        own = _alias_of(edit, who, new)
-        name = new.strip() if own or spelling(new) == spelling(was) else new_name(
-            edit.connection, new, new_label, force=force
-        )  # fmt: skip
+        name = new_name(edit.connection, new, new_label, force=force, own=who)
         if name == was:
             raise FlukeprintError(f"{was} is called so already")
-        if own:
-            edit.update(aliases, own, {"removed": True})
+        edit.update(aliases, _alias_of(edit, who, name), {"removed": True})
         edit.update(individuals, [who], {"name": name, "spelling": spelling(name)})
         _add_alias(edit, who, was)
         return _done(edit.finish(f"{was} is now called {name}"))
@@ -155,11 +152,18 @@ def move(
 
 def move_photographs(edit: Edit, photos: Sequence[int], who: int) -> list[int]:
     """Give photographs to an animal, as a person's decision; returns those that were another's."""
+    others: list[int] = []
+    for start in range(0, len(photos), _MANY):
+        asked = sa.select(photographs.c.id).where(
+            photographs.c.id.in_(list(photos[start : start + _MANY])),
+            photographs.c.individual_id.is_distinct_from(who),
+        )
+        others += edit.connection.execute(asked.order_by(photographs.c.id)).scalars()
     return edit.update(
-        photographs, photos,
+        photographs, others,
         {"individual_id": who, "decided_by": "person", "decider": edit.note.author,
          "probability": None},
-    ) if photos else []  # fmt: skip
+    )  # fmt: skip
 
 
 def remove_individual(database: Database, name: str, note: Note) -> Event:
@@ -269,7 +273,7 @@ def _alias_of(edit: Edit, who: int, name: str) -> list[int]:
     return list(
         edit.connection.execute(
             sa.select(aliases.c.id).where(
-                aliases.c.individual_id == who, ~aliases.c.removed, aliases.c.name == name.strip()
+                aliases.c.individual_id == who, ~aliases.c.removed, aliases.c.name == name
             )
         ).scalars()
     )

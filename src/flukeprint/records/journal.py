@@ -11,17 +11,17 @@ import sqlalchemy as sa
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.records.database import Database
+from flukeprint.records.events import event_of, undone_event
 from flukeprint.records.kinds import Event
-from flukeprint.records.names import doubled_names
 from flukeprint.records.schema import (
     catalogue,
     changes,
-    encounters,
     events,
     individuals,
     photographs,
     tables,
 )
+from flukeprint.records.undoing import check_whole, refuse_built_on
 
 _MANY = 5_000  # rows of one statement
 
@@ -78,10 +78,11 @@ class Edit:
 
         Rows that no longer agree with the gallery's files are marked, for whoever reads both.
         """
+        marks = {}
         if table is photographs and values.keys() & {"individual_id", "removed"}:
-            values = {**values, "changed": True}
+            marks = {"changed": True}
         if table is individuals and "name" in values:
-            values = {**values, "renamed": True}
+            marks = {"renamed": True}
         touched = []
         columns = [table.c.id, *(table.c[name] for name in values)]
         for start in range(0, len(ids), _MANY):
@@ -96,7 +97,9 @@ class Edit:
                     self._noted.append(_noted(table, number, old, fresh))
         for start in range(0, len(touched), _MANY):
             part = touched[start : start + _MANY]
-            self.connection.execute(table.update().where(table.c.id.in_(part)).values(**values))
+            self.connection.execute(
+                table.update().where(table.c.id.in_(part)).values(**values, **marks)
+            )
         return touched
 
     def finish(self, summary: str) -> Event | None:
@@ -160,7 +163,7 @@ def undo(database: Database, note: Note, number: int | None = None) -> Event:
         rows = edit.connection.execute(
             sa.select(changes).where(changes.c.event_id == event.id).order_by(changes.c.id.desc())
         ).all()
-        _refuse_later(edit.connection, event)
+        refuse_built_on(edit.connection, event, rows)
         for row in rows:
             table = tables.tables[row.of_table]
             before = {"removed": True} if row.before is None else json.loads(row.before)
@@ -168,18 +171,22 @@ def undo(database: Database, note: Note, number: int | None = None) -> Event:
                 continue  # rows that nothing points to any more
             edit.update(table, [row.of_row], before)
         edit.undoes = event.id
-        check_whole(edit.connection, event)
+        check_whole(edit.connection, event, rows)
         done = edit.finish(f"takes back event {event.id}: {event.summary}")
         if done is None:
             raise FlukeprintError(f"event {event.id} changed nothing that could be taken back")
-        edit.connection.execute(
-            events.update().where(events.c.id == event.id).values(undone_by=done.id)
-        )
-        if event.undoes is not None:  # what that one had taken back holds again
-            edit.connection.execute(
-                events.update().where(events.c.id == event.undoes).values(undone_by=None)
-            )
+        _note_undone(edit.connection, event, done.id)
         return done
+
+
+def _note_undone(connection: sa.Connection, event: Event, by: int) -> None:
+    """Note which events hold now: what an undo had taken back does so again, and so on."""
+    undone: int | None = by
+    one: Event | None = event
+    while one is not None:
+        connection.execute(events.update().where(events.c.id == one.id).values(undone_by=undone))
+        undone = one.id if undone is None else None
+        one = undone_event(connection, one)
 
 
 def _event_to_undo(connection: sa.Connection, number: int | None) -> Event:
@@ -201,87 +208,3 @@ def _event_to_undo(connection: sa.Connection, number: int | None) -> Event:
     if not row.undoable:
         raise FlukeprintError(f"event {row.id} cannot be taken back: {row.summary}")
     return event_of(row)
-
-
-def event_of(row: Any) -> Event:
-    """The event of a row of the table `events`."""
-    return Event(
-        row.id, row.time, row.author, row.kind, row.summary, row.reason, row.undoes, row.undone_by
-    )
-
-
-def _refuse_later(connection: sa.Connection, event: Event) -> None:
-    """Refuse to take back an event whose rows later ones, that still hold, have changed."""
-    later = changes.alias()
-    found = connection.execute(
-        sa.select(events)
-        .where(
-            events.c.id > event.id,
-            events.c.undone_by.is_(None),
-            events.c.undoes.is_(None),
-            sa.exists().where(
-                changes.c.event_id == event.id,
-                later.c.event_id == events.c.id,
-                later.c.of_table == changes.c.of_table,
-                later.c.of_row == changes.c.of_row,
-            ),
-        )
-        .order_by(events.c.id)
-    ).all()
-    if found:
-        raise _built_on(event, [event_of(row) for row in found])
-
-
-def _built_on(event: Event, later: Sequence[Event]) -> FlukeprintError:
-    named = "; ".join(f"event {one.id} ({one.kind}: {one.summary})" for one in later[:3])
-    more = f" and {len(later) - 3} more" if len(later) > 3 else ""
-    return FlukeprintError(
-        f"event {event.id} cannot be taken back, because what came later builds on it: "
-        f"{named}{more}; take those back first, the last one first"
-    )
-
-
-def check_whole(connection: sa.Connection, event: Event) -> None:
-    """Refuse a state in which a photograph shows an animal that is removed, or a name names two.
-
-    event: which is being taken back.
-    """
-    for table, column, what in (
-        (individuals, photographs.c.individual_id, "individuals"),
-        (encounters, photographs.c.encounter_id, "encounters"),
-    ):
-        orphans = connection.execute(
-            sa.select(photographs.c.id)
-            .join(table, table.c.id == column)
-            .where(~photographs.c.removed, table.c.removed)
-            .limit(1000)
-        ).scalars().all()  # fmt: skip
-        if orphans:
-            raise _built_on(event, _touching(connection, photographs, orphans, event, what))
-    doubled = doubled_names(connection)
-    if doubled:
-        raise FlukeprintError(
-            f"event {event.id} cannot be taken back, because two animals would have the name "
-            f"{doubled[0]}; rename the other one first"
-        )
-
-
-def _touching(
-    connection: sa.Connection, table: sa.Table, rows: Sequence[int], event: Event, what: str
-) -> list[Event]:
-    found = connection.execute(
-        sa.select(events)
-        .where(
-            events.c.id > event.id,
-            events.c.undone_by.is_(None),
-            events.c.undoes.is_(None),
-            sa.exists().where(
-                changes.c.event_id == events.c.id,
-                changes.c.of_table == table.name,
-                changes.c.of_row.in_(list(rows)),
-            ),
-        )
-        .order_by(events.c.id)
-    ).all()
-    assert found, f"removed {what} with photographs, and no event that put them there"
-    return [event_of(row) for row in found]

@@ -16,7 +16,8 @@ LIFE_STAGES: tuple[LifeStage, ...] = get_args(LifeStage)
 
 _WHEN = re.compile(
     r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?"
-    r"(Z|[+-]\d{2}:?\d{2})?)?)?)?"
+    r"(Z|[+-](?:0\d|1[0-4]):?[0-5]\d)?)?)?)?",
+    re.ASCII,
 )
 _EARLIEST = 1800  # year; before photography
 

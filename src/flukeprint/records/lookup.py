@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from flukeprint.data.names import spelling
 from flukeprint.errors import FlukeprintError, listed
-from flukeprint.records.journal import event_of
+from flukeprint.records.events import event_of
 from flukeprint.records.kinds import Encounter, Event, Individual, Moment, PhotoRecord, Position
-from flukeprint.records.names import find_individual
+from flukeprint.records.names import find_individual, kept_text
 from flukeprint.records.schema import (
     aliases,
     catalogue,
@@ -183,13 +183,14 @@ def find_photographs(connection: sa.Connection, images: Sequence[str]) -> dict[s
         raise FlukeprintError("no photograph is named")
     found: dict[str, int] = {}
     for start in range(0, len(images), 500):
-        part = list(images[start : start + 500])
+        given = {kept_text(image): image for image in images[start : start + 500]}
+        part = list(given)
         for row in connection.execute(
             sa.select(photographs.c.image, photographs.c.id).where(
                 photographs.c.image.in_(part), ~photographs.c.removed
             )
         ):
-            found[row.image] = row.id
+            found[given[row.image]] = row.id
     missing = [image for image in images if image not in found]
     if missing:
         raise FlukeprintError(

@@ -10,8 +10,13 @@ from flukeprint.data.names import enrolled_name, identity_name, spelling
 from flukeprint.errors import FlukeprintError, nearest
 from flukeprint.records.schema import aliases, individuals
 
-_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
+_NUMBERED = re.compile(r"(.*?)(?<!\d)(\d{1,18})(\D*)", re.DOTALL)
 _GUESSED_AMONG = 20_000  # names that are compared for a guess at what was meant
+
+
+def kept_text(text: str) -> str:
+    """A name as a database can hold it: bytes of a file name that are no text are written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def find_individual(connection: sa.Connection, name: str) -> int:
@@ -75,21 +80,35 @@ def ids_of_names(
     return found
 
 
-def new_name(connection: sa.Connection, name: str, new_label: str, *, force: bool = False) -> str:
-    """A name for an animal that is new, as it is kept.
+def new_name(
+    connection: sa.Connection,
+    name: str,
+    new_label: str,
+    *,
+    force: bool = False,
+    own: int | None = None,
+) -> str:
+    """A name that an animal may get, as it is kept.
 
     force: take a name that is nearly that of another animal.
+    own: id of the animal, whose names so far are no other animal's; None for a new one.
 
     Raises:
         FlukeprintError: no name, one that is taken, or nearly one that is.
     """
     key = spelling(identity_name(name))
     held = connection.execute(
-        sa.select(individuals.c.name).where(~individuals.c.removed, individuals.c.spelling == key)
+        sa.select(individuals.c.name)
+        .where(
+            ~individuals.c.removed, individuals.c.spelling == key, individuals.c.id != (own or 0)
+        )
         .union(
             sa.select(aliases.c.name)
             .join(individuals, individuals.c.id == aliases.c.individual_id)
-            .where(~aliases.c.removed, ~individuals.c.removed, aliases.c.spelling == key)
+            .where(
+                ~aliases.c.removed, ~individuals.c.removed, aliases.c.spelling == key,
+                individuals.c.id != (own or 0),
+            )
         )
     ).scalars().all()  # fmt: skip
     fit = enrolled_name(name, held, new_label, force=force)
@@ -98,24 +117,22 @@ def new_name(connection: sa.Connection, name: str, new_label: str, *, force: boo
     return fit
 
 
-def doubled_names(connection: sa.Connection) -> list[str]:
-    """Names that two animals have, as a name or an alias."""
-    every = sa.union_all(
-        sa.select(individuals.c.name, individuals.c.id.label("owner")).where(
-            ~individuals.c.removed
-        ),
-        sa.select(aliases.c.name, aliases.c.individual_id.label("owner"))
-        .join(individuals, individuals.c.id == aliases.c.individual_id)
-        .where(~aliases.c.removed, ~individuals.c.removed),
-    ).subquery()
-    return list(
-        connection.execute(
-            sa.select(every.c.name)
-            .group_by(every.c.name)
-            .having(sa.func.count(sa.distinct(every.c.owner)) > 1)
-            .limit(10)
-        ).scalars()
-    )
+def doubled_names(connection: sa.Connection, spelt: Iterable[str]) -> list[str]:
+    """Names, of these spellings, that two animals have, as a name or an alias."""
+    wanted, owners = sorted(spelt), dict[str, set[int]]()
+    for start in range(0, len(wanted), 500):
+        part = wanted[start : start + 500]
+        every = sa.union_all(
+            sa.select(individuals.c.name, individuals.c.id).where(
+                ~individuals.c.removed, individuals.c.spelling.in_(part)
+            ),
+            sa.select(aliases.c.name, aliases.c.individual_id)
+            .join(individuals, individuals.c.id == aliases.c.individual_id)
+            .where(~aliases.c.removed, ~individuals.c.removed, aliases.c.spelling.in_(part)),
+        )
+        for name, owner in connection.execute(every):
+            owners.setdefault(name, set()).add(owner)
+    return [name for name, several in owners.items() if len(several) > 1]
 
 
 def all_names(connection: sa.Connection) -> list[str]:
