@@ -17,7 +17,7 @@ from flukeprint.search.index import Matches
 
 LOOKED_AT = 5  # nearest photographs among which a copy is sought
 ALIKE = 0.8  # cosine below which no photograph is taken for a copy
-# Cosine from which a photograph whose thumbnail is not kept is taken for a copy.
+# Cosine from which a photograph of which neither thumbnail nor hash is kept is taken for a copy.
 COPY = 0.985
 _AT_ONCE = 256  # new photographs that are compared with all recent ones together
 _MANY = 5_000  # rows of one statement
@@ -86,7 +86,7 @@ def copies_in_gallery(
             at = int(np.searchsorted(rows, row))
             if thumbnails is not None and at < len(rows) and rows[at] == row:
                 small = thumbnails[at]
-            if not force and _is_copy(score, hashes[place], small):
+            if not force and _is_copy(score, hashes[place], small, record.hash):
                 problems.append(
                     f"{name} looks like photo {record.image} of {record.name}, similarity "
                     f"{score:.3f}; with force it is enrolled all the same"
@@ -104,11 +104,11 @@ def _nearest_since(since: RowsSince, fresh: Floats) -> Iterator[list[tuple[float
 
 
 def _records(connection: sa.Connection, rows: set[int], *, shown: bool) -> dict[int, Any]:
-    """Image, name of the animal and thumbnail of photographs, without those that are removed."""
+    """Image, animal, thumbnail and hash of photographs, without those that are removed."""
     asked = (
         sa.select(
             photographs.c.row, photographs.c.image, individuals.c.name,
-            parts.c.thumbnail if shown else sa.null().label("thumbnail"),
+            parts.c.thumbnail if shown else sa.null().label("thumbnail"), parts.c.hash,
         )
         .outerjoin(individuals, individuals.c.id == photographs.c.individual_id)
         .outerjoin(parts, parts.c.photograph_id == photographs.c.id)
@@ -122,10 +122,15 @@ def _records(connection: sa.Connection, rows: set[int], *, shown: bool) -> dict[
     return found
 
 
-def _is_copy(score: float, seen: int, small: bytes | None) -> bool:
-    if small is None:
+def _is_copy(score: float, seen: int, small: bytes | None, kept: str | None) -> bool:
+    """Whether two photographs are one; kept: the hash of the other, small: its thumbnail."""
+    if kept is None and small is None:
         return score >= COPY
     if score < ALIKE:
         return False
-    other = difference_hash(decode_bytes(small, "thumbnail"))
+    if kept is not None:
+        other = int(kept, 16)
+    else:
+        assert small is not None
+        other = difference_hash(decode_bytes(small, "thumbnail"))
     return (seen ^ other).bit_count() <= NEAR_BITS and seen.bit_count() > NEAR_BITS

@@ -452,6 +452,7 @@ def _keep_parts(
         )  # fmt: skip
     kept: list[dict[str, Any]] = [
         {"photograph_id": number, "row": row, "thumbnail": examined.thumbnails[place],
+         "hash": f"{examined.hashes[place]:016x}",
          "keypoints": None if keypoints is None else keypoint_bytes(keypoints[place]),
          "x": None if places is None else float(places[place, 0]),
          "y": None if places is None else float(places[place, 1])}

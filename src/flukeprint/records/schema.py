@@ -92,6 +92,7 @@ parts = sa.Table(
     sa.Column("photograph_id", sa.ForeignKey("photographs.id"), primary_key=True),
     sa.Column("row", sa.Integer, nullable=False, unique=True),
     sa.Column("thumbnail", sa.LargeBinary),
+    sa.Column("hash", sa.Text),  # perceptual, 16 hex digits
     sa.Column("keypoints", sa.LargeBinary),
     sa.Column("x", sa.Float),
     sa.Column("y", sa.Float),
