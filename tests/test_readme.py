@@ -122,10 +122,12 @@ def test_the_tree_of_the_readme_names_every_package() -> None:
     named: list[str] = []
     above: list[str] = []
     for line in tree.splitlines():
-        found = re.match(r"((?:  )+)(\w+)/ ", line)
+        found = re.match(r"((?:  )+)((?:\w+/ )+)", line)
         if found is not None:
-            above = [*above[: len(found[1]) // 2 - 1], found[2]]
-            named.append("/".join(above))
+            above = above[: len(found[1]) // 2 - 1]
+            several = found[2].replace("/", "").split()  # the last may have folders of its own
+            named += ["/".join((*above, name)) for name in several]
+            above = [*above, several[-1]]
     packages = [
         path.parent.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("__init__.py")

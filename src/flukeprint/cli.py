@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from flukeprint.commands import catalogue
+from flukeprint.commands.doctor import doctor
 from flukeprint.commands.reports import ResultTable, compare, report, triplets
 from flukeprint.commands.reviews import apply_review, review
 from flukeprint.commands.studies import few_shot, verification
@@ -257,16 +258,7 @@ def explore(
     print(explore_data(load_config(config, overrides or []).data, plot).text())
 
 
-@app.command()
-def doctor(config: ConfigName, overrides: Overrides = None) -> None:
-    """Look for unreadable, duplicate and doubly named photographs, and test ones among them."""
-    from flukeprint.config.load import load_config
-    from flukeprint.data.doctor import examine_data
-
-    report = examine_data(load_config(config, overrides or []).data)
-    print(report.text())
-    if not report.healthy:
-        raise typer.Exit(1)
+app.command()(doctor)
 
 
 @app.command()

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from flukeprint.output import say
+
 Folder = Annotated[Path, typer.Argument(help="The folder of a trained identifier.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -17,10 +19,18 @@ def identify(
     encounter: Annotated[
         bool, typer.Option("--encounter", help="All photographs show one animal; answer once.")
     ] = False,
+    date: Annotated[
+        str | None, typer.Option(help="When they were taken; animals seen about then are likelier.")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help="LATITUDE,LONGITUDE; animals seen near there before are likelier."),
+    ] = None,
 ) -> None:
     """Name the five likeliest animals for each photograph.
 
-    A photograph that cannot be read is named with its error, the others are answered.
+    A photograph that cannot be read is named with its error, the others are answered.  With a time
+    or a place each answer tells by how much they made it likelier.
     """
     from flukeprint.identifier.answering import (
         answer_each,
@@ -33,7 +43,17 @@ def identify(
 
     paths = photographs_at(photos)
     known = Identifier.load(identifier)
-    rows = answer_encounter(known, paths) if encounter else answer_each(known, paths)
+    weights = None
+    if date is not None or at is not None:
+        from flukeprint.keeper.sightings import prior_text, prior_weights
+        from flukeprint.records.kinds import read_moment, read_position
+
+        moment = None if date is None else read_moment(date)
+        position = None if at is None else read_position(at)
+        weights, numbers = prior_weights(identifier, known.identities, moment, position)
+        say(prior_text(numbers))
+    answer = answer_encounter if encounter else answer_each
+    rows = answer(known, paths, log_weights=weights)
     print(json.dumps(rows, indent=2) if as_json else "\n".join(map(row_text, rows)))
     check_all_read(rows, len(paths))
 

@@ -3,12 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.identifier.identifier import Identifier
@@ -354,3 +356,67 @@ def test_photographs_of_one_moment_join_the_encounter_that_is_there(
     assert (page["photographs"][2]["encounter"], len(page["encounters"])) == (
         page["photographs"][0]["encounter"], 2,
     )  # fmt: skip
+
+
+def test_time_and_place_count_where_the_catalogue_shows_that_they_do(
+    identifier: Path, tmp_path: Path, says: Says
+) -> None:
+    query = tmp_path / "query.jpg"
+    query.write_bytes(photo(81, 50))
+    assert "keeps no catalogue" in str(says("identify", identifier, query, "--at", "1,2")[1])
+    rows = []
+    for animal in range(16):  # each stays where it is, far from the others
+        for number in range(2):
+            name = f"{animal}_{number}.jpg"
+            (tmp_path / name).write_bytes(photo(80 + animal, 30 + number))
+            rows.append(f"{name},b_{animal:02d},2026-0{number + 1}-03,{animal * 3},{animal * 2}")
+    first = table(tmp_path, *rows[:6])
+    read(says, "enroll", identifier, first, "--new")
+    assert "do not show" in str(says("identify", identifier, query, "--at", "1,2")[1])
+    read(says, "enroll", identifier, table(tmp_path, *rows[6:]), "--new")
+    (plain,) = read(says, "identify", identifier, query)
+    assert all("prior" not in answer for answer in plain["answers"])
+    out, error = says("identify", identifier, query, "--at", "3,2", "--json")
+    assert error is None
+    (there,) = json.loads(out)
+    factors = {answer["identity"]: answer["prior"] for answer in there["answers"]}
+    near = {name: factor for name, factor in factors.items() if name.startswith("b_")}
+    assert near["b_01"] == max(factors.values())
+    assert near["b_01"] > 2
+    assert all(factor < 1 for name, factor in near.items() if name != "b_01")
+    assert {factors[name] for name in factors.keys() - near.keys()} <= {pytest.approx(1)}
+    assert there != plain
+    text, _ = says("identify", identifier, query, "--at", "3,2", "--date", "2026-02")
+    assert "prior" in text.splitlines()[1]
+    assert "no latitude" in str(says("identify", identifier, query, "--at", "27")[1])
+
+
+def dated(path: Path, seed: int, taken: str | None) -> Path:
+    """A photograph with a time in EXIF."""
+    image = Image.open(BytesIO(photo(seed, 44)))
+    exif = Image.Exif()
+    exif[0x0110] = "Camera"
+    if taken is not None:
+        exif.get_ifd(0x8769)[0x9003] = taken
+    image.save(path, exif=exif, quality=95)
+    return path
+
+
+def test_dates_come_from_cameras_whose_clocks_are_right(
+    identifier: Path, tmp_path: Path, says: Says
+) -> None:
+    folder = tmp_path / "camera" / "Ada"
+    folder.mkdir(parents=True)
+    for number, taken in enumerate(
+        ("2025:05:03 07:10:00", "2025:05:03 07:10:40", "2025:05:03 09:00:00",
+         "2000:01:01 00:00:09", None), 1,
+    ):  # fmt: skip
+        dated(folder / f"IMG_{number:04d}.jpg", 60 + number, taken)
+    read(says, "enroll", identifier, tmp_path / "camera", "--new", "--exif")
+    page = read(says, "individuals", identifier, "Ada")
+    assert [one["moment"] for one in page["encounters"]] == [
+        "2025-05-03 07:10:00", "2025-05-03 09:00:00",
+    ]  # fmt: skip
+    encounters = [one["encounter"] for one in page["photographs"]]
+    assert encounters[0] == encounters[1] != encounters[2]
+    assert encounters[3:] == [None, None]

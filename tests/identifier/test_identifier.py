@@ -470,6 +470,19 @@ def test_an_index_is_kept_and_grows(tmp_path: Path, backend: str) -> None:
         assert one.judge(strangers)[0].ranking.identities[0][0] == "w_one"
 
 
+def test_an_index_may_find_other_animals_for_each_photograph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr("flukeprint.identifier.identifier.FEW_IDENTITIES", 3)
+    known = build(config(tmp_path, "gallery.backend=faiss_flat"), shapes(20, 3))
+    queries = known.examine(shapes(20, 3).take(np.array([0, 30])))
+    each = [set(names) for names in known.rank(queries, top=3).identities]
+    assert each[0] != each[1]
+    found = (each[0] | each[1]) - {None}
+    assert set(known.judge_encounter(queries).answers) - {None} <= found
+
+
 def test_what_an_index_lacks_is_taken_in_when_it_is_read(tmp_path: Path) -> None:
     pytest.importorskip("faiss")
     known = build(config(tmp_path, "gallery.backend=hnsw"), shapes(20, 3))

@@ -11,7 +11,9 @@ from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.showcase import Showcase
+from flukeprint.identifier.verdict import row_text, verdict_row
 from flukeprint.ranking.calibration import posterior
+from flukeprint.ranking.encounters.combine import COMBINATIONS, merge_encounter
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.threshold import OutOfDistribution
 from tests.identifier.earlier import without_digests
@@ -168,3 +170,60 @@ def test_photos_of_a_catalogue_and_from_memory_are_judged_alike(known: Identifie
     )
     seen = known.examine([data, data])
     assert len(Features.concatenate([seen, seen])) == 4
+
+
+def test_several_photographs_say_more_than_one(known: Identifier):
+    queries = known.examine([photo(3, 5), photo(3, 6), photo(3, 7)])
+    assert known.card.method.encounter_exponent == 0
+    as_one = known.judge_encounter(queries)
+    method = known.card.method.model_copy(update={"encounter_exponent": 0.5})
+    sure = settled(known, method=method)
+    together = sure.judge_encounter(queries)
+    assert together.ranking.identities == as_one.ranking.identities
+    every = merge_encounter(settled(known, threshold=None).rank(queries, top=len(known.identities)))
+    likely = posterior(every, known.card.calibration)
+    power = likely.identities[0] ** 3**0.5
+    expected = (1 - likely.new[0]) * power / power.sum()
+    name = together.answers[0]
+    assert together.probabilities[0] == pytest.approx(
+        likely.new[0] if name is None else expected[every.identities[0].index(name)]
+    )
+    # One photograph is answered as before.
+    one = queries.take([0])
+    assert sure.judge_encounter(one).probabilities == known.judge_encounter(one).probabilities
+
+
+def test_the_rule_of_encounters_is_that_of_the_identifier(known: Identifier):
+    queries = known.examine([photo(3, 5), photo(4, 6)])
+    every = settled(known, threshold=None).rank(queries, top=len(known.identities))
+    for rule in COMBINATIONS:
+        rules = known.card.method.rules.model_copy(update={"encounters": rule})
+        method = known.card.method.model_copy(update={"rules": rules})
+        verdict = settled(known, method=method, threshold=None).judge_encounter(queries)
+        merged = merge_encounter(every, rule, known.card.calibration)
+        assert verdict.answers == merged.identities[0][:5]
+        np.testing.assert_array_equal(verdict.ranking.scores[0], merged.scores[0, :5])
+
+
+def test_a_prior_tells_its_part_and_moves_answers(known: Identifier):
+    queries = known.examine([photo(3, 5), photo(3, 6)])
+    never_new = settled(known, threshold=None)
+    plain = never_new.judge_encounter(queries)
+    neutral = never_new.judge_encounter(queries, log_weights={})
+    assert neutral.answers == plain.answers
+    assert neutral.probabilities == pytest.approx(plain.probabilities)
+    assert (plain.factors, neutral.factors) == (None, (1.0,) * 5)
+    assert "prior" not in verdict_row("x", plain, "new")["answers"][0]
+    last = plain.answers[-1]
+    informed = never_new.judge_encounter(queries, log_weights={last: 12.0})
+    assert informed.answers[0] == last
+    assert informed.factors[0] == pytest.approx(np.exp(12))
+    assert informed.factors[1:] == (1.0,) * 4
+    assert informed.probabilities[0] > 0.9
+    row = verdict_row("x", informed, "new")
+    assert row["answers"][0]["prior"] == informed.factors[0]
+    lines = row_text(row).splitlines()
+    assert "prior" in lines[-6]
+    assert "x1.00" in lines[-1]
+    with pytest.raises(FlukeprintError, match="needs probabilities"):
+        settled(known, calibration=None).judge_encounter(queries, log_weights={})

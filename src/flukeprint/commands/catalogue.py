@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -77,6 +77,12 @@ def enroll(
     observer: Annotated[str | None, typer.Option(help="Who photographed.")] = None,
     occasion: Annotated[str | None, typer.Option(help="Such as the survey's name.")] = None,
     view: Annotated[str | None, typer.Option(help="Side or part of the animal.")] = None,
+    exif: Annotated[
+        bool, typer.Option("--exif", help="Dates as the cameras wrote them, where none is given.")
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(help="Longest pause between photographs of one encounter.", min=0)
+    ] = 60,
     force: Force = False,
     author: Author = None,
     reason: Reason = None,
@@ -89,6 +95,13 @@ def enroll(
     table = _photographs(photos, identity, suggest)
     encounter = _encounter(date, at, uncertainty, place, observer, occasion)
     table = _told(table, encounter, view)
+    if exif:
+        from flukeprint.keeper.camera_dates import with_camera_dates
+
+        dated, lines = with_camera_dates(table.photographs, seconds)
+        table = replace(table, photographs=dated)
+        for line in lines:
+            say(line)
     keeper = Keeper.open(identifier, author=author_of(author), report=say)
     done = keeper.enroll(
         table.photographs,
@@ -480,8 +493,6 @@ def _encounter(
 
 def _told(table: "PhotoTable", encounter: "Encounter | None", view: str | None) -> "PhotoTable":
     """The photographs with the encounter and the view that were given for all of them."""
-    from dataclasses import replace
-
     return replace(
         table,
         photographs=tuple(

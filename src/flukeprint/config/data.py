@@ -1,15 +1,25 @@
 """Sections `data`, `image` and `split`: the photographs, their preparation and their folds."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
 from flukeprint.config.base import Section
 from flukeprint.storage import PhotoRoot
+
+
+def _one_message_of_bursts(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """One message for the forms of bursts, instead of one from each."""
+    try:
+        return check(value)
+    except ValueError:
+        raise ValueError("expected a file, {seconds: S} with S above 0, or null") from None
 
 
 class SyntheticConfig(Section):
@@ -45,6 +55,12 @@ class ShapesConfig(Section):
     )
     side: int = Field(28, ge=16, description="Width and height of a photograph, px.")
     seed: int = Field(0, ge=0, description="Seed of the drawing.")
+
+
+class TimedBursts(Section):
+    """Photographs of one camera that were taken shortly after each other, by their EXIF times."""
+
+    seconds: float = Field(60.0, gt=0, description="Longest pause within a burst.")
 
 
 class DataConfig(Section):
@@ -84,8 +100,10 @@ class DataConfig(Section):
         description="Unit of boxes, also of wildlife's bbox: pixels of the upright photo, or "
         "shares of its width and height (0..1).",
     )
-    bursts: str | None = Field(
-        None, description="CSV with Image,burst: photographs that a split must keep together."
+    bursts: Annotated[str | TimedBursts | None, WrapValidator(_one_message_of_bursts)] = Field(
+        None,
+        description="Photographs that a split must keep together: CSV with Image,burst, or "
+        "{seconds: 60} for those of one camera with such pauses at most, by their EXIF times.",
     )
     same_day: bool = Field(
         True,

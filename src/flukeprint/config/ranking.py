@@ -69,6 +69,9 @@ EngineName = Literal["auto", "torch", "torch-compile", "openvino", "onnxruntime"
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 
+EncounterRule = Literal["mean", "best", "probabilities"]
+
+
 BackendName = Literal["auto", "exact", "faiss_flat", "hnsw", "ivf_pq", "qdrant"]
 
 
@@ -154,6 +157,11 @@ class RankConfig(Section):
         False,
         description="Combine the scores by embedding, class centre (head above 0, whatever its "
         "weight) and keypoints as one probability, with weights fitted on the fold.",
+    )
+    encounters: EncounterRule = Field(
+        "mean",
+        description="Score of an identity by several photographs of one encounter: the mean or the "
+        "best of theirs, or their mean weighted as the product of their probabilities has it.",
     )
 
     @model_validator(mode="after")

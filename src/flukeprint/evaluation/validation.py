@@ -40,6 +40,7 @@ from flukeprint.evaluation.reliability import (
     measure_reliability,
     report_threshold,
 )
+from flukeprint.evaluation.studies.encounters import fit_encounters
 from flukeprint.evaluation.threshold_choice import (
     check_half,
     choose_threshold,
@@ -146,7 +147,10 @@ def validate(
         ranking = merge_rankings(parts)
     else:
         ranking = ranker.rank(fitted)
-    return validate_rankings(ValidationQueries(ranking, split.answers, individuals), config), fitted
+    found = validate_rankings(ValidationQueries(ranking, split.answers, individuals), config)
+    return found, fit_encounters(
+        ranker, fitted, split.answers, found.calibration, seed=config.split.seed
+    )
 
 
 def validate_rankings(queries: ValidationQueries, config: Config) -> Validation:

@@ -3,7 +3,7 @@
 A photograph that cannot be read gets a row with its error and takes nothing from the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,16 @@ def photographs_at(places: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def answer_each(known: Identifier, photos: Sequence[Path]) -> list[dict[str, Any]]:
-    """Answer photographs one by one: a `verdict_row` each, an `unread_row` for a damaged one."""
+def answer_each(
+    known: Identifier,
+    photos: Sequence[Path],
+    *,
+    log_weights: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """Answer photographs one by one: a `verdict_row` each, an `unread_row` for a damaged one.
+
+    log_weights: of a prior by time and place, by identity.
+    """
     if len(photos) * known.card.recipe.variants >= WORTH_MEASURING:
         known.warm_up()
     rows = []
@@ -55,13 +63,19 @@ def answer_each(known: Identifier, photos: Sequence[Path]) -> list[dict[str, Any
                 if photo in unread or features is None:
                     rows.append(unread_row(str(photo), unread[photo]))
                     continue
-                verdict = known.judge_encounter(features.take([place[photo]]))
+                one = features.take([place[photo]])
+                verdict = known.judge_encounter(one, log_weights=log_weights)
                 rows.append(verdict_row(str(photo), verdict, known.card.new_label))
             stage.update(len(block))
     return rows
 
 
-def answer_encounter(known: Identifier, photos: Sequence[Path]) -> list[dict[str, Any]]:
+def answer_encounter(
+    known: Identifier,
+    photos: Sequence[Path],
+    *,
+    log_weights: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
     """Answer photographs of one animal together: one `verdict_row`, then the `unread_row`s.
 
     Those that cannot be read are left out of the answer.
@@ -69,7 +83,9 @@ def answer_encounter(known: Identifier, photos: Sequence[Path]) -> list[dict[str
     ready, unread = _prepared(known, photos)
     rows = [unread_row(str(photo), error) for photo, error in unread.items()]
     if ready:
-        verdict = known.judge_encounter(known.examine_prepared(list(ready.values())))
+        verdict = known.judge_encounter(
+            known.examine_prepared(list(ready.values())), log_weights=log_weights
+        )
         rows.insert(0, verdict_row(", ".join(map(str, ready)), verdict, known.card.new_label))
     return rows
 

@@ -18,7 +18,7 @@ It is saved in one folder, without pickles; the names of the files are a contrac
     thumbnails.npz ...    for the web page, see `showcase.py`
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -51,11 +51,12 @@ from flukeprint.identifier.showcase import sample_photos
 from flukeprint.identifier.state import IdentifierState, origin_of
 from flukeprint.identifier.verdict import Verdict, verdict_of
 from flukeprint.output import Stage
+from flukeprint.ranking.encounters.combine import merge_encounter
 from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
-from flukeprint.ranking.ranking import Ranking, insert_new_individual, merge_encounter
+from flukeprint.ranking.ranking import Ranking, insert_new_individual
 from flukeprint.records.database import has_catalogue
 
 FEW_IDENTITIES = 200  # most identities that a query is compared with through an index
@@ -101,15 +102,24 @@ class Identifier(IdentifierState):
         queries = self.examine(photos)
         return tuple(self.judge_encounter(queries.take([row])) for row in range(len(queries)))
 
-    def judge_encounter(self, queries: Features) -> Verdict:
-        """Give one verdict on all the photographs of `queries`, as of one encounter."""
+    def judge_encounter(
+        self, queries: Features, *, log_weights: Mapping[str, float] | None = None
+    ) -> Verdict:
+        """Give one verdict on all the photographs of `queries`, as of one encounter.
+
+        log_weights: of a prior by time and place, by identity; see `EncounterPrior.log_weights`.
+
+        Raises:
+            FlukeprintError: a prior, and an identifier without probabilities.
+        """
         # The calibration needs all identities; an index finds only the nearest, which matter most.
         known = len(self.identities)
         every = max(3, known if self.index is None else min(known, FEW_IDENTITIES))
+        rule, calibration = self.card.method.rules.encounters, self.card.calibration
         return verdict_of(
-            merge_encounter(self._ranked(queries, every)), queries.embeddings,
+            merge_encounter(self._ranked(queries, every), rule, calibration), queries.embeddings,
             self.prepared.gallery, self.card,
-            None if self.showcase is None else self.showcase.taxonomy,
+            None if self.showcase is None else self.showcase.taxonomy, log_weights=log_weights,
         )  # fmt: skip
 
     def verify(self, pair: Features, false_accept: float) -> tuple[float, VerificationThreshold]:

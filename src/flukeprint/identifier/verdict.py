@@ -3,6 +3,7 @@
 Command line, API and page all tell what a `Verdict` says, so that they never disagree.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -10,9 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from flukeprint.data.embeddings import Embeddings
+from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.card import IdentifierCard
 from flukeprint.identifier.taxonomy import CLASS, RankPlacement, Taxonomy, place
-from flukeprint.ranking.calibration import Posterior, in_order, posterior
+from flukeprint.ranking.calibration import Posterior, in_order, posterior, sharpness
+from flukeprint.ranking.encounters.combine import encounter_weight, of_encounter
+from flukeprint.ranking.encounters.inform import apply_prior
 from flukeprint.ranking.ranking import Ranking, insert_new_individual
 from flukeprint.ranking.threshold import nearest_cosine
 from flukeprint.search.gallery import Gallery
@@ -51,6 +55,8 @@ class Verdict:
         for a new individual.
     placement: the narrowest rank of the taxonomy with enough confidence; None without a taxonomy,
         or where the photograph shows something else.
+    factors: of each answer, by how much a prior made it likelier than an animal of which it says
+        nothing, 1 for a new individual; None without a prior.
     """
 
     ranking: Ranking
@@ -60,6 +66,7 @@ class Verdict:
     outside: bool
     nearest: tuple[tuple[Near, ...], ...]
     placement: RankPlacement | None
+    factors: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         names = self.answers
@@ -97,6 +104,7 @@ def verdict_of(
     card: IdentifierCard,
     taxonomy: Taxonomy | None,
     *,
+    log_weights: Mapping[str, float] | None = None,
     top: int = 5,
 ) -> Verdict:
     """Make the verdict on one query from its ranking.
@@ -104,13 +112,21 @@ def verdict_of(
     every: ranks all identities, without a threshold.
     queries: the embeddings of its photographs; the nearest of them decides whether they show
         something else.
+    log_weights: of a prior, such as `EncounterPrior.log_weights`; animals without one are neutral.
+
+    Raises:
+        FlukeprintError: a prior, and an identifier without probabilities.
     """
+    spread = _spread(every, card, len(queries))
+    factors: dict[str | None, float] | None = None
+    if log_weights is not None:
+        every, spread, factors = _informed(every, spread, card, len(queries), log_weights)
     ranking = _first(every, top)
     if card.threshold is not None:
         ranking = insert_new_individual(ranking, card.threshold)
     near = float(nearest_cosine(gallery, queries).max())
     outside = card.outside is not None and bool(card.outside([near])[0])
-    likely = None if outside else _likely(every, ranking, card)
+    likely = None if outside else _likely(spread, ranking, card)
     return Verdict(
         ranking=ranking,
         probabilities=None if likely is None else _of(ranking.identities[0], every, likely, card),
@@ -124,6 +140,9 @@ def verdict_of(
         placement=None
         if taxonomy is None or likely is None or card.confidence is None
         else _placed(taxonomy, likely, every, ranking.identities[0][0], card.confidence),
+        factors=None
+        if factors is None
+        else tuple(factors.get(name, 1.0) for name in ranking.identities[0]),
     )
 
 
@@ -132,6 +151,7 @@ def verdict_row(photo: str, verdict: Verdict, new_label: str) -> dict[str, Any]:
     scores = verdict.ranking.scores[0]
     probabilities = verdict.probabilities or (None,) * len(verdict.answers)
     placement = verdict.placement
+    factors = verdict.factors
     return {
         "photo": photo,
         "verdict": verdict.kind,
@@ -142,9 +162,10 @@ def verdict_row(photo: str, verdict: Verdict, new_label: str) -> dict[str, Any]:
                 "identity": new_label if name is None else name,
                 "score": float(score),
                 "probability": probability,
+                **({} if factors is None else {"prior": factors[number]}),
             }
-            for name, score, probability in zip(
-                verdict.answers, scores, probabilities, strict=False
+            for number, (name, score, probability) in enumerate(
+                zip(verdict.answers, scores, probabilities, strict=False)
             )
         ],
     }
@@ -183,12 +204,15 @@ def row_text(row: dict[str, Any]) -> str:
     if placed is not None and placed["rank"] not in (None, "class"):
         lines.append(f"  {placed['rank']} {placed['name']}, narrower is unsure")
     measured = any(answer["probability"] is not None for answer in answers)
-    lines.append(f"     {'probability  ' if measured else ''}   score  animal")
+    informed = any("prior" in answer for answer in answers)
+    prior = "   prior" if informed else ""
+    lines.append(f"     {'probability  ' if measured else ''}   score{prior}  animal")
     for number, answer in enumerate(answers, 1):
         chance = answer["probability"]
         share = "" if chance is None else _percent(chance)
         sure = f"{share:>11}  " if measured else ""
-        lines.append(f"  {number}  {sure}{answer['score']:8.3f}  {answer['identity']}")
+        times = f"{'x' + format(answer['prior'], '.2f'):>8}" if informed else ""
+        lines.append(f"  {number}  {sure}{answer['score']:8.3f}{times}  {answer['identity']}")
     return "\n".join(lines)
 
 
@@ -205,11 +229,39 @@ def _answers_new(card: IdentifierCard) -> bool:
     return measured and card.threshold is not None
 
 
-def _likely(every: Ranking, ranking: Ranking, card: IdentifierCard) -> Posterior | None:
-    """The probabilities of all identities in the order of the ranking, None where none is known."""
+def _spread(every: Ranking, card: IdentifierCard, photographs: int) -> Posterior | None:
+    """The probabilities of all identities, None where none is known."""
     if card.calibration is None:
         return None
-    likely = posterior(every, card.calibration)
+    weight = encounter_weight(photographs, card.method.encounter_exponent)
+    return of_encounter(posterior(every, card.calibration), weight)
+
+
+def _informed(
+    every: Ranking,
+    spread: Posterior | None,
+    card: IdentifierCard,
+    photographs: int,
+    log_weights: Mapping[str, float],
+) -> tuple[Ranking, Posterior, dict[str | None, float]]:
+    """Ranking and probabilities after a prior, and the factor of each identity."""
+    if spread is None or card.calibration is None:
+        raise FlukeprintError(
+            "a prior by time and place needs probabilities, and this identifier has none: its fold "
+            "had too few queries; train again, with more photographs"
+        )
+    weight = encounter_weight(photographs, card.method.encounter_exponent)
+    names = every.identities[0]
+    logs = np.array([[log_weights.get(name or "", 0.0) for name in names]])
+    found = apply_prior(every, spread, logs, weight * sharpness(every, card.calibration))
+    factors = dict(zip(found.ranking.identities[0], found.factors[0].tolist(), strict=True))
+    return found.ranking, found.likely, factors
+
+
+def _likely(likely: Posterior | None, ranking: Ranking, card: IdentifierCard) -> Posterior | None:
+    """The probabilities in the order of the ranking, None where none is known."""
+    if likely is None:
+        return None
     answers = ranking.identities[0]
     if not _answers_new(card):
         # A new individual is no answer, or one of which nothing was measured.

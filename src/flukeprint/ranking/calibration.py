@@ -111,8 +111,7 @@ def posterior(ranking: Ranking, calibration: Calibration) -> Posterior:
     x = features(ranking)
     known = np.ones(len(x)) if calibration.known is None else calibration.known(x)
     right = calibration.right(x)
-    scores = ranking.scores[:, :n].astype(np.float64)
-    behind = scores[:, :1] - scores[:, 1:]
+    behind = _behind(ranking)
     weights = np.exp(-_sharpness(behind, right)[:, None] * behind)
     rest = weights.sum(axis=1, keepdims=True)
     others = np.divide(weights, rest, out=np.zeros_like(weights), where=rest > 0)
@@ -120,6 +119,14 @@ def posterior(ranking: Ranking, calibration: Calibration) -> Posterior:
     others[rest[:, 0] == 0] = 1 / max(1, behind.shape[1])
     joined = np.concatenate([right[:, None], (1 - right)[:, None] * others], axis=1)
     return Posterior(identities=known[:, None] * joined, new=1 - known)
+
+
+def sharpness(ranking: Ranking, calibration: Calibration) -> Values:
+    """How fast probability falls with the score (q,): the b of `posterior`.
+
+    ranking: of all identities, or the best of them, made without a threshold.
+    """
+    return _sharpness(_behind(ranking), calibration.right(features(ranking)))
 
 
 def in_order(likely: Posterior, places: npt.ArrayLike, top: int = 5) -> Posterior:
@@ -145,6 +152,13 @@ def in_order(likely: Posterior, places: npt.ArrayLike, top: int = 5) -> Posterio
         identities=chain[~at_new].reshape(q, n),
         new=np.where(answered, chain[at_new], unanswered),
     )
+
+
+def _behind(ranking: Ranking) -> Values:
+    """How far the other identities' scores are behind the first (q, n - 1)."""
+    n = len(ranking.identities[0]) if len(ranking) else 0
+    scores = ranking.scores[:, :n].astype(np.float64)
+    return scores[:, :1] - scores[:, 1:]
 
 
 def _sharpness(behind: Values, right: Values) -> Values:

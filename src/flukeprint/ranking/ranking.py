@@ -82,43 +82,6 @@ def merge_rankings(parts: Sequence[tuple[Ints, Ranking]]) -> Ranking:
     return whole.take(order)
 
 
-def merge_encounter(ranking: Ranking) -> Ranking:
-    """Rank q photographs of one encounter as one query: scores are means over the photographs.
-
-    ranking: of all identities for each photograph, made without a threshold.  The best-matching
-    gallery photograph of an identity is that of the query with its best score (the first of equal
-    ones).  Equal means are ordered by its row, as everywhere.  A mean keeps the range of a single
-    photograph's scores, so thresholds and calibrations keep their meaning.
-
-    Raises ValueError for rankings that lack an identity.
-    """
-    first = ranking.identities[0] if len(ranking) else ()
-    names = sorted(name for name in first if name is not None)
-    if not names or len(names) < len(first):
-        raise ValueError("an encounter needs photographs ranked without a threshold")
-    place: dict[str | None, int] = {name: column for column, name in enumerate(names)}
-    q, n = len(ranking), len(names)
-    scores = np.full((q, n), np.nan)
-    rows = np.full((q, n), -1, dtype=np.int64)
-    for query, found in enumerate(ranking.identities):
-        columns = [place[name] for name in found if name in place]
-        if not len(columns) == len(found) == n:
-            raise ValueError("each photograph must be ranked against the same identities")
-        scores[query, columns] = ranking.scores[query, :n]
-        rows[query, columns] = ranking.rows[query, :n]
-    mean = scores.mean(axis=0).astype(np.float32)
-    best_rows = rows[scores.argmax(axis=0), np.arange(n)]
-    order = np.lexsort((best_rows, -mean))
-    top = ranking.scores.shape[1]
-    return Ranking(
-        images=ranking.images[:1],
-        identities=(tuple(names[i] for i in order),),
-        scores=np.concatenate([mean[order], np.full(top - n, np.nan, np.float32)])[None],
-        rows=np.concatenate([best_rows[order], np.full(top - n, -1)])[None],
-        best_known=mean[order][:1],
-    )
-
-
 def rank(
     matches: IdentityMatches, images: Sequence[str], *, threshold: float | None, top: int = 5
 ) -> Ranking:

@@ -14,6 +14,7 @@ class FittedRules(Section):
     gain_scale: float = 0.0  # of `KeypointGain`
     gain_floor: float = 0.0
     fusion: Fusion | None = None  # of rules.fuse
+    encounter_exponent: float = 0.0  # of `encounter_weight`; 0 in identifiers of earlier versions
 
     @property
     def gain(self) -> KeypointGain:

@@ -12,7 +12,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from flukeprint.evaluation.report.charts import Chart, Part, PhotoRow, PhotoRows, Points, Shown
+from flukeprint.evaluation.report.charts import (
+    Chart,
+    Part,
+    PhotoRow,
+    PhotoRows,
+    Points,
+    Shown,
+    Table,
+)
 from flukeprint.evaluation.report.page import MOST_BYTES, ReportPage, render
 from tests.evaluation.report.drawn_run import HOSTILE
 from tests.evaluation.report.every_kind import jpeg, parts
@@ -158,7 +166,8 @@ def many(photos: int, rows: int, points: int) -> ReportPage:
 
 @pytest.mark.parametrize(("rows", "points"), [(3, 500), (60, 500), (0, 40_000)])
 def test_the_page_is_never_larger_than_its_bound(rows: int, points: int):
-    bare = len(render(ReportPage("none", (), ())))
+    chart = Chart("solid", "t", "c", (Points("a", np.zeros((1, 3))),))
+    bare = len(render(ReportPage("none", (), (Part("p", "P", (), (chart,)),))))
     most = bare + 1_000_000
     page = many(150, rows, points)
     found = render(page, most)
@@ -189,3 +198,12 @@ def test_names_are_told_apart():
         ReportPage("t", (), (part, replace(part, anchor="other")))
     with pytest.raises(ValueError, match="twice in one page: charts"):
         ReportPage("t", (), (part, replace(part, blocks=())))
+
+
+def test_a_page_without_charts_runs_no_script():
+    page = ReportPage("none", (), (Part("p", "P", (), (Table("c", ("a",), (("b",),)),)),))
+    found = render(page)
+    assert len(found) < 20_000
+    assert b"script-src 'none'" in found
+    assert Reader(found).scripts == []
+    assert b"plotly" not in found

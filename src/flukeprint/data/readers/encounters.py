@@ -1,7 +1,7 @@
 """Encounters in tables: photographs of one animal, taken at one time, that belong together."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -37,7 +37,7 @@ def series_of(
             columns["date"] = days
     if len(columns) == 1:
         return tuple(next(iter(columns.values())))
-    return _joined(columns, identities) if columns else None
+    return joined(columns, identities) if columns else None
 
 
 def text(cell: object) -> str | None:
@@ -59,8 +59,8 @@ def day(date: str | None) -> str | None:
     return _TIME.sub("", date) or None
 
 
-def _joined(
-    columns: dict[str, list[str | None]], identities: Sequence[str | None]
+def joined(
+    columns: Mapping[str, Sequence[str | None]], identities: Sequence[str | None]
 ) -> tuple[str | None, ...]:
     """Number the chains of photographs of one identity that share a value of any column."""
     parent = list(range(len(identities)))

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from flukeprint.config.data import DataConfig
+from flukeprint.config.data import DataConfig, TimedBursts
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.boxes import boxes_in_pixels, read_boxes
+from flukeprint.data.readers.capture_times import with_timed_bursts
 from flukeprint.data.readers.digits import labelled_digits, unlabelled_digits
 from flukeprint.data.readers.digits_csv import labelled_digits_csv, unlabelled_digits_csv
 from flukeprint.data.readers.file_name import labelled_file_names
@@ -85,6 +86,8 @@ def _labelled(config: DataConfig, photos: bool) -> Catalog:
     if photos:
         catalog = on_disk(catalog, config)
     catalog = _with_side_tables(catalog, config, labelled=True)
+    if photos and isinstance(config.bursts, TimedBursts):
+        catalog = with_timed_bursts(catalog, config.bursts.seconds)
     return boxes_in_pixels(catalog) if photos and config.box_unit == "share" else catalog
 
 
@@ -168,7 +171,7 @@ def _with_side_tables(catalog: Catalog, config: DataConfig, *, labelled: bool) -
     if config.boxes is not None:
         boxes = read_boxes(config.root / config.boxes, config.box_unit)
         catalog = replace(catalog, boxes=of(boxes, config.boxes))
-    if config.bursts is not None:
+    if isinstance(config.bursts, str):
         bursts = read_column(config.root / config.bursts, "burst")
         catalog = replace(catalog, bursts=of(bursts, config.bursts))
     return catalog

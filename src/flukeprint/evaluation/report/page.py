@@ -1,8 +1,8 @@
 """Make the page of a report: one HTML file that holds everything and asks no other site.
 
-The script plotly.js is in it once, compressed; the browser unpacks and runs it, and only this and
-the page's own script, which a Content-Security-Policy names by their digests.  Photographs that
-points show on hover are in it once, however many charts show them.
+Where there are charts, the script plotly.js is in it once, compressed; the browser unpacks and runs
+it, and only this and the page's own script, which a Content-Security-Policy names by their digests.
+Photographs that points show on hover are in it once, however many charts show them.
 """
 
 import gzip
@@ -140,10 +140,11 @@ def _plotly() -> tuple[str, str]:
 
 
 def _document(page: ReportPage, held: _Held) -> bytes:
-    packed, digest = _plotly()
-    script = _script()
+    scripts, without, credit, sources = "", "", "", "'none'"
+    if any(isinstance(block, Chart) for block in page.blocks()):
+        scripts, without, credit, sources = _drawing(page, held)
     policy = (
-        f"default-src 'none'; script-src {source_digest(script.encode())} {digest}; "
+        f"default-src 'none'; script-src {sources}; "
         "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
     style = (ASSETS / "report.css").read_text(encoding="utf-8")
@@ -153,11 +154,6 @@ def _document(page: ReportPage, held: _Held) -> bytes:
     lead = "\n".join(f"<p>{_text(line)}</p>" for line in page.lead)
     notes = "\n".join(f'<p class="notice">{_text(note)}</p>' for note in page.notes)
     parts = "\n".join(_part(part, page, held) for part in page.parts)
-    data = "\n".join(
-        f'<script type="application/json" id="data-{name}">{text}</script>'
-        for name, text in held.data.items()
-    )
-    folder = _text(page.charts)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -179,23 +175,38 @@ def _document(page: ReportPage, held: _Held) -> bytes:
 <main id="content" tabindex="-1">
 <h1>{_text(page.title)}</h1>
 {lead}
-<noscript><p class="notice">Without scripts this page shows no charts; they lie beside it as PNG
-and SVG files in the folder {folder}.</p></noscript>
-{notes}
+{without}{notes}
 {parts}
-<footer>Charts are drawn by plotly.js (MIT licence), which is part of this file; nothing is asked
-of any other site. Every chart is also a PNG and an SVG file in the folder {folder} beside this
-page.</footer>
-</main>
+{credit}</main>
 </div>
-<div id="hover" aria-hidden="true"><img alt=""></div>
+{scripts}</body>
+</html>
+""".encode()
+
+
+def _drawing(page: ReportPage, held: _Held) -> tuple[str, str, str, str]:
+    """What a page with charts needs: scripts, a word to those without, the credit, and digests."""
+    packed, digest = _plotly()
+    script = _script()
+    data = "\n".join(
+        f'<script type="application/json" id="data-{name}">{text}</script>'
+        for name, text in held.data.items()
+    )
+    folder = _text(page.charts)
+    scripts = f"""<div id="hover" aria-hidden="true"><img alt=""></div>
 {data}
 <script type="application/json" id="photographs">{script_json(list(held.table))}</script>
 <script type="text/plain" id="plotly">{packed}</script>
 <script>{script}</script>
-</body>
-</html>
-""".encode()
+"""
+    without = f"""<noscript><p class="notice">Without scripts this page shows no charts; they lie
+beside it as PNG and SVG files in the folder {folder}.</p></noscript>
+"""
+    credit = f"""<footer>Charts are drawn by plotly.js (MIT licence), which is part of this file;
+nothing is asked of any other site. Every chart is also a PNG and an SVG file in the folder {folder}
+beside this page.</footer>
+"""
+    return scripts, without, credit, f"{source_digest(script.encode())} {digest}"
 
 
 def _part(part: Part, page: ReportPage, held: _Held) -> str:
