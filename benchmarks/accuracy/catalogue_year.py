@@ -33,7 +33,7 @@ from flukeprint.files import written_whole
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
 from flukeprint.identifier.studies.run_fold import EMBEDDINGS, read_run_fold
-from flukeprint.keeper.review_table import COLUMNS
+from flukeprint.keeper.review.table import COLUMNS
 
 TEMPLATE = Path(__file__).with_name("catalogue_template.md")
 PAGE = ROOT / "docs" / "catalogue.md"

@@ -174,9 +174,13 @@ def page(result: dict[str, Any]) -> str:
 def main() -> None:
     """Measure what is not there yet, and write results and report."""
     parser: argparse.ArgumentParser = options("speed.catalogue", __doc__, ["quick", "render"])
+    parser.add_argument("--note", help="what else ran on the machine, for the report")
     given = parser.parse_args()
     file = RESULTS / f"catalogue{'-quick' if given.quick else ''}.json"
     result: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"rows": []}
+    if given.note:
+        result["note"] = f"; {given.note}"
+        file.write_text(json.dumps(result, indent=1) + "\n")
     if not given.render:
         for photos in SIZES[:2] if given.quick else SIZES:
             for backend in BACKENDS:

@@ -1,8 +1,10 @@
 """The database behind a catalogue: opened, refused in one line, and apart from others."""
 
+import contextlib
 import json
 import socket
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import sqlalchemy as sa
@@ -196,3 +198,23 @@ def test_a_half_made_catalogue_is_made_again(tmp_path: Path) -> None:
     assert whose(made) == {"a/0.jpg": "a"}
     with made.plain() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+
+@pytest.mark.parametrize("answer", [b"", b"N", b"\0" * 30, b"R\0\0\0\x08\0\0\0\0Z\0\0"])
+def test_a_server_that_ends_in_the_middle_of_an_answer(tmp_path: Path, answer: bytes) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                connection.recv(1000)
+                connection.sendall(answer)
+                connection.close()
+
+    Thread(target=serve, daemon=True).start()
+    url = f"postgresql://ana:{SECRET}@127.0.0.1:{server.getsockname()[1]}/whales"
+    with pytest.raises(FlukeprintError) as error:
+        begun(tmp_path / "kept", url, [("a", 1)])
+    assert "cannot be used" in said(error)
+    server.close()

@@ -51,7 +51,7 @@ def review(
     """
     from flukeprint.config.load import load_config
     from flukeprint.identifier.identifier import Identifier
-    from flukeprint.keeper.review import write_review
+    from flukeprint.keeper.review.write import write_review
 
     settings = None if config is None else load_config(config)
     known = Identifier.load(identifier)
@@ -82,9 +82,9 @@ def apply_review(
     reason: Reason = None,
 ) -> None:
     """Enroll what a review decided; without --apply it is only shown."""
-    from flukeprint.keeper.apply_review import apply_review as turn
     from flukeprint.keeper.keeper import Keeper
-    from flukeprint.keeper.review_table import read_decisions
+    from flukeprint.keeper.review.apply import apply_review as turn
+    from flukeprint.keeper.review.table import read_decisions
 
     decisions = read_decisions(table)
     keeper = Keeper.open(identifier, author=author_of(author), report=say)

@@ -8,6 +8,7 @@ photographs that were added later are in the database too.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,7 @@ def read_kept_gallery(
         rows = np.array([who is not None for who in gallery.identities]).nonzero()[0]
         if not len(rows):
             raise FlukeprintError(f"{folder} has no photograph left; flukeprint undo brings back")
-        gallery = gallery.take(rows)
+        gallery = _present(gallery)
         if isinstance(keypoints, DescriptorIndex) or keypoints is not None:
             keypoints = keypoints.take(rows)
         showcase = None if showcase is None else showcase.take(rows)
@@ -128,6 +129,19 @@ def all_rows(folder: Path) -> Embeddings:
     )
     return Embeddings.trusted(
         stored.vectors, stored.images, owners, stored.views, stored.stamp, stored.precision
+    )
+
+
+def _present(gallery: Embeddings) -> Embeddings:
+    """The photographs of somebody; `take` would look at every vector."""
+    there = [who is not None for who in gallery.identities]
+    return Embeddings.trusted(
+        gallery.vectors[np.array(there)],
+        tuple(compress(gallery.images, there)),
+        tuple(compress(gallery.identities, there)),
+        None if gallery.views is None else tuple(compress(gallery.views, there)),
+        gallery.stamp,
+        gallery.precision,
     )
 
 

@@ -23,11 +23,11 @@ from flukeprint.identifier.files import GALLERY
 from flukeprint.identifier.gallery_map import placed
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import bytes_digest
-from flukeprint.identifier.kept_copies import LOOKED_AT, RowsSince, copies_in_gallery
 from flukeprint.identifier.kept_gallery import facts_of, keypoint_bytes
 from flukeprint.identifier.photo_input import free_name
 from flukeprint.keeper.authors import system_user
 from flukeprint.keeper.bring_over import open_catalogue
+from flukeprint.keeper.copies import LOOKED_AT, RowsSince, copies_in_gallery
 from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
 from flukeprint.output import Stage
 from flukeprint.ranking.features import Features

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import struct
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -179,8 +178,13 @@ def _is_cut_off(error: Exception) -> bool:
     """Whether a connection to a server ended; not all that the driver raises then is wrapped."""
     if isinstance(error, sa.exc.DBAPIError):
         return error.connection_invalidated or isinstance(error, sa.exc.InterfaceError)
-    driver = type(error).__module__.partition(".")[0]
-    return isinstance(error, ConnectionError | struct.error) or driver == "pg8000"
+    if isinstance(error, ConnectionError):
+        return True
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    # Half an answer fails anywhere in the driver, also as a KeyError.
+    return last is not None and last.tb_frame.f_globals.get("__name__", "").startswith("pg8000")
 
 
 def _on_disk(path: Path) -> Database:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from flukeprint.keeper.review_page import render_review
-from flukeprint.keeper.review_table import ReviewDecision, read_decisions
-from tests.keeper.drawn_queue import HOSTILE, STAMP, digest, drawn_queue
+from flukeprint.keeper.review.page import render_review
+from flukeprint.keeper.review.table import ReviewDecision, read_decisions
+from tests.keeper.review.drawn_queue import HOSTILE, STAMP, digest, drawn_queue
 from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
 
 pytestmark = [

@@ -1,6 +1,6 @@
 """A review of drawn photographs and names that are hard to write, made without a network."""
 
-from flukeprint.keeper.review_queue import (
+from flukeprint.keeper.review.queue import (
     CandidatePhoto,
     MatchedPoints,
     ReviewCandidate,

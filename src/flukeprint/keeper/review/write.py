@@ -9,14 +9,14 @@ from flukeprint.data.readers.read import read_labelled
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import check_writable, written_whole
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.keeper.review_page import render_review
-from flukeprint.keeper.review_questions import (
+from flukeprint.keeper.review.page import render_review
+from flukeprint.keeper.review.questions import (
     judge_questions,
     photographs_asked,
     submission_asked,
     unsure_first,
 )
-from flukeprint.keeper.review_queue import ReviewQueue, make_queue
+from flukeprint.keeper.review.queue import ReviewQueue, make_queue
 
 
 def write_review(

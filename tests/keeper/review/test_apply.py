@@ -9,10 +9,10 @@ import pytest
 
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import bytes_digest
-from flukeprint.keeper.apply_review import ReviewOutcome, apply_review
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
-from flukeprint.keeper.review_table import COLUMNS, read_decisions
+from flukeprint.keeper.review.apply import ReviewOutcome, apply_review
+from flukeprint.keeper.review.table import COLUMNS, read_decisions
 from flukeprint.records import edits
 from flukeprint.records.journal import Note, undo
 from tests.says import Says

@@ -15,7 +15,7 @@ from flukeprint.errors import FlukeprintError, counted
 from flukeprint.identifier.integrity import bytes_digest
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
-from flukeprint.keeper.review_table import ReviewDecision
+from flukeprint.keeper.review.table import ReviewDecision
 from flukeprint.records.journal import Note
 from flukeprint.records.kinds import Event
 from flukeprint.records.lookup import events_about, last_event

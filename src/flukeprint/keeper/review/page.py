@@ -7,8 +7,8 @@ from typing import Any
 
 from flukeprint.evaluation.report.charts import plain
 from flukeprint.evaluation.report.self_contained import base64_text, script_json, source_digest
-from flukeprint.keeper.review_queue import MatchedPoints, ReviewCandidate, ReviewEntry, ReviewQueue
-from flukeprint.keeper.review_table import COLUMNS
+from flukeprint.keeper.review.queue import MatchedPoints, ReviewCandidate, ReviewEntry, ReviewQueue
+from flukeprint.keeper.review.table import COLUMNS
 
 ASSETS = Path(__file__).parent / "assets"
 

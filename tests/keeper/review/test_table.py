@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flukeprint.data.names import identity_name
-from flukeprint.keeper.review_table import COLUMNS, ReviewDecision, read_decisions
+from flukeprint.keeper.review.table import COLUMNS, ReviewDecision, read_decisions
 from tests.refusals import refused
 
 ROW = {

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flukeprint.keeper.review_page import render_review
-from tests.keeper.drawn_queue import HOSTILE, drawn_queue
+from flukeprint.keeper.review.page import render_review
+from tests.keeper.review.drawn_queue import HOSTILE, drawn_queue
 
 
 class Tags(HTMLParser):

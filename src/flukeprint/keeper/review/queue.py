@@ -12,7 +12,7 @@ from flukeprint.data.thumbnails import thumbnail
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import bytes_digest
-from flukeprint.keeper.review_questions import ProposedAnimal, ReviewQuestion
+from flukeprint.keeper.review.questions import ProposedAnimal, ReviewQuestion
 from flukeprint.output import Stage
 from flukeprint.ranking.local.keypoints import Keypoints
 from flukeprint.ranking.local.sift import KeypointBackend, shown_inliers, sift_backend
