@@ -147,7 +147,7 @@ def decisions(page: Path, table: Path, truth: dict[str, str], known: set[str]) -
                 "photo": entry["photo"], "decision": decision,
                 "identity": who if decision == "known" else "", "reviewer": "Bea",
                 "decided_at": "2026-11-05T09:30:00Z",
-                "first_answer": first["identity"] or queue["new_label"],
+                "first_answer": first["identity"] or queue["newLabel"],
                 "probability": "" if first["probability"] is None else first["probability"],
                 "stamp": queue["stamp"], "queue": queue["id"], "catalogue_event": queue["event"],
                 "digest": entry["digest"], "path": entry["path"],
