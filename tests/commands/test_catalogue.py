@@ -315,32 +315,36 @@ def test_too_few_photographs_are_not_fitted_on(grown: Path, says: Says) -> None:
 def test_a_fit_on_the_catalogue_is_used_at_once_and_can_be_taken_back(
     identifier: Path, tmp_path: Path, says: Says
 ) -> None:
-    rows = []
+    rows, head = [], "image,identity,date"
     for animal in range(16):
         for number in range(2):
             name = f"{animal}_{number}.jpg"
             (tmp_path / name).write_bytes(photo(80 + animal, 30 + number))
             rows.append(f"{name},b_{animal},2026-01-{animal + 1:02d} 0{number}:00")
-    for animal in range(8):  # seen once: new without this encounter
+    read(says, "enroll", identifier, table(tmp_path, *rows, header=head), "--new")
+    text, _ = says("refit", identifier, "--dry-run")
+    assert "the threshold is kept" in text
+    assert "and there are 32 and 0" in text
+    rows = []
+    for animal in range(12):  # seen once: new without this encounter
         (tmp_path / f"once_{animal}.jpg").write_bytes(photo(120 + animal, 30))
         rows.append(f"once_{animal}.jpg,c_{animal},2026-02-{animal + 1:02d}")
-    path = table(tmp_path, *rows, header="image,identity,date")
-    read(says, "enroll", identifier, path, "--new")
+    read(says, "enroll", identifier, table(tmp_path, *rows, header=head), "--new")
     before = Identifier.load(identifier).card
     tried = read(says, "refit", identifier, "--dry-run")
     assert Identifier.load(identifier).card == before
     done = read(says, "refit", identifier)
     assert {**done, "event": None, "dry_run": True} == tried
     after = Identifier.load(identifier).card
-    assert (done["queries"], done["new_queries"]) == (40, 8)
+    assert (done["queries"], done["new_queries"]) == (44, 12)
     assert done["threshold_before"] == before.threshold == 0.99
     assert after.threshold == done["threshold"] != 0.99
     assert after.calibration != before.calibration
     assert after.calibration is not None
-    assert after.calibration.queries == 40
+    assert after.calibration.queries == 44
     assert done["gain_low"] <= done["gain"] <= done["gain_high"]
     text, _ = says("history", identifier, "--most", "1")
-    assert "threshold and probabilities fitted on 40 photographs" in text
+    assert "threshold and probabilities fitted on 44 photographs" in text
     read(says, "undo", identifier)
     assert Identifier.load(identifier).card == before
 

@@ -454,3 +454,18 @@ def test_a_writer_whose_server_is_gone_spoils_nothing(
     assert owners(known) == whose(keeper.database)
     assert known.gallery.images[-1] == "41-0.jpg"
     np.testing.assert_allclose(known.gallery.vectors[-1], known.embed([photos[1]]).vectors[0])
+
+
+def test_a_removed_photograph_that_came_again_is_not_brought_back_beside_it(
+    keeper: Keeper, tmp_path: Path
+) -> None:
+    path = written(tmp_path, 40, 1)
+    first = enroll(keeper, path, "w_new")
+    gone = remove_photographs(keeper.database, [first], ANA)
+    again = enroll(keeper, path, "w_new")
+    assert again != first
+    with pytest.raises(FlukeprintError, match=f"{first} is in the catalogue again, as {again}"):
+        undo(keeper.database, ANA, gone.id)
+    remove_photographs(keeper.database, [again], ANA)
+    undo(keeper.database, ANA, gone.id)
+    assert first in whose(keeper.database)

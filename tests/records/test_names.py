@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from flukeprint.data.names import spelling
 from flukeprint.errors import FlukeprintError
-from flukeprint.records.names import find_individual, ids_of_names, new_name, next_name
+from flukeprint.records import names as module
+from flukeprint.records.names import (
+    find_individual,
+    ids_of_names,
+    new_name,
+    next_name,
+    suggested_name,
+)
 from tests.catalogues import NEW, begun
 
 
@@ -36,6 +43,19 @@ def test_the_next_name_is_free(names: list[str]) -> None:
 
 def test_a_name_of_thousands_of_digits_does_no_harm() -> None:
     assert next_name(["n_" + "9" * 5000, "n_1"]) == "n_2"
+
+
+def test_a_suggestion_is_free_though_only_the_latest_names_tell_the_pattern(
+    tmp_path: Path, catalogue_url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["n_12", "n_13", "k_1", "n_10", "n_11"]
+    database = begun(tmp_path / "kept", catalogue_url, [(name, 1) for name in names])
+    with database.reading() as connection:
+        assert suggested_name(connection) == "n_14"
+        monkeypatch.setattr(module, "_LATEST", 2)  # n_12 and n_13 are not among them
+        assert suggested_name(connection) == "n_14"
+        monkeypatch.setattr(module, "_LATEST", 4)
+        assert suggested_name(connection) == "n_14"
 
 
 def test_whom_names_mean(tmp_path: Path, catalogue_url: str | None) -> None:

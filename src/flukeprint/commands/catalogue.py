@@ -163,11 +163,11 @@ def individuals(
     """List the animals, search them, or show one."""
     from flukeprint.keeper.individual_text import individual_row, list_text, page_row, page_text
     from flukeprint.records.lookup import individual_page, list_individuals
-    from flukeprint.records.names import all_names, next_name
+    from flukeprint.records.names import suggested_name
 
     with _opened(identifier, None).reading() as connection:
         if suggest:
-            print(next_name(all_names(connection)))
+            print(suggested_name(connection))
         elif name is not None:
             page = individual_page(connection, name)
             print(json.dumps(page_row(page), indent=2) if as_json else page_text(page))

@@ -36,7 +36,7 @@ from flukeprint.records.edits import add_individual
 from flukeprint.records.journal import Edit, Note, editing
 from flukeprint.records.kinds import Encounter, Event
 from flukeprint.records.lookup import encounter_of, encounter_values, last_event
-from flukeprint.records.names import all_names, ids_of_names, kept_text, next_name
+from flukeprint.records.names import ids_of_names, kept_text, suggested_name
 from flukeprint.records.schema import catalogue, encounters, individuals, parts, photographs
 from flukeprint.search.gallery_files import StoreFacts, write_at
 from flukeprint.search.gallery_store import appended
@@ -320,7 +320,7 @@ class Keeper:
     def _unnamed(self, edit: Edit) -> int:
         """A new animal with the next free name."""
         label = self._loaded().card.new_label
-        return add_individual(edit, next_name(all_names(edit.connection)), label)
+        return add_individual(edit, suggested_name(edit.connection), label)
 
     def _free_images(self, edit: Edit, photos: Sequence[NewPhotograph]) -> list[str]:
         """Names for photographs that none in the catalogue has, not even a removed one."""

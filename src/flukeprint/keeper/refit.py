@@ -36,6 +36,7 @@ from flukeprint.records.schema import catalogue, fits, photographs
 
 PARTS = 10  # of the encounters, each left out once
 SEED = 0
+FEWEST_KNOWN_OF_HALF = FEWEST_KNOWN // 2  # that each half needs to fit a threshold
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,12 @@ class Refitted:
     def text(self) -> str:
         """Lines for people."""
         gain = self.gain
+        known = self.queries - self.new_queries
+        kept = (
+            f"the threshold is kept: to fit and to measure one takes {2 * FEWEST_KNOWN_OF_HALF} "
+            f"photographs of known and {2 * FEWEST_NEW} of new animals, and there are {known} and "
+            f"{self.new_queries}"
+        )
         return "\n".join(
             [
                 f"{counted(self.queries, 'photograph')} asked, {self.new_queries:,} of animals "
@@ -91,6 +98,7 @@ class Refitted:
                 f"before: {self.old.text()}",
                 f"now:    {self.new.text()}",
                 f"gain in MAP@5 {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]",
+                *([kept] if self.new.threshold == self.old.threshold is not None else []),
             ]
         )
 
@@ -146,14 +154,15 @@ def refit(
             f"that was seen in another encounter; {FEWEST_KNOWN} are needed"
         )
     side = halves(answers, encounters, SEED)
-    fresh = _fitted(known, ranking, answers, np.arange(len(answers)))
+    both = [np.flatnonzero(side), np.flatnonzero(~side)]
+    old = known.card.threshold
+    moves = old is not None and all(_enough(answers, half) for half in both)
+    fresh = _fitted(known, ranking, answers, np.arange(len(answers)), moves)
     turns = [
-        (_fitted(known, ranking, answers, np.flatnonzero(side == one)), np.flatnonzero(side != one))
-        for one in (True, False)
+        (_fitted(known, ranking, answers, one, moves), other) for one, other in (both, both[::-1])
     ]
-    old = Fit(threshold=known.card.threshold, calibration=known.card.calibration)
-    every = np.arange(len(answers))
-    before, before_ap = _measured(ranking, answers, [(old, every)], old.threshold)
+    in_use = Fit(threshold=old, calibration=known.card.calibration)
+    before, before_ap = _measured(ranking, answers, [(in_use, np.arange(len(answers)))], old)
     now, now_ap = _measured(ranking, answers, turns, fresh.threshold)
     gain = bootstrap_interval(now_ap - before_ap, seed=SEED)
     with editing(keeper.database, "refit", note) as edit:
@@ -250,15 +259,20 @@ def _ranked(known: Identifier, rest: Ints, held: Ints) -> Ranking:
     return QueryRanker(gallery, queries).rank(known.card.method, top=5)
 
 
-def _fitted(known: Identifier, ranking: Ranking, answers: Sequence[str | None], rows: Ints) -> Fit:
-    """Fit on some queries; an identifier that never answers a new animal stays one."""
+def _enough(answers: Sequence[str | None], rows: Ints) -> bool:
+    """Whether a threshold can be fitted on some queries."""
+    new = sum(answers[row] is None for row in rows.tolist())
+    return new >= FEWEST_NEW and len(rows) - new >= FEWEST_KNOWN_OF_HALF
+
+
+def _fitted(
+    known: Identifier, ranking: Ranking, answers: Sequence[str | None], rows: Ints, moves: bool
+) -> Fit:
+    """Fit on some queries; moves: the threshold, too."""
     part, truth = ranking.take(rows), [answers[row] for row in rows.tolist()]
-    new = sum(answer is None for answer in truth)
-    threshold = known.card.threshold
-    if threshold is not None and new >= FEWEST_NEW and len(truth) - new >= FEWEST_KNOWN // 2:
-        threshold = fit_threshold(part, truth)
     return Fit(
-        threshold=threshold, calibration=fit_calibration(part, truth) or known.card.calibration
+        threshold=fit_threshold(part, truth) if moves else known.card.threshold,
+        calibration=fit_calibration(part, truth) or known.card.calibration,
     )
 
 

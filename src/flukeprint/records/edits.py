@@ -10,7 +10,7 @@ from flukeprint.records.database import Database
 from flukeprint.records.journal import Edit, Note, editing
 from flukeprint.records.kinds import LIFE_STAGES, SEXES, Event, read_moment
 from flukeprint.records.lookup import find_photographs
-from flukeprint.records.names import all_names, find_individual, new_name, next_name
+from flukeprint.records.names import find_individual, new_name, suggested_name
 from flukeprint.records.schema import aliases, individuals, photographs
 
 _MANY = 5_000  # rows of one statement
@@ -107,9 +107,7 @@ def split(
             raise FlukeprintError(f"these are no photographs of {was}: {listed(strange)}")
         if len(set(photos.values())) == len(own):
             raise FlukeprintError(f"these are all photographs of {was}; rename it instead")
-        fresh = add_individual(
-            edit, to or next_name(all_names(edit.connection)), new_label, force=force
-        )
+        fresh = add_individual(edit, to or suggested_name(edit.connection), new_label, force=force)
         edit.update(
             photographs, list(photos.values()),
             {"individual_id": fresh, "decided_by": "person", "decider": note.author,

@@ -11,6 +11,7 @@ from flukeprint.errors import FlukeprintError, nearest
 from flukeprint.records.schema import aliases, individuals
 
 _NUMBERED = re.compile(r"(.*?)(?<!\d)(\d{1,18})(\D*)", re.DOTALL)
+_LATEST = 10_000  # names that tell the catalogue's pattern
 _GUESSED_AMONG = 20_000  # names that are compared for a guess at what was meant
 
 
@@ -133,6 +134,27 @@ def doubled_names(connection: sa.Connection, spelt: Iterable[str]) -> list[str]:
         for name, owner in connection.execute(every):
             owners.setdefault(name, set()).add(owner)
     return [name for name, several in owners.items() if len(several) > 1]
+
+
+def suggested_name(connection: sa.Connection) -> str:
+    """The next free name of the catalogue's pattern, as `next_name` gives it.
+
+    The pattern is that of the latest names; all are read only where its next one is taken.
+    """
+    latest = [
+        *connection.execute(
+            sa.select(individuals.c.name).order_by(individuals.c.id.desc()).limit(_LATEST)
+        ).scalars(),
+        *connection.execute(
+            sa.select(aliases.c.name).order_by(aliases.c.id.desc()).limit(_LATEST)
+        ).scalars(),
+    ]
+    name = next_name(latest)
+    for table in (individuals, aliases):
+        taken = sa.select(table.c.id).where(table.c.spelling == spelling(name)).limit(1)
+        if connection.scalar(taken) is not None:
+            return next_name(all_names(connection))
+    return name
 
 
 def all_names(connection: sa.Connection) -> list[str]:

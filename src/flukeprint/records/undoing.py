@@ -118,6 +118,22 @@ def check_whole(connection: sa.Connection, event: Event, rows: Sequence[Any]) ->
                         table.name: sorted({row[1] for row in orphans}),
                     }
                     raise _built_on(event, _touching(connection, event, theirs))
+    twin = photographs.alias()
+    for part in _parts(touched.get(photographs.name, ())):
+        again = connection.execute(
+            sa.select(photographs.c.image, twin.c.image)
+            .join(twin, (twin.c.digest == photographs.c.digest) & (twin.c.id != photographs.c.id))
+            .where(
+                photographs.c.id.in_(part), ~photographs.c.removed, ~twin.c.removed,
+                sa.func.coalesce(twin.c.box, "") == sa.func.coalesce(photographs.c.box, ""),
+            )
+            .limit(1)
+        ).first()  # fmt: skip
+        if again is not None:
+            raise FlukeprintError(
+                f"event {event.id} cannot be taken back, because {again[0]} is in the catalogue "
+                f"again, as {again[1]}; remove that one first"
+            )
     spelt: set[str] = set()
     for table in (individuals, aliases):
         for part in _parts(touched.get(table.name, ())):
