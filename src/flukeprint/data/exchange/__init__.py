@@ -1,0 +1,1 @@
+"""What other programs of the field write about photographs of animals: one module a format."""
