@@ -212,11 +212,13 @@ def _on_disk(path: Path) -> Database:
 def _on_server(url: str, namespace: str) -> Database:
     with needs("postgresql"):
         import pg8000  # noqa: F401
-    address = sa.make_url(os.environ.get(URL) or url)
+    elsewhere = os.environ.get(URL)
+    what, given = (URL, elsewhere) if elsewhere else ("catalogue.url", url)
+    shown = without_password(given, what)
+    address = sa.make_url(given)
     if address.get_backend_name() != "postgresql":
         raise FlukeprintError(
-            f"catalogue.url {without_password(url)} is no PostgreSQL address; write "
-            "postgresql://user@host/database"
+            f"{what} {shown} is no PostgreSQL address; write postgresql://user@host/database"
         )
     pool = logging.getLogger("sqlalchemy.pool")
     if not pool.handlers:  # it would print a traceback of each connection that a server cut off
@@ -228,11 +230,13 @@ def _on_server(url: str, namespace: str) -> Database:
         execution_options={"schema_translate_map": {None: namespace}},
         hide_parameters=True,
     )
-    return Database(engine, f"catalogue {without_password(str(url))}")
+    return Database(engine, f"catalogue {shown}")
 
 
-def without_password(url: str) -> str:
+def without_password(url: str, what: str = "catalogue.url") -> str:
     """An address as it may be written down: its password is left out.
+
+    what: where it was given, for the message.
 
     Raises:
         FlukeprintError: it is no address.
@@ -245,7 +249,7 @@ def without_password(url: str) -> str:
         ).render_as_string()  # `URL.set` keeps a password that it is to set to None
     except sa.exc.ArgumentError:
         raise FlukeprintError(
-            "catalogue.url is no address; write postgresql://user@host/database"
+            f"{what} is no address; write postgresql://user@host/database"
         ) from None
 
 
