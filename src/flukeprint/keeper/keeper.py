@@ -5,6 +5,7 @@ that a photograph is in both or in neither, whenever the process dies.
 """
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -211,7 +212,7 @@ class Keeper:
                 [
                     {"image": image, "row": row, "individual_id": who, "encounter_id": encounter,
                      "view": photo.view, "digest": digest, "file": _file_of(photo),
-                     "box": None if photo.box is None else str(list(photo.box)),
+                     "box": None if photo.box is None else json.dumps(photo.box),
                      "decided_by": photo.decided_by, "decider": photo.decider or note.author,
                      "probability": photo.probability, "changed": False, "removed": False}
                     for photo, image, row, who, encounter, digest in zip(

@@ -1,5 +1,6 @@
 """Tables and folders of photographs that are to come into a catalogue."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,6 +239,6 @@ def _box(row: Mapping[str, str]) -> tuple[float, float, float, float] | None:
         x0, y0, x1, y1 = (float(cell) for cell in cells)
     except ValueError:
         raise FlukeprintError(f"x0, y0, x1, y1 {cells} are not four numbers") from None
-    if not (0 <= x0 < x1 and 0 <= y0 < y1):
+    if not (0 <= x0 < x1 < math.inf and 0 <= y0 < y1 < math.inf):
         raise FlukeprintError(f"the box {x0:g}, {y0:g}, {x1:g}, {y1:g} has no area")
     return x0, y0, x1, y1
