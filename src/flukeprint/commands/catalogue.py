@@ -94,7 +94,7 @@ def enroll(
 
     table = _photographs(photos, identity, suggest)
     encounter = _encounter(date, at, uncertainty, place, observer, occasion)
-    table = _told(table, encounter, view)
+    table = _with_encounter(table, encounter, view)
     if exif:
         from flukeprint.keeper.camera_dates import with_camera_dates
 
@@ -491,7 +491,9 @@ def _encounter(
     return Encounter(0, moment, position, place, observer, occasion)
 
 
-def _told(table: "PhotoTable", encounter: "Encounter | None", view: str | None) -> "PhotoTable":
+def _with_encounter(
+    table: "PhotoTable", encounter: "Encounter | None", view: str | None
+) -> "PhotoTable":
     """The photographs with the encounter and the view that were given for all of them."""
     return replace(
         table,

@@ -105,8 +105,7 @@ def read_kept_gallery(
         if not len(rows):
             raise FlukeprintError(f"{folder} has no photograph left; flukeprint undo brings back")
         gallery = _present(gallery)
-        if isinstance(keypoints, DescriptorIndex) or keypoints is not None:
-            keypoints = keypoints.take(rows)
+        keypoints = None if keypoints is None else keypoints.take(rows)
         showcase = None if showcase is None else showcase.take(rows)
     return KeptGallery(gallery, keypoints, showcase, Kept(records, rows, facts.photos))
 
