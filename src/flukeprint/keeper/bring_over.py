@@ -1,9 +1,8 @@
 """Begin the catalogue of an identifier that has none yet: its gallery becomes the first records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,12 +11,11 @@ from flukeprint.errors import counted
 from flukeprint.files import locked_for_writing, written_whole
 from flukeprint.identifier.card import FILE, KEPT_FORMAT, read_card
 from flukeprint.identifier.files import GALLERY, check_digests
+from flukeprint.records.batches import batches
 from flukeprint.records.database import Database, has_catalogue
 from flukeprint.records.names import kept_text
 from flukeprint.records.schema import VERSION, catalogue, events, individuals, photographs
 from flukeprint.search.gallery_store import GalleryStore
-
-_MANY = 10_000  # rows of one statement
 
 
 def open_catalogue(
@@ -75,7 +73,7 @@ def _fill(connection: sa.Connection, store: GalleryStore, name: str, author: str
             f"{counted(len(numbers), 'animal')} begun",
         )
     )  # fmt: skip
-    for part in _batches(
+    for part in batches(
         {"id": number + 1, "label": number, "name": who, "spelling": spelling(who),
          "renamed": False, "removed": False}
         for who, number in ((kept_text(name), number) for name, number in numbers.items())
@@ -83,21 +81,10 @@ def _fill(connection: sa.Connection, store: GalleryStore, name: str, author: str
         connection.execute(individuals.insert(), part)
     views = gallery.views or (None,) * len(gallery)
     rows = zip(gallery.images, gallery.identities, views, strict=True)
-    for part in _batches(
+    for several in batches(
         {"id": row + 1, "row": row, "image": kept_text(image), "view": view,
          "individual_id": None if who is None else numbers[who] + 1,
          "decided_by": "person", "changed": row in gone, "removed": row in gone}
         for row, (image, who, view) in enumerate(rows)
     ):  # fmt: skip
-        connection.execute(photographs.insert(), part)
-
-
-def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _MANY:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        connection.execute(photographs.insert(), several)

@@ -32,6 +32,7 @@ from flukeprint.keeper.copies import LOOKED_AT, RowsSince, copies_in_gallery
 from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
 from flukeprint.output import Stage
 from flukeprint.ranking.features import Features
+from flukeprint.records.batches import batches
 from flukeprint.records.database import Database
 from flukeprint.records.edits import add_individual
 from flukeprint.records.journal import Edit, Note, editing
@@ -309,13 +310,11 @@ class Keeper:
         owners = [
             ids[name] if name is not None or not each_new else self._unnamed(edit) for name in given
         ]
-        names = dict(
-            edit.connection.execute(
-                sa.select(individuals.c.id, individuals.c.name).where(
-                    individuals.c.id.in_(sorted(set(owners)))
-                )
-            ).tuples().all()
-        )  # fmt: skip
+        names: dict[int, str] = {}
+        for batch in batches(sorted(set(owners))):
+            asked_of = sa.select(individuals.c.id, individuals.c.name)
+            found = edit.connection.execute(asked_of.where(individuals.c.id.in_(batch)))
+            names.update(found.tuples().all())
         return owners, [names[who] for who in owners]
 
     def _unnamed(self, edit: Edit) -> int:
@@ -351,9 +350,10 @@ class Keeper:
         """Write the embeddings behind those that count, and count them; returns their rows."""
         labels = {
             row.id: (row.label, row.name)
+            for batch in batches(sorted(set(ids)))
             for row in edit.connection.execute(
                 sa.select(individuals.c.id, individuals.c.label, individuals.c.name).where(
-                    individuals.c.id.in_(sorted(set(ids)))
+                    individuals.c.id.in_(batch)
                 )
             )
         }

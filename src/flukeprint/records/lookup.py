@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from flukeprint.data.names import spelling
 from flukeprint.errors import FlukeprintError, listed
+from flukeprint.records.batches import batches
 from flukeprint.records.events import event_of
 from flukeprint.records.kinds import Encounter, Event, Individual, Moment, PhotoRecord, Position
 from flukeprint.records.names import find_individual, kept_text
@@ -182,12 +183,11 @@ def find_photographs(connection: sa.Connection, images: Sequence[str]) -> dict[s
     if not images:
         raise FlukeprintError("no photograph is named")
     found: dict[str, int] = {}
-    for start in range(0, len(images), 500):
-        given = {kept_text(image): image for image in images[start : start + 500]}
-        part = list(given)
+    for batch in batches(images):
+        given = {kept_text(image): image for image in batch}
         for row in connection.execute(
             sa.select(photographs.c.image, photographs.c.id).where(
-                photographs.c.image.in_(part), ~photographs.c.removed
+                photographs.c.image.in_(list(given)), ~photographs.c.removed
             )
         ):
             found[given[row.image]] = row.id

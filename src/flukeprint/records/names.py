@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from flukeprint.data.names import enrolled_name, identity_name, spelling
 from flukeprint.errors import FlukeprintError, nearest
+from flukeprint.records.batches import batches
 from flukeprint.records.schema import aliases, individuals
 
 _NUMBERED = re.compile(r"(.*?)(?<!\d)(\d{1,18})(\D*)", re.DOTALL)
@@ -55,8 +56,7 @@ def ids_of_names(
     spelt = sorted({key for _, key in wanted.values()})
     by_name: dict[str, set[int]] = {}
     by_spelling: dict[str, set[int]] = {}
-    for start in range(0, len(spelt), 500):
-        part = spelt[start : start + 500]
+    for part in batches(spelt):
         held = sa.union_all(
             sa.select(individuals.c.id, individuals.c.name, individuals.c.spelling).where(
                 ~individuals.c.removed, individuals.c.spelling.in_(part)
@@ -120,9 +120,8 @@ def new_name(
 
 def doubled_names(connection: sa.Connection, spelt: Iterable[str]) -> list[str]:
     """Names, of these spellings, that two animals have, as a name or an alias."""
-    wanted, owners = sorted(spelt), dict[str, set[int]]()
-    for start in range(0, len(wanted), 500):
-        part = wanted[start : start + 500]
+    owners: dict[str, set[int]] = {}
+    for part in batches(sorted(spelt)):
         every = sa.union_all(
             sa.select(individuals.c.name, individuals.c.id).where(
                 ~individuals.c.removed, individuals.c.spelling.in_(part)
