@@ -138,8 +138,10 @@ def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
     assert str(port) in said(error)
 
 
-@pytest.mark.parametrize(("url", "said_of_it"), [("whales", "is no address"),
-                                                 ("mysql://ana@host/db", "is no PostgreSQL")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("url", "said_of_it"),
+    [("whales", "is no address"), ("mysql://ana@host/db", "is no PostgreSQL")],
+)
 def test_an_address_elsewhere_that_is_none_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, said_of_it: str
 ) -> None:
