@@ -121,16 +121,16 @@ def _of_likeness(
 ) -> tuple[list[CatalogueFinding], list[str], int | None]:
     """What photographs say of each other; notes on what they do not; and labels doubted."""
     findings, notes = [], []
-    share, least = options.expected, options.least
-    likeness = learn_likeness(material, share, np.random.default_rng(options.seed))
+    expected, least = options.expected, options.least
+    likeness = learn_likeness(material, expected, np.random.default_rng(options.seed))
     if likeness is None:
         notes.append(
             "too few animals have two encounters in a view: pairs that look like one were not "
             "looked for"
         )
     else:
-        findings += doublets(material, likeness, share, least)
-    mixed = mixtures(material, share, least, np.random.default_rng(options.seed))
+        findings += doublets(material, likeness, expected, least)
+    mixed = mixtures(material, expected, least, np.random.default_rng(options.seed))
     if mixed is None:
         notes.append(
             "too few animals have four photographs of a view: animals that look like two were not "
@@ -142,7 +142,7 @@ def _of_likeness(
     if note:
         notes.append(note)
     held_out = rank_held_out(features, material, method, identifier.centers, progress=progress)
-    wrong = wrong_labels(material, held_out, share, least, np.random.default_rng(options.seed))
+    wrong = wrong_labels(material, held_out, expected, least, np.random.default_rng(options.seed))
     if wrong is None:
         notes.append(
             "too few photographs have another of their animal and view: no label is judged"
