@@ -117,16 +117,18 @@ def enroll(
         print(json.dumps({**_event_row(done.event, dry_run), "images": done.images,
                           "identities": done.identities}, indent=2))  # fmt: skip
         return
-    from flukeprint.records.lookup import list_individuals
-
-    with keeper.database.reading() as connection:
-        known = {one.name: one for one in list_individuals(connection)}
     if len(set(done.identities)) == 1 and not dry_run:
+        from flukeprint.records.lookup import count_individuals, list_individuals
+        from flukeprint.records.names import find_individual
+
         name, fresh = done.identities[0], len(done.images)
-        total = known[name].photographs
+        with keeper.database.reading() as connection:
+            (animal,) = list_individuals(connection, ids=[find_individual(connection, name)])
+            animals = count_individuals(connection)
+        total = animal.photographs
         now = counted(total, "photograph")
         kind = f"known before, {now} now, {fresh:,} of them new" if total > fresh else f"new, {now}"
-        print(f"{name}: {kind}; {counted(len(known), 'animal')} in {identifier}")
+        print(f"{name}: {kind}; {counted(animals, 'animal')} in {identifier}")
     else:
         print(event_text(done.event, identifier, dry_run))
 

@@ -1,7 +1,6 @@
 """Begin the catalogue of an identifier that has none yet: its gallery becomes the first records."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -13,6 +12,7 @@ from flukeprint.identifier.card import FILE, KEPT_FORMAT, read_card
 from flukeprint.identifier.files import GALLERY, check_digests
 from flukeprint.records.batches import batches
 from flukeprint.records.database import Database, has_catalogue
+from flukeprint.records.events import time_now
 from flukeprint.records.names import kept_text
 from flukeprint.records.schema import VERSION, catalogue, events, individuals, photographs
 from flukeprint.search.gallery_store import GalleryStore
@@ -67,7 +67,7 @@ def _fill(connection: sa.Connection, store: GalleryStore, name: str, author: str
     )  # fmt: skip
     connection.execute(
         events.insert().values(
-            id=1, time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), author=author,
+            id=1, time=time_now(), author=author,
             kind="begin", undoable=False,
             summary=f"catalogue of {counted(len(gallery), 'photograph')} of "
             f"{counted(len(numbers), 'animal')} begun",

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +11,7 @@ import sqlalchemy as sa
 from flukeprint.errors import FlukeprintError
 from flukeprint.records.batches import batches
 from flukeprint.records.database import Database
-from flukeprint.records.events import event_of, undone_event
+from flukeprint.records.events import event_of, time_now, undone_event
 from flukeprint.records.kinds import Event
 from flukeprint.records.schema import (
     catalogue,
@@ -104,7 +103,7 @@ class Edit:
         if not self._noted:
             return None
         event = Event(
-            self.id, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), self.note.author.strip(),
+            self.id, time_now(), self.note.author.strip(),
             self.kind, summary, self.note.reason, self.undoes,
         )  # fmt: skip
         self.connection.execute(

@@ -162,17 +162,16 @@ def all_names(connection: sa.Connection) -> list[str]:
     return names + list(connection.execute(sa.select(aliases.c.name)).scalars())
 
 
-def next_name(names: Sequence[str], default: str = "animal_1") -> str:
+def next_name(names: Sequence[str]) -> str:
     """The next free name of the pattern that most names have: `n_238` after `n_237`.
 
-    default: the first name where no pattern is that of half of them.
+    Where no pattern is that of half of them, it is the first free one of `animal_1`, `animal_2` ...
     """
     taken = {spelling(name) for name in names}
     parts = [found.groups() for name in names if (found := _NUMBERED.fullmatch(name))]
     counts = Counter((start, end) for start, _, end in parts).most_common(1)
     if not counts or 2 * counts[0][1] < len(names):
-        parts = [found.groups() for name in (default,) if (found := _NUMBERED.fullmatch(name))]
-        (start, digits, end), number = parts[0], 1
+        start, digits, end, number = "animal_", "", "", 1
     else:
         (start, end), _ = counts[0]
         same = [digits for before, digits, after in parts if (before, after) == (start, end)]
