@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from flukeprint.keeper.doctor.findings import CatalogueFinding
+from flukeprint.keeper.doctor.options import DoctorOptions
 from flukeprint.records.distances import EARTH_RADIUS, great_circle
 from flukeprint.records.kinds import Encounter, Individual, PhotoRecord, Position
 
-ANIMAL_SPEED = 8.0  # km/h that no animal keeps up between two encounters
-OBSERVER_SPEED = 150.0  # km/h, by car or boat
 NEARBY = 1.0  # km that are no distance, however short the time
 _FARTHEST = math.pi * EARTH_RADIUS  # km, half its girth
 _HOURS_A_DEGREE = 24 / 360  # local time runs ahead with longitude
@@ -45,8 +44,8 @@ def hours_between(one: Encounter, other: Encounter) -> float:
 def two_places(
     encounters: Sequence[Encounter],
     photographs: Sequence[PhotoRecord],
-    animal_speed: float = ANIMAL_SPEED,
-    observer_speed: float = OBSERVER_SPEED,
+    animal_speed: float = DoctorOptions.animal_speed,
+    observer_speed: float = DoctorOptions.observer_speed,
 ) -> list[CatalogueFinding]:
     """Pairs of encounters that one animal or observer was too slow for, the fastest first.
 
