@@ -1,10 +1,10 @@
-"""The commands of a catalogue: what comes in, what is changed, what is known."""
+"""The commands of a catalogue: how it begins, what comes in, what is known, what goes out."""
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,10 +25,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Although a name or a photograph is nearly a known one.")
 ]
-Photos = Annotated[
-    list[str], typer.Option("--photo", "-p", help="A photograph's name in the catalogue.")
-]
-Result = TypeVar("Result")
 
 
 def keep(
@@ -133,22 +129,6 @@ def enroll(
         print(event_text(done.event, identifier, dry_run))
 
 
-def annotate(
-    identifier: Folder,
-    table: Annotated[
-        Path, typer.Argument(help="CSV with image and date, latitude, longitude, place, view ...")
-    ],
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Record when and where photographs of the catalogue were taken."""
-    from flukeprint.keeper.annotate import annotate as write
-
-    _do(identifier, author, reason, dry_run, as_json, lambda base, note: write(base, table, note))
-
-
 def individuals(
     identifier: Folder,
     name: Annotated[
@@ -167,7 +147,7 @@ def individuals(
     from flukeprint.records.lookup import individual_page, list_individuals
     from flukeprint.records.names import suggested_name
 
-    with _opened(identifier, None).reading() as connection:
+    with opened(identifier, None).reading() as connection:
         if suggest:
             print(suggested_name(connection))
         elif name is not None:
@@ -179,163 +159,6 @@ def individuals(
             print(json.dumps(rows, indent=2) if as_json else list_text(found))
 
 
-def rename(
-    identifier: Folder,
-    old: Annotated[str, typer.Argument(help="The animal's name, or an alias.")],
-    new: Annotated[str, typer.Argument(help="Its new name; the old one stays as an alias.")],
-    force: Force = False,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Give an animal another name."""
-    from flukeprint.records import edits
-
-    label = _new_label(identifier)
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: edits.rename(base, old, new, note, new_label=label, force=force),
-    )  # fmt: skip
-
-
-def merge(
-    identifier: Folder,
-    kept: Annotated[str, typer.Argument(help="The animal whose name stays.")],
-    other: Annotated[str, typer.Argument(help="The one that is the same animal.")],
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Make two animals one; the other's name stays as an alias and is found."""
-    from flukeprint.records import edits
-
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: edits.merge(base, kept, other, note),
-    )  # fmt: skip
-
-
-def split(
-    identifier: Folder,
-    name: Annotated[str, typer.Argument(help="The animal that is two.")],
-    photos: Photos,
-    to: Annotated[
-        str | None, typer.Option(help="The new animal's name; the next free one by default.")
-    ] = None,
-    force: Force = False,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Make a new animal of some of an animal's photographs."""
-    from flukeprint.records import edits
-
-    label = _new_label(identifier)
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: edits.split(base, name, photos, to, note, new_label=label, force=force),
-    )  # fmt: skip
-
-
-def move(
-    identifier: Folder,
-    photos: Annotated[list[str], typer.Argument(help="Photographs' names in the catalogue.")],
-    to: Annotated[str, typer.Option(help="The animal that they show.")],
-    new: Annotated[bool, typer.Option("--new", help="It is a new animal.")] = False,
-    force: Force = False,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Say that photographs show another animal than was thought."""
-    from flukeprint.records import edits
-
-    label = _new_label(identifier)
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: edits.move(
-            base, photos, to, note, new_label=label, new=new, force=force
-        ),
-    )  # fmt: skip
-
-
-def remove(
-    identifier: Folder,
-    name: Annotated[
-        str | None, typer.Argument(help="An animal, with all of its photographs.")
-    ] = None,
-    photos: Annotated[
-        list[str] | None, typer.Option("--photo", "-p", help="A photograph's name instead.")
-    ] = None,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Take an animal or photographs out of the catalogue; `undo` brings them back."""
-    from flukeprint.records import edits
-
-    if (name is None) == (not photos):
-        raise FlukeprintError("give either an animal or photographs with --photo")
-
-    def act(base: "Database", note: "Note") -> "Event":
-        if name is not None:
-            return edits.remove_individual(base, name, note)
-        return edits.remove_photographs(base, photos or [], note)
-
-    _do(identifier, author, reason, dry_run, as_json, act)
-
-
-def describe(
-    identifier: Folder,
-    name: Annotated[str, typer.Argument(help="The animal.")],
-    sex: Annotated[str | None, typer.Option(help="female or male.")] = None,
-    life_stage: Annotated[
-        str | None, typer.Option(help="calf, juvenile, subadult or adult.")
-    ] = None,
-    died: Annotated[str | None, typer.Option(help="When it was known to be dead.")] = None,
-    notes: Annotated[str | None, typer.Option(help="Anything else.")] = None,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Record what is known of an animal; an empty text forgets it."""
-    from flukeprint.records import edits
-
-    told = {"sex": sex, "life_stage": life_stage, "died": died, "notes": notes}
-    known = {what: value or None for what, value in told.items() if value is not None}
-    if not known:
-        raise FlukeprintError("give --sex, --life-stage, --died or --notes")
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: edits.describe(base, name, known, note),
-    )  # fmt: skip
-
-
-def undo(
-    identifier: Folder,
-    number: Annotated[
-        int | None, typer.Argument(help="Of the event, as `history` shows it; the last one.")
-    ] = None,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Take an event back; refused where later events build on it."""
-    from flukeprint.records import journal
-
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: journal.undo(base, note, number),
-    )  # fmt: skip
-
-
 def history(
     identifier: Folder,
     most: Annotated[int, typer.Option(help="How many events, from the last on.", min=1)] = 20,
@@ -345,7 +168,7 @@ def history(
     from flukeprint.keeper.individual_text import event_line
     from flukeprint.records.lookup import history as read
 
-    with _opened(identifier, None).reading() as connection:
+    with opened(identifier, None).reading() as connection:
         found = read(connection, most)
     rows = [asdict(event) for event in found]
     print(json.dumps(rows, indent=2) if as_json else "\n".join(map(event_line, reversed(found))))
@@ -386,11 +209,11 @@ def export_catalogue(
     """Export individuals, encounters, photographs, history and embeddings for other programs."""
     from flukeprint.keeper.exports import export_catalogue as write
 
-    for path, rows in write(identifier, _opened(identifier, None), out, form, embeddings).items():
+    for path, rows in write(identifier, opened(identifier, None), out, form, embeddings).items():
         print(f"{path}: {counted(rows, 'row')}")
 
 
-def _do(
+def change(
     identifier: Path,
     author: str | None,
     reason: str | None,
@@ -400,14 +223,14 @@ def _do(
 ) -> None:
     """Change the catalogue by one event and print it."""
     note = note_of(author, reason, dry_run)
-    event = act(_opened(identifier, note.author), note)
+    event = act(opened(identifier, note.author), note)
     if as_json:
         print(json.dumps(_event_row(event, dry_run), indent=2))
     else:
         print(event_text(event, identifier, dry_run))
 
 
-def _opened(identifier: Path, author: str | None) -> "Database":
+def opened(identifier: Path, author: str | None) -> "Database":
     from flukeprint.records.database import Database, has_catalogue
 
     if has_catalogue(identifier):  # without what bringing over needs to import
@@ -415,14 +238,6 @@ def _opened(identifier: Path, author: str | None) -> "Database":
     from flukeprint.keeper.bring_over import open_catalogue
 
     return open_catalogue(identifier, author_of(author), report=say)
-
-
-def _new_label(identifier: Path) -> str:
-    """The label of unknown animals, which no animal may be called."""
-    try:
-        return str(json.loads((identifier / "identifier.json").read_text())["new_label"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise FlukeprintError(f"{identifier} is no identifier that can be read") from None
 
 
 def author_of(author: str | None) -> str:
