@@ -1,7 +1,8 @@
 """The commands of a catalogue: how it begins, what comes in, what is known, what goes out."""
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,6 +87,7 @@ def enroll(
     as_json: AsJson = False,
 ) -> None:
     """Add animals, or more photographs of known ones, without training: all or none."""
+    from flukeprint.keeper.bring_over import tried_on
     from flukeprint.keeper.keeper import Keeper
 
     table = _photographs(photos, identity, suggest)
@@ -98,15 +100,17 @@ def enroll(
         table = replace(table, photographs=dated)
         for line in lines:
             say(line)
-    keeper = Keeper.open(identifier, author=author_of(author), report=say)
-    done = keeper.enroll(
-        table.photographs,
-        note_of(author, reason, dry_run),
-        new=new or identity is not None or suggest,
-        force=force,
-        described=table.described,
-        progress=True,
-    )
+    with tried_on(identifier, dry_run) as folder:
+        keeper = Keeper.open(folder, author=author_of(author), report=told_unless(dry_run))
+        done = keeper.enroll(
+            table.photographs,
+            note_of(author, reason, dry_run),
+            new=new or identity is not None or suggest,
+            force=force,
+            each_new=not suggest,  # rows that name nobody need not be of one animal
+            described=table.described,
+            progress=True,
+        )
     if table.ignored:
         say(f"columns left out, as they mean nothing here: {listed(table.ignored)}")
     if as_json:
@@ -147,9 +151,10 @@ def individuals(
     from flukeprint.records.lookup import individual_page, list_individuals
     from flukeprint.records.names import suggested_name
 
-    with opened(identifier, None).reading() as connection:
+    with _opened(identifier, None).reading() as connection:
         if suggest:
-            print(suggested_name(connection))
+            free = suggested_name(connection)
+            print(json.dumps(free) if as_json else free)
         elif name is not None:
             page = individual_page(connection, name)
             print(json.dumps(page_row(page), indent=2) if as_json else page_text(page))
@@ -168,7 +173,7 @@ def history(
     from flukeprint.keeper.individual_text import event_line
     from flukeprint.records.lookup import history as read
 
-    with opened(identifier, None).reading() as connection:
+    with _opened(identifier, None).reading() as connection:
         found = read(connection, most)
     rows = [asdict(event) for event in found]
     print(json.dumps(rows, indent=2) if as_json else "\n".join(map(event_line, reversed(found))))
@@ -186,11 +191,14 @@ def refit(
     as_json: AsJson = False,
 ) -> None:
     """Fit the threshold and the probabilities anew from the catalogue; nothing is trained."""
+    from flukeprint.keeper.bring_over import tried_on
     from flukeprint.keeper.keeper import Keeper
     from flukeprint.keeper.refit import refit as fit
 
-    keeper = Keeper.open(identifier, author=author_of(author), report=say)
-    found = fit(keeper, note_of(author, reason, dry_run), trained_too=trained_too, progress=True)
+    with tried_on(identifier, dry_run) as folder:
+        keeper = Keeper.open(folder, author=author_of(author), report=told_unless(dry_run))
+        note = note_of(author, reason, dry_run)
+        found = fit(keeper, note, trained_too=trained_too, progress=True)
     if as_json:
         print(json.dumps({**found.row(), **_event_row(found.event, dry_run)}, indent=2))
     else:
@@ -209,7 +217,7 @@ def export_catalogue(
     """Export individuals, encounters, photographs, history and embeddings for other programs."""
     from flukeprint.keeper.exports import export_catalogue as write
 
-    for path, rows in write(identifier, opened(identifier, None), out, form, embeddings).items():
+    for path, rows in write(identifier, _opened(identifier, None), out, form, embeddings).items():
         print(f"{path}: {counted(rows, 'row')}")
 
 
@@ -223,21 +231,40 @@ def change(
 ) -> None:
     """Change the catalogue by one event and print it."""
     note = note_of(author, reason, dry_run)
-    event = act(opened(identifier, note.author), note)
+    with _tried(identifier, dry_run) as folder:
+        event = act(_opened(folder, note.author, told_unless(dry_run)), note)
     if as_json:
         print(json.dumps(_event_row(event, dry_run), indent=2))
     else:
         print(event_text(event, identifier, dry_run))
 
 
-def opened(identifier: Path, author: str | None) -> "Database":
+def _opened(
+    identifier: Path, author: str | None, report: "Callable[[str], None] | None" = say
+) -> "Database":
     from flukeprint.records.database import Database, has_catalogue
 
     if has_catalogue(identifier):  # without what bringing over needs to import
         return Database.open(identifier)
     from flukeprint.keeper.bring_over import open_catalogue
 
-    return open_catalogue(identifier, author_of(author), report=say)
+    return open_catalogue(identifier, author_of(author), report=report)
+
+
+@contextlib.contextmanager
+def _tried(identifier: Path, dry_run: bool) -> Iterator[Path]:
+    if not dry_run:
+        yield identifier
+        return
+    from flukeprint.keeper.bring_over import tried_on
+
+    with tried_on(identifier, dry_run) as folder:
+        yield folder
+
+
+def told_unless(dry_run: bool) -> "Callable[[str], None] | None":
+    """What says that a catalogue is begun; of a dry run none is."""
+    return None if dry_run else say
 
 
 def author_of(author: str | None) -> str:
@@ -265,7 +292,7 @@ def event_text(event: "Event", identifier: Path, dry_run: bool) -> str:
 
 def _photographs(places: Sequence[Path], identity: str | None, suggest: bool) -> "PhotoTable":
     """What `enroll` was given: photographs of one animal, folders of animals, or a table."""
-    from flukeprint.keeper.new_photographs import NewPhotograph
+    from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
     from flukeprint.keeper.photo_tables import (
         PhotoTable,
         photographs_in_folders,
@@ -274,6 +301,9 @@ def _photographs(places: Sequence[Path], identity: str | None, suggest: bool) ->
 
     if identity is not None and suggest:
         raise FlukeprintError("give either --identity or --suggest")
+    missing = [f"{place} is missing; check the path" for place in places if not place.exists()]
+    if missing:
+        raise ProblemsError(missing, "what is to be enrolled")
     if identity is not None or suggest:
         from flukeprint.identifier.answering import photographs_at
 
@@ -311,11 +341,27 @@ def _encounter(
 def _with_encounter(
     table: "PhotoTable", encounter: "Encounter | None", view: str | None
 ) -> "PhotoTable":
-    """The photographs with the encounter and the view that were given for all of them."""
+    """The photographs with the encounter and the view that were given for all of them.
+
+    What the table says of one goes before it.
+    """
+
+    def whole(own: "Encounter | None") -> "Encounter | None":
+        if own is None or encounter is None:
+            return own or encounter
+        return replace(
+            own,
+            moment=own.moment or encounter.moment,
+            position=own.position or encounter.position,
+            place=own.place or encounter.place,
+            observer=own.observer or encounter.observer,
+            occasion=own.occasion or encounter.occasion,
+        )
+
     return replace(
         table,
         photographs=tuple(
-            replace(one, encounter=one.encounter or encounter, view=one.view or view)
+            replace(one, encounter=whole(one.encounter), view=one.view or view)
             for one in table.photographs
         ),
     )

@@ -1,13 +1,16 @@
 """Begin the catalogue of an identifier that has none yet: its gallery becomes the first records."""
 
-from collections.abc import Callable
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from flukeprint.data.names import spelling
 from flukeprint.errors import counted
-from flukeprint.files import locked_for_writing, written_whole
+from flukeprint.files import LOCK, locked_for_writing, written_whole
 from flukeprint.identifier.card import FILE, KEPT_FORMAT, read_card
 from flukeprint.identifier.files import GALLERY, check_digests
 from flukeprint.records.batches import batches
@@ -53,6 +56,34 @@ def open_catalogue(
         with written_whole(folder / FILE) as draft:
             draft.write_text(card.model_copy(update={"format": KEPT_FORMAT}).text())
     return Database.open(folder)
+
+
+@contextlib.contextmanager
+def tried_on(folder: Path, dry_run: bool) -> Iterator[Path]:
+    """The folder that a command works on: of a dry run one in which a catalogue may begin.
+
+    Where an identifier keeps no catalogue yet, that is a folder of links to its files, which is
+    removed afterwards.
+    """
+    if not dry_run or has_catalogue(folder):
+        yield folder
+        return
+    read_card(folder)  # else an error would name the other folder
+    with tempfile.TemporaryDirectory(prefix="flukeprint-") as name:
+        for path in folder.iterdir():
+            if path.name == FILE:
+                shutil.copyfile(path, Path(name, FILE))  # the beginning writes it
+            elif path.name != LOCK:
+                _linked(path, Path(name, path.name))
+        yield Path(name)
+
+
+def _linked(path: Path, new: Path) -> None:
+    try:
+        new.symlink_to(path.absolute())
+    except OSError:  # as for most users of Windows
+        copy = shutil.copytree if path.is_dir() else shutil.copyfile
+        copy(path, new)
 
 
 def _fill(connection: sa.Connection, store: GalleryStore, name: str, author: str) -> None:

@@ -6,6 +6,7 @@ that a photograph is in both or in neither, whenever the process dies.
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -388,15 +389,21 @@ class Keeper:
 
 
 def _refuse_unknown(connection: sa.Connection, photos: Sequence[NewPhotograph]) -> None:
-    """Refuse animals that the catalogue does not know; all are named."""
+    """Refuse animals that the catalogue does not know, and photographs of nobody; all are named."""
     asked = dict.fromkeys(one.identity for one in photos if one.identity is not None)
     known = ids_of_names(connection, asked, exactly=True)
-    missing = [name for name in asked if name not in known]
-    if missing:
-        raise ProblemsError(
-            [f"no animal is called {name}; enroll new animals with --new" for name in missing],
-            "what is to be enrolled",
-        )
+    problems = [
+        f"no animal is called {name}; enroll new animals with --new"
+        for name in asked
+        if name not in known
+    ]
+    problems += [
+        f"{photo.told}: no animal is named; name it, or enroll each as a new animal with --new"
+        for photo in photos
+        if photo.identity is None
+    ]
+    if problems:
+        raise ProblemsError(problems, "what is to be enrolled")
 
 
 def _file_of(photo: NewPhotograph) -> str | None:
@@ -407,17 +414,21 @@ def _file_of(photo: NewPhotograph) -> str | None:
 
 def _add_encounters(edit: Edit, photos: Sequence[NewPhotograph]) -> list[int | None]:
     """The encounter of each photograph: one that is there already, or made, equal ones once."""
-    distinct = dict.fromkeys(
-        replace(photo.encounter, id=0) for photo in photos if photo.encounter is not None
-    )
-    numbers = {one: number for one in distinct if (number := _same_encounter(edit, one))}
+    told = [
+        None if one is None else replace(one, id=min(one.id, 0))
+        for one in (photo.encounter for photo in photos)
+    ]
+    distinct = dict.fromkeys(one for one in told if one is not None)
+    alike = Counter(replace(one, id=0) for one in distinct)
+    numbers = {
+        one: number
+        for one in distinct
+        if alike[replace(one, id=0)] == 1 and (number := _same_encounter(edit, replace(one, id=0)))
+    }
     fresh = [one for one in distinct if one not in numbers]
     ids = edit.insert(encounters, [encounter_values(one) for one in fresh])
     numbers.update(zip(fresh, ids, strict=True))
-    return [
-        None if photo.encounter is None else numbers[replace(photo.encounter, id=0)]
-        for photo in photos
-    ]
+    return [None if one is None else numbers[one] for one in told]
 
 
 def _same_encounter(edit: Edit, one: Encounter) -> int | None:

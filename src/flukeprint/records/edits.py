@@ -203,7 +203,10 @@ def describe(database: Database, name: str, known: Mapping[str, str | None], not
     with editing(database, "describe", note) as edit:
         who = find_individual(edit.connection, name)
         edit.update(individuals, [who], values)
-        told = ", ".join(f"{what} {value}" for what, value in values.items())
+        told = ", ".join(
+            f"{what} forgotten" if value is None else f"{what} {' '.join(value.splitlines())}"
+            for what, value in values.items()
+        )
         done = edit.finish(f"{_name_of(edit, who)}: {told}")
         if done is None:
             raise FlukeprintError(f"that is known of {name} already")
