@@ -268,12 +268,14 @@ def told_unless(dry_run: bool) -> "Callable[[str], None] | None":
 
 
 def author_of(author: str | None) -> str:
+    """Who does it: the author that was given, or the system's user."""
     from flukeprint.keeper.authors import system_user
 
     return author or system_user()
 
 
 def note_of(author: str | None, reason: str | None, dry_run: bool) -> "Note":
+    """The note of an event, from the options that every change has."""
     from flukeprint.records.journal import Note
 
     return Note(author_of(author), reason, dry_run)
@@ -285,6 +287,7 @@ def _event_row(event: "Event", dry_run: bool) -> dict[str, Any]:
 
 
 def event_text(event: "Event", identifier: Path, dry_run: bool) -> str:
+    """What an event did, and how it is taken back."""
     if dry_run:
         return f"would be done: {event.summary}; nothing was changed"
     return f"{event.summary} (event {event.id}; flukeprint undo {identifier} {event.id})"
