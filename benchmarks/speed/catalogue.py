@@ -29,7 +29,8 @@ from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.embedding.recipe import EmbeddingRecipe, network_digest
 from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.keeper.keeper import Examined, Keeper
+from flukeprint.keeper.appending import Examined
+from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.models.network import build_model
 from flukeprint.ranking.features import Features

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flukeprint.commands import catalogue
+from flukeprint.commands import catalogue, edits
 from flukeprint.commands.doctor import doctor
 from flukeprint.commands.reports import ResultTable, compare, report, triplets
 from flukeprint.commands.reviews import apply_review, review
@@ -145,9 +145,9 @@ def pseudo_label_command(
 app.command()(identify)
 app.command()(verify)
 for command in (
-    catalogue.keep, catalogue.enroll, catalogue.annotate, catalogue.individuals, catalogue.rename,
-    catalogue.merge, catalogue.split, catalogue.move, catalogue.remove, catalogue.describe,
-    catalogue.undo, catalogue.history, catalogue.refit,
+    catalogue.keep, catalogue.enroll, edits.annotate, catalogue.individuals, edits.rename,
+    edits.merge, edits.split, edits.move, edits.remove, edits.describe, edits.undo,
+    catalogue.history, catalogue.refit,
 ):  # fmt: skip
     app.command()(command)
 app.command("apply-review")(apply_review)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from flukeprint.data.decoding import Pixels
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.keeper import keeper as module
+from flukeprint.keeper import appending as module
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
 from flukeprint.ranking.local.keypoint_store import KeypointStore

@@ -138,6 +138,23 @@ def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
     assert str(port) in said(error)
 
 
+@pytest.mark.parametrize(
+    ("url", "said_of_it"),
+    [("whales", "is no address"), ("mysql://ana@host/db", "is no PostgreSQL")],
+)
+def test_an_address_elsewhere_that_is_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, said_of_it: str
+) -> None:
+    (tmp_path / POINTER).write_text(
+        json.dumps({"url": "postgresql://ana@127.0.0.1/whales", "namespace": "flukeprint_x"})
+    )
+    monkeypatch.setenv(URL, url)
+    with pytest.raises(FlukeprintError) as error:
+        Database.open(tmp_path)
+    assert URL in said(error)
+    assert said_of_it in said(error)
+
+
 def test_a_database_or_a_user_that_is_not_there(tmp_path: Path, postgresql_url: str) -> None:
     for change in ({"database": "nowhere"}, {"username": "nobody_known"}):
         url = sa.make_url(postgresql_url).set(password="a word that nobody may see", **change)

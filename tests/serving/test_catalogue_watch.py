@@ -135,7 +135,7 @@ def test_what_is_wrong_is_told_from_what_cannot_be_written(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("flukeprint.keeper.keeper.write_at", full)
+        patched.setattr("flukeprint.keeper.appending.write_at", full)
         error = refused(
             lambda: watch.enroll("w_late", [photo(3)], "web", thumbnails=False, force=True),
             "No space left",
@@ -199,7 +199,7 @@ def test_enrolling_is_in_memory_once_it_is_kept_or_not_at_all(
                 def full(*given: object) -> None:
                     raise OSError(28, "No space left on device")
 
-                patched.setattr("flukeprint.keeper.keeper.write_at", full)
+                patched.setattr("flukeprint.keeper.appending.write_at", full)
                 with pytest.raises(NotSavedError, match="No space left"):
                     await one.enroll("w_late", [photo(2)], thumbnails=False, force=True)
             assert one.identifier is before

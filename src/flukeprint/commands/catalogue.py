@@ -1,10 +1,11 @@
-"""The commands of a catalogue: what comes in, what is changed, what is known."""
+"""The commands of a catalogue: how it begins, what comes in, what is known, what goes out."""
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,10 +26,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Although a name or a photograph is nearly a known one.")
 ]
-Photos = Annotated[
-    list[str], typer.Option("--photo", "-p", help="A photograph's name in the catalogue.")
-]
-Result = TypeVar("Result")
 
 
 def keep(
@@ -90,11 +87,12 @@ def enroll(
     as_json: AsJson = False,
 ) -> None:
     """Add animals, or more photographs of known ones, without training: all or none."""
+    from flukeprint.keeper.bring_over import tried_on
     from flukeprint.keeper.keeper import Keeper
 
     table = _photographs(photos, identity, suggest)
     encounter = _encounter(date, at, uncertainty, place, observer, occasion)
-    table = _told(table, encounter, view)
+    table = _with_encounter(table, encounter, view)
     if exif:
         from flukeprint.keeper.camera_dates import with_camera_dates
 
@@ -102,49 +100,37 @@ def enroll(
         table = replace(table, photographs=dated)
         for line in lines:
             say(line)
-    keeper = Keeper.open(identifier, author=author_of(author), report=say)
-    done = keeper.enroll(
-        table.photographs,
-        note_of(author, reason, dry_run),
-        new=new or identity is not None or suggest,
-        force=force,
-        described=table.described,
-        progress=True,
-    )
+    with tried_on(identifier, dry_run) as folder:
+        keeper = Keeper.open(folder, author=author_of(author), report=told_unless(dry_run))
+        done = keeper.enroll(
+            table.photographs,
+            note_of(author, reason, dry_run),
+            new=new or identity is not None or suggest,
+            force=force,
+            each_new=not suggest,  # rows that name nobody need not be of one animal
+            described=table.described,
+            progress=True,
+        )
     if table.ignored:
         say(f"columns left out, as they mean nothing here: {listed(table.ignored)}")
     if as_json:
         print(json.dumps({**_event_row(done.event, dry_run), "images": done.images,
                           "identities": done.identities}, indent=2))  # fmt: skip
         return
-    from flukeprint.records.lookup import list_individuals
-
-    with keeper.database.reading() as connection:
-        known = {one.name: one for one in list_individuals(connection)}
     if len(set(done.identities)) == 1 and not dry_run:
+        from flukeprint.records.lookup import count_individuals, list_individuals
+        from flukeprint.records.names import find_individual
+
         name, fresh = done.identities[0], len(done.images)
-        total = known[name].photographs
+        with keeper.database.reading() as connection:
+            (animal,) = list_individuals(connection, ids=[find_individual(connection, name)])
+            animals = count_individuals(connection)
+        total = animal.photographs
         now = counted(total, "photograph")
         kind = f"known before, {now} now, {fresh:,} of them new" if total > fresh else f"new, {now}"
-        print(f"{name}: {kind}; {counted(len(known), 'animal')} in {identifier}")
+        print(f"{name}: {kind}; {counted(animals, 'animal')} in {identifier}")
     else:
         print(event_text(done.event, identifier, dry_run))
-
-
-def annotate(
-    identifier: Folder,
-    table: Annotated[
-        Path, typer.Argument(help="CSV with image and date, latitude, longitude, place, view ...")
-    ],
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Record when and where photographs of the catalogue were taken."""
-    from flukeprint.keeper.annotate import annotate as write
-
-    _do(identifier, author, reason, dry_run, as_json, lambda base, note: write(base, table, note))
 
 
 def individuals(
@@ -167,7 +153,8 @@ def individuals(
 
     with _opened(identifier, None).reading() as connection:
         if suggest:
-            print(suggested_name(connection))
+            free = suggested_name(connection)
+            print(json.dumps(free) if as_json else free)
         elif name is not None:
             page = individual_page(connection, name)
             print(json.dumps(page_row(page), indent=2) if as_json else page_text(page))
@@ -175,163 +162,6 @@ def individuals(
             found = list_individuals(connection, search)
             rows = [individual_row(one) for one in found]
             print(json.dumps(rows, indent=2) if as_json else list_text(found))
-
-
-def rename(
-    identifier: Folder,
-    old: Annotated[str, typer.Argument(help="The animal's name, or an alias.")],
-    new: Annotated[str, typer.Argument(help="Its new name; the old one stays as an alias.")],
-    force: Force = False,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Give an animal another name."""
-    from flukeprint.records import edits
-
-    label = _new_label(identifier)
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: edits.rename(base, old, new, note, new_label=label, force=force),
-    )  # fmt: skip
-
-
-def merge(
-    identifier: Folder,
-    kept: Annotated[str, typer.Argument(help="The animal whose name stays.")],
-    other: Annotated[str, typer.Argument(help="The one that is the same animal.")],
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Make two animals one; the other's name stays as an alias and is found."""
-    from flukeprint.records import edits
-
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: edits.merge(base, kept, other, note),
-    )  # fmt: skip
-
-
-def split(
-    identifier: Folder,
-    name: Annotated[str, typer.Argument(help="The animal that is two.")],
-    photos: Photos,
-    to: Annotated[
-        str | None, typer.Option(help="The new animal's name; the next free one by default.")
-    ] = None,
-    force: Force = False,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Make a new animal of some of an animal's photographs."""
-    from flukeprint.records import edits
-
-    label = _new_label(identifier)
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: edits.split(base, name, photos, to, note, new_label=label, force=force),
-    )  # fmt: skip
-
-
-def move(
-    identifier: Folder,
-    photos: Annotated[list[str], typer.Argument(help="Photographs' names in the catalogue.")],
-    to: Annotated[str, typer.Option(help="The animal that they show.")],
-    new: Annotated[bool, typer.Option("--new", help="It is a new animal.")] = False,
-    force: Force = False,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Say that photographs show another animal than was thought."""
-    from flukeprint.records import edits
-
-    label = _new_label(identifier)
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: edits.move(
-            base, photos, to, note, new_label=label, new=new, force=force
-        ),
-    )  # fmt: skip
-
-
-def remove(
-    identifier: Folder,
-    name: Annotated[
-        str | None, typer.Argument(help="An animal, with all of its photographs.")
-    ] = None,
-    photos: Annotated[
-        list[str] | None, typer.Option("--photo", "-p", help="A photograph's name instead.")
-    ] = None,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Take an animal or photographs out of the catalogue; `undo` brings them back."""
-    from flukeprint.records import edits
-
-    if (name is None) == (not photos):
-        raise FlukeprintError("give either an animal or photographs with --photo")
-
-    def act(base: "Database", note: "Note") -> "Event":
-        if name is not None:
-            return edits.remove_individual(base, name, note)
-        return edits.remove_photographs(base, photos or [], note)
-
-    _do(identifier, author, reason, dry_run, as_json, act)
-
-
-def describe(
-    identifier: Folder,
-    name: Annotated[str, typer.Argument(help="The animal.")],
-    sex: Annotated[str | None, typer.Option(help="female or male.")] = None,
-    life_stage: Annotated[
-        str | None, typer.Option(help="calf, juvenile, subadult or adult.")
-    ] = None,
-    died: Annotated[str | None, typer.Option(help="When it was known to be dead.")] = None,
-    notes: Annotated[str | None, typer.Option(help="Anything else.")] = None,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Record what is known of an animal; an empty text forgets it."""
-    from flukeprint.records import edits
-
-    told = {"sex": sex, "life_stage": life_stage, "died": died, "notes": notes}
-    known = {what: value or None for what, value in told.items() if value is not None}
-    if not known:
-        raise FlukeprintError("give --sex, --life-stage, --died or --notes")
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: edits.describe(base, name, known, note),
-    )  # fmt: skip
-
-
-def undo(
-    identifier: Folder,
-    number: Annotated[
-        int | None, typer.Argument(help="Of the event, as `history` shows it; the last one.")
-    ] = None,
-    author: Author = None,
-    reason: Reason = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Take an event back; refused where later events build on it."""
-    from flukeprint.records import journal
-
-    _do(
-        identifier, author, reason, dry_run, as_json,
-        lambda base, note: journal.undo(base, note, number),
-    )  # fmt: skip
 
 
 def history(
@@ -361,11 +191,14 @@ def refit(
     as_json: AsJson = False,
 ) -> None:
     """Fit the threshold and the probabilities anew from the catalogue; nothing is trained."""
+    from flukeprint.keeper.bring_over import tried_on
     from flukeprint.keeper.keeper import Keeper
     from flukeprint.keeper.refit import refit as fit
 
-    keeper = Keeper.open(identifier, author=author_of(author), report=say)
-    found = fit(keeper, note_of(author, reason, dry_run), trained_too=trained_too, progress=True)
+    with tried_on(identifier, dry_run) as folder:
+        keeper = Keeper.open(folder, author=author_of(author), report=told_unless(dry_run))
+        note = note_of(author, reason, dry_run)
+        found = fit(keeper, note, trained_too=trained_too, progress=True)
     if as_json:
         print(json.dumps({**found.row(), **_event_row(found.event, dry_run)}, indent=2))
     else:
@@ -388,7 +221,7 @@ def export_catalogue(
         print(f"{path}: {counted(rows, 'row')}")
 
 
-def _do(
+def change(
     identifier: Path,
     author: str | None,
     reason: str | None,
@@ -398,38 +231,51 @@ def _do(
 ) -> None:
     """Change the catalogue by one event and print it."""
     note = note_of(author, reason, dry_run)
-    event = act(_opened(identifier, note.author), note)
+    with _tried(identifier, dry_run) as folder:
+        event = act(_opened(folder, note.author, told_unless(dry_run)), note)
     if as_json:
         print(json.dumps(_event_row(event, dry_run), indent=2))
     else:
         print(event_text(event, identifier, dry_run))
 
 
-def _opened(identifier: Path, author: str | None) -> "Database":
+def _opened(
+    identifier: Path, author: str | None, report: "Callable[[str], None] | None" = say
+) -> "Database":
     from flukeprint.records.database import Database, has_catalogue
 
     if has_catalogue(identifier):  # without what bringing over needs to import
         return Database.open(identifier)
     from flukeprint.keeper.bring_over import open_catalogue
 
-    return open_catalogue(identifier, author_of(author), report=say)
+    return open_catalogue(identifier, author_of(author), report=report)
 
 
-def _new_label(identifier: Path) -> str:
-    """The label of unknown animals, which no animal may be called."""
-    try:
-        return str(json.loads((identifier / "identifier.json").read_text())["new_label"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise FlukeprintError(f"{identifier} is no identifier that can be read") from None
+@contextlib.contextmanager
+def _tried(identifier: Path, dry_run: bool) -> Iterator[Path]:
+    if not dry_run:
+        yield identifier
+        return
+    from flukeprint.keeper.bring_over import tried_on
+
+    with tried_on(identifier, dry_run) as folder:
+        yield folder
+
+
+def told_unless(dry_run: bool) -> "Callable[[str], None] | None":
+    """What says that a catalogue is begun; of a dry run none is."""
+    return None if dry_run else say
 
 
 def author_of(author: str | None) -> str:
+    """Who does it: the author that was given, or the system's user."""
     from flukeprint.keeper.authors import system_user
 
     return author or system_user()
 
 
 def note_of(author: str | None, reason: str | None, dry_run: bool) -> "Note":
+    """The note of an event, from the options that every change has."""
     from flukeprint.records.journal import Note
 
     return Note(author_of(author), reason, dry_run)
@@ -441,6 +287,7 @@ def _event_row(event: "Event", dry_run: bool) -> dict[str, Any]:
 
 
 def event_text(event: "Event", identifier: Path, dry_run: bool) -> str:
+    """What an event did, and how it is taken back."""
     if dry_run:
         return f"would be done: {event.summary}; nothing was changed"
     return f"{event.summary} (event {event.id}; flukeprint undo {identifier} {event.id})"
@@ -448,7 +295,7 @@ def event_text(event: "Event", identifier: Path, dry_run: bool) -> str:
 
 def _photographs(places: Sequence[Path], identity: str | None, suggest: bool) -> "PhotoTable":
     """What `enroll` was given: photographs of one animal, folders of animals, or a table."""
-    from flukeprint.keeper.new_photographs import NewPhotograph
+    from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
     from flukeprint.keeper.photo_tables import (
         PhotoTable,
         photographs_in_folders,
@@ -457,6 +304,9 @@ def _photographs(places: Sequence[Path], identity: str | None, suggest: bool) ->
 
     if identity is not None and suggest:
         raise FlukeprintError("give either --identity or --suggest")
+    missing = [f"{place} is missing; check the path" for place in places if not place.exists()]
+    if missing:
+        raise ProblemsError(missing, "what is to be enrolled")
     if identity is not None or suggest:
         from flukeprint.identifier.answering import photographs_at
 
@@ -491,12 +341,30 @@ def _encounter(
     return Encounter(0, moment, position, place, observer, occasion)
 
 
-def _told(table: "PhotoTable", encounter: "Encounter | None", view: str | None) -> "PhotoTable":
-    """The photographs with the encounter and the view that were given for all of them."""
+def _with_encounter(
+    table: "PhotoTable", encounter: "Encounter | None", view: str | None
+) -> "PhotoTable":
+    """The photographs with the encounter and the view that were given for all of them.
+
+    What the table says of one goes before it.
+    """
+
+    def whole(own: "Encounter | None") -> "Encounter | None":
+        if own is None or encounter is None:
+            return own or encounter
+        return replace(
+            own,
+            moment=own.moment or encounter.moment,
+            position=own.position or encounter.position,
+            place=own.place or encounter.place,
+            observer=own.observer or encounter.observer,
+            occasion=own.occasion or encounter.occasion,
+        )
+
     return replace(
         table,
         photographs=tuple(
-            replace(one, encounter=one.encounter or encounter, view=one.view or view)
+            replace(one, encounter=whole(one.encounter), view=one.view or view)
             for one in table.photographs
         ),
     )

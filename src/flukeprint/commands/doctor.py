@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flukeprint.errors import FlukeprintError
+from flukeprint.keeper.doctor.options import DoctorOptions
 
 
 def doctor(
@@ -33,13 +34,13 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     least: Annotated[
         float, typer.Option(help="Probability from which something is named.", min=0.001, max=0.999)
-    ] = 0.5,
+    ] = DoctorOptions.least,
     animal_speed: Annotated[
         float, typer.Option(help="km/h that no animal keeps up.", min=0.01)
-    ] = 8.0,
+    ] = DoctorOptions.animal_speed,
     observer_speed: Annotated[
         float, typer.Option(help="km/h that no observer keeps up.", min=0.01)
-    ] = 150.0,
+    ] = DoctorOptions.observer_speed,
     keypoints: Annotated[
         bool, typer.Option("--keypoints", help="Match keypoints as identification does; slow.")
     ] = False,
@@ -64,7 +65,7 @@ def doctor(
             "photographs are to be examined"
         )
     from flukeprint.identifier.identifier import Identifier
-    from flukeprint.keeper.doctor.examine import DoctorOptions, examine_catalogue
+    from flukeprint.keeper.doctor.examine import examine_catalogue
     from flukeprint.keeper.doctor.page import write_page
     from flukeprint.keeper.doctor.tables import write_csv
     from flukeprint.records.database import Database, has_catalogue

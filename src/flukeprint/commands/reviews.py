@@ -10,9 +10,9 @@ from flukeprint.commands.catalogue import (
     Folder,
     Force,
     Reason,
-    author_of,
     event_text,
     note_of,
+    told_unless,
 )
 from flukeprint.errors import counted
 from flukeprint.output import say
@@ -82,14 +82,16 @@ def apply_review(
     reason: Reason = None,
 ) -> None:
     """Enroll what a review decided; without --apply it is only shown."""
+    from flukeprint.keeper.bring_over import tried_on
     from flukeprint.keeper.keeper import Keeper
     from flukeprint.keeper.review.apply import apply_review as turn
     from flukeprint.keeper.review.table import read_decisions
 
     decisions = read_decisions(table)
-    keeper = Keeper.open(identifier, author=author_of(author), report=say)
     note = note_of(author, reason, not apply)
-    done = turn(keeper, decisions, note, stale=stale, force=force, progress=True)
+    with tried_on(identifier, note.dry_run) as place:
+        keeper = Keeper.open(place, author=note.author, report=told_unless(note.dry_run))
+        done = turn(keeper, decisions, note, stale=stale, force=force, progress=True)
     print(done.text())
     if done.event is None:
         print("nothing is left to be done")

@@ -24,7 +24,7 @@ from flukeprint.identifier.showcase import Showcase
 from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
-from flukeprint.ranking.local.keypoints import Keypoints
+from flukeprint.ranking.local.keypoints import SIFT_DIMENSIONS, Keypoints
 from flukeprint.records.database import Database
 from flukeprint.records.gallery import GalleryRecords, PhotoParts, read_gallery_records, read_parts
 from flukeprint.search.gallery_files import StoreFacts, damaged
@@ -105,8 +105,7 @@ def read_kept_gallery(
         if not len(rows):
             raise FlukeprintError(f"{folder} has no photograph left; flukeprint undo brings back")
         gallery = _present(gallery)
-        if isinstance(keypoints, DescriptorIndex) or keypoints is not None:
-            keypoints = keypoints.take(rows)
+        keypoints = None if keypoints is None else keypoints.take(rows)
         showcase = None if showcase is None else showcase.take(rows)
     return KeptGallery(gallery, keypoints, showcase, Kept(records, rows, facts.photos))
 
@@ -179,9 +178,10 @@ def keypoint_bytes(found: Keypoints) -> bytes:
 
 
 def _keypoints_of(data: bytes | None, like: KeptKeypoints) -> Keypoints:
+    """The keypoints of one photograph; none where none are kept, of the type of the others."""
     if data is None:
         kind = like.descriptors.dtype if isinstance(like, KeypointStore) else np.dtype(np.uint8)
-        return Keypoints(np.empty((0, 2), np.float32), np.empty((0, 128), kind), (1, 1))
+        return Keypoints(np.empty((0, 2), np.float32), np.empty((0, SIFT_DIMENSIONS), kind), (1, 1))
     with np.load(BytesIO(data), allow_pickle=False) as arrays:
         height, width = arrays["size"].tolist()
         return Keypoints(arrays["points"], arrays["descriptors"], (height, width))

@@ -1,5 +1,6 @@
 """Record when and where photographs of the catalogue were taken, from a table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -8,6 +9,7 @@ from flukeprint.data.tables import lines
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.keeper.new_photographs import ProblemsError
 from flukeprint.keeper.photo_tables import encounter_from, named_columns
+from flukeprint.records.batches import batches
 from flukeprint.records.database import Database
 from flukeprint.records.journal import Note, editing
 from flukeprint.records.kinds import Encounter, Event
@@ -40,6 +42,7 @@ def annotate(database: Database, path: Path, note: Note) -> Event:
         raise ProblemsError(problems, str(path))
     with editing(database, "annotate", note) as edit:
         ids = find_photographs(edit.connection, [row["image"] for row in rows])
+        before = _encounters_of(edit.connection, list(ids.values()))
         keys = [(row.get("encounter", ""), one) for row, one in zip(rows, told, strict=True)]
         distinct = [key for key in dict.fromkeys(keys) if key[1] is not None]
         made = edit.insert(encounters, [encounter_values(one) for _, one in distinct if one])
@@ -54,21 +57,28 @@ def annotate(database: Database, path: Path, note: Note) -> Event:
             values = {name: value for name, value in values.items() if value is not None}
             if values:
                 touched.update(edit.update(photographs, photos, values))
-        used = sa.select(photographs.c.encounter_id).where(photographs.c.encounter_id.is_not(None))
-        edit.update(
-            encounters,
-            list(
-                edit.connection.execute(
-                    sa.select(encounters.c.id).where(
-                        ~encounters.c.removed, encounters.c.id.not_in(used)
-                    )
-                ).scalars()
-            ),
-            {"removed": True},
-        )
+        left = [number for number in before if not _is_used(edit.connection, number)]
+        edit.update(encounters, left, {"removed": True})
         event = edit.finish(
             f"{counted(len(touched), 'photograph')} in {counted(len(made), 'encounter')} dated"
         )
         if event is None:
             raise FlukeprintError(f"{path} says nothing new of these photographs")
     return event
+
+
+def _encounters_of(connection: sa.Connection, photos: Sequence[int]) -> list[int]:
+    """The encounters of photographs, by number."""
+    found: set[int] = set()
+    for batch in batches(photos):
+        asked = sa.select(photographs.c.encounter_id).where(
+            photographs.c.id.in_(batch), photographs.c.encounter_id.is_not(None)
+        )
+        found.update(connection.execute(asked).scalars())
+    return sorted(found)
+
+
+def _is_used(connection: sa.Connection, encounter: int) -> bool:
+    """Whether any photograph is of an encounter, also one that is removed and may come back."""
+    asked = sa.select(photographs.c.id).where(photographs.c.encounter_id == encounter).limit(1)
+    return connection.scalar(asked) is not None

@@ -1,23 +1,24 @@
 """Begin the catalogue of an identifier that has none yet: its gallery becomes the first records."""
 
+import contextlib
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
 from flukeprint.data.names import spelling
 from flukeprint.errors import counted
-from flukeprint.files import locked_for_writing, written_whole
+from flukeprint.files import LOCK, locked_for_writing, written_whole
 from flukeprint.identifier.card import FILE, KEPT_FORMAT, read_card
 from flukeprint.identifier.files import GALLERY, check_digests
+from flukeprint.records.batches import batches
 from flukeprint.records.database import Database, has_catalogue
+from flukeprint.records.events import time_now
 from flukeprint.records.names import kept_text
 from flukeprint.records.schema import VERSION, catalogue, events, individuals, photographs
 from flukeprint.search.gallery_store import GalleryStore
-
-_MANY = 10_000  # rows of one statement
 
 
 def open_catalogue(
@@ -57,6 +58,34 @@ def open_catalogue(
     return Database.open(folder)
 
 
+@contextlib.contextmanager
+def tried_on(folder: Path, dry_run: bool) -> Iterator[Path]:
+    """The folder that a command works on: of a dry run one in which a catalogue may begin.
+
+    Where an identifier keeps no catalogue yet, that is a folder of links to its files, which is
+    removed afterwards.
+    """
+    if not dry_run or has_catalogue(folder):
+        yield folder
+        return
+    read_card(folder)  # else an error would name the other folder
+    with tempfile.TemporaryDirectory(prefix="flukeprint-") as name:
+        for path in folder.iterdir():
+            if path.name == FILE:
+                shutil.copyfile(path, Path(name, FILE))  # the beginning writes it
+            elif path.name != LOCK:
+                _linked(path, Path(name, path.name))
+        yield Path(name)
+
+
+def _linked(path: Path, new: Path) -> None:
+    try:
+        new.symlink_to(path.absolute())
+    except OSError:  # as for most users of Windows
+        copy = shutil.copytree if path.is_dir() else shutil.copyfile
+        copy(path, new)
+
+
 def _fill(connection: sa.Connection, store: GalleryStore, name: str, author: str) -> None:
     gallery = store.embeddings
     numbers = {who: number for number, who in enumerate(store.stored_names())}
@@ -69,13 +98,13 @@ def _fill(connection: sa.Connection, store: GalleryStore, name: str, author: str
     )  # fmt: skip
     connection.execute(
         events.insert().values(
-            id=1, time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), author=author,
+            id=1, time=time_now(), author=author,
             kind="begin", undoable=False,
             summary=f"catalogue of {counted(len(gallery), 'photograph')} of "
             f"{counted(len(numbers), 'animal')} begun",
         )
     )  # fmt: skip
-    for part in _batches(
+    for part in batches(
         {"id": number + 1, "label": number, "name": who, "spelling": spelling(who),
          "renamed": False, "removed": False}
         for who, number in ((kept_text(name), number) for name, number in numbers.items())
@@ -83,21 +112,10 @@ def _fill(connection: sa.Connection, store: GalleryStore, name: str, author: str
         connection.execute(individuals.insert(), part)
     views = gallery.views or (None,) * len(gallery)
     rows = zip(gallery.images, gallery.identities, views, strict=True)
-    for part in _batches(
+    for several in batches(
         {"id": row + 1, "row": row, "image": kept_text(image), "view": view,
          "individual_id": None if who is None else numbers[who] + 1,
          "decided_by": "person", "changed": row in gone, "removed": row in gone}
         for row, (image, who, view) in enumerate(rows)
     ):  # fmt: skip
-        connection.execute(photographs.insert(), part)
-
-
-def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _MANY:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        connection.execute(photographs.insert(), several)

@@ -39,8 +39,7 @@ def with_camera_dates(
         row = undated[place]
         known = photos[row].encounter or Encounter(0)
         found[row] = replace(photos[row], encounter=replace(known, moment=moment))
-    lines = [line.replace("of no burst", "without a date") for line in timed.lines()]
-    return tuple(found), lines
+    return tuple(found), timed.lines("without a date")
 
 
 def _moment(shot: Shot) -> Moment:

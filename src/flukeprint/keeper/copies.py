@@ -12,6 +12,7 @@ from flukeprint.data.decoding import decode_bytes
 from flukeprint.data.embeddings import PRECISIONS, Embeddings, Floats, Ints
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.photo_input import SAME_PHOTO
+from flukeprint.records.batches import batches
 from flukeprint.records.schema import individuals, parts, photographs
 from flukeprint.search.index import Matches
 
@@ -20,7 +21,6 @@ ALIKE = 0.8  # cosine below which no photograph is taken for a copy
 # Cosine from which a photograph of which neither thumbnail nor hash is kept is taken for a copy.
 COPY = 0.985
 _AT_ONCE = 256  # new photographs that are compared with all recent ones together
-_MANY = 5_000  # rows of one statement
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,9 @@ def _records(connection: sa.Connection, rows: set[int], *, shown: bool) -> dict[
         .outerjoin(parts, parts.c.photograph_id == photographs.c.id)
         .where(~photographs.c.removed)
     )  # fmt: skip
-    every = sorted(rows)
     found: dict[int, Any] = {}
-    for start in range(0, len(every), _MANY):
-        some = photographs.c.row.in_(every[start : start + _MANY])
+    for batch in batches(sorted(rows)):
+        some = photographs.c.row.in_(batch)
         found |= {row.row: row for row in connection.execute(asked.where(some))}
     return found
 

@@ -31,6 +31,16 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
     "xlsx": ("openpyxl",),
 }
 _MOST_CELLS = 1_048_575  # rows of a sheet below its header
+# Of each table, also of one without a row.
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "individuals": ("individual", "aliases", "sex", "life_stage", "died", "notes", "photographs",
+                    "encounters", "first_seen", "last_seen"),
+    "encounters": ("encounter", "date", "precision", "utc_offset", "latitude", "longitude",
+                   "uncertainty_m", "place", "observer", "occasion", "notes"),
+    "photographs": ("image", "individual", "encounter", "view", "quality", "box", "file", "digest",
+                    "decided_by", "decider", "probability"),
+    "history": ("event", "time", "author", "kind", "summary", "reason", "undoes", "undone_by"),
+}  # fmt: skip
 
 
 def export_catalogue(
@@ -156,11 +166,10 @@ def _tables(connection: sa.Connection) -> dict[str, pd.DataFrame]:
         "photographs": photographs,
         "history": events,
     }
+    made = {name: pd.DataFrame(rows, columns=_COLUMNS[name]) for name, rows in found.items()}
     return {
-        name: (table := pd.DataFrame(rows)).astype(
-            {column: kind for column, kind in numbers.items() if column in table}
-        )
-        for name, rows in found.items()
+        name: table.astype({column: kind for column, kind in numbers.items() if column in table})
+        for name, table in made.items()
     }
 
 

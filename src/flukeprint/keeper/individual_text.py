@@ -58,7 +58,7 @@ def page_text(page: IndividualPage) -> str:
         ("last seen", one.last_seen),
         ("notes", one.notes),
     ]
-    lines += [f"  {what:14}{value}" for what, value in told if value]
+    lines += [f"  {what:14}{_on_one_line(value)}" for what, value in told if value]
     lines.append(
         f"  {counted(len(page.photographs), 'photograph')}, "
         f"{counted(len(page.encounters), 'encounter')}"
@@ -79,7 +79,13 @@ def event_line(event: Event) -> str:
     why = f" ({event.reason})" if event.reason else ""
     gone = f" [taken back by event {event.undone_by}]" if event.undone_by is not None else ""
     when = event.time.replace("T", " ").removesuffix("Z")
-    return f"{event.id:>4}  {when}  {event.author}: {event.kind}: {event.summary}{why}{gone}"
+    return _on_one_line(
+        f"{event.id:>4}  {when}  {event.author}: {event.kind}: {event.summary}{why}{gone}"
+    )
+
+
+def _on_one_line(text: object) -> str:
+    return " ".join(str(text).splitlines())
 
 
 def _encounter_text(one: Encounter) -> str:
@@ -90,7 +96,7 @@ def _encounter_text(one: Encounter) -> str:
         "" if one.observer is None else f"by {one.observer}",
         one.occasion or "",
     ]
-    return ", ".join(part for part in parts if part)
+    return _on_one_line(", ".join(part for part in parts if part))
 
 
 def _photo_text(photo: PhotoRecord) -> str:

@@ -5,55 +5,48 @@ that a photograph is in both or in neither, whenever the process dies.
 """
 
 import contextlib
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 
 from flukeprint.data.copies import difference_hash
-from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.data.thumbnails import thumbnail
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.files import locked_for_writing
 from flukeprint.identifier.card import card_digest
-from flukeprint.identifier.files import GALLERY
-from flukeprint.identifier.gallery_map import placed
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import bytes_digest
-from flukeprint.identifier.kept_gallery import facts_of, keypoint_bytes
-from flukeprint.identifier.photo_input import free_name
+from flukeprint.identifier.kept_gallery import facts_of
+from flukeprint.keeper.appending import (
+    Examined,
+    append_photographs,
+    free_images,
+    keep_parts,
+    rows_since,
+)
 from flukeprint.keeper.authors import system_user
 from flukeprint.keeper.bring_over import open_catalogue
-from flukeprint.keeper.copies import LOOKED_AT, RowsSince, copies_in_gallery
+from flukeprint.keeper.copies import LOOKED_AT, copies_in_gallery
 from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
 from flukeprint.output import Stage
 from flukeprint.ranking.features import Features
+from flukeprint.records.batches import batches
 from flukeprint.records.database import Database
 from flukeprint.records.edits import add_individual
 from flukeprint.records.journal import Edit, Note, editing
 from flukeprint.records.kinds import Encounter, Event
 from flukeprint.records.lookup import encounter_of, encounter_values, last_event
 from flukeprint.records.names import ids_of_names, kept_text, suggested_name
-from flukeprint.records.schema import catalogue, encounters, individuals, parts, photographs
-from flukeprint.search.gallery_files import StoreFacts, write_at
-from flukeprint.search.gallery_store import appended
+from flukeprint.records.schema import catalogue, encounters, individuals, photographs
+from flukeprint.search.gallery_files import StoreFacts
 
 BLOCK = 64  # photographs that are in memory together
 # Photographs that may have come since the gallery was read before it is read again.
 FEW = 5_000
-
-
-@dataclass(frozen=True)
-class Examined:
-    """What is kept of photographs that are to be enrolled: one entry for each in all fields."""
-
-    features: Features
-    hashes: tuple[int, ...]
-    digests: tuple[str | None, ...]
-    thumbnails: tuple[bytes | None, ...]
 
 
 @dataclass(frozen=True)
@@ -191,7 +184,7 @@ class Keeper:
             facts = self._facts(edit)
             told = [photo.told for photo in photos]
             problems = copies_in_gallery(
-                edit.connection, known, near, self._rows_since(edit, known, facts), fresh,
+                edit.connection, known, near, rows_since(self.folder, edit, known, facts), fresh,
                 examined.hashes, told, force=force,
             )  # fmt: skip
             if problems:
@@ -203,15 +196,15 @@ class Keeper:
                     if photo.identity == identity
                 )  # fmt: skip
                 edit.update(individuals, [owner], values)
-            images = self._free_images(edit, photos)
+            images = free_images(edit, photos)
             made = _add_encounters(edit, photos)
-            rows = self._append(edit, facts, fresh, photos, ids, images)
+            rows = append_photographs(self.folder, edit, facts, fresh, photos, ids, images)
             numbers = edit.insert(
                 photographs,
                 [
                     {"image": image, "row": row, "individual_id": who, "encounter_id": encounter,
                      "view": photo.view, "digest": digest, "file": _file_of(photo),
-                     "box": None if photo.box is None else str(list(photo.box)),
+                     "box": None if photo.box is None else json.dumps(photo.box),
                      "decided_by": photo.decided_by, "decider": photo.decider or note.author,
                      "probability": photo.probability, "changed": False, "removed": False}
                     for photo, image, row, who, encounter, digest in zip(
@@ -219,7 +212,7 @@ class Keeper:
                     )
                 ],
             )  # fmt: skip
-            _keep_parts(edit, known, near.rows, examined, numbers, rows)
+            keep_parts(edit, known, near.rows, examined, numbers, rows)
             event = edit.finish(_told(names, len(photos)))
             assert event is not None
         return Enrolment(event, tuple(images), tuple(names))
@@ -251,27 +244,6 @@ class Keeper:
         """
         with contextlib.nullcontext() if note.dry_run else locked_for_writing(self.folder):
             yield
-
-    def _rows_since(self, edit: Edit, known: Identifier, facts: StoreFacts) -> RowsSince:
-        """The photographs that `known` lacks: they were added, or brought back, since it was read.
-
-        Those that were removed since are among both.
-        """
-        assert known.kept is not None
-        first, there = known.kept.stored, known.kept.rows
-        rows = np.arange(first, facts.photos)
-        if not known.kept.all_present:
-            asked = sa.select(photographs.c.row).where(
-                photographs.c.changed, ~photographs.c.removed, photographs.c.row < first
-            )
-            now = np.array(sorted(edit.connection.execute(asked).scalars()), np.int64)
-            at = np.minimum(np.searchsorted(there, now), len(there) - 1)
-            rows = np.concatenate([now[there[at] != now], rows])
-        if not len(rows):
-            return RowsSince(rows, np.empty((0, facts.dimension), np.float32))
-        shape = (facts.photos, facts.dimension)
-        file = np.memmap(self.folder / GALLERY / "vectors.f32", np.float32, "r", shape=shape)
-        return RowsSince(rows, np.asarray(file[rows]))
 
     def _owners(
         self,
@@ -308,13 +280,11 @@ class Keeper:
         owners = [
             ids[name] if name is not None or not each_new else self._unnamed(edit) for name in given
         ]
-        names = dict(
-            edit.connection.execute(
-                sa.select(individuals.c.id, individuals.c.name).where(
-                    individuals.c.id.in_(sorted(set(owners)))
-                )
-            ).tuples().all()
-        )  # fmt: skip
+        names: dict[int, str] = {}
+        for batch in batches(sorted(set(owners))):
+            asked_of = sa.select(individuals.c.id, individuals.c.name)
+            found = edit.connection.execute(asked_of.where(individuals.c.id.in_(batch)))
+            names.update(found.tuples().all())
         return owners, [names[who] for who in owners]
 
     def _unnamed(self, edit: Edit) -> int:
@@ -322,80 +292,23 @@ class Keeper:
         label = self._loaded().card.new_label
         return add_individual(edit, suggested_name(edit.connection), label)
 
-    def _free_images(self, edit: Edit, photos: Sequence[NewPhotograph]) -> list[str]:
-        """Names for photographs that none in the catalogue has, not even a removed one."""
-        taken: set[str] = set()
-        images = []
-        for photo in photos:
-            plain = kept_text(" ".join(photo.name.splitlines()))
-            while True:
-                name = free_name(plain, taken)
-                held = edit.connection.scalar(
-                    sa.select(photographs.c.id).where(photographs.c.image == name)
-                )
-                if held is None:
-                    images.append(name)
-                    break
-        return images
-
-    def _append(
-        self,
-        edit: Edit,
-        facts: StoreFacts,
-        fresh: Embeddings,
-        photos: Sequence[NewPhotograph],
-        ids: Sequence[int],
-        images: Sequence[str],
-    ) -> list[int]:
-        """Write the embeddings behind those that count, and count them; returns their rows."""
-        labels = {
-            row.id: (row.label, row.name)
-            for row in edit.connection.execute(
-                sa.select(individuals.c.id, individuals.c.label, individuals.c.name).where(
-                    individuals.c.id.in_(sorted(set(ids)))
-                )
-            )
-        }
-        new_names: list[str] = []
-        numbers = {}
-        for who in dict.fromkeys(ids):
-            label, name = labels[who]
-            if label is None:
-                label = facts.identities + len(new_names)
-                new_names.append(name)
-                edit.connection.execute(
-                    individuals.update().where(individuals.c.id == who).values(label=label)
-                )
-            numbers[who] = label
-        named = Embeddings.trusted(
-            fresh.vectors, tuple(images), tuple(labels[who][1] for who in ids),
-            tuple(photo.view for photo in photos) if any(photo.view for photo in photos) else None,
-            fresh.stamp, fresh.precision,
-        )  # fmt: skip
-        written, grown = appended(facts, named, [numbers[who] for who in ids], new_names)
-        if not edit.note.dry_run:
-            try:
-                for name, start, data in written:
-                    write_at(self.folder / GALLERY / name, start, data)
-            except OSError as error:
-                raise FlukeprintError(
-                    f"cannot write {self.folder / GALLERY}: {error.strerror or error}; nothing "
-                    "was changed"
-                ) from None
-        edit.connection.execute(catalogue.update().values(store=grown.text()))
-        return list(range(facts.photos, grown.photos))
-
 
 def _refuse_unknown(connection: sa.Connection, photos: Sequence[NewPhotograph]) -> None:
-    """Refuse animals that the catalogue does not know; all are named."""
+    """Refuse animals that the catalogue does not know, and photographs of nobody; all are named."""
     asked = dict.fromkeys(one.identity for one in photos if one.identity is not None)
     known = ids_of_names(connection, asked, exactly=True)
-    missing = [name for name in asked if name not in known]
-    if missing:
-        raise ProblemsError(
-            [f"no animal is called {name}; enroll new animals with --new" for name in missing],
-            "what is to be enrolled",
-        )
+    problems = [
+        f"no animal is called {name}; enroll new animals with --new"
+        for name in asked
+        if name not in known
+    ]
+    problems += [
+        f"{photo.told}: no animal is named; name it, or enroll each as a new animal with --new"
+        for photo in photos
+        if photo.identity is None
+    ]
+    if problems:
+        raise ProblemsError(problems, "what is to be enrolled")
 
 
 def _file_of(photo: NewPhotograph) -> str | None:
@@ -406,17 +319,21 @@ def _file_of(photo: NewPhotograph) -> str | None:
 
 def _add_encounters(edit: Edit, photos: Sequence[NewPhotograph]) -> list[int | None]:
     """The encounter of each photograph: one that is there already, or made, equal ones once."""
-    distinct = dict.fromkeys(
-        replace(photo.encounter, id=0) for photo in photos if photo.encounter is not None
-    )
-    numbers = {one: number for one in distinct if (number := _same_encounter(edit, one))}
+    told = [
+        None if one is None else replace(one, id=min(one.id, 0))
+        for one in (photo.encounter for photo in photos)
+    ]
+    distinct = dict.fromkeys(one for one in told if one is not None)
+    alike = Counter(replace(one, id=0) for one in distinct)
+    numbers = {
+        one: number
+        for one in distinct
+        if alike[replace(one, id=0)] == 1 and (number := _same_encounter(edit, replace(one, id=0)))
+    }
     fresh = [one for one in distinct if one not in numbers]
     ids = edit.insert(encounters, [encounter_values(one) for one in fresh])
     numbers.update(zip(fresh, ids, strict=True))
-    return [
-        None if photo.encounter is None else numbers[replace(photo.encounter, id=0)]
-        for photo in photos
-    ]
+    return [None if one is None else numbers[one] for one in told]
 
 
 def _same_encounter(edit: Edit, one: Encounter) -> int | None:
@@ -428,37 +345,6 @@ def _same_encounter(edit: Edit, one: Encounter) -> int | None:
     )
     found = [row.id for row in known if replace(encounter_of(row), id=0) == one]
     return found[0] if found else None
-
-
-def _keep_parts(
-    edit: Edit,
-    known: Identifier,
-    near: Ints,
-    examined: Examined,
-    numbers: Sequence[int],
-    rows: Sequence[int],
-) -> None:
-    """Keep what the gallery has of each photograph besides its embedding.
-
-    near: (n, k) the nearest photographs of the gallery, which decide the place on the map.
-    """
-    keypoints = examined.features.keypoints
-    places = None
-    if known.showcase is not None:
-        fresh, xy = examined.features.embeddings.vectors, known.showcase.xy
-        places = np.concatenate(
-            [placed(known.gallery.vectors[some], xy[some], fresh[place : place + 1])
-             for place, some in enumerate(np.sort(near, axis=1))]
-        )  # fmt: skip
-    kept: list[dict[str, Any]] = [
-        {"photograph_id": number, "row": row, "thumbnail": examined.thumbnails[place],
-         "hash": f"{examined.hashes[place]:016x}",
-         "keypoints": None if keypoints is None else keypoint_bytes(keypoints[place]),
-         "x": None if places is None else float(places[place, 0]),
-         "y": None if places is None else float(places[place, 1])}
-        for place, (number, row) in enumerate(zip(numbers, rows, strict=True))
-    ]  # fmt: skip
-    edit.connection.execute(parts.insert(), kept)
 
 
 def _told(names: Sequence[str], photos: int) -> str:

@@ -19,7 +19,8 @@ class NewPhotograph:
     told: what messages call it.  name: in the gallery; made unique there.
     identity: whom it shows; None where nobody was named.
     box: x0, y0, x1, y1 in pixels of the upright photograph; None for all of it.
-    encounter: when and where; photographs with equal ones become one encounter.
+    encounter: when and where; photographs with equal ones become one encounter.  Those whose
+        numbers are negative and differ are different ones, of whatever time and place.
     """
 
     photo: Photograph

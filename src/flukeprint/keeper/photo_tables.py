@@ -1,7 +1,8 @@
 """Tables and folders of photographs that are to come into a catalogue."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 NOBODY = ("", "?", "unknown")
 _BOX = ("x0", "y0", "x1", "y1")
+_NUMBERS = ("latitude", "longitude", "uncertainty", *_BOX)
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def two_spellings(names: Iterable[str]) -> list[str]:
 
 
 def named_columns(path: Path, wanted: Iterable[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Read a table with its columns called as in `COLUMNS`.
+    """Read a table with its columns called as in `COLUMNS`, and its numbers with a decimal point.
 
     Returns:
         The table, and the names of columns that mean nothing here.
@@ -168,7 +170,11 @@ def named_columns(path: Path, wanted: Iterable[str]) -> tuple[pd.DataFrame, tupl
             )
     ignored = tuple(str(name) for name, meant in new_names.items() if meant is None)
     kept = {name: meant for name, meant in new_names.items() if meant is not None}
-    return table[list(kept)].rename(columns=kept), ignored
+    named = table[list(kept)].rename(columns=kept)
+    if table.attrs["decimal"] == ",":
+        for name in named.columns.intersection(_NUMBERS):
+            named[name] = named[name].str.replace(",", ".", regex=False)
+    return named, ignored
 
 
 def _encounters(
@@ -182,8 +188,9 @@ def _encounters(
         problems += [(line, problem) for problem in wrong]
         key = row.get("encounter", "")
         if key:
-            before = joined.setdefault(key, one or Encounter(0))
-            if one is not None and one != before:
+            # Its own number keeps it apart from another of the same date and place.
+            before = joined.setdefault(key, replace(one or Encounter(0), id=-1 - len(joined)))
+            if one is not None and one != replace(before, id=0):
                 problems.append(
                     (
                         line,
@@ -238,6 +245,6 @@ def _box(row: Mapping[str, str]) -> tuple[float, float, float, float] | None:
         x0, y0, x1, y1 = (float(cell) for cell in cells)
     except ValueError:
         raise FlukeprintError(f"x0, y0, x1, y1 {cells} are not four numbers") from None
-    if not (0 <= x0 < x1 and 0 <= y0 < y1):
+    if not (0 <= x0 < x1 and 0 <= y0 < y1 and isfinite(x1) and isfinite(y1)):
         raise FlukeprintError(f"the box {x0:g}, {y0:g}, {x1:g}, {y1:g} has no area")
     return x0, y0, x1, y1

@@ -73,6 +73,7 @@ class Refitted:
 
     queries, new_queries: photographs that were asked, and those of animals that were new then.
     gain: MAP@5 of the new fit over the old, paired by query.
+    moves: whether there were enough photographs to fit the threshold, too.
     """
 
     event: Event
@@ -81,6 +82,7 @@ class Refitted:
     old: FitFigures
     new: FitFigures
     gain: Interval
+    moves: bool
 
     def text(self) -> str:
         """Lines for people."""
@@ -98,7 +100,7 @@ class Refitted:
                 f"before: {self.old.text()}",
                 f"now:    {self.new.text()}",
                 f"gain in MAP@5 {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]",
-                *([kept] if self.new.threshold == self.old.threshold is not None else []),
+                *([] if self.moves or self.old.threshold is None else [kept]),
             ]
         )
 
@@ -172,7 +174,7 @@ def refit(
             f"threshold and probabilities fitted on {counted(len(answers), 'photograph')}"
         )
     assert event is not None
-    return Refitted(event, len(answers), new, before, now, gain)
+    return Refitted(event, len(answers), new, before, now, gain, moves)
 
 
 def leave_encounters_out(

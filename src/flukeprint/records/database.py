@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
@@ -188,8 +189,9 @@ def _is_cut_off(error: Exception) -> bool:
 
 
 def _on_disk(path: Path) -> Database:
+    readable = _for_readers(path)
     engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
+        readable or sa.URL.create("sqlite", database=str(path)),
         poolclass=NullPool,
         connect_args={"timeout": PATIENCE, "check_same_thread": False},
     )
@@ -198,25 +200,51 @@ def _on_disk(path: Path) -> Database:
     def prepare(connection: Any, record: object) -> None:
         connection.isolation_level = None  # transactions begin below, not when Python thinks so
         connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=FULL")  # what is confirmed survives a power cut
+        if readable is None:
+            connection.execute("PRAGMA synchronous=FULL")  # what is confirmed survives a power cut
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         writes = connection.get_execution_options().get("flukeprint_writes")
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        connection.info["written"] = path.stat().st_mtime_ns if readable else None
+
+    @sa.event.listens_for(engine, "commit")
+    def commit(connection: sa.Connection) -> None:
+        if readable and path.stat().st_mtime_ns != connection.info["written"]:
+            raise FlukeprintError(f"{path} was changed while it was read; try again")
 
     return Database(engine, str(path))
+
+
+def _for_readers(path: Path) -> sa.URL | None:
+    """The address of a database in a folder that this process cannot write; else None.
+
+    Even to read in WAL mode SQLite writes files beside it, unless it is told that nobody writes.
+    Where those of another one's transactions are there, they are read as they are.
+    """
+    if not path.is_file() or os.access(path.parent, os.W_OK):
+        return None
+    log = path.with_name(f"{path.name}-wal")
+    alone = {} if log.is_file() and log.stat().st_size else {"immutable": "1"}
+    return sa.URL.create(
+        "sqlite",
+        database=f"file:{quote(str(path.absolute()))}",
+        query={"mode": "ro", **alone, "uri": "true"},
+    )
 
 
 def _on_server(url: str, namespace: str) -> Database:
     with needs("postgresql"):
         import pg8000  # noqa: F401
-    address = sa.make_url(os.environ.get(URL) or url)
+    elsewhere = os.environ.get(URL)
+    what, given = (URL, elsewhere) if elsewhere else ("catalogue.url", url)
+    shown = without_password(given, what)
+    address = sa.make_url(given)
     if address.get_backend_name() != "postgresql":
         raise FlukeprintError(
-            f"catalogue.url {without_password(url)} is no PostgreSQL address; write "
-            "postgresql://user@host/database"
+            f"{what} {shown} is no PostgreSQL address; write postgresql://user@host/database"
         )
     pool = logging.getLogger("sqlalchemy.pool")
     if not pool.handlers:  # it would print a traceback of each connection that a server cut off
@@ -228,11 +256,13 @@ def _on_server(url: str, namespace: str) -> Database:
         execution_options={"schema_translate_map": {None: namespace}},
         hide_parameters=True,
     )
-    return Database(engine, f"catalogue {without_password(str(url))}")
+    return Database(engine, f"catalogue {shown}")
 
 
-def without_password(url: str) -> str:
+def without_password(url: str, what: str = "catalogue.url") -> str:
     """An address as it may be written down: its password is left out.
+
+    what: where it was given, for the message.
 
     Raises:
         FlukeprintError: it is no address.
@@ -245,7 +275,7 @@ def without_password(url: str) -> str:
         ).render_as_string()  # `URL.set` keeps a password that it is to set to None
     except sa.exc.ArgumentError:
         raise FlukeprintError(
-            "catalogue.url is no address; write postgresql://user@host/database"
+            f"{what} is no address; write postgresql://user@host/database"
         ) from None
 
 

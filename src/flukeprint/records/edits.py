@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from flukeprint.data.names import spelling
 from flukeprint.errors import FlukeprintError, counted, listed
+from flukeprint.records.batches import batches
 from flukeprint.records.database import Database
 from flukeprint.records.journal import Edit, Note, editing
 from flukeprint.records.kinds import LIFE_STAGES, SEXES, Event, read_moment
@@ -13,7 +14,6 @@ from flukeprint.records.lookup import find_photographs
 from flukeprint.records.names import find_individual, new_name, suggested_name
 from flukeprint.records.schema import aliases, individuals, photographs
 
-_MANY = 5_000  # rows of one statement
 DESCRIBED = ("sex", "life_stage", "died", "notes")
 
 
@@ -151,9 +151,9 @@ def move(
 def move_photographs(edit: Edit, photos: Sequence[int], who: int) -> list[int]:
     """Give photographs to an animal, as a person's decision; returns those that were another's."""
     others: list[int] = []
-    for start in range(0, len(photos), _MANY):
+    for batch in batches(photos):
         asked = sa.select(photographs.c.id).where(
-            photographs.c.id.in_(list(photos[start : start + _MANY])),
+            photographs.c.id.in_(batch),
             photographs.c.individual_id.is_distinct_from(who),
         )
         others += edit.connection.execute(asked.order_by(photographs.c.id)).scalars()
@@ -203,7 +203,10 @@ def describe(database: Database, name: str, known: Mapping[str, str | None], not
     with editing(database, "describe", note) as edit:
         who = find_individual(edit.connection, name)
         edit.update(individuals, [who], values)
-        told = ", ".join(f"{what} {value}" for what, value in values.items())
+        told = ", ".join(
+            f"{what} forgotten" if value is None else f"{what} {' '.join(value.splitlines())}"
+            for what, value in values.items()
+        )
         done = edit.finish(f"{_name_of(edit, who)}: {told}")
         if done is None:
             raise FlukeprintError(f"that is known of {name} already")

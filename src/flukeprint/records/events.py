@@ -1,11 +1,17 @@
 """Events as they are read: rows of the table, and which event another one takes back."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from flukeprint.records.kinds import Event
 from flukeprint.records.schema import events
+
+
+def time_now() -> str:
+    """The time of an event that happens now: UTC, ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def event_of(row: Any) -> Event:

@@ -4,14 +4,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from flukeprint.errors import FlukeprintError
+from flukeprint.records.batches import batches
 from flukeprint.records.database import Database
-from flukeprint.records.events import event_of, undone_event
+from flukeprint.records.events import event_of, time_now, undone_event
 from flukeprint.records.kinds import Event
 from flukeprint.records.schema import (
     catalogue,
@@ -22,8 +22,6 @@ from flukeprint.records.schema import (
     tables,
 )
 from flukeprint.records.undoing import check_whole, refuse_built_on
-
-_MANY = 5_000  # rows of one statement
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,8 @@ class Edit:
         ids = list(range(first, first + len(rows)))
         self._free[table.name] += len(rows)
         whole = [{"id": number, **row} for number, row in zip(ids, rows, strict=True)]
-        for start in range(0, len(whole), _MANY):
-            self.connection.execute(table.insert(), whole[start : start + _MANY])
+        for batch in batches(whole):
+            self.connection.execute(table.insert(), batch)
         self._noted += [_noted(table, row["id"], None, row) for row in whole]
         return ids
 
@@ -85,8 +83,7 @@ class Edit:
             marks = {"renamed": True}
         touched = []
         columns = [table.c.id, *(table.c[name] for name in values)]
-        for start in range(0, len(ids), _MANY):
-            part = list(ids[start : start + _MANY])
+        for part in batches(ids):
             for row in self.connection.execute(sa.select(*columns).where(table.c.id.in_(part))):
                 before = dict(row._mapping)
                 number = before.pop("id")
@@ -95,8 +92,7 @@ class Edit:
                     touched.append(number)
                     old = {name: before[name] for name in fresh}
                     self._noted.append(_noted(table, number, old, fresh))
-        for start in range(0, len(touched), _MANY):
-            part = touched[start : start + _MANY]
+        for part in batches(touched):
             self.connection.execute(
                 table.update().where(table.c.id.in_(part)).values(**values, **marks)
             )
@@ -107,7 +103,7 @@ class Edit:
         if not self._noted:
             return None
         event = Event(
-            self.id, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), self.note.author.strip(),
+            self.id, time_now(), self.note.author.strip(),
             self.kind, summary, self.note.reason, self.undoes,
         )  # fmt: skip
         self.connection.execute(
@@ -116,8 +112,8 @@ class Edit:
                 kind=event.kind, summary=summary, undoes=event.undoes, undoable=True,
             )
         )  # fmt: skip
-        for start in range(0, len(self._noted), _MANY):
-            rows = [{"event_id": self.id, **row} for row in self._noted[start : start + _MANY]]
+        for part in batches(self._noted):
+            rows = [{"event_id": self.id, **row} for row in part]
             self.connection.execute(changes.insert(), rows)
         self.connection.execute(catalogue.update().values(last_event=self.id))
         return event

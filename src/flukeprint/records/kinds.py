@@ -1,6 +1,7 @@
 """What a catalogue records: individuals, encounters, photographs, and the events that made them."""
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, get_args
@@ -45,6 +46,23 @@ class Moment:
         """The first moment that it can mean, in local time."""
         filled = self.text + "0000-01-01T00:00:00"[len(self.text) :]
         return datetime.fromisoformat(filled)
+
+    @property
+    def latest(self) -> datetime:
+        """The last second that it can mean, in local time."""
+        first = self.earliest
+        match self.precision:
+            case "year":
+                return first.replace(month=12, day=31, hour=23, minute=59, second=59)
+            case "month":
+                days = monthrange(first.year, first.month)[1]
+                return first.replace(day=days, hour=23, minute=59, second=59)
+            case "day":
+                return first.replace(hour=23, minute=59, second=59)
+            case "minute":
+                return first.replace(second=59)
+            case "second":
+                return first
 
     def __str__(self) -> str:
         return self.text.replace("T", " ") + (self.offset or "")

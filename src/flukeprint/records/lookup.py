@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from flukeprint.data.names import spelling
 from flukeprint.errors import FlukeprintError, listed
+from flukeprint.records.batches import batches
 from flukeprint.records.events import event_of
 from flukeprint.records.kinds import Encounter, Event, Individual, Moment, PhotoRecord, Position
 from flukeprint.records.names import find_individual, kept_text
@@ -28,6 +29,12 @@ def last_event(connection: sa.Connection) -> int:
     return int(connection.execute(sa.select(catalogue.c.last_event)).scalar_one())
 
 
+def count_individuals(connection: sa.Connection) -> int:
+    """How many animals there are."""
+    asked = sa.select(sa.func.count()).select_from(individuals).where(~individuals.c.removed)
+    return int(connection.execute(asked).scalar_one())
+
+
 def list_individuals(
     connection: sa.Connection, search: str | None = None, ids: Sequence[int] | None = None
 ) -> tuple[Individual, ...]:
@@ -36,14 +43,8 @@ def list_individuals(
     search: only those with a name or alias that holds it, whatever its case and accents.
     ids: only these.
     """
-    other_names: dict[int, list[str]] = {}
-    for owner, name in connection.execute(
-        sa.select(aliases.c.individual_id, aliases.c.name)
-        .where(~aliases.c.removed)
-        .order_by(aliases.c.name)
-    ):
-        other_names.setdefault(owner, []).append(name)
-    counts = (
+    told = sa.select(aliases.c.individual_id, aliases.c.name).where(~aliases.c.removed)
+    grouped = (
         sa.select(
             photographs.c.individual_id.label("who"),
             sa.func.count().label("photographs"),
@@ -54,8 +55,14 @@ def list_individuals(
         .outerjoin(encounters, encounters.c.id == photographs.c.encounter_id)
         .where(~photographs.c.removed)
         .group_by(photographs.c.individual_id)
-        .subquery()
     )
+    if ids is not None:  # so that it takes no longer the more others there are
+        told = told.where(aliases.c.individual_id.in_(list(ids)))
+        grouped = grouped.where(photographs.c.individual_id.in_(list(ids)))
+    other_names: dict[int, list[str]] = {}
+    for owner, name in connection.execute(told.order_by(aliases.c.name)):
+        other_names.setdefault(owner, []).append(name)
+    counts = grouped.subquery()
     asked = (
         sa.select(individuals, counts)
         .outerjoin(counts, counts.c.who == individuals.c.id)
@@ -182,12 +189,11 @@ def find_photographs(connection: sa.Connection, images: Sequence[str]) -> dict[s
     if not images:
         raise FlukeprintError("no photograph is named")
     found: dict[str, int] = {}
-    for start in range(0, len(images), 500):
-        given = {kept_text(image): image for image in images[start : start + 500]}
-        part = list(given)
+    for batch in batches(images):
+        given = {kept_text(image): image for image in batch}
         for row in connection.execute(
             sa.select(photographs.c.image, photographs.c.id).where(
-                photographs.c.image.in_(part), ~photographs.c.removed
+                photographs.c.image.in_(list(given)), ~photographs.c.removed
             )
         ):
             found[given[row.image]] = row.id

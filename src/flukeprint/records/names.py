@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from flukeprint.data.names import enrolled_name, identity_name, spelling
 from flukeprint.errors import FlukeprintError, nearest
+from flukeprint.records.batches import batches
 from flukeprint.records.schema import aliases, individuals
 
 _NUMBERED = re.compile(r"(.*?)(?<!\d)(\d{1,18})(\D*)", re.DOTALL)
@@ -55,8 +56,7 @@ def ids_of_names(
     spelt = sorted({key for _, key in wanted.values()})
     by_name: dict[str, set[int]] = {}
     by_spelling: dict[str, set[int]] = {}
-    for start in range(0, len(spelt), 500):
-        part = spelt[start : start + 500]
+    for part in batches(spelt):
         held = sa.union_all(
             sa.select(individuals.c.id, individuals.c.name, individuals.c.spelling).where(
                 ~individuals.c.removed, individuals.c.spelling.in_(part)
@@ -120,9 +120,8 @@ def new_name(
 
 def doubled_names(connection: sa.Connection, spelt: Iterable[str]) -> list[str]:
     """Names, of these spellings, that two animals have, as a name or an alias."""
-    wanted, owners = sorted(spelt), dict[str, set[int]]()
-    for start in range(0, len(wanted), 500):
-        part = wanted[start : start + 500]
+    owners: dict[str, set[int]] = {}
+    for part in batches(sorted(spelt)):
         every = sa.union_all(
             sa.select(individuals.c.name, individuals.c.id).where(
                 ~individuals.c.removed, individuals.c.spelling.in_(part)
@@ -163,17 +162,16 @@ def all_names(connection: sa.Connection) -> list[str]:
     return names + list(connection.execute(sa.select(aliases.c.name)).scalars())
 
 
-def next_name(names: Sequence[str], default: str = "animal_1") -> str:
+def next_name(names: Sequence[str]) -> str:
     """The next free name of the pattern that most names have: `n_238` after `n_237`.
 
-    default: the first name where no pattern is that of half of them.
+    Where no pattern is that of half of them, it is the first free one of `animal_1`, `animal_2` ...
     """
     taken = {spelling(name) for name in names}
     parts = [found.groups() for name in names if (found := _NUMBERED.fullmatch(name))]
     counts = Counter((start, end) for start, _, end in parts).most_common(1)
     if not counts or 2 * counts[0][1] < len(names):
-        parts = [found.groups() for name in (default,) if (found := _NUMBERED.fullmatch(name))]
-        (start, digits, end), number = parts[0], 1
+        start, digits, end, number = "animal_", "", "", 1
     else:
         (start, end), _ = counts[0]
         same = [digits for before, digits, after in parts if (before, after) == (start, end)]

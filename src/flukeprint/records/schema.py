@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-VERSION = 1  # of the tables, kept in `catalogue.version`; `database.py` brings older ones up
+VERSION = 1  # of the tables, kept in `catalogue.version`; `Database.open` refuses others
 
 tables = sa.MetaData()
 

@@ -1,12 +1,13 @@
 """Whether an event can be taken back: nothing that holds may build on it, or be torn by it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from flukeprint.errors import FlukeprintError
+from flukeprint.records.batches import batches
 from flukeprint.records.events import event_of, undone_event
 from flukeprint.records.kinds import Event
 from flukeprint.records.names import doubled_names
@@ -20,7 +21,6 @@ from flukeprint.records.schema import (
     tables,
 )
 
-_MANY = 5_000  # rows of one statement
 # Of how rows lie in the gallery's files; what an event says of them need not hold later.
 _OF_FILES = ("changed", "renamed", "label")
 
@@ -60,7 +60,7 @@ def refuse_built_on(connection: sa.Connection, event: Event, rows: Sequence[Any]
         left.setdefault(row.of_table, {}).setdefault(row.of_row, {}).update(values)
     for name, wanted in left.items():
         table = tables.tables[name]
-        for part in _parts(wanted):
+        for part in batches(sorted(wanted)):
             for now in connection.execute(sa.select(table).where(table.c.id.in_(part))).mappings():
                 for column, value in wanted[now["id"]].items():
                     if column not in _OF_FILES and now[column] != value:
@@ -74,7 +74,7 @@ def _refuse_taken_names(connection: sa.Connection, event: Event, rows: Sequence[
     for row in rows:
         if row.of_table == individuals.name and row.before is not None:
             back.setdefault(row.of_row, {}).update(json.loads(row.before))
-    for part in _parts(back):
+    for part in batches(sorted(back)):
         for now in connection.execute(
             sa.select(individuals).where(individuals.c.id.in_(part))
         ).mappings():
@@ -105,7 +105,7 @@ def check_whole(connection: sa.Connection, event: Event, rows: Sequence[Any]) ->
             (photographs.c.id, touched.get(photographs.name, ())),
             (column, touched.get(table.name, ())),
         ):
-            for part in _parts(numbers):
+            for part in batches(sorted(numbers)):
                 orphans = connection.execute(
                     sa.select(photographs.c.id, column)
                     .join(table, table.c.id == column)
@@ -119,7 +119,7 @@ def check_whole(connection: sa.Connection, event: Event, rows: Sequence[Any]) ->
                     }
                     raise _built_on(event, _touching(connection, event, theirs))
     twin = photographs.alias()
-    for part in _parts(touched.get(photographs.name, ())):
+    for part in batches(sorted(touched.get(photographs.name, ()))):
         again = connection.execute(
             sa.select(photographs.c.image, twin.c.image)
             .join(twin, (twin.c.digest == photographs.c.digest) & (twin.c.id != photographs.c.id))
@@ -136,11 +136,11 @@ def check_whole(connection: sa.Connection, event: Event, rows: Sequence[Any]) ->
             )
     spelt: set[str] = set()
     for table in (individuals, aliases):
-        for part in _parts(touched.get(table.name, ())):
+        for part in batches(sorted(touched.get(table.name, ()))):
             asked = sa.select(table.c.spelling).where(table.c.id.in_(part), ~table.c.removed)
             spelt.update(connection.execute(asked).scalars())
     # An animal that comes back brings its aliases.
-    for part in _parts(touched.get(individuals.name, ())):
+    for part in batches(sorted(touched.get(individuals.name, ()))):
         asked = sa.select(aliases.c.spelling).where(
             aliases.c.individual_id.in_(part), ~aliases.c.removed
         )
@@ -183,9 +183,3 @@ def _doubled(event: Event, name: str) -> FlukeprintError:
         f"event {event.id} cannot be taken back, because two animals would have the name {name}; "
         "rename the other one first"
     )
-
-
-def _parts(numbers: Iterable[int]) -> Iterator[list[int]]:
-    every = sorted(numbers)
-    for start in range(0, len(every), _MANY):
-        yield every[start : start + _MANY]

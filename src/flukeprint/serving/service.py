@@ -243,7 +243,8 @@ class Service:
                 said = ""
             except Exception as error:  # answers go on, with what was there
                 if str(error) != said:
-                    LOG.error("the catalogue cannot be followed: %s", error)
+                    unforeseen = not isinstance(error, FlukeprintError)
+                    LOG.error("the catalogue cannot be followed: %s", error, exc_info=unforeseen)
                 said = str(error)
 
     async def _take_over(self) -> None:

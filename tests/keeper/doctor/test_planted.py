@@ -8,11 +8,12 @@ import pytest
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError
 from flukeprint.keeper.doctor.doublets import doublets
-from flukeprint.keeper.doctor.examine import DoctorOptions, alike_names, examine_catalogue
+from flukeprint.keeper.doctor.examine import alike_names, examine_catalogue
 from flukeprint.keeper.doctor.holding_out import FOLDS, dealt, rank_held_out
 from flukeprint.keeper.doctor.likeness import learn_likeness
 from flukeprint.keeper.doctor.material import CatalogueMaterial
 from flukeprint.keeper.doctor.mixtures import part
+from flukeprint.keeper.doctor.options import DoctorOptions
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.rules import FittedRules
 from flukeprint.records.kinds import PhotoRecord

@@ -8,7 +8,6 @@ from flukeprint.keeper.doctor.sightings import (
     after_death,
     hours_between,
     kilometres,
-    latest,
     two_places,
 )
 from flukeprint.records.kinds import Encounter, Individual, Moment, PhotoRecord, Position
@@ -37,7 +36,7 @@ HOME, FAR = (-26.5, 32.0), (-25.5, 32.0)  # 111 km apart
     ],
 )  # fmt: skip
 def test_the_last_moment_that_a_date_can_mean(text: str, last: str):
-    assert latest(Moment(text)).isoformat() == last
+    assert Moment(text).latest.isoformat() == last
 
 
 def test_distances_on_the_sphere():

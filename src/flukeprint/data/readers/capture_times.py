@@ -69,8 +69,11 @@ class Timed:
     backward: tuple[str, ...]
     trusted: frozenset[int] = frozenset()
 
-    def lines(self) -> list[str]:
-        """What is wrong with the times, a line each, for people."""
+    def lines(self, unused: str = "of no burst") -> list[str]:
+        """What is wrong with the times, a line each, for people.
+
+        unused: what the photographs are therefore.
+        """
         lines = []
         for names, why in (
             (self.future, "taken in the future, by their cameras' clocks"),
@@ -79,10 +82,10 @@ class Timed:
         ):
             if names:
                 photos = counted(len(names), "photograph")
-                lines.append(f"{photos} {why}; of no burst: {listed(names)}")
+                lines.append(f"{photos} {why}; {unused}: {listed(names)}")
         if self.undated:
             photos = counted(self.undated, "photograph")
-            lines.append(f"{photos} of {len(self.bursts)} without a time in EXIF; of no burst")
+            lines.append(f"{photos} of {len(self.bursts)} without a time in EXIF; {unused}")
         return lines
 
 

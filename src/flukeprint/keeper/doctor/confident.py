@@ -34,14 +34,19 @@ class HeldOut:
     individuals: int
 
     def own(self) -> tuple[Values, Values]:
-        """Score (n,) of the individual given and the best of the others.
+        """Score (n,) of the individual given, as of `score_of`, and the best of the others."""
+        mine = self.labels == self.given[:, None]
+        return self.score_of(self.given), np.where(mine, -np.inf, self.scores).max(axis=1)
+
+    def score_of(self, labels: Ints) -> Values:
+        """Score (n,) that each photograph gives the individual of `labels` (n,).
 
         One that is not among the best ranked has at most the score of the last of them.
         """
-        mine = self.labels == self.given[:, None]
+        mine = self.labels == labels[:, None]
         last = np.where(np.isfinite(self.scores), self.scores, np.inf).min(axis=1)
-        own = np.where(mine.any(axis=1), np.where(mine, self.scores, -np.inf).max(axis=1), last)
-        return own, np.where(mine, -np.inf, self.scores).max(axis=1)
+        score = np.where(mine, self.scores, -np.inf).max(axis=1)
+        return np.asarray(np.where(mine.any(axis=1), score, last))
 
     def rivals(self) -> tuple[Ints, Ints]:
         """The best of the other individuals (n,), and its photograph."""

@@ -1,4 +1,4 @@
-"""Animals that are in a catalogue twice: pairs that look like one, and who says so."""
+"""Animals that are in a catalogue expected: pairs that look like one, and who says so."""
 
 import numpy as np
 
@@ -13,15 +13,15 @@ WITNESSES = 3  # pairs of photographs that are named
 
 
 def doublets(
-    material: CatalogueMaterial, likeness: Evidence, twice: float, least: float
+    material: CatalogueMaterial, likeness: Evidence, expected: float, least: float
 ) -> list[CatalogueFinding]:
     """Pairs of animals that are one with a probability of at least `least`, likeliest first.
 
-    likeness: of `learn_likeness`.  twice: share of animals that may be there under two names.
+    likeness: of `learn_likeness`.  expected: share of animals that may be there under two names.
     What the views say is added up; a view of which one of the two has no photograph says nothing.
     """
     pairs, ratios = _judged(material, likeness)
-    likely = probability(ratios, twice / max(2, len(material.names) - 1))
+    likely = probability(ratios, expected / max(2, len(material.names) - 1))
     found = []
     for place in np.argsort(-likely, kind="stable").tolist():
         if likely[place] < least:

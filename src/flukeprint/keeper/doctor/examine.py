@@ -3,12 +3,11 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from flukeprint.data.names import spelling
-from flukeprint.errors import FlukeprintError, counted
+from flukeprint.errors import counted
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.keeper.doctor.doublets import doublets
 from flukeprint.keeper.doctor.findings import CatalogueFinding, CatalogueReport
@@ -16,13 +15,9 @@ from flukeprint.keeper.doctor.holding_out import rank_held_out
 from flukeprint.keeper.doctor.likeness import learn_likeness
 from flukeprint.keeper.doctor.material import CatalogueMaterial
 from flukeprint.keeper.doctor.mixtures import mixtures
+from flukeprint.keeper.doctor.options import DoctorOptions
 from flukeprint.keeper.doctor.poor_views import poor_views, qualities
-from flukeprint.keeper.doctor.sightings import (
-    ANIMAL_SPEED,
-    OBSERVER_SPEED,
-    after_death,
-    two_places,
-)
+from flukeprint.keeper.doctor.sightings import after_death, two_places
 from flukeprint.keeper.doctor.wrong_labels import wrong_labels
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.local.keypoint_store import KeypointStore
@@ -30,35 +25,6 @@ from flukeprint.ranking.rules import FittedRules
 from flukeprint.records.kinds import Encounter, Individual, PhotoRecord
 
 _ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
-
-
-@dataclass(frozen=True)
-class DoctorOptions:
-    """What is taken for worth a person's look.
-
-    least: probability from which a pair, an animal or a label is named.
-    expected: share of animals, or of labels, that may be wrong before anything is seen of them.
-    animal_speed, observer_speed: km/h that none of them keeps up.
-    keypoints: match keypoints where photographs are left out, as identification does.
-    """
-
-    least: float = 0.5
-    expected: float = 0.02
-    animal_speed: float = ANIMAL_SPEED
-    observer_speed: float = OBSERVER_SPEED
-    keypoints: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for what, value in (("least", self.least), ("expected", self.expected)):
-            if not 0 < value < 1:
-                raise FlukeprintError(f"{what} {value:g} must lie between 0 and 1")
-        for what, value in (
-            ("animal speed", self.animal_speed),
-            ("observer speed", self.observer_speed),
-        ):
-            if not 0 < value < 1e5:
-                raise FlukeprintError(f"{what} {value:g} is no speed in km/h")
 
 
 def examine_catalogue(
@@ -121,16 +87,16 @@ def _of_likeness(
 ) -> tuple[list[CatalogueFinding], list[str], int | None]:
     """What photographs say of each other; notes on what they do not; and labels doubted."""
     findings, notes = [], []
-    share, least = options.expected, options.least
-    likeness = learn_likeness(material, share, np.random.default_rng(options.seed))
+    expected, least = options.expected, options.least
+    likeness = learn_likeness(material, expected, np.random.default_rng(options.seed))
     if likeness is None:
         notes.append(
             "too few animals have two encounters in a view: pairs that look like one were not "
             "looked for"
         )
     else:
-        findings += doublets(material, likeness, share, least)
-    mixed = mixtures(material, share, least, np.random.default_rng(options.seed))
+        findings += doublets(material, likeness, expected, least)
+    mixed = mixtures(material, expected, least, np.random.default_rng(options.seed))
     if mixed is None:
         notes.append(
             "too few animals have four photographs of a view: animals that look like two were not "
@@ -142,7 +108,7 @@ def _of_likeness(
     if note:
         notes.append(note)
     held_out = rank_held_out(features, material, method, identifier.centers, progress=progress)
-    wrong = wrong_labels(material, held_out, share, least, np.random.default_rng(options.seed))
+    wrong = wrong_labels(material, held_out, expected, least, np.random.default_rng(options.seed))
     if wrong is None:
         notes.append(
             "too few photographs have another of their animal and view: no label is judged"

@@ -74,11 +74,11 @@ def dots(first: Floats, second: Floats) -> Values:
 
 
 def learn_likeness(
-    material: CatalogueMaterial, twice: float, rng: np.random.Generator
+    material: CatalogueMaterial, expected: float, rng: np.random.Generator
 ) -> Evidence | None:
     """Learn what the likeness of two groups says on whether they show one animal.
 
-    twice: share of animals that may be in the catalogue under two names.
+    expected: share of animals that may be in the catalogue under two names.
     None where too few animals have two encounters in one view.
     """
     parts: list[Values] = []
@@ -109,8 +109,8 @@ def learn_likeness(
         return None
     others = max(2, len(material.names) - 1)
     return learn(
-        np.concatenate(parts), np.array(outcomes), np.array(worth), doubt_no=twice / others,
-        aside_no=max(2 * twice, _ASIDE / len(material.names)) / others,
+        np.concatenate(parts), np.array(outcomes), np.array(worth), doubt_no=expected / others,
+        aside_no=max(2 * expected, _ASIDE / len(material.names)) / others,
     )  # fmt: skip
 
 

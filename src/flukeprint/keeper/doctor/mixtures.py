@@ -6,6 +6,7 @@ apart those of one lie.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,13 +23,13 @@ _MOST = 400  # photographs of an animal's view that are parted; of more, evenly 
 
 def mixtures(
     material: CatalogueMaterial,
-    twice: float,
+    expected: float,
     least: float,
     rng: np.random.Generator,
 ) -> list[CatalogueFinding] | None:
     """Animals that are two with a probability of at least `least`, likeliest first.
 
-    twice: share of animals of which that may be so.  None where too few animals have photographs
+    expected: share of animals of which that may be so.  None where too few animals have photographs
     enough to learn from.
     """
     looked = {view: _Parted.of(material, view, rng) for view in material.each_view()}
@@ -42,7 +43,7 @@ def mixtures(
     worth = np.concatenate(
         [np.repeat([1.0, 1 / MIXED], [len(p.own_x), len(p.mixed_x)]) for p in looked.values()]
     )
-    evidence = learn(x, outcome, worth, doubt_yes=0.0, doubt_no=twice, aside_no=2 * twice)
+    evidence = learn(x, outcome, worth, doubt_yes=0.0, doubt_no=expected, aside_no=2 * expected)
     if evidence is None:
         return None
     ratios = np.zeros(len(material.names))
@@ -53,7 +54,7 @@ def mixtures(
             ratios[label] += ratio
             groups.setdefault(label, []).append((float(ratio), one, other))
     seen = sorted(groups)
-    likely = probability(ratios, prevalence(ratios[seen], twice))
+    likely = probability(ratios, prevalence(ratios[seen], expected))
     return [
         _finding(material, label, groups[label], float(likely[label]))
         for label in np.argsort(-likely, kind="stable").tolist()
@@ -81,16 +82,17 @@ def _finding(
     )
 
 
+@dataclass(frozen=True)
 class _Parted:
     """The animals of a view parted in two, and pairs of them thrown together and parted.
 
     labels, own: animals and their two groups of rows.  own_x, mixed_x: features of the groups.
     """
 
-    def __init__(
-        self, labels: list[int], own: list[tuple[Ints, Ints]], own_x: Values, mixed_x: Values
-    ) -> None:
-        self.labels, self.own, self.own_x, self.mixed_x = labels, own, own_x, mixed_x
+    labels: list[int]
+    own: list[tuple[Ints, Ints]]
+    own_x: Values
+    mixed_x: Values
 
     @classmethod
     def of(cls, material: CatalogueMaterial, view: int, rng: np.random.Generator) -> "_Parted":

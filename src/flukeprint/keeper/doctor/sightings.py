@@ -1,44 +1,26 @@
 """Encounters that cannot be: someone at two places at once, an animal seen after its death."""
 
-import calendar
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from flukeprint.keeper.doctor.findings import CatalogueFinding
-from flukeprint.records.kinds import Encounter, Individual, Moment, PhotoRecord, Position
+from flukeprint.keeper.doctor.options import DoctorOptions
+from flukeprint.records.distances import EARTH_RADIUS, great_circle
+from flukeprint.records.kinds import Encounter, Individual, PhotoRecord, Position
 
-ANIMAL_SPEED = 8.0  # km/h that no animal keeps up between two encounters
-OBSERVER_SPEED = 150.0  # km/h, by car or boat
 NEARBY = 1.0  # km that are no distance, however short the time
-_EARTH, _FARTHEST = 6371.0, 20016.0  # km: its radius, half its girth
+_FARTHEST = math.pi * EARTH_RADIUS  # km, half its girth
 _HOURS_A_DEGREE = 24 / 360  # local time runs ahead with longitude
-
-
-def latest(moment: Moment) -> datetime:
-    """The last moment that it can mean, in local time."""
-    first = moment.earliest
-    match moment.precision:
-        case "year":
-            return datetime(first.year, 12, 31, 23, 59, 59)
-        case "month":
-            last = calendar.monthrange(first.year, first.month)[1]
-            return datetime(first.year, first.month, last, 23, 59, 59)
-        case "day":
-            return first + timedelta(days=1, seconds=-1)
-        case "minute":
-            return first + timedelta(seconds=59)
-        case _:
-            return first
 
 
 def kilometres(one: Position, other: Position) -> float:
     """The least distance between two places on the sphere, their uncertainties taken off."""
-    a, b = math.radians(one.latitude), math.radians(other.latitude)
-    turn = math.radians(other.longitude - one.longitude)
-    chord = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(turn / 2) ** 2
-    apart = 2 * _EARTH * math.asin(min(1.0, math.sqrt(chord)))
+    place, other_place = (
+        (math.radians(p.latitude), math.radians(p.longitude)) for p in (one, other)
+    )
+    apart = float(great_circle(*place, *other_place))
     return max(0.0, apart - ((one.uncertainty or 0) + (other.uncertainty or 0)) / 1000)
 
 
@@ -47,8 +29,8 @@ def hours_between(one: Encounter, other: Encounter) -> float:
     if one.moment is None or other.moment is None:
         raise ValueError("an encounter without a date lies at no time")
     longest = max(
-        abs(latest(other.moment) - one.moment.earliest),
-        abs(latest(one.moment) - other.moment.earliest),
+        abs(other.moment.latest - one.moment.earliest),
+        abs(one.moment.latest - other.moment.earliest),
     )
     hours = longest.total_seconds() / 3600
     if one.moment.offset is not None and other.moment.offset is not None:
@@ -62,8 +44,8 @@ def hours_between(one: Encounter, other: Encounter) -> float:
 def two_places(
     encounters: Sequence[Encounter],
     photographs: Sequence[PhotoRecord],
-    animal_speed: float = ANIMAL_SPEED,
-    observer_speed: float = OBSERVER_SPEED,
+    animal_speed: float = DoctorOptions.animal_speed,
+    observer_speed: float = DoctorOptions.observer_speed,
 ) -> list[CatalogueFinding]:
     """Pairs of encounters that one animal or observer was too slow for, the fastest first.
 
@@ -117,7 +99,7 @@ def _too_fast(encounters: Sequence[Encounter], speed: float) -> Iterable[tuple[i
     """Pairs of one animal's or observer's encounters, by number, that need more than `speed`."""
     ordered = sorted(encounters, key=lambda one: (_first(one), one.id))
     window = timedelta(hours=_FARTHEST / speed + 24)
-    ends = [latest(one.moment) for one in ordered if one.moment is not None]
+    ends = [one.moment.latest for one in ordered if one.moment is not None]
     for place, one in enumerate(ordered):
         for other in ordered[place + 1 :]:
             if _first(other) - ends[place] > window:
@@ -158,7 +140,7 @@ def after_death(
     ):
         moment, death = dated[number].moment, died[name]
         assert moment is not None
-        if moment.earliest > latest(death):
+        if moment.earliest > death.latest:
             found.append(
                 CatalogueFinding(
                     "death", (name,),

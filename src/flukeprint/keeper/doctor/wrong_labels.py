@@ -35,18 +35,18 @@ class WrongLabels:
 def wrong_labels(
     material: CatalogueMaterial,
     held_out: HeldOut,
-    share: float,
+    expected: float,
     least: float,
     rng: np.random.Generator,
 ) -> WrongLabels | None:
     """Find labels that are wrong with a probability of at least `least`.
 
-    share: of the labels that may be wrong.  None where too few photographs can be judged.
+    expected: share of the labels that may be wrong.  None where too few photographs can be judged.
     """
     means = _Means.of(material, rng)
     rows = np.flatnonzero(held_out.judged & means.there)
     own, best = held_out.own()
-    drawn = _score_of(held_out, means.drawn)
+    drawn = held_out.score_of(means.drawn)
     first = held_out.scores[:, 0]  # where the label is a drawn one, its true animal is a rival
     size = np.log(np.maximum(means.own_size, 1))
     x = np.concatenate(
@@ -58,12 +58,12 @@ def wrong_labels(
         ]
     )
     outcome = np.repeat([False, True], len(rows))
-    evidence = learn(x, outcome, doubt_yes=0.0, doubt_no=share, aside_no=2 * share)
+    evidence = learn(x, outcome, doubt_yes=0.0, doubt_no=expected, aside_no=2 * expected)
     if evidence is None:
         return None
     likely = np.zeros(len(material))
     ratios = evidence(x[: len(rows)])
-    likely[rows] = probability(ratios, prevalence(ratios, share))
+    likely[rows] = probability(ratios, prevalence(ratios, expected))
     errors = confident_errors(held_out)
     rival, witness = held_out.rivals()
     named = np.flatnonzero(errors.wrong & (likely >= least))
@@ -83,14 +83,6 @@ def wrong_labels(
         )
         pairs.append((given, other))
     return WrongLabels(found, pairs, errors.doubted, len(rows))
-
-
-def _score_of(held_out: HeldOut, labels: Ints) -> Values:
-    """Scores (n,) of these individuals, at most that of the last that is ranked."""
-    mine = held_out.labels == labels[:, None]
-    last = np.where(np.isfinite(held_out.scores), held_out.scores, np.inf).min(axis=1)
-    own = np.where(mine, held_out.scores, -np.inf).max(axis=1)
-    return np.asarray(np.where(mine.any(axis=1), own, last))
 
 
 def _most_similar(material: CatalogueMaterial, row: int) -> int:

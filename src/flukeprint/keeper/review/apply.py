@@ -62,7 +62,7 @@ def apply_review(
 ) -> ReviewOutcome:
     """Enroll the photographs of a review under the names that a person decided for.
 
-    A photograph that is in the catalogue already, as the animal decided for, is left as it is.
+    A photograph that is in the catalogue already is left as it is.
 
     stale: apply decisions, too, after which the animal was changed, or new ones came.
     force: take near copies, and names that are nearly those of other animals.

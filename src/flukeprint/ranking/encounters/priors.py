@@ -15,7 +15,7 @@ count.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from pydantic import Field
 
 from flukeprint.config.base import Section
 from flukeprint.data.embeddings import Ints, Values
+from flukeprint.records.distances import great_circle
 from flukeprint.records.kinds import Encounter, Moment, Position
 
 Sighting = tuple[str, Encounter]  # an animal and when and where it was seen
@@ -36,7 +37,6 @@ MOST_ENCOUNTERS = 400  # drawn ones that are foretold
 FEWEST_ENCOUNTERS = 20  # of animals that have others; with fewer the weight is 0
 _NUMBERS = 5  # that are fitted; each must earn its keep (Akaike 1974)
 
-_EARTH = 6371.0  # km, mean radius
 _DAYS = 365.2425  # of a year
 
 
@@ -256,12 +256,8 @@ def _least_of(values: Values, prior: EncounterPrior) -> Values:
 
 
 def _distances(places: Values, one: Values) -> Values:
-    """Great-circle distances (s,) in km, less what both are uncertain by (haversine formula)."""
-    half = (places[:, :2] - one[:2]) / 2
-    chord = (
-        np.sin(half[:, 0]) ** 2 + np.cos(places[:, 0]) * np.cos(one[0]) * np.sin(half[:, 1]) ** 2
-    )
-    far = 2 * _EARTH * np.arcsin(np.sqrt(np.clip(chord, 0, 1)))
+    """Great-circle distances (s,) in km, less what both are uncertain by."""
+    far = great_circle(places[:, 0], places[:, 1], one[0], one[1])
     return np.asarray(np.maximum(far - places[:, 2] - one[2], 0.0))
 
 
@@ -283,16 +279,7 @@ def _place(position: Position | None) -> tuple[float, float, float]:
 def _time(moment: Moment | None) -> tuple[float, float]:
     if moment is None:
         return (math.nan, math.nan)
-    first = moment.earliest
-    if moment.precision == "year":
-        last = first.replace(month=12, day=31) + timedelta(days=1)
-    elif moment.precision == "month":
-        last = (first + timedelta(days=32)).replace(day=1)
-    elif moment.precision == "day":
-        last = first + timedelta(days=1)
-    else:
-        last = first
-    return (_years(first), _years(last))
+    return (_years(moment.earliest), _years(moment.latest))
 
 
 def _years(moment: datetime) -> float:
