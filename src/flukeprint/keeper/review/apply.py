@@ -156,9 +156,9 @@ def _not_known(connection: sa.Connection, one: ReviewDecision) -> str | None:
 
 def _stale(connection: sa.Connection, one: ReviewDecision, now: int) -> str | None:
     """What has changed since, so that the decision may mean something else; None for nothing."""
-    if one.decision == "new" and one.identity is not None:
-        if ids_of_names(connection, [one.identity], exactly=True):
-            return f"an animal is called {one.identity} already; was it meant as known?"
+    named = [] if one.identity is None or one.decision != "new" else [one.identity]
+    if ids_of_names(connection, named, exactly=True):
+        return f"an animal is called {one.identity} already; was it meant as known?"
     if one.catalogue_event >= now:
         return None
     if one.decision == "new":
