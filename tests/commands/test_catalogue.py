@@ -171,6 +171,7 @@ def test_names_are_suggested_by_the_pattern_of_the_catalogue(
     known = {one["name"] for one in read(says, "individuals", identifier)}
     assert not any(name.startswith("animal") for name in known)  # their names are no numbers
     assert says("individuals", identifier, "--suggest")[0] == "animal_1\n"
+    assert read(says, "individuals", identifier, "--suggest") == "animal_1"
     for number in (1, 2):
         done = read(says, "enroll", identifier, photos / f"{number}_0.jpg", "--suggest")
         assert done["identities"] == [f"animal_{number}"]
@@ -182,13 +183,96 @@ def test_a_photograph_without_a_name_is_asked_for_one(
     assert "whom do these show" in refuses("enroll", identifier, photos / "0_0.jpg")
 
 
+def test_a_path_without_anything_is_told(identifier: Path, photos: Path, refuses: Refuses) -> None:
+    for more in ((), ("--identity", "Ada")):
+        told = refuses("enroll", identifier, photos / "gone.jpg", *more)
+        assert told == f"{photos / 'gone.jpg'} is missing; check the path"
+
+
+def test_a_table_of_another_country_has_decimal_commas(
+    identifier: Path, photos: Path, says: Says
+) -> None:
+    path = table(
+        photos,
+        "0_0.jpg;Ada;-27,05;32,41;1,5;0;32,5;40",
+        header="image;identity;lat;lon;x0;y0;x1;y1",
+    )
+    read(says, "enroll", identifier, path, "--new")
+    page = read(says, "individuals", identifier, "Ada")
+    position = page["encounters"][0]["position"]
+    assert (position["latitude"], position["longitude"]) == (-27.05, 32.41)
+    assert page["photographs"][0]["box"] == [1.5, 0, 32.5, 40]
+
+
+def test_encounters_of_a_table_stay_apart_although_nothing_else_tells_them_apart(
+    identifier: Path, photos: Path, says: Says
+) -> None:
+    path = table(
+        photos, "0_0.jpg,Ada,E1,", "0_1.jpg,Ada,E2,", "1_0.jpg,Bo,E2,",
+        "2_0.jpg,Cy,E3,2026-05-03", "2_1.jpg,Cy,E4,2026-05-03", "3_0.jpg,Di,,2026-05-03",
+        header="image,identity,encounter,date",
+    )  # fmt: skip
+    read(says, "enroll", identifier, path, "--new")
+    seen = {}
+    for name in ("Ada", "Bo", "Cy", "Di"):
+        page = read(says, "individuals", identifier, name)
+        seen[name] = [one["encounter"] for one in page["photographs"]]
+    assert seen["Ada"][1] == seen["Bo"][0]
+    assert len({*seen["Ada"], *seen["Cy"], *seen["Di"]}) == 5
+
+
+def test_what_holds_for_all_photographs_fills_the_gaps_of_a_table(
+    identifier: Path, photos: Path, says: Says
+) -> None:
+    path = table(
+        photos, "0_0.jpg,Ada,,river", "1_0.jpg,Bo,2025,", header="image,identity,date,place"
+    )
+    read(
+        says, "enroll", identifier, path, "--new", "--date", "2026-05-03", "--place", "hide",
+        "--observer", "Ana",
+    )  # fmt: skip
+    for name, when, place in (("Ada", "2026-05-03", "river"), ("Bo", "2025", "hide")):
+        (encounter,) = read(says, "individuals", identifier, name)["encounters"]
+        told = encounter["moment"], encounter["place"], encounter["observer"]
+        assert told == (when, place, "Ana")
+
+
+def test_rows_that_name_nobody_are_different_new_animals(
+    identifier: Path, photos: Path, says: Says, refuses: Refuses
+) -> None:
+    path = table(photos, "0_0.jpg,?", "1_0.jpg,", header="image,identity")
+    done = call("flukeprint", "enroll", identifier, path)
+    assert done.returncode == 2
+    assert all(f"line {line}: " in done.stderr for line in (2, 3))
+    assert "2 problems" in refuses("enroll", identifier, path)
+    done = read(says, "enroll", identifier, path, "--new")
+    assert done["identities"] == ["animal_1", "animal_2"]
+
+
+def test_a_box_without_an_end_is_refused(identifier: Path, photos: Path, refuses: Refuses) -> None:
+    path = table(photos, "0_0.jpg,Ada,0,0,inf,40", header="image,identity,x0,y0,x1,y1")
+    assert "line 2: the box 0, 0, inf, 40 has no area" in refuses(
+        "enroll", identifier, path, "--new"
+    )
+
+
 def test_a_dry_run_changes_nothing(identifier: Path, photos: Path, says: Says) -> None:
-    before = {path.name: path.read_bytes() for path in (identifier / "gallery").iterdir()}
-    out, _ = says("enroll", identifier, photos / "0_0.jpg", "--identity", "Ada", "--dry-run")
-    assert out.startswith("would be done: 1 photograph of Ada enrolled")
-    assert len(read(says, "history", identifier)) == 1
-    after = {path.name: path.read_bytes() for path in (identifier / "gallery").iterdir()}
-    assert after == before
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in identifier.rglob("*") if path.is_file()}
+
+    enroll = "enroll", identifier, photos / "0_0.jpg", "--identity", "Ada", "--dry-run"
+    known = Identifier.load(identifier).identities[0]
+    rename = "rename", identifier, known, "Bo", "--dry-run"
+    fresh = files()
+    for _ in range(2):  # without a catalogue, and with one
+        before = files()
+        out, _ = says(*enroll)
+        assert out.startswith("would be done: 1 photograph of Ada enrolled")
+        assert read(says, *enroll)["images"] == ["0_0.jpg"]
+        assert says(*rename)[0].startswith(f"would be done: {known} is now called Bo")
+        assert files() == before
+        assert len(read(says, "history", identifier)) == 1
+    assert files().keys() > fresh.keys()
     assert not of(identifier, "Ada")
 
 
@@ -274,6 +358,15 @@ def test_history_tells_who_and_why(grown: Path, says: Says) -> None:
     assert text.count("\n") == 1
 
 
+def test_texts_of_several_lines_are_shown_on_one(grown: Path, says: Says) -> None:
+    read(says, "describe", grown, "a_0", "--notes", "shy\nold", "--reason", "seen\nagain")
+    read(says, "describe", grown, "a_0", "--notes", "")
+    text, _ = says("history", grown, "--most", "2")
+    assert [line.partition("describe: ")[2] for line in text.splitlines()] == [
+        "a_0: notes shy old (seen again)", "a_0: notes forgotten",
+    ]  # fmt: skip
+
+
 # ---------------------------------------------------------------- what goes out
 
 
@@ -314,6 +407,15 @@ def test_an_export_holds_all_of_it(grown: Path, tmp_path: Path, says: Says, form
     assert "is there already" in str(error)
 
 
+def test_a_table_without_rows_is_exported_with_its_columns(
+    identifier: Path, tmp_path: Path, says: Says
+) -> None:
+    assert says("export-catalogue", identifier, "-o", tmp_path / "out")[1] is None
+    table = pd.read_csv(tmp_path / "out" / "encounters.csv")
+    assert len(table) == 0
+    assert {"encounter", "date", "latitude"} <= set(table.columns)
+
+
 def test_too_few_photographs_are_not_fitted_on(grown: Path, says: Says) -> None:
     assert "too few" in str(says("refit", grown)[1])
 
@@ -351,6 +453,9 @@ def test_a_fit_on_the_catalogue_is_used_at_once_and_can_be_taken_back(
     assert done["gain_low"] <= done["gain"] <= done["gain_high"]
     text, _ = says("history", identifier, "--most", "1")
     assert "threshold and probabilities fitted on 44 photographs" in text
+    again, _ = says("refit", identifier, "--dry-run")  # fits the same threshold
+    assert "44 photographs asked" in again
+    assert "the threshold is kept" not in again
     read(says, "undo", identifier)
     assert Identifier.load(identifier).card == before
 

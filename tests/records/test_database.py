@@ -65,6 +65,39 @@ def test_a_reader_sees_one_state_while_another_writes(
     assert whose(made) == {"a/0.jpg": "b", "a/1.jpg": "b"}
 
 
+def test_a_catalogue_in_a_folder_that_cannot_be_written_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "kept?100%"
+    made = begun(folder, None, [("a", 1)])
+    before = state(made)
+    made.close()
+    files = sorted(path.name for path in folder.iterdir())
+    with monkeypatch.context() as patch:  # root may write everywhere
+        patch.setattr(module.os, "access", lambda *_: False)
+        reader = Database.open(folder)
+    assert state(reader) == before
+    assert sorted(path.name for path in folder.iterdir()) == files
+    with pytest.raises(FlukeprintError, match="readonly database; nothing was changed"):
+        rename(reader, "a", "b", ANA, new_label=NEW)
+
+    asked = sa.select(individuals.c.name)
+
+    def disturbed() -> None:
+        with reader.reading() as connection:
+            assert connection.scalar(asked) == "a"
+            rename(made, "a", "c", ANA, new_label=NEW)
+
+    with pytest.raises(FlukeprintError, match="changed while it was read"):
+        disturbed()
+    with made.reading() as beside:  # somebody else's log is there
+        assert beside.scalar(asked) == "c"
+        rename(Database.open(folder), "a", "d", ANA, new_label=NEW)
+        with monkeypatch.context() as patch:
+            patch.setattr(module.os, "access", lambda *_: False)
+            assert whose(Database.open(folder)) == {"a/0.jpg": "d"}
+
+
 def test_nothing_of_a_block_that_fails_is_kept(tmp_path: Path, catalogue_url: str | None) -> None:
     made = begun(tmp_path / "kept", catalogue_url, [("a", 1)])
     before = state(made)

@@ -114,7 +114,7 @@ def enroll(
     if table.ignored:
         say(f"columns left out, as they mean nothing here: {listed(table.ignored)}")
     if as_json:
-        print(json.dumps({**_event_row(done.event, dry_run), "images": done.images,
+        print(json.dumps({**event_row(done.event, dry_run), "images": done.images,
                           "identities": done.identities}, indent=2))  # fmt: skip
         return
     if len(set(done.identities)) == 1 and not dry_run:
@@ -200,7 +200,7 @@ def refit(
         note = note_of(author, reason, dry_run)
         found = fit(keeper, note, trained_too=trained_too, progress=True)
     if as_json:
-        print(json.dumps({**found.row(), **_event_row(found.event, dry_run)}, indent=2))
+        print(json.dumps({**found.row(), **event_row(found.event, dry_run)}, indent=2))
     else:
         print(found.text())
         print(event_text(found.event, identifier, dry_run))
@@ -234,7 +234,7 @@ def change(
     with _tried(identifier, dry_run) as folder:
         event = act(_opened(folder, note.author, told_unless(dry_run)), note)
     if as_json:
-        print(json.dumps(_event_row(event, dry_run), indent=2))
+        print(json.dumps(event_row(event, dry_run), indent=2))
     else:
         print(event_text(event, identifier, dry_run))
 
@@ -281,7 +281,7 @@ def note_of(author: str | None, reason: str | None, dry_run: bool) -> "Note":
     return Note(author_of(author), reason, dry_run)
 
 
-def _event_row(event: "Event", dry_run: bool) -> dict[str, Any]:
+def event_row(event: "Event", dry_run: bool) -> dict[str, Any]:
     return {"event": None if dry_run else asdict(event), "dry_run": dry_run,
             "summary": event.summary}  # fmt: skip
 

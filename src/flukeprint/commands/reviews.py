@@ -1,15 +1,18 @@
 """The commands of a review: the page on which a person decides, and what becomes of it."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flukeprint.commands.catalogue import (
+    AsJson,
     Author,
     Folder,
     Force,
     Reason,
+    event_row,
     event_text,
     note_of,
     told_unless,
@@ -80,6 +83,7 @@ def apply_review(
     force: Force = False,
     author: Author = None,
     reason: Reason = None,
+    as_json: AsJson = False,
 ) -> None:
     """Enroll what a review decided; without --apply it is only shown."""
     from flukeprint.keeper.bring_over import tried_on
@@ -92,6 +96,12 @@ def apply_review(
     with tried_on(identifier, note.dry_run) as place:
         keeper = Keeper.open(place, author=note.author, report=told_unless(note.dry_run))
         done = turn(keeper, decisions, note, stale=stale, force=force, progress=True)
+    if as_json:
+        told = {"event": None, "dry_run": note.dry_run, "summary": None}
+        if done.event is not None:
+            told = event_row(done.event, note.dry_run)
+        print(json.dumps({**told, **done.row()}, indent=2))
+        return
     print(done.text())
     if done.event is None:
         print("nothing is left to be done")

@@ -1,6 +1,7 @@
 """What becomes of the decisions of a review."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,41 @@ def test_the_command_shows_before_it_acts(
     assert error is None
     assert "(event 2;" in out
     assert "Ada" in owners(keeper).values()
+
+
+def test_the_command_gives_the_outcome_as_json(
+    made: Path, photos: list[Path], tmp_path: Path, says: Says
+) -> None:
+    folder = shutil.copytree(made, tmp_path / "identifier")
+    known = Identifier.load(folder).identities[0]
+    path = table(
+        tmp_path / "d.csv", row(photos[0], "known", known), row(photos[1], "known", "nobody"),
+        row(photos[2], "unsure"),
+    )  # fmt: skip
+    before = sorted(one.name for one in folder.iterdir())
+    tried = json.loads(says("apply-review", folder, path, "--json")[0])
+    assert sorted(one.name for one in folder.iterdir()) == before  # no catalogue was begun
+    done = json.loads(says("apply-review", folder, path, "--json", "--apply")[0])
+    assert (tried["event"], tried["dry_run"], done["event"]["id"]) == (None, True, 2)
+    assert tried["applied"] == done["applied"] == [
+        {"photo": photos[0].name, "identity": known, "reviewer": "Bo"}
+    ]  # fmt: skip
+    assert [one["photo"] for one in done["left"]] == [photos[1].name]
+    assert done["others"] == {"unsure": 1}
+    again = json.loads(says("apply-review", folder, path, "--json", "--apply")[0])
+    assert (again["event"], again["applied"]) == (None, [])
+
+
+def test_a_slip_of_the_pen_makes_no_animal_and_gives_none_a_photograph(
+    keeper: Keeper, photos: list[Path], tmp_path: Path
+) -> None:
+    first = keeper.identifier.identities[0]
+    slips = row(photos[0], "known", first + "0"), row(photos[1], "new", first)
+    before = owners(keeper)
+    done = turned(keeper, tmp_path, *slips)
+    assert (done.event, owners(keeper)) == (None, before)
+    why = [why for _, why in done.left]
+    assert f"no animal is called {first}0" in why[0]
+    assert f"an animal is called {first} already" in why[1]
+    done = turned(keeper, tmp_path, slips[0], stale=True)
+    assert (done.event, owners(keeper)) == (None, before)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,7 +20,7 @@ from flukeprint.keeper.review.table import ReviewDecision
 from flukeprint.records.journal import Note
 from flukeprint.records.kinds import Event
 from flukeprint.records.lookup import events_about, last_event
-from flukeprint.records.names import find_individual
+from flukeprint.records.names import find_individual, ids_of_names
 from flukeprint.records.schema import changes, events, individuals, photographs
 
 # Events after which a decision for an animal still means what it meant.
@@ -49,6 +50,17 @@ class ReviewOutcome:
         ]
         lines += [f"{what.replace('_', ' ')}: {number}" for what, number in self.others.items()]
         return "\n".join(lines)
+
+    def row(self) -> dict[str, Any]:
+        """The outcome as data for JSON, without its event."""
+        return {
+            "applied": [
+                {"photo": one.photo, "identity": one.identity, "reviewer": one.reviewer}
+                for one in self.applied
+            ],
+            "left": [{"photo": one.photo, "why": why} for one, why in self.left],
+            "others": dict(self.others),
+        }
 
 
 def apply_review(
@@ -82,8 +94,10 @@ def apply_review(
             if problem is not None:
                 problems.append(problem)
                 continue
-            why = _in_catalogue(connection, one) or (
-                None if stale else _stale(connection, one, now)
+            why = (
+                _in_catalogue(connection, one)
+                or _not_known(connection, one)
+                or (None if stale else _stale(connection, one, now))
             )
             if why is None:
                 fresh.append(one)
@@ -128,8 +142,23 @@ def _in_catalogue(connection: sa.Connection, one: ReviewDecision) -> str | None:
     return f"it is in the catalogue already, as {held.image} of {held.name}"
 
 
+def _not_known(connection: sa.Connection, one: ReviewDecision) -> str | None:
+    """Why a decision for an animal that is not there is left alone: it would make a new one."""
+    if one.decision != "known":
+        return None
+    assert one.identity is not None
+    try:
+        find_individual(connection, one.identity)
+    except FlukeprintError as error:
+        return str(error)
+    return None
+
+
 def _stale(connection: sa.Connection, one: ReviewDecision, now: int) -> str | None:
     """What has changed since, so that the decision may mean something else; None for nothing."""
+    named = [] if one.identity is None or one.decision != "new" else [one.identity]
+    if ids_of_names(connection, named, exactly=True):
+        return f"an animal is called {one.identity} already; was it meant as known?"
     if one.catalogue_event >= now:
         return None
     if one.decision == "new":
@@ -145,10 +174,7 @@ def _stale(connection: sa.Connection, one: ReviewDecision, now: int) -> str | No
             return None
         return f"{counted(came, 'animal')} came since, and it may be one of them"
     assert one.identity is not None
-    try:
-        who = find_individual(connection, one.identity)
-    except FlukeprintError as error:
-        return str(error)
+    who = find_individual(connection, one.identity)
     later = [
         event
         for event in events_about(connection, who)
