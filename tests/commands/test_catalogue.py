@@ -132,12 +132,6 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once(
     assert "9 problems" in refuses("enroll", identifier, path, "--new")
 
 
-def test_a_box_without_an_end_is_refused(identifier: Path, photos: Path, refuses: Refuses) -> None:
-    path = photos / "endless.csv"
-    path.write_text("image,identity,x0,y0,x1,y1\n0_0.jpg,Ada,0,0,inf,20\n")
-    assert "has no area" in refuses("enroll", identifier, path, "--new")
-
-
 def test_unknown_animals_are_refused_before_anything_is_read(
     identifier: Path, photos: Path, refuses: Refuses
 ) -> None:
