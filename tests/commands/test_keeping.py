@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from flukeprint.config.schema import Config
-from flukeprint.data.readers.read import read_test
+from flukeprint.data.readers.read import read_labelled, read_test
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import bytes_digest
 from flukeprint.identifier.runs import Run
 from flukeprint.identifier.showcase import Showcase
+from flukeprint.keeper.review.write import write_review
+from tests.refusals import refused
 from tests.says import Says
 from tests.serving.served import photo
 from tests.tiny import TinyConfig
@@ -220,3 +222,18 @@ def test_animals_without_thumbnails_are_shown_from_the_configuration(
     shown = [p for e in queue_of(page)["entries"] for c in e["candidates"] for p in c["photos"]]
     assert shown
     assert all(photo["picture"] is None for photo in shown)
+
+
+def test_a_submission_of_boxes_is_refused(tiny_run: Run, tmp_path: Path) -> None:
+    config = tiny_run.config()
+    images = (*read_labelled(config.data).images, *read_test(config.data).images)
+    table = tmp_path / "boxes.csv"
+    table.write_text("Image,x0,y0,x1,y1\n" + "".join(f"{name},2,2,30,30\n" for name in images))
+    data = config.data.model_copy(update={"boxes": str(table)})
+    boxed = config.model_copy(update={"data": data})
+    known = Identifier.load(tiny_run.identifier)
+    refused(
+        lambda: write_review(known, [submission(config)], tmp_path / "q.html", config=boxed),
+        "answers boxes of photographs",
+    )
+    assert not (tmp_path / "q.html").exists()

@@ -33,7 +33,7 @@ from flukeprint.records.edits import (
 from flukeprint.records.journal import Note, undo
 from flukeprint.records.kinds import Encounter, Position, read_moment
 from flukeprint.records.lookup import individual_page
-from flukeprint.records.schema import catalogue, tables
+from flukeprint.records.schema import catalogue, parts, tables
 from flukeprint.search.index import PresentRows
 from tests.catalogues import NEW, whose
 from tests.keeper.kept import KEYPOINTS, frame, identifier, jpeg, owners, written
@@ -469,3 +469,13 @@ def test_a_removed_photograph_that_came_again_is_not_brought_back_beside_it(
     remove_photographs(keeper.database, [again], ANA)
     undo(keeper.database, ANA, gone.id)
     assert first in whose(keeper.database)
+
+
+def test_a_database_that_lacks_parts_is_refused(keeper: Keeper, tmp_path: Path) -> None:
+    enroll(keeper, written(tmp_path, 40, 1), "w_new")
+    enroll(keeper, written(tmp_path, 41, 1), "w_other")
+    with keeper.database.writing() as connection:
+        first = connection.scalar(sa.select(sa.func.min(parts.c.row)))
+        connection.execute(parts.delete().where(parts.c.row == first))
+    with pytest.raises(FlukeprintError, match="lacks parts of photographs"):
+        Identifier.load(keeper.folder)

@@ -89,6 +89,11 @@ def read_kept_gallery(
         later: list[PhotoParts] = []
         if keypoints is not None or showcase is not None:
             later = list(read_parts(connection, first, facts.photos))
+            if [one.row for one in later] != list(range(first, facts.photos)):
+                raise FlukeprintError(
+                    f"{database.label} lacks parts of photographs after the first {first:,}; "
+                    "restore it from a copy"
+                )
     store = GalleryStore(folder / GALLERY, facts, renamed=records.renamed, changed=records.changed)
     gallery = store.embeddings
     if later:

@@ -55,6 +55,11 @@ def write_review(
                 "made with, which says where its photographs are"
             )
         asked = submission_asked(sources[0], config, known, labelled)
+        if any(one.box is not None for one in asked):  # a decision is kept for a file
+            raise FlukeprintError(
+                f"{sources[0]} answers boxes of photographs, and a review is of whole photographs; "
+                "cut the boxes out into files of their own"
+            )
     else:
         asked = photographs_asked(sources)
     if not asked:
