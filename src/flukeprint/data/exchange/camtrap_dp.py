@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ class _Reading:
         missing = ("",) if self.version in ("1.0", "1.0.0", "1.0.1") else MISSING
         deployments = self._deployments(missing)
         media = self._media(missing)
-        observations = _text_ids(
+        observations = _whole(
             self.package.table("observations", OBSERVATION_COLUMNS, missing), OBSERVATION_COLUMNS
         )
         joined = self._joined(media, observations)
@@ -152,14 +153,14 @@ class _Reading:
         return Read(observed, tuple(ids))
 
     def _deployments(self, missing: Sequence[str]) -> pd.DataFrame:
-        table = _text_ids(
+        table = _whole(
             self.package.table("deployments", DEPLOYMENT_COLUMNS, missing), DEPLOYMENT_COLUMNS
         )
         return table.dropna(subset="deploymentID").drop_duplicates("deploymentID")
 
     def _media(self, missing: Sequence[str]) -> pd.DataFrame:
         """The photographs, each once."""
-        table = _text_ids(self.package.table("media", MEDIA_COLUMNS, missing), MEDIA_COLUMNS)
+        table = _whole(self.package.table("media", MEDIA_COLUMNS, missing), MEDIA_COLUMNS)
         names = table["filePath"].fillna(table["mediaID"]).fillna("?")
         kind = table["fileMediatype"].str.extract(r"^(video|audio)/", expand=False)
         for why, wrong in (
@@ -204,7 +205,7 @@ class _Reading:
     ) -> tuple[list[ObservedPhoto], list[str | None]]:
         m, o, who = joined.media, joined.observation, joined.identity
         names = _names(media["filePath"], media["mediaID"], media.size)
-        paths = self._paths(media)
+        paths = self._paths(media, set(m.tolist()))
         dates, offsets = self._times(media["timestamp"])
         places = _places(deployments, media["deploymentID"])
         keys = joined.encounters
@@ -259,11 +260,15 @@ class _Reading:
             kept.append(ids[row])
         return photos, kept
 
-    def _paths(self, media: _Tables) -> list[Path | None]:
-        """The files; None for those elsewhere, which are told in notes."""
+    def _paths(self, media: _Tables, used: set[int]) -> list[Path | None]:
+        """The files; None for those elsewhere, which are told in notes, and for unused ones."""
         paths: list[Path | None] = []
         why: dict[str, int] = {}
-        for name, public in zip(media["filePath"][:-1], media["filePublic"][:-1], strict=True):
+        cells = zip(media["filePath"][:-1], media["filePublic"][:-1], strict=True)
+        for row, (name, public) in enumerate(cells):
+            if row not in used:
+                paths.append(None)
+                continue
             private = public is not None and public.lower() in ("false", "0")
             path, reason = self._path(name, private)
             paths.append(path)
@@ -295,11 +300,10 @@ class _Reading:
         offsets: list[str | None] = []
         wrong = 0
         for stamp in stamps[:-1].tolist():
-            found = None if stamp is None else _TIME.fullmatch(stamp.strip())
-            wrong += stamp is not None and found is None
-            day, time, offset = found.groups() if found else (None, None, None)
-            dates.append(day if time is None else f"{day}T{time}")
-            offsets.append(_offset(offset))
+            date, offset = (None, None) if stamp is None else _time(stamp)
+            wrong += stamp is not None and date is None
+            dates.append(date)
+            offsets.append(offset)
         if wrong:
             self.notes.append(f"{counted(wrong, 'photograph')} whose time cannot be read")
         return dates, offsets
@@ -355,9 +359,9 @@ class _Reading:
             self.left_out.note(why, str(name))
 
 
-def _text_ids(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def _whole(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """The table with all columns; absent ones are empty."""
-    return table.reindex(columns=list(columns))
+    return table.reindex(columns=list(columns)).astype(object)
 
 
 def _names(files: Cells, ids: Cells, number: int) -> list[str]:
@@ -401,13 +405,14 @@ def _places(deployments: pd.DataFrame, keys: Cells) -> list[Mapping[str, Any]]:
         *(table[name][:-1] for name in names), strict=True
     ):
         latitude, longitude, uncertainty = _number(north), _number(east), _number(radius)
-        place: dict[str, Any] = {"place": name if name is not None else identifier, "observer": who}
+        place: dict[str, Any] = {"place": identifier if name is None else name, "observer": who}
         vague = uncertainty is not None and uncertainty >= UNKNOWN_RADIUS
-        if latitude is not None and longitude is not None and not vague:
-            if abs(latitude) <= 90 and abs(longitude) <= 180:
-                place |= {"latitude": latitude, "longitude": longitude}
-                if uncertainty is not None and uncertainty > 0:
-                    place["uncertainty"] = uncertainty
+        if latitude is None or longitude is None or vague:
+            pass
+        elif abs(latitude) <= 90 and abs(longitude) <= 180:
+            place |= {"latitude": latitude, "longitude": longitude}
+            if uncertainty is not None and uncertainty > 0:
+                place["uncertainty"] = uncertainty
         known[key] = place
     return [known.get(key, nothing) for key in keys[:-1].tolist()]
 
@@ -420,13 +425,21 @@ def _number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _offset(text: str | None) -> str | None:
-    if text is None:
-        return None
-    if text == "Z":
-        return "+00:00"
-    digits = text[1:].replace(":", "").ljust(4, "0")
-    return f"{text[0]}{digits[:2]}:{digits[2:]}"
+def _time(stamp: str) -> tuple[str | None, str | None]:
+    """Local time and its offset from UTC; None for what is not told or no time."""
+    found = _TIME.fullmatch(stamp.strip())
+    if found is None:
+        return None, None
+    day, time, offset = found.groups()
+    date = day if time is None else f"{day}T{time}"
+    try:
+        datetime.fromisoformat(date)
+    except ValueError:
+        return None, None
+    if offset is None or offset == "Z":
+        return date, None if offset is None else "+00:00"
+    digits = offset[1:].replace(":", "").ljust(4, "0")
+    return date, f"{offset[0]}{digits[:2]}:{digits[2:]}"
 
 
 def _box(cells: Sequence[str | None]) -> tuple[str, Box | None]:

@@ -83,9 +83,9 @@ def join_events(
     rows = np.concatenate([of_media, alone]).astype(np.int64)
     order = np.argsort(rows, kind="stable")
     own = _padded(observations["eventID"])[direct]
-    own = np.where([key is None for key in own], _column(events, "key", None)[linked], own)
-    keys = np.concatenate([own, _column(events, "key", None)[found]])
-    species = np.concatenate([kinds[direct], _column(events, "species", None)[found]])
+    own = np.where([key is None for key in own], _padded(events["key"])[linked], own)
+    keys = np.concatenate([own, _padded(events["key"])[found]])
+    species = np.concatenate([kinds[direct], _padded(events["species"])[found]])
     seen = np.concatenate([direct, single])
     return Joined(
         rows[order],
@@ -184,8 +184,6 @@ def _padded(column: "pd.Series[str]") -> npt.NDArray[np.object_]:
     return cells
 
 
-def _column(events: pd.DataFrame, name: str, nothing: object) -> npt.NDArray[np.object_]:
+def _column(events: pd.DataFrame, name: str, nothing: int) -> Rows:
     """A column of events, with `nothing` at the end, where position -1 finds it."""
-    if nothing is None:
-        return _padded(events[name])
-    return np.append(events[name].to_numpy(dtype=np.int64), nothing)
+    return np.append(events[name].to_numpy(dtype=np.int64), np.int64(nothing))

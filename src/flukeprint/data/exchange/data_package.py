@@ -5,6 +5,7 @@ Nothing is unpacked to the disk, and nothing is fetched from the network.
 
 import gzip
 import json
+import os
 import re
 import zipfile
 import zlib
@@ -22,7 +23,8 @@ from flukeprint.errors import FlukeprintError
 
 DESCRIPTION = "datapackage.json"
 _LARGEST_DESCRIPTION = 2**26  # bytes
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")  # a drive's is one letter
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+_STARTS = re.compile(r"[\\/]|[a-zA-Z]:[\\/]")
 
 
 def is_address(text: str) -> bool:
@@ -32,10 +34,9 @@ def is_address(text: str) -> bool:
 
 def leads_out(name: str) -> bool:
     """Whether a name of a file, of any system, may lead out of the folder it is relative to."""
-    if name.startswith("~") or PurePosixPath(name).is_absolute():
+    if _STARTS.match(name) or (os.name == "nt" and PureWindowsPath(name).drive):
         return True
-    windows = PureWindowsPath(name)
-    return bool(windows.drive or windows.root) or ".." in windows.parts
+    return ".." in re.split(r"[\\/]", name)
 
 
 @dataclass(frozen=True)
