@@ -12,6 +12,7 @@ import typer
 
 from flukeprint.commands import catalogue, edits
 from flukeprint.commands.doctor import doctor
+from flukeprint.commands.imports import import_source
 from flukeprint.commands.reports import ResultTable, compare, report, triplets
 from flukeprint.commands.reviews import apply_review, review
 from flukeprint.commands.studies import few_shot, verification
@@ -151,6 +152,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.command("apply-review")(apply_review)
+app.command("import")(import_source)
 app.command("export-catalogue")(catalogue.export_catalogue)
 
 
