@@ -13,7 +13,7 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Embeddings, unit_rows
 from flukeprint.data.splits import Split, halves, make_split
 from flukeprint.errors import FlukeprintError
-from flukeprint.evaluation.fitting import fit_calibration, fit_rules
+from flukeprint.evaluation.fitting import fit_calibration, fit_rules, fit_threshold
 from flukeprint.evaluation.validation import (
     Validation,
     check_fittable,
@@ -266,7 +266,7 @@ def seen_from_sides(embeddings: Embeddings) -> Embeddings:
 def test_each_half_is_answered_with_what_the_other_chose(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = setting(tmp_path, "rank.other_view=fit")
+    config = setting(tmp_path, "rank.other_view=fit", "data.closed_set=true")
     catalog, plain = animals(0.3)
     embeddings = seen_from_sides(plain)
     split = split_by(catalog, config)
@@ -322,6 +322,45 @@ def test_each_half_is_answered_with_what_the_other_chose(
             assert ranking.best_known[place] == pytest.approx(max(scores), abs=1e-6)
             best = split.gallery[int(np.argmax(scores))]
             assert ranking.identities[place][0] == embeddings.identities[best]
+
+
+def test_a_threshold_is_fitted_and_measured_on_one_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules that each set another scale of scores: those of one half rank both halves."""
+    config = setting(tmp_path, "rank.other_view=fit", "infer.fallback=fitted")
+    catalog, plain = animals(0.3)
+    embeddings = seen_from_sides(plain)
+    split = split_by(catalog, config)
+    fitted: list[tuple[list[int], FittedRules]] = []
+    fit = fit_rules
+
+    def scaled(
+        ranker: QueryRanker,
+        answers: Sequence[str | None],
+        rows: npt.NDArray[np.int64] | None = None,
+    ) -> FittedRules:
+        index = list(range(len(split.queries))) if rows is None else rows.tolist()
+        other_view = 0.2 + 0.3 * len(fitted)
+        rules = fit(ranker, answers, rows).model_copy(update={"other_view": other_view})
+        fitted.append((index, rules))
+        return rules
+
+    monkeypatch.setattr("flukeprint.evaluation.validation.fit_rules", scaled)
+    result, rules = validate(Features(embeddings), split, config)
+    ranker = QueryRanker(
+        Features(embeddings.take(split.gallery)), Features(embeddings.take(split.queries)),
+        config.rank,
+    )  # fmt: skip
+    ((half, of_half),) = [(index, used) for index, used in fitted if used != rules]
+    ranking = ranker.rank(of_half)
+    np.testing.assert_array_equal(result.queries.ranking.scores, ranking.scores)
+    assert sorted([*half, *result.report.tolist()]) == list(range(len(split.queries)))
+    answers = split.answers
+    assert result.threshold == fit_threshold(ranking.take(half), [answers[i] for i in half])
+    final = ranker.rank(rules)
+    assert result.deployed == fit_threshold(final, answers)
+    assert result.calibration == fit_calibration(final, answers)
 
 
 def test_numbers_for_other_views_are_not_fitted_on_their_own_queries(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ queries report, unless early stopping has chosen the weights on one half.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,7 @@ class Validation:
     queries: all queries ranked without a threshold, to choose another threshold later.
     constants: metrics of the constant answers of an open set, `never new` and `always new first`,
     on the reporting queries.  doubt: why the threshold is that of `infer.fallback`, one line.
+    deployed: the threshold for the identifier, whose ranking rules were fitted on all queries.
     """
 
     scores: Scores
@@ -82,6 +83,7 @@ class Validation:
     queries: ValidationQueries
     constants: dict[str, Scores]
     doubt: str | None = None
+    deployed: float | None = None
 
     def summary(self) -> dict[str, Any]:
         """Everything for `validation.json`; `text` and `lines` are for people."""
@@ -128,7 +130,9 @@ def validate(
     """Rank the fold's queries against its gallery and measure the rankings.
 
     The fitted rules that are returned were fitted on all queries; but for the metrics, each half
-    of the queries is ranked with rules fitted on the other half.
+    of the queries is ranked with rules fitted on the other half.  Where a threshold is fitted too,
+    only one half reports, and both are ranked with the rules of the other: fitted rules set the
+    scale of scores, and a threshold holds on one scale alone.
 
     Args:
         features: of the whole catalogue, whose rows `split` names.
@@ -143,14 +147,36 @@ def validate(
         parts = []
         for fit, report in _turns(split.answers, individuals, config.split.seed):
             of_half = fit_rules(ranker, [split.answers[i] for i in fit], fit)
+            if is_fitted(config):
+                parts = [(np.arange(len(queries)), ranker.rank(of_half))]
+                break
             parts.append((report, ranker.rank(of_half, report)))
         ranking = merge_rankings(parts)
     else:
         ranking = ranker.rank(fitted)
     found = validate_rankings(ValidationQueries(ranking, split.answers, individuals), config)
+    if fits_something(config.rank) and is_fitted(config):
+        found = _deployed(found, ranker.rank(fitted), split.answers, config)
     return found, fit_encounters(
         ranker, fitted, split.answers, found.calibration, seed=config.split.seed
     )
+
+
+def _deployed(
+    found: Validation, ranking: Ranking, answers: Sequence[str | None], config: Config
+) -> Validation:
+    """The validation with threshold and calibration on the scale of the rules fitted on all.
+
+    ranking: of all queries, by these rules.
+    """
+    rule = config.infer.threshold if found.doubt is None else config.infer.fallback
+    infer = config.infer.model_copy(update={"threshold": "best_map5" if rule == "fitted" else rule})
+    every = np.arange(len(answers))
+    threshold = threshold_of_half(
+        ranking, answers, every, config.model_copy(update={"infer": infer})
+    )
+    calibration = None if found.calibration is None else fit_calibration(ranking, answers)
+    return replace(found, deployed=threshold, calibration=calibration)
 
 
 def validate_rankings(queries: ValidationQueries, config: Config) -> Validation:
@@ -188,6 +214,7 @@ def validate_rankings(queries: ValidationQueries, config: Config) -> Validation:
         if config.data.closed_set
         else constant_scores(queries.ranking.take(report), answers, seed=seed),
         doubt=chosen.doubt,
+        deployed=threshold,
     )
 
 

@@ -123,7 +123,7 @@ def infer_together(
         progress="matching keypoints",
     ).rank(fitted)
     notes = fold.lines(validation)
-    threshold, setting = validation.threshold, config.infer.threshold
+    threshold, setting = validation.deployed, config.infer.threshold
     if isinstance(setting, NewShare):  # of the test photographs, not of the fold's
         threshold, note = share_threshold(ranking, setting, config)
         notes = (*notes, note)

@@ -59,7 +59,7 @@ def measure_fold(config: Config, run: Run, setup: TrainingSetup) -> MeasuredFold
     ceiling = None if catalog.views is None else view_ceiling(features.embeddings, split)
     _save_validation(run, setup, validation, fitted, ceiling)
     card = make_card(
-        config, module.net, validation.threshold, validation.calibration, fitted=fitted,
+        config, module.net, validation.deployed, validation.calibration, fitted=fitted,
         fold_calibration=calibrate_fold(
             features, split, config, validation.scores, fitted, centers
         ),
