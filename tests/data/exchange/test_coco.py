@@ -291,6 +291,15 @@ def test_sizes_of_a_scaled_copy_and_of_another_photograph(file: Path) -> None:
     assert not read_coco(file, look=False).notes
 
 
+def test_a_real_position_is_kept_where_the_same_text_means_none(file: Path) -> None:
+    where = {"gps_lat_captured": -1.0, "gps_lon_captured": -1.0}
+    photo = only(written(file, [picture(1, "a.jpg", **where)], []))
+    assert (photo.latitude, photo.longitude) == (-1, -1)
+    where = {"latitude": 91, "longitude": 5}
+    photo = only(written(file, [picture(1, "a.jpg", **where)], []))
+    assert (photo.latitude, photo.longitude) == (None, None)
+
+
 def test_ids_and_files_given_twice(file: Path) -> None:
     images = [
         picture(1, "a.jpg"), picture(1, "b.jpg"), picture(2, "a.jpg"), picture(3, "a.jpg#1"),

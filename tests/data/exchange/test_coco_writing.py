@@ -222,6 +222,17 @@ def test_files_elsewhere_keep_their_whole_path(tmp_path: Path) -> None:
     assert list(read_coco(tmp_path / "out.json").photos) == photos
 
 
+def test_a_photograph_without_a_file_beside_one_of_that_name(tmp_path: Path) -> None:
+    photos = [
+        ObservedPhoto("a.jpg", None, identity="A"),
+        ObservedPhoto("b", tmp_path / "a.jpg", identity="B"),
+        ObservedPhoto("c", tmp_path / "c.jpg"),
+        ObservedPhoto("c.jpg", None),
+    ]
+    written(photos, tmp_path / "out.json")
+    assert list(read_coco(tmp_path / "out.json").photos) == photos
+
+
 def test_pycocotools_reads_it(tmp_path: Path) -> None:
     coco = pytest.importorskip("pycocotools.coco")
     Image.new("RGB", (80, 40)).save(tmp_path / "a.jpg")

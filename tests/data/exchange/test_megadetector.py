@@ -50,7 +50,7 @@ def test_each_box_of_an_animal_is_a_row(file: Path) -> None:
                     found(0.6, 0.7, 0.2, 0.1, 0.199),
                 ],
             },
-            {"file": "b.jpg", "detections": [found(0, 0, 1, 1)]},
+            {"file": "b.jpg", "detections": [found(0.1, 0, 0.2, 1)]},
             {"file": "empty.jpg", "detections": []},
         ],
     )
@@ -62,7 +62,7 @@ def test_each_box_of_an_animal_is_a_row(file: Path) -> None:
     assert first.box == pytest.approx((0.1, 0.2, 0.4, 0.6))
     assert second.box == pytest.approx((0.6, 0.7, 0.8, 0.8))
     assert (first.confidence, second.confidence) == (0.926, 0.2)
-    assert third.box == (0, 0, 1, 1)
+    assert third.box == (0.1, 0, 0.3, 1)  # and not 0.1 + 0.2
     assert first.identity is None
     assert first.species is None
     assert (read.form, read.version) == ("MegaDetector", "1.5")

@@ -4,9 +4,9 @@ Formats: https://cocodataset.org/#format-data, https://lila.science/coco-camera-
 exports of WBIA (Wild Me) and Wildbook.  Boxes are pixels, or shares as `bbox_relative`.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -107,6 +107,11 @@ class _Picture:
     file: FileSize | None = None
     stored: bool = False
 
+    @property
+    def key(self) -> tuple[str, bool]:
+        """What images of one file share; two without a file are never one."""
+        return self.name, self.path is None
+
 
 @dataclass
 class _Draft:
@@ -143,20 +148,23 @@ class _Reader:
                 self.left.note("images whose id is given twice", picture.name)
             elif picture is not None:
                 by_id[str(tree["id"])] = picture
-        rows: defaultdict[str, list[tuple[_Picture, Any]]] = defaultdict(list)
-        without = {picture.name: picture for picture in reversed(by_id.values())}
+        # By their files, as one may be listed under several ids.
+        rows: dict[tuple[str, bool], list[tuple[_Picture, Any]]] = {}
+        first: dict[tuple[str, bool], _Picture] = {}
         for picture in by_id.values():
-            rows[picture.name] = []
+            first.setdefault(picture.key, picture)
+            rows[picture.key] = []
         for place, one in enumerate(annotations, 1):
             of = by_id.get(str(one.get("image_id"))) if isinstance(one, dict) else None
             if of is None:
                 self.left.note("annotations of no image that is listed", f"annotation {place}")
             else:
-                rows[of.name].append((of, one))
+                rows[of.key].append((of, one))
         taken: set[str] = set()
-        for name, found in rows.items():
+        for key, found in rows.items():
+            name = key[0]
             if not found:
-                found = [(without[name], {})]
+                found = [(first[key], {})]
                 self._told["photographs without an annotation, which are taken whole"] += 1
             for place, (picture, annotation) in enumerate(found, 1):
                 draft = self._draft(picture, annotation, box_name(name, place, len(found)))
@@ -267,7 +275,8 @@ class _Reader:
                     continue
                 if picture.stored and picture.file is not None:
                     box = uprighted(box, picture.file.turn)
-            found.append(self._photo(replace(draft, box=box)))
+            draft.box = box
+            found.append(self._photo(draft))
         return found
 
     def _photo(self, draft: _Draft) -> ObservedPhoto:

@@ -38,6 +38,8 @@ _UUIDS = ("individual_uuid", "name_uuid")
 _NOBODY = {"____", "unknown", "unidentified", "none", "null", "nan", "na", "n/a", "-1"}
 NO_SPECIES = {"", ANIMAL, "unknown", "unidentified", "object", "none"}
 _NOWHERE = "-1.000000"  # WBIA's latitude and longitude, as text, where it knows none
+_TEXTS = tuple((OF_PHOTO | OF_ANIMAL).items())
+_NUMBERS = tuple((NUMBERS | SHARES).items())
 
 Value = TypeVar("Value")
 Trees = Sequence[Mapping[str, Any]]
@@ -45,19 +47,14 @@ Trees = Sequence[Mapping[str, Any]]
 
 def fields_of(trees: Trees) -> dict[str, Any]:
     """The fields of `OF_PHOTO`, `OF_ANIMAL`, `NUMBERS` and `SHARES`; earlier trees go first."""
-    values: dict[str, Any] = {
-        field: _first(text, keys, trees) for field, keys in (OF_PHOTO | OF_ANIMAL).items()
-    }
-    for field, keys in (NUMBERS | SHARES).items():
+    values: dict[str, Any] = {field: _first(text, keys, trees) for field, keys in _TEXTS}
+    for field, keys in _NUMBERS:
         values[field] = _first(number, keys, trees)
     for field in SHARES:
         if values[field] is not None and not 0 <= values[field] <= 1:
             values[field] = None
     where = values["latitude"], values["longitude"]
-    nowhere = all(
-        _first(text, NUMBERS[key], trees) == _NOWHERE for key in ("latitude", "longitude")
-    )
-    if nowhere or not _on_earth(*where):
+    if not _on_earth(*where) or (where == (-1, -1) and _nowhere(trees)):
         values["latitude"] = values["longitude"] = None
     if (values["view"] or "").casefold() in _NOBODY:
         values["view"] = None
@@ -73,7 +70,9 @@ def date_of(trees: Trees) -> tuple[str | None, str | None] | None:
     offset = _first(text, (OFFSET,), trees)
     for tree in trees:
         for key in DATES:
-            found = local_date(tree.get(key))
+            if key not in tree:
+                continue
+            found = local_date(tree[key])
             odd |= found is None
             if found is not None and found[0] is not None:
                 return found[0], offset or found[1]
@@ -92,13 +91,18 @@ def _first(
     convert: Callable[[object], Value | None], keys: Sequence[str], trees: Trees
 ) -> Value | None:
     """The first value that means something."""
-    found = (convert(tree.get(key)) for tree in trees for key in keys)
-    return next((value for value in found if value is not None), None)
+    for tree in trees:
+        for key in keys:
+            if key in tree and (value := convert(tree[key])) is not None:
+                return value
+    return None
 
 
 def identity_of(annotation: Mapping[str, Any]) -> str | None:
     """Whom an annotation shows: the first key that names somebody."""
     for key in (*_NAMES, *_UUIDS):
+        if annotation.get(key) is None:
+            continue
         name = identity_name(text(annotation.get(key)) or "")
         if name and name.casefold() not in _NOBODY:
             return name
@@ -112,6 +116,11 @@ def bearers_of(annotations: list[Any]) -> dict[str, set[str]]:
         if isinstance(one, dict) and (uuid := text(one.get(_UUIDS[0]))):
             found[identity_of(one) or uuid].add(uuid)
     return found
+
+
+def _nowhere(trees: Trees) -> bool:
+    """Whether a position is what WBIA writes where it knows none."""
+    return all(_first(text, NUMBERS[key], trees) == _NOWHERE for key in ("latitude", "longitude"))
 
 
 def _on_earth(latitude: float | None, longitude: float | None) -> bool:

@@ -179,6 +179,8 @@ def _date(photo: ObservedPhoto) -> dict[str, str]:
 
 def _agree(photos: Sequence[ObservedPhoto], *fields: str) -> bool:
     """Whether all rows have one value of each field."""
+    if len(photos) == 1:
+        return True
     return all(len({getattr(photo, field) for photo in photos}) == 1 for field in fields)
 
 

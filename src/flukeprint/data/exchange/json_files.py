@@ -6,7 +6,7 @@ import mmap
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from flukeprint.errors import FlukeprintError
@@ -15,6 +15,7 @@ from flukeprint.storage import is_local, join, parse_path, read_bytes
 _DAY = r"(\d{4})(?:[-:/](\d{1,2})(?:[-:/](\d{1,2})"
 _TIME = r"(?:[T ]+(\d{1,2})(:\d{2}(?::\d{2}(?:\.\d+)?)?)\s*(Z|[+-]\d{2}:?\d{2})?)?)?)?"
 _DATE = re.compile(_DAY + _TIME)
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")  # a drive of Windows
 _NO_DATE = ("", "na", "n/a", "nan", "nat", "none", "null")
 
 
@@ -138,7 +139,7 @@ def file_of(name: str, root: Path) -> Path:
     """The file of a name with slashes: in `root`, or where it says itself if it is absolute."""
     if "://" in name:
         return parse_path(name)
-    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute():
+    if _ABSOLUTE.match(name):
         return Path(name)
     return join(root, name)
 

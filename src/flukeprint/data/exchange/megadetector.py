@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flukeprint.data.exchange.coco_boxes import SHARE_DECIMALS, Rectangle, shares_of
 from flukeprint.data.exchange.json_files import (
     box_name,
     file_of,
@@ -21,7 +22,7 @@ from flukeprint.data.exchange.json_files import (
     read_object,
     text,
 )
-from flukeprint.data.exchange.observed import LeftOut, Observed, ObservedPhoto, clipped_shares
+from flukeprint.data.exchange.observed import LeftOut, Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError, counted, listed
 
 FORM = "MegaDetector"
@@ -159,7 +160,7 @@ class _Reader:
         if confidence < self._confidence:
             self.left.note(f"boxes of a confidence below {self._confidence:g}", image)
             return None
-        box = clipped_shares(*sides)
+        box = shares_of(Rectangle(*sides), 1.0, 1.0, SHARE_DECIMALS)
         if box is None:
             self.left.note("boxes that hold nothing of their photograph", image)
             return None
