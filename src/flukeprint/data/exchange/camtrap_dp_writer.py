@@ -60,6 +60,10 @@ _OBSERVATIONS = (
     "classificationMethod", "classifiedBy", "classificationTimestamp",
     "classificationProbability", "observationTags", "observationComments",
 )  # fmt: skip
+# frictionless guesses what is not said, and takes a | in few rows for the separator
+_DIALECT = {
+    "delimiter": ",", "quoteChar": '"', "doubleQuote": True, "skipInitialSpace": False,
+}  # fmt: skip
 _STAGES = ("adult", "subadult", "juvenile")
 _SEXES = ("female", "male")
 _FIELDS = tuple(field.name for field in fields(ObservedPhoto))
@@ -391,6 +395,7 @@ def _description(photos: Sequence[ObservedPhoto], title: str, contributor: str) 
                 "format": "csv",
                 "mediatype": "text/csv",
                 "encoding": "utf-8",
+                "dialect": _DIALECT,
                 "schema": f"{_SOURCE}/{name}-table-schema.json",
             }
             for name in _COLUMNS
@@ -435,5 +440,6 @@ def _details_resource() -> dict[str, Any]:
         "format": "csv",
         "mediatype": "text/csv",
         "encoding": "utf-8",
+        "dialect": _DIALECT,
         "schema": {"fields": [{"name": name, "type": "string"} for name in DETAIL_COLUMNS]},
     }
