@@ -219,15 +219,24 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.normpath(path.absolute()))
 
 
-def _root(photos: Iterable[ObservedPhoto], folder: Path) -> Path:
-    """The folder where names of files begin."""
-    paths = (photo.path for photo in photos)
-    parents = {_absolute(path.parent) for path in paths if path and is_local(path)}
+def _root(photos: Sequence[ObservedPhoto], folder: Path) -> Path:
+    """The folder where names of files begin, so that they are the photographs' where possible."""
+    local = [(one.path, one.image) for one in photos if one.path and is_local(one.path)]
+    parents = {_absolute(path.parent) for path, _ in local}
     own = _absolute(folder)
     try:
         if not parents or Path(os.path.commonpath([own, *parents])) == own:
             return folder
-        return Path(os.path.commonpath(parents))
+        images = {photo.image for photo in photos}
+        begins = {
+            text.removesuffix("/" + name)
+            for path, image in local
+            if (text := _absolute(path).as_posix()).endswith("/" + (name := _base(image, images)))
+        }
+        shared = Path(os.path.commonpath(parents))
+        if len(begins) == 1 and shared.is_relative_to(begin := Path(begins.pop())):
+            return begin
+        return shared
     except ValueError:  # several drives have no folder in common
         return folder
 
