@@ -9,18 +9,27 @@ the other tables have no room for.
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from flukeprint.data.catalog import Box
+from flukeprint.data.exchange.camtrap_cells import (
+    Cells,
+    Columns,
+    box_in,
+    names_of,
+    number_in,
+    numbered,
+    places_of,
+    time_in,
+    whole,
+)
 from flukeprint.data.exchange.camtrap_events import Joined, join_events
 from flukeprint.data.exchange.data_package import (
     DataPackage,
@@ -28,7 +37,7 @@ from flukeprint.data.exchange.data_package import (
     leads_out,
     open_package,
 )
-from flukeprint.data.exchange.observed import LeftOut, Observed, ObservedPhoto, clipped_shares
+from flukeprint.data.exchange.observed import LeftOut, Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError, counted
 
 FORM = "Camtrap DP"
@@ -36,8 +45,6 @@ TABLES = ("deployments", "media", "observations")
 DETAILS = "flukeprint"  # the table of what the standard ones have no room for
 DETAIL_COLUMNS = ("observationID", "field", "value")
 MISSING = ("", "NA", "NaN", "nan")  # since version 1.0.2
-UNKNOWN_RADIUS = 20_037_508  # metres, half around the Earth: a position that says nothing
-LEAST_WIDTH = 1e-12  # of a box; the standard's least is 1e-15, which writers give to a point
 
 DEPLOYMENT_COLUMNS = (
     "deploymentID", "locationID", "locationName", "latitude", "longitude",
@@ -54,12 +61,7 @@ OBSERVATION_COLUMNS = (
 )  # fmt: skip
 _ANIMALS = ("animal", "unknown", "unclassified")  # the others are certain to show none
 _VERSION = re.compile(r"camtrap-dp/v?(\d[^/]*)/")
-_TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)(?:\.\d+)?\s*(Z|[+-]\d\d(?::?\d\d)?)?)?"
-)
 _VIEW = re.compile(r"(?:^|\|)\s*view:\s*([^|]*?)\s*(?:$|\|)")
-
-Cells = npt.NDArray[np.object_]  # of a column, None where there is no value, and None at the end
 
 
 @dataclass(frozen=True)
@@ -96,22 +98,6 @@ def read_with_ids(path: Path, root: Path | None = None, *, details: bool = True)
         return _Reading(package, root).read(details)
 
 
-class _Tables:
-    """A table's columns as cells."""
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        self._table = table
-        self.size = len(table)
-
-    def __getitem__(self, name: str) -> Cells:
-        cells = np.full(self.size + 1, None, dtype=object)
-        if name in self._table:
-            column = self._table[name]
-            known = column.notna().to_numpy()
-            cells[:-1][known] = column.to_numpy(dtype=object)[known]
-        return cells
-
-
 class _Reading:
     def __init__(self, package: DataPackage, root: Path | None) -> None:
         self.package = package
@@ -135,11 +121,11 @@ class _Reading:
         missing = ("",) if self.version in ("1.0", "1.0.0", "1.0.1") else MISSING
         deployments = self._deployments(missing)
         media = self._media(missing)
-        observations = _whole(
+        observations = whole(
             self.package.table("observations", OBSERVATION_COLUMNS, missing), OBSERVATION_COLUMNS
         )
         joined = self._joined(media, observations)
-        photos, ids = self._photos(joined, _Tables(media), _Tables(observations), deployments)
+        photos, ids = self._photos(joined, Columns(media), Columns(observations), deployments)
         if details and self.package.has_table(DETAILS):
             photos = self._with_details(photos, ids)
         observed = Observed(
@@ -153,14 +139,14 @@ class _Reading:
         return Read(observed, tuple(ids))
 
     def _deployments(self, missing: Sequence[str]) -> pd.DataFrame:
-        table = _whole(
+        table = whole(
             self.package.table("deployments", DEPLOYMENT_COLUMNS, missing), DEPLOYMENT_COLUMNS
         )
         return table.dropna(subset="deploymentID").drop_duplicates("deploymentID")
 
     def _media(self, missing: Sequence[str]) -> pd.DataFrame:
         """The photographs, each once."""
-        table = _whole(self.package.table("media", MEDIA_COLUMNS, missing), MEDIA_COLUMNS)
+        table = whole(self.package.table("media", MEDIA_COLUMNS, missing), MEDIA_COLUMNS)
         names = table["filePath"].fillna(table["mediaID"]).fillna("?")
         kind = table["fileMediatype"].str.extract(r"^(video|audio)/", expand=False)
         for why, wrong in (
@@ -201,13 +187,13 @@ class _Reading:
         return joined
 
     def _photos(
-        self, joined: Joined, media: _Tables, obs: _Tables, deployments: pd.DataFrame
+        self, joined: Joined, media: Columns, obs: Columns, deployments: pd.DataFrame
     ) -> tuple[list[ObservedPhoto], list[str | None]]:
         m, o, who = joined.media, joined.observation, joined.identity
-        names = _names(media["filePath"], media["mediaID"], media.size)
+        names = names_of(media["filePath"], media["mediaID"], media.size)
         paths = self._paths(media, set(m.tolist()))
         dates, offsets = self._times(media["timestamp"])
-        places = _places(deployments, media["deploymentID"])
+        places = places_of(deployments, media["deploymentID"])
         keys = joined.encounters
         identities, by = obs["individualID"][who], obs["classifiedBy"][who]
         method = obs["classificationMethod"][who]
@@ -224,15 +210,15 @@ class _Reading:
             cells = [column[row] for column in corners]
             box: Box | None = None
             if any(cell is not None for cell in cells):
-                why, box = _box(cells)
+                why, box = box_in(cells)
                 if why:
                     self.left_out.note(why, str(ids[row] or names[at]))
                     continue
             image = names[at]
             used[image] = used.get(image, 0) + 1
             if used[image] > 1:
-                image = _numbered(image, used, taken)
-            share = _number(probability[row])
+                image = numbered(image, used, taken)
+            share = number_in(probability[row])
             identity = identities[row]
             view = _VIEW.search(tags[row]) if tags[row] else None
             photos.append(
@@ -260,7 +246,7 @@ class _Reading:
             kept.append(ids[row])
         return photos, kept
 
-    def _paths(self, media: _Tables, used: set[int]) -> list[Path | None]:
+    def _paths(self, media: Columns, used: set[int]) -> list[Path | None]:
         """The files; None for those elsewhere, which are told in notes, and for unused ones."""
         paths: list[Path | None] = []
         why: dict[str, int] = {}
@@ -300,7 +286,7 @@ class _Reading:
         offsets: list[str | None] = []
         wrong = 0
         for stamp in stamps[:-1].tolist():
-            date, offset = (None, None) if stamp is None else _time(stamp)
+            date, offset = (None, None) if stamp is None else time_in(stamp)
             wrong += stamp is not None and date is None
             dates.append(date)
             offsets.append(offset)
@@ -357,98 +343,3 @@ class _Reading:
     def _leave(self, why: str, names: "pd.Series[str]") -> None:
         for name in names.tolist():
             self.left_out.note(why, str(name))
-
-
-def _whole(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The table with all columns; absent ones are empty."""
-    return table.reindex(columns=list(columns)).astype(object)
-
-
-def _names(files: Cells, ids: Cells, number: int) -> list[str]:
-    """A name for each photograph: its file's, or its mediaID where that names another too."""
-    counts: dict[str, int] = {}
-    for name in files[:number]:
-        if name is not None:
-            counts[name] = counts.get(name, 0) + 1
-    names = [
-        str(file) if file is not None and counts[file] == 1 else None for file in files[:number]
-    ]
-    taken = {name for name in names if name is not None}
-    found = []
-    for name, key in zip(names, ids[:number], strict=True):
-        if name is None:
-            name = str(key)
-            while name in taken:
-                name += "'"
-            taken.add(name)
-        found.append(name)
-    return [*found, ""]
-
-
-def _numbered(image: str, used: dict[str, int], taken: set[str]) -> str:
-    while True:
-        name = f"{image}#{used[image]}"
-        if name not in taken:
-            taken.add(name)
-            return name
-        used[image] += 1
-
-
-def _places(deployments: pd.DataFrame, keys: Cells) -> list[Mapping[str, Any]]:
-    """Position, place and observer of each photograph."""
-    table = _Tables(deployments)
-    nothing: Mapping[str, Any] = {}
-    known: dict[str, Mapping[str, Any]] = {}
-    names = ("deploymentID", "latitude", "longitude", "coordinateUncertainty", "locationName",
-             "locationID", "setupBy")  # fmt: skip
-    for key, north, east, radius, name, identifier, who in zip(
-        *(table[name][:-1] for name in names), strict=True
-    ):
-        latitude, longitude, uncertainty = _number(north), _number(east), _number(radius)
-        place: dict[str, Any] = {"place": identifier if name is None else name, "observer": who}
-        vague = uncertainty is not None and uncertainty >= UNKNOWN_RADIUS
-        if latitude is None or longitude is None or vague:
-            pass
-        elif abs(latitude) <= 90 and abs(longitude) <= 180:
-            place |= {"latitude": latitude, "longitude": longitude}
-            if uncertainty is not None and uncertainty > 0:
-                place["uncertainty"] = uncertainty
-        known[key] = place
-    return [known.get(key, nothing) for key in keys[:-1].tolist()]
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = math.nan if text is None else float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _time(stamp: str) -> tuple[str | None, str | None]:
-    """Local time and its offset from UTC; None for what is not told or no time."""
-    found = _TIME.fullmatch(stamp.strip())
-    if found is None:
-        return None, None
-    day, time, offset = found.groups()
-    date = day if time is None else f"{day}T{time}"
-    try:
-        datetime.fromisoformat(date)
-    except ValueError:
-        return None, None
-    if offset is None or offset == "Z":
-        return date, None if offset is None else "+00:00"
-    digits = offset[1:].replace(":", "").ljust(4, "0")
-    return date, f"{offset[0]}{digits[:2]}:{digits[2:]}"
-
-
-def _box(cells: Sequence[str | None]) -> tuple[str, Box | None]:
-    """Why a box cannot be read, "" if it can, and the box."""
-    numbers = [_number(cell) for cell in cells]
-    x, y, width, height = numbers
-    if x is None or y is None or width is None or height is None:
-        return "boxes that are not four numbers", None
-    if width <= LEAST_WIDTH or height <= LEAST_WIDTH:
-        return "boxes without an area", None
-    box = clipped_shares(x, y, width, height)
-    return ("" if box else "boxes without an area in the photograph"), box

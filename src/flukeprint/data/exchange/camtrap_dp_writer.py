@@ -7,10 +7,8 @@ stands in a table of its own, `flukeprint`: it is found by reading the package b
 
 import csv
 import json
-import math
 import mimetypes
 import os
-import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -18,14 +16,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flukeprint.data.catalog import Box
 from flukeprint.data.exchange.camtrap_dp import (
     DETAIL_COLUMNS,
     DETAILS,
-    LEAST_WIDTH,
-    MISSING,
-    UNKNOWN_RADIUS,
     read_with_ids,
+)
+from flukeprint.data.exchange.camtrap_rows import (
+    UNKNOWN_TIME,
+    Row,
+    allowed_path,
+    base_name,
+    deployment_row,
+    observation_row,
+    plain,
+    timestamp,
+    unused_key,
+    utc,
+    widen,
 )
 from flukeprint.data.exchange.data_package import DESCRIPTION, is_address
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
@@ -35,12 +42,7 @@ from flukeprint.storage import is_local
 
 VERSION = "1.0.2"
 _SOURCE = f"https://raw.githubusercontent.com/tdwg/camtrap-dp/{VERSION}"
-UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"
-_PATH = re.compile(r"(?![./~])((?!\.\.)[^\n\\])*")  # what the standard allows in `filePath`
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029]")
-_SUFFIX = re.compile(r"(.+)#\d+")
 
-_Row = Mapping[str, str]
 _DEPLOYMENTS = (
     "deploymentID", "locationID", "locationName", "latitude", "longitude",
     "coordinateUncertainty", "deploymentStart", "deploymentEnd", "setupBy", "cameraID",
@@ -60,8 +62,10 @@ _OBSERVATIONS = (
     "classificationMethod", "classifiedBy", "classificationTimestamp",
     "classificationProbability", "observationTags", "observationComments",
 )  # fmt: skip
-_STAGES = ("adult", "subadult", "juvenile")
-_SEXES = ("female", "male")
+# frictionless guesses what is not said, and takes a | in few rows for the separator
+_DIALECT = {
+    "delimiter": ",", "quoteChar": '"', "doubleQuote": True, "skipInitialSpace": False,
+}  # fmt: skip
 _FIELDS = tuple(field.name for field in fields(ObservedPhoto))
 _COLUMNS = {"deployments": _DEPLOYMENTS, "media": _MEDIA, "observations": _OBSERVATIONS}
 
@@ -137,20 +141,20 @@ class _Writing:
                 photo.place, photo.observer,
             )  # fmt: skip
             if where not in deployments:
-                key = _unused(photo.deployment or "deployment", taken["deployments"])
-                deployments[where] = _deployment(photo, key)
+                key = unused_key(photo.deployment or "deployment", taken["deployments"])
+                deployments[where] = deployment_row(photo, key)
             deployment = deployments[where]
-            _widen(deployment, stamp)
-            base = _base(photo.image, images)
+            widen(deployment, stamp)
+            base = base_name(photo.image, images)
             picture = base if photo.path is None else str(photo.path)
             what = (picture, deployment["deploymentID"], stamp)
             if what not in media:
                 media[what] = self._medium(photo, base, stamp) | {
-                    "mediaID": _unused(base, taken["media"]),
+                    "mediaID": unused_key(base, taken["media"]),
                     "deploymentID": deployment["deploymentID"],
                 }
-            key = _unused(photo.image, taken["observations"])
-            observations.append(_observation(photo, media[what], key, classified))
+            key = unused_key(photo.image, taken["observations"])
+            observations.append(observation_row(photo, media[what], key, classified))
         self._ids = [row["observationID"] for row in observations]
         return {
             "deployments": list(deployments.values()),
@@ -191,7 +195,7 @@ class _Writing:
         kind = mimetypes.guess_type(name.rpartition("/")[2])[0] or ""
         return {
             "timestamp": stamp,
-            "filePath": name if is_address(name) else _allowed(name),
+            "filePath": name if is_address(name) else allowed_path(name),
             "filePublic": "true" if photo.path is not None or is_address(name) else "false",
             "fileName": name.rpartition("/")[2],
             "fileMediatype": kind if kind.startswith("image/") else "image/x-unknown",
@@ -199,179 +203,39 @@ class _Writing:
         }
 
 
-def timestamp(photo: ObservedPhoto) -> str:
-    """The time of a photograph in the standard's form; UNKNOWN_TIME where none is known."""
-    if photo.date is None:
-        return UNKNOWN_TIME
-    filled = photo.date + "0000-01-01T00:00:00"[len(photo.date) :] + (photo.offset or "+00:00")
-    try:
-        return datetime.fromisoformat(filled).isoformat(timespec="seconds")
-    except ValueError:
-        return UNKNOWN_TIME
-
-
 def _absolute(path: Path) -> Path:
     """The whole path without `..`; links stay, for their names are what a package tells."""
     return Path(os.path.normpath(path.absolute()))
 
 
-def _root(photos: Iterable[ObservedPhoto], folder: Path) -> Path:
-    """The folder where names of files begin."""
-    paths = (photo.path for photo in photos)
-    parents = {_absolute(path.parent) for path in paths if path and is_local(path)}
+def _root(photos: Sequence[ObservedPhoto], folder: Path) -> Path:
+    """The folder where names of files begin, so that they are the photographs' where possible."""
+    local = [(one.path, one.image) for one in photos if one.path and is_local(one.path)]
+    parents = {_absolute(path.parent) for path, _ in local}
     own = _absolute(folder)
     try:
         if not parents or Path(os.path.commonpath([own, *parents])) == own:
             return folder
-        return Path(os.path.commonpath(parents))
+        images = {photo.image for photo in photos}
+        begins = set()
+        for path, image in local:
+            name = "/" + base_name(image, images)
+            text = _absolute(path).as_posix()
+            begins.add(text.removesuffix(name) if text.endswith(name) else "")
+        shared = Path(os.path.commonpath(parents))
+        begin = Path(begins.pop() if len(begins) == 1 else "")
+        if begin.is_absolute() and shared.is_relative_to(begin):
+            return begin
+        return shared
     except ValueError:  # several drives have no folder in common
         return folder
 
 
-def _deployment(photo: ObservedPhoto, key: str) -> dict[str, str]:
-    latitude, longitude = photo.latitude, photo.longitude
-    known = latitude is not None and longitude is not None
-    known = known and abs(latitude or 0) <= 90 and abs(longitude or 0) <= 180
-    radius = photo.uncertainty
-    if known and radius is not None:
-        radius = min(max(math.ceil(radius), 1), UNKNOWN_RADIUS - 1)
-    return {
-        "deploymentID": key,
-        "locationName": photo.place or "",
-        "latitude": repr(latitude) if known else "0",
-        "longitude": repr(longitude) if known else "0",
-        "coordinateUncertainty": _text(radius) if known else str(UNKNOWN_RADIUS),
-        "deploymentStart": "",
-        "deploymentEnd": "",
-        "setupBy": photo.observer or "",
-        "timestampIssues": "false",
-        "deploymentComments": "" if known else "position unknown",
-    }
-
-
-def _widen(deployment: dict[str, str], stamp: str) -> None:
-    """Let the deployment's time hold the photograph's; an unknown one only where there is none."""
-    start, end = deployment["deploymentStart"], deployment["deploymentEnd"]
-    if stamp == UNKNOWN_TIME:
-        deployment["timestampIssues"] = "true"
-    if not start or UNKNOWN_TIME == start == end:
-        deployment["deploymentStart"] = deployment["deploymentEnd"] = stamp
-    elif stamp != UNKNOWN_TIME:
-        deployment["deploymentStart"] = min(start, stamp, key=_moment)
-        deployment["deploymentEnd"] = max(end, stamp, key=_moment)
-
-
-def _moment(stamp: str) -> float:
-    """Seconds since 1970; years at the ends of the calendar have no time in UTC."""
-    time = datetime.fromisoformat(stamp)
-    offset = time.utcoffset()
-    local = time.replace(tzinfo=None) - datetime(1970, 1, 1)
-    return local.total_seconds() - (offset.total_seconds() if offset else 0)
-
-
-def _observation(
-    photo: ObservedPhoto, medium: _Row, key: str, classified: datetime | None
-) -> dict[str, str]:
-    animal = any(
-        value is not None
-        for value in (photo.identity, photo.species, photo.box, photo.sex, photo.life_stage)
-    )
-    named = photo.identity is not None
-    by = "machine" if photo.machine else "human"
-    share = photo.probability if named else photo.confidence
-    corners = _corners(photo.box)
-    plain_view = photo.view is not None and "|" not in photo.view
-    return {
-        "observationID": key,
-        "deploymentID": medium["deploymentID"],
-        "mediaID": medium["mediaID"],
-        "eventID": photo.encounter or "",
-        "eventStart": medium["timestamp"],
-        "eventEnd": medium["timestamp"],
-        "observationLevel": "media",
-        "observationType": "animal" if animal else "unclassified",
-        "scientificName": photo.species or "",
-        "count": "1" if named or corners else "",
-        "lifeStage": photo.life_stage if photo.life_stage in _STAGES else "",
-        "sex": photo.sex if photo.sex in _SEXES else "",
-        "individualID": photo.identity or "",
-        **corners,
-        "classificationMethod": by if animal or photo.machine or photo.by else "",
-        "classifiedBy": photo.by or "",
-        "classificationTimestamp": _utc(classified) if named and classified else "",
-        "classificationProbability": repr(share) if share is not None and 0 <= share <= 1 else "",
-        "observationTags": f"view:{photo.view}" if plain_view else "",
-        "observationComments": photo.notes or "",
-    }
-
-
-def _corners(box: Box | None) -> dict[str, str]:
-    if box is None:
-        return {}
-    x0, y0, x1, y1 = box
-    width, height = _size(x0, x1), _size(y0, y1)
-    if width <= LEAST_WIDTH or height <= LEAST_WIDTH:
-        return {}
-    return {
-        "bboxX": repr(x0),
-        "bboxY": repr(y0),
-        "bboxWidth": repr(width),
-        "bboxHeight": repr(height),
-    }
-
-
-def _size(low: float, high: float) -> float:
-    """The number that added to `low` gives `high`, which their difference need not."""
-    size = high - low
-    near = (size, math.nextafter(size, 2), math.nextafter(size, 0))
-    return next((one for one in near if low + one == high and one <= 1), size)
-
-
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _base(image: str, images: set[str]) -> str:
-    """The name of the photograph of which this is one of several boxes."""
-    found = _SUFFIX.fullmatch(image)
-    return found[1] if found and found[1] in images else image
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    """A key of that name, which none of the taken ones is nor counts as missing."""
-    plain = _plain(name)
-    key, number = plain, 1
-    while key in taken or key in MISSING:
-        number += 1
-        key = f"{plain}-{number}"
-    taken.add(key)
-    return key
-
-
-def _allowed(name: str) -> str:
-    """A relative path that the standard allows, with a % where it does not."""
-    if _PATH.fullmatch(name) and name not in MISSING:
-        return name
-    coded = "".join(f"%{ord(one):02X}" if one in "%\n\r\\:" else one for one in name)
-    coded = coded.replace("..", "%2E%2E")
-    first = coded[:1] or "%"
-    return coded if first not in "./~" and coded not in MISSING else f"%{ord(first):02X}{coded[1:]}"
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-def _plain(text: str) -> str:
-    """Text that every reader of CSV takes for one cell."""
-    return _CONTROLS.sub(" ", text).encode("utf-8", "replace").decode()
-
-
-def _write_table(path: Path, columns: Sequence[str], rows: Iterable[_Row]) -> None:
+def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_plain(row.get(column, "")) for column in columns] for row in rows)
+        writer.writerows([plain(row.get(column, "")) for column in columns] for row in rows)
 
 
 def _write_description(path: Path, description: Mapping[str, Any]) -> None:
@@ -381,7 +245,7 @@ def _write_description(path: Path, description: Mapping[str, Any]) -> None:
 def _description(photos: Sequence[ObservedPhoto], title: str, contributor: str) -> dict[str, Any]:
     known = [stamp for photo in photos if (stamp := timestamp(photo)) != UNKNOWN_TIME]
     days = sorted(stamp[:10] for stamp in known) or [UNKNOWN_TIME[:10]]
-    species = sorted({_plain(photo.species) for photo in photos if photo.species})
+    species = sorted({plain(photo.species) for photo in photos if photo.species})
     return {
         "resources": [
             {
@@ -391,12 +255,13 @@ def _description(photos: Sequence[ObservedPhoto], title: str, contributor: str) 
                 "format": "csv",
                 "mediatype": "text/csv",
                 "encoding": "utf-8",
+                "dialect": _DIALECT,
                 "schema": f"{_SOURCE}/{name}-table-schema.json",
             }
             for name in _COLUMNS
         ],
         "profile": f"{_SOURCE}/camtrap-dp-profile.json",
-        "created": _utc(datetime.now(UTC)),
+        "created": utc(datetime.now(UTC)),
         "title": title,
         "contributors": [{"title": contributor}],
         "project": {
@@ -435,5 +300,6 @@ def _details_resource() -> dict[str, Any]:
         "format": "csv",
         "mediatype": "text/csv",
         "encoding": "utf-8",
+        "dialect": _DIALECT,
         "schema": {"fields": [{"name": name, "type": "string"} for name in DETAIL_COLUMNS]},
     }
