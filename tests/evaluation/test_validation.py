@@ -329,7 +329,7 @@ def test_a_threshold_is_fitted_and_measured_on_one_scale(
 ) -> None:
     """Rules that each set another scale of scores: those of one half rank both halves."""
     config = setting(tmp_path, "rank.other_view=fit", "infer.fallback=fitted")
-    catalog, plain = animals(0.3)
+    catalog, plain = animals(0.3, many=120)
     embeddings = seen_from_sides(plain)
     split = split_by(catalog, config)
     fitted: list[tuple[list[int], FittedRules]] = []
