@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.embeddings import Embeddings
+from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.data.splits import Split, halves
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.breakdown import Ceiling, ceiling
@@ -143,17 +143,19 @@ def validate(
     gallery, queries = features.take(split.gallery), features.take(split.queries)
     ranker = QueryRanker(gallery, queries, config.rank, centers=centers, progress=progress)
     fitted = fit_rules(ranker, split.answers)
-    if fits_something(config.rank):
-        parts = []
-        for fit, report in _turns(split.answers, individuals, config.split.seed):
-            of_half = fit_rules(ranker, [split.answers[i] for i in fit], fit)
-            if is_fitted(config):
-                parts = [(np.arange(len(queries)), ranker.rank(of_half))]
-                break
-            parts.append((report, ranker.rank(of_half, report)))
-        ranking = merge_rankings(parts)
-    else:
+
+    def rules_of(half: Ints) -> FittedRules:
+        return fit_rules(ranker, [split.answers[i] for i in half], half)
+
+    turns = _turns(split.answers, individuals, config.split.seed)
+    if not fits_something(config.rank):
         ranking = ranker.rank(fitted)
+    elif is_fitted(config):
+        ranking = ranker.rank(rules_of(turns[0][0]))
+    else:
+        ranking = merge_rankings(
+            [(report, ranker.rank(rules_of(fit), report)) for fit, report in turns]
+        )
     found = validate_rankings(ValidationQueries(ranking, split.answers, individuals), config)
     if fits_something(config.rank) and is_fitted(config):
         found = _deployed(found, ranker.rank(fitted), split.answers, config)

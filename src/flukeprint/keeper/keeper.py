@@ -189,13 +189,12 @@ class Keeper:
             )  # fmt: skip
             if problems:
                 raise ProblemsError(problems, "what is to be enrolled")
-            ids, names = self._owners(edit, photos, new=new, force=force, each_new=each_new)
+            ids, names = _owners(
+                edit, photos, known.card.new_label, new=new, force=force, each_new=each_new
+            )
+            owner = {photo.identity: who for photo, who in zip(photos, ids, strict=True)}
             for identity, values in (described or {}).items():
-                owner = next(
-                    who for who, photo in zip(ids, photos, strict=True)
-                    if photo.identity == identity
-                )  # fmt: skip
-                edit.update(individuals, [owner], values)
+                edit.update(individuals, [owner[identity]], values)
             images = free_images(edit, photos)
             made = _add_encounters(edit, photos)
             rows = append_photographs(self.folder, edit, facts, fresh, photos, ids, images)
@@ -245,52 +244,52 @@ class Keeper:
         with contextlib.nullcontext() if note.dry_run else locked_for_writing(self.folder):
             yield
 
-    def _owners(
-        self,
-        edit: Edit,
-        photos: Sequence[NewPhotograph],
-        *,
-        new: bool,
-        force: bool,
-        each_new: bool,
-    ) -> tuple[list[int], list[str]]:
-        """The id and the name of each photograph's animal; new ones are made."""
-        label = self._loaded().card.new_label
-        given = [photo.identity for photo in photos]
-        asked = dict.fromkeys(name for name in given if name is not None)
-        ids: dict[str | None, int] = {}
-        try:
-            exact = ids_of_names(edit.connection, asked, exactly=True)
-        except FlukeprintError as error:
-            raise ProblemsError([str(error)], "what is to be enrolled") from None
-        missing = [name for name in asked if name not in exact]
-        if not new:
-            _refuse_unknown(edit.connection, photos)
-        ids.update(exact)
-        problems = []
-        for name in missing:
-            try:
-                ids[name] = add_individual(edit, name, label, force=force)
-            except FlukeprintError as error:
-                problems.append(str(error))
-        if problems:
-            raise ProblemsError(problems, "what is to be enrolled")
-        if None in given and not each_new:
-            ids[None] = self._unnamed(edit)
-        owners = [
-            ids[name] if name is not None or not each_new else self._unnamed(edit) for name in given
-        ]
-        names: dict[int, str] = {}
-        for batch in batches(sorted(set(owners))):
-            asked_of = sa.select(individuals.c.id, individuals.c.name)
-            found = edit.connection.execute(asked_of.where(individuals.c.id.in_(batch)))
-            names.update(found.tuples().all())
-        return owners, [names[who] for who in owners]
 
-    def _unnamed(self, edit: Edit) -> int:
-        """A new animal with the next free name."""
-        label = self._loaded().card.new_label
-        return add_individual(edit, suggested_name(edit.connection), label)
+def _owners(
+    edit: Edit,
+    photos: Sequence[NewPhotograph],
+    new_label: str,
+    *,
+    new: bool,
+    force: bool,
+    each_new: bool,
+) -> tuple[list[int], list[str]]:
+    """The id and the name of each photograph's animal; new ones are made.
+
+    new_label: the label of unknown animals, which is no name.
+    """
+
+    def unnamed() -> int:
+        return add_individual(edit, suggested_name(edit.connection), new_label)
+
+    given = [photo.identity for photo in photos]
+    asked = dict.fromkeys(name for name in given if name is not None)
+    ids: dict[str | None, int] = {}
+    try:
+        exact = ids_of_names(edit.connection, asked, exactly=True)
+    except FlukeprintError as error:
+        raise ProblemsError([str(error)], "what is to be enrolled") from None
+    missing = [name for name in asked if name not in exact]
+    if not new:
+        _refuse_unknown(edit.connection, photos)
+    ids.update(exact)
+    problems = []
+    for name in missing:
+        try:
+            ids[name] = add_individual(edit, name, new_label, force=force)
+        except FlukeprintError as error:
+            problems.append(str(error))
+    if problems:
+        raise ProblemsError(problems, "what is to be enrolled")
+    if None in given and not each_new:
+        ids[None] = unnamed()
+    owners = [ids[name] if name is not None or not each_new else unnamed() for name in given]
+    names: dict[int, str] = {}
+    for batch in batches(sorted(set(owners))):
+        asked_of = sa.select(individuals.c.id, individuals.c.name)
+        found = edit.connection.execute(asked_of.where(individuals.c.id.in_(batch)))
+        names.update(found.tuples().all())
+    return owners, [names[who] for who in owners]
 
 
 def _refuse_unknown(connection: sa.Connection, photos: Sequence[NewPhotograph]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flukeprint.data.decoding import Pixels
+from flukeprint.data.decoding import Pixels, decode_array
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.identifier.photo_input import Photograph, decoded
 from flukeprint.records.kinds import DecidedBy, Encounter
@@ -48,15 +48,7 @@ class NewPhotograph:
     def pixels(self) -> Pixels:
         """The upright pixels in its box (h, w, 3); FlukeprintError where it cannot be read."""
         whole = decoded(self.photo, self.told)
-        if self.box is None:
-            return whole
-        height, width = whole.shape[:2]
-        x0, y0 = (max(0, int(np.floor(low))) for low in self.box[:2])
-        x1, y1 = (int(np.ceil(high)) for high in self.box[2:])
-        part = whole[y0 : min(y1, height), x0 : min(x1, width)]
-        if min(part.shape[:2]) < 1:
-            raise FlukeprintError(f"{self.told}: its box lies outside the photograph")
-        return np.ascontiguousarray(part)
+        return whole if self.box is None else decode_array(whole, self.told, box=self.box)
 
 
 class ProblemsError(FlukeprintError):
