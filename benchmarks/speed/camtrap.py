@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.harness.arguments import options
 from benchmarks.harness.places import ROOT, module_command
 from benchmarks.harness.timing import peak_mb, save
-from flukeprint.data.exchange.camtrap_dp import TABLES, read_camtrap_dp
+from flukeprint.data.exchange.camtrap.reading import TABLES, read_camtrap_dp
 
 ROUNDS = 3
 DEPLOYMENTS = 200

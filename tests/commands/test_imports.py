@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flukeprint.data.exchange.forms import write_photo_table
+from flukeprint.data.exchange.photo_table import write_photo_table
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
 from tests.refusals import refused
 from tests.says import Says

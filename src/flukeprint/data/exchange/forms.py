@@ -1,48 +1,72 @@
-"""The formats of the field that are read, and the table that photographs of any of them become.
+"""The formats of the field that are read and written.
 
 A new format is a module of this package and a row of `FORMS`.
 """
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from flukeprint.data.catalog import Catalog
-from flukeprint.data.exchange import camtrap_dp, coco, megadetector
-from flukeprint.data.exchange.camtrap_dp import read_camtrap_dp
-from flukeprint.data.exchange.coco import read_coco
+from flukeprint.data.exchange import megadetector
+from flukeprint.data.exchange.camtrap import reading as camtrap
+from flukeprint.data.exchange.camtrap.writing import write_camtrap_dp
+from flukeprint.data.exchange.coco import reading as coco
+from flukeprint.data.exchange.coco.writing import write_coco
 from flukeprint.data.exchange.megadetector import read_megadetector
-from flukeprint.data.exchange.observed import Observed, ObservedPhoto
-from flukeprint.data.readers.boxes import boxes_in_pixels
-from flukeprint.errors import FlukeprintError
-from flukeprint.files import written_whole
+from flukeprint.data.exchange.observed import Observed
+from flukeprint.errors import FlukeprintError, nearest
 
-COLUMNS = (
-    "image", "identity", "date", "latitude", "longitude", "uncertainty", "place", "observer",
-    "occasion", "encounter", "view", "sex", "life_stage", "x0", "y0", "x1", "y1",
-)  # fmt: skip
+# Writes what is known of photographs to a path that is not there; returns lines for people.
+Writer = Callable[[Observed, Path], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Form:
-    """A format: whether a path is of it, by a look, and what it tells.
+    """A format: whether a path is of it, by a look, what it tells, and how it is written.
 
+    name: what people call it.
     read: from the path and the folder in which relative names begin, None for the usual one.
+    write: None for a format that is only read.
     """
 
+    name: str
     recognises: Callable[[Path], bool]
     read: Callable[[Path, Path | None], Observed]
+    write: Writer | None = None
 
 
+def _camtrap_dp(observed: Observed, path: Path) -> tuple[str, ...]:
+    root = write_camtrap_dp(observed, path)
+    return () if root == path else (f"names of photographs begin in {root}",)
+
+
+# The first one that recognises a path reads it.
 FORMS: Mapping[str, Form] = {
-    "Camtrap DP": Form(camtrap_dp.recognises, read_camtrap_dp),
-    "MegaDetector": Form(
-        megadetector.recognises, lambda path, root: read_megadetector(path, root=root)
+    "camtrap-dp": Form("Camtrap DP", camtrap.recognises, camtrap.read_camtrap_dp, _camtrap_dp),
+    "megadetector": Form(
+        "MegaDetector",
+        megadetector.recognises,
+        lambda path, root: read_megadetector(path, root=root),
     ),
-    "COCO": Form(coco.recognises, lambda path, root: read_coco(path, root=root)),
+    "coco": Form(
+        "COCO", coco.recognises, lambda path, root: coco.read_coco(path, root=root), write_coco
+    ),
 }
+
+
+def form_of(path: Path) -> Form:
+    """The format of a file or folder.
+
+    Raises:
+        FlukeprintError: it is missing, or of no format that is read.
+    """
+    if not path.exists():
+        raise FlukeprintError(f"{path} is missing; check the path")
+    for form in FORMS.values():
+        if form.recognises(path):
+            return form
+    known = ", ".join(form.name for form in FORMS.values())
+    raise FlukeprintError(f"{path} is of no format that is read: {known}")
 
 
 def read_observed(path: Path, root: Path | None = None) -> Observed:
@@ -53,66 +77,31 @@ def read_observed(path: Path, root: Path | None = None) -> Observed:
     Raises:
         FlukeprintError: it is missing, of no format that is read, or damaged.
     """
-    if not path.exists():
-        raise FlukeprintError(f"{path} is missing; check the path")
-    for form in FORMS.values():
-        if form.recognises(path):
-            return form.read(path, root)
-    raise FlukeprintError(f"{path} is of no format that is read: {', '.join(FORMS)}")
+    return form_of(path).read(path, root)
 
 
-def write_photo_table(observed: Observed, path: Path) -> int:
-    """Write the photographs that can be read as a table for `flukeprint enroll` and `annotate`.
-
-    Boxes become pixels of the upright photographs.  Photographs without a file are left out.  Those
-    of one encounter get the earliest of its dates.
-
-    Returns:
-        The number of rows.
+def writer_of(key: str) -> Writer:
+    """The writer of a format by its key in `FORMS`.
 
     Raises:
-        FlukeprintError: no photograph has a file, or the table cannot be written.
+        FlukeprintError: there is no such format, or it is only read.
     """
-    there = [one for one in observed.photos if one.path is not None and one.path.is_file()]
-    if not there:
-        raise FlukeprintError("none of these photographs has a file here; say where with --root")
-    catalog = boxes_in_pixels(
-        Catalog(
-            images=tuple(str(number) for number in range(len(there))),
-            paths=tuple(one.path for one in there if one.path is not None),
-            boxes=tuple(one.box for one in there),
-        )
-    )
-    assert catalog.boxes is not None
-    first: dict[str, ObservedPhoto] = {}
-    for one in there:
-        if one.encounter is not None and one.date is not None:
-            known = first.setdefault(one.encounter, one)
-            first[one.encounter] = min(known, one, key=lambda each: each.date or "")
-    with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        table.writeheader()
-        for one, box in zip(there, catalog.boxes, strict=True):
-            table.writerow(_row(one, box, first.get(one.encounter or "", one)))
-    return len(there)
+    writers = {name: form.write for name, form in FORMS.items() if form.write is not None}
+    if key not in writers:
+        raise FlukeprintError(f"nothing is written as {key!r}; {nearest(key, writers)}")
+    return writers[key]
 
 
-def _row(one: ObservedPhoto, box: tuple[float, ...] | None, dated: ObservedPhoto) -> dict[str, Any]:
-    assert one.path is not None
-    corners = ("", "", "", "") if box is None else tuple(f"{side:.2f}" for side in box)
-    return {
-        "image": str(one.path.absolute()),
-        "identity": one.identity or "",
-        "date": "" if dated.date is None else dated.date + (dated.offset or ""),
-        "latitude": one.latitude,
-        "longitude": one.longitude,
-        "uncertainty": one.uncertainty,
-        "place": one.place,
-        "observer": one.observer,
-        "occasion": one.occasion,
-        "encounter": one.encounter,
-        "view": one.view,
-        "sex": "" if one.sex == "unknown" else one.sex,
-        "life_stage": one.life_stage,
-        **dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True)),
-    }
+def write_observed(observed: Observed, path: Path, key: str) -> tuple[str, ...]:
+    """Write what is known of photographs in the format `key` of `FORMS`.
+
+    Returns:
+        Lines for people: what is not as every program expects it.
+
+    Raises:
+        FlukeprintError: no such writer, something is there already, or it cannot be written.
+    """
+    write = writer_of(key)
+    if path.exists():
+        raise FlukeprintError(f"{path} is there already; name another")
+    return write(observed, path)

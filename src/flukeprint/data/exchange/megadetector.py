@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flukeprint.data.exchange.coco_boxes import SHARE_DECIMALS, Rectangle, shares_of
+from flukeprint.data.exchange.coco.boxes import SHARE_DECIMALS, Rectangle, shares_of
 from flukeprint.data.exchange.json_files import (
     box_name,
     file_of,

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from flukeprint.data.exchange.coco import read_coco, recognises
-from flukeprint.data.exchange.coco_writing import write_coco
+from flukeprint.data.exchange.coco.reading import read_coco, recognises
+from flukeprint.data.exchange.coco.writing import write_coco
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
 
 SIZE = (1921, 1081)

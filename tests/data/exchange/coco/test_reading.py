@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from flukeprint.data.exchange.coco import read_coco, recognises
+from flukeprint.data.exchange.coco.reading import read_coco, recognises
 from flukeprint.data.exchange.observed import ObservedPhoto
 from flukeprint.errors import FlukeprintError
 

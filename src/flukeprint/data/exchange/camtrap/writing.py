@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flukeprint.data.exchange.camtrap_dp import (
+from flukeprint.data.exchange.camtrap.data_package import DESCRIPTION, is_address
+from flukeprint.data.exchange.camtrap.reading import (
     DETAIL_COLUMNS,
     DETAILS,
     read_with_ids,
 )
-from flukeprint.data.exchange.camtrap_rows import (
+from flukeprint.data.exchange.camtrap.rows import (
     UNKNOWN_TIME,
     Row,
     allowed_path,
@@ -34,7 +35,6 @@ from flukeprint.data.exchange.camtrap_rows import (
     utc,
     widen,
 )
-from flukeprint.data.exchange.data_package import DESCRIPTION, is_address
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flukeprint.data.exchange.camtrap_dp import read_camtrap_dp, recognises
+from flukeprint.data.exchange.camtrap.reading import read_camtrap_dp, recognises
 from flukeprint.data.exchange.observed import Observed
 from flukeprint.errors import FlukeprintError
-from tests.data.exchange.camtrap_packages import deployment, medium, observation, write_package
+from tests.data.exchange.camtrap.packages import deployment, medium, observation, write_package
 
 
 def read(
@@ -394,7 +394,7 @@ def test_archives_that_lead_out_or_are_huge_are_refused(
     tables = {"deployments": [deployment()], "media": [medium("m1")], "observations": []}
     folder = write_package(tmp_path / "p", tables)
     archive = zipped(folder, tmp_path / "p.zip")
-    monkeypatch.setattr("flukeprint.data.exchange.data_package.LARGEST_ZIPPED", 50)
+    monkeypatch.setattr("flukeprint.data.exchange.camtrap.data_package.LARGEST_ZIPPED", 50)
     with pytest.raises(FlukeprintError, match="very large table"):
         read_camtrap_dp(archive)
     bomb = gzip.compress(b"x" * 1000)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from flukeprint.data.catalog import Box
-from flukeprint.data.exchange.coco_boxes import (
+from flukeprint.data.exchange.coco.boxes import (
     SHARE_DECIMALS,
     Rectangle,
     file_size,
     is_there,
     pixels_of,
 )
-from flukeprint.data.exchange.coco_fields import (
+from flukeprint.data.exchange.coco.fields import (
     ANIMAL,
     DATES,
     MACHINE,

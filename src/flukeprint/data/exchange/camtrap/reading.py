@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from flukeprint.data.catalog import Box
-from flukeprint.data.exchange.camtrap_cells import (
+from flukeprint.data.exchange.camtrap.cells import (
     Cells,
     Columns,
     box_in,
@@ -30,13 +30,13 @@ from flukeprint.data.exchange.camtrap_cells import (
     time_in,
     whole,
 )
-from flukeprint.data.exchange.camtrap_events import Joined, join_events
-from flukeprint.data.exchange.data_package import (
+from flukeprint.data.exchange.camtrap.data_package import (
     DataPackage,
     is_address,
     leads_out,
     open_package,
 )
+from flukeprint.data.exchange.camtrap.events import Joined, join_events
 from flukeprint.data.exchange.observed import LeftOut, Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError, counted
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from flukeprint.data.exchange.coco_boxes import (
+from flukeprint.data.exchange.coco.boxes import (
     Rectangle,
     pixels_of,
     rectangle_around,

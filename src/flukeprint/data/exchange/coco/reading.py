@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from flukeprint.data.catalog import Box
-from flukeprint.data.exchange.coco_boxes import (
+from flukeprint.data.exchange.coco.boxes import (
     SHARE_DECIMALS,
     FileSize,
     Rectangle,
@@ -22,7 +22,7 @@ from flukeprint.data.exchange.coco_boxes import (
     upright_by_boxes,
     uprighted,
 )
-from flukeprint.data.exchange.coco_fields import (
+from flukeprint.data.exchange.coco.fields import (
     MACHINE,
     NAME,
     NO_FILE,

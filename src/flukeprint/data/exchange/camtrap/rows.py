@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from flukeprint.data.catalog import Box
-from flukeprint.data.exchange.camtrap_cells import LEAST_WIDTH, UNKNOWN_RADIUS
-from flukeprint.data.exchange.camtrap_dp import MISSING
+from flukeprint.data.exchange.camtrap.cells import LEAST_WIDTH, UNKNOWN_RADIUS
+from flukeprint.data.exchange.camtrap.reading import MISSING
 from flukeprint.data.exchange.observed import ObservedPhoto
 
 UNKNOWN_TIME = "1970-01-01T00:00:00+00:00"

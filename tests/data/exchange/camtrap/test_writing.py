@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from flukeprint.data.exchange.camtrap_dp import read_camtrap_dp
-from flukeprint.data.exchange.camtrap_dp_writer import write_camtrap_dp
+from flukeprint.data.exchange.camtrap.reading import read_camtrap_dp
+from flukeprint.data.exchange.camtrap.writing import write_camtrap_dp
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError
-from tests.data.exchange.camtrap_packages import (
+from tests.data.exchange.camtrap.packages import (
     FIELDS,
     deployment,
     medium,

@@ -1,0 +1,1 @@
+"""Camtrap DP, the standard of camera traps, read and written."""
