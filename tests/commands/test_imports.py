@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flukeprint.data.exchange.photo_table import write_photo_table
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
+from flukeprint.data.exchange.photo_table import write_photo_table
 from tests.refusals import refused
 from tests.says import Says
 from tests.serving.served import make_identifier, photo
