@@ -67,6 +67,11 @@ FORMS: Mapping[str, Form] = {
 }  # fmt: skip
 
 
+def recognised(path: Path) -> Form | None:
+    """The format that a file or folder looks like; None for none."""
+    return next((form for form in FORMS.values() if form.recognises(path)), None)
+
+
 def form_of(path: Path, options: ReadOptions | None = None) -> Form:
     """The format of a file or folder.
 
@@ -79,9 +84,9 @@ def form_of(path: Path, options: ReadOptions | None = None) -> Form:
         raise FlukeprintError(f"{path} is missing; check the path")
     if options is not None and options.of_table:
         return FORMS[TABLE]
-    for form in FORMS.values():
-        if form.recognises(path):
-            return form
+    form = recognised(path)
+    if form is not None:
+        return form
     known = ", ".join(form.name for form in FORMS.values())
     headers = headers_of(path)
     hint = ""
