@@ -4,44 +4,68 @@ Numbers are cells of numbers, whatever they look like; dates are what is formatt
 value of merged cells is that of all of them, as a person sees it.
 """
 
-import contextlib
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
-from datetime import date, datetime, time, timedelta
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 from openpyxl.cell import WriteOnlyCell
+from openpyxl.reader.excel import ExcelReader
+from openpyxl.styles.numbers import BUILTIN_FORMATS, BUILTIN_FORMATS_MAX_SIZE
+from openpyxl.styles.stylesheet import apply_stylesheet
 from openpyxl.utils import get_column_letter, range_boundaries
 
 from flukeprint.data.exchange.any_table.sheet import LARGEST_TABLE, Sheet
+from flukeprint.data.exchange.any_table.sheet_xml import MOST_ROWS, SheetParser
 from flukeprint.errors import FlukeprintError, counted, listed, nearest
 
 LONGEST_TEXT = 32_767  # letters of a cell
-_MOST_ROWS, _MOST_COLUMNS = 2**20, 2_000
-_CHUNK, _OVERLAP = 2**20, 2**12
 _OLD = b"\xd0\xcf\x11\xe0"  # an old workbook, or an encrypted one
-_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]+\d+:[A-Z]+\d+)"')
-# A formula without a value; an empty text that was calculated has t="str" and an empty value.
-_UNCALCULATED = re.compile(
-    rb"<(?:\w+:)?c\s([^>]*)>\s*<(?:\w+:)?f(?:\s[^>]*)?(?:/>|>[^<]*</(?:\w+:)?f>)\s*"
-    rb"(<(?:\w+:)?v\s*/>|<(?:\w+:)?v></(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
-)
-_CELL = re.compile(rb'\br="([A-Z]+)(\d+)"')
-# Control characters as Excel writes them in texts (ECMA-376, ST_Xstring); openpyxl leaves them.
-_ESCAPED = re.compile(r"_x(00[01][0-9A-Fa-f])_")
 _NO_CLOCK = re.compile(r'"[^"]*"|\\.|\[(?!h)[^\]]*\]', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Book:
+    """An opened workbook.
+
+    sheets: name -> its part of the archive, those that are shown first.
+    strings: shared texts.  days: number of a style -> how its numbers are shown, as
+    `SheetParser` has it.  epoch: the day 0 of its dates.
+    """
+
+    path: Path
+    sheets: Mapping[str, str]
+    strings: Sequence[str]
+    days: Mapping[int, str]
+    epoch: datetime
+
+    def parsed(self, name: str, *, most: int = MOST_ROWS) -> SheetParser:
+        """The cells of a sheet; most: rows that are wanted."""
+        parser = SheetParser(self.strings, self.days, self.epoch, most=most)
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(self.sheets[name]) as file:
+                parser.parse(file)
+        except Exception as error:  # a parser of foreign bytes may fail in any way
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise FlukeprintError(
+                f"{self.path}: sheet {name} cannot be read after line {parser.number}: {reason}; "
+                "open it in a spreadsheet and save it again"
+            ) from None
+        return parser
 
 
 def workbook_headers(path: Path) -> tuple[str, ...]:
     """The headers of a workbook's first sheet."""
-    with _opened(path) as book:
-        for row in book.worksheets[0].iter_rows(max_col=_MOST_COLUMNS, values_only=True):
-            if headers := _headers(row):
-                return headers
+    book = _opened(path)
+    for _, cells in book.parsed(next(iter(book.sheets)), most=1).rows:
+        if headers := _headers(cells):
+            return headers
     return ()
 
 
@@ -50,29 +74,21 @@ def read_workbook(path: Path, name: str | None) -> Sheet:
 
     Its headers are in the first row with a cell.
     """
-    with _opened(path) as book:
-        sheet = _sheet(book, path, name)
-        merged, blind = _looked_through(path, sheet)
-        rows = _rows(sheet, path)
-        headers: tuple[str, ...] = ()
-        start = 0
-        for number, cells in rows:
-            if headers := _headers([_value(cell) for cell in cells]):
-                start = number
-                break
-        if not headers:
-            raise FlukeprintError(f"{path}: sheet {sheet.title} is empty")
-        numbers, kept = [], []
-        for number, cells in rows:
-            values = [_value(cell) for cell in cells[: len(headers)]]
-            values += [None] * (len(headers) - len(values))
-            numbers.append(number)
-            kept.append(values)
-        _fill_merged(kept, start + 1, merged)
-        others = [one.title for one in book.worksheets if one.title != sheet.title]
-    filled = [place for place, values in enumerate(kept) if any(map(_is_filled, values))]
-    kept = [kept[place] for place in filled]
-    columns = tuple(zip(*kept, strict=True)) if kept else ((),) * len(headers)
+    book = _opened(path)
+    if name is not None and name not in book.sheets:
+        raise FlukeprintError(f"{path} has no sheet {name!r}; {nearest(name, book.sheets)}")
+    sheet = next(iter(book.sheets)) if name is None else name
+    parsed = book.parsed(sheet)
+    others = [other for other in book.sheets if other != sheet]
+    rows = iter(parsed.rows)
+    headers = next((found for _, cells in rows if (found := _headers(cells))), ())
+    if not headers:
+        raise FlukeprintError(f"{path}: sheet {sheet} is empty")
+    width = len(headers)
+    below = [(number, (cells + [None] * width)[:width]) for number, cells in rows]
+    _fill_merged(below, parsed.merged)
+    filled = [(number, cells) for number, cells in below if any(map(_is_filled, cells))]
+    columns = tuple(zip(*(cells for _, cells in filled), strict=True)) or ((),) * width
     nameless = [
         get_column_letter(place + 1)
         for place, header in enumerate(headers)
@@ -80,11 +96,11 @@ def read_workbook(path: Path, name: str | None) -> Sheet:
     ]
     notes = []
     if others and name is None:
-        notes.append(f"sheet {sheet.title} is read; there are also {listed(others)}")
+        notes.append(f"sheet {sheet} is read; there are also {listed(others)}")
     if nameless:
         notes.append(f"columns without a name are not read: {listed(nameless)}")
     return Sheet(
-        headers, columns, [numbers[place] for place in filled], blind=blind, notes=tuple(notes)
+        headers, columns, [number for number, _ in filled], blind=parsed.blind, notes=tuple(notes)
     )
 
 
@@ -94,8 +110,8 @@ def write_workbook(path: Path, headers: Sequence[str], rows: Sequence[Sequence[o
     Raises:
         FlukeprintError: more rows than a sheet holds, or a longer text than a cell.
     """
-    if len(rows) >= _MOST_ROWS:
-        raise FlukeprintError(f"{path}: a sheet holds {_MOST_ROWS - 1:,} rows; write a CSV")
+    if len(rows) >= MOST_ROWS:
+        raise FlukeprintError(f"{path}: a sheet holds {MOST_ROWS - 1:,} rows; write a CSV")
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("photographs")
     sheet.freeze_panes = "A2"
@@ -120,20 +136,28 @@ def _cell(sheet: Any, value: object, where: str) -> object:
     return cell
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """The workbook; whatever is wrong with its bytes is refused in one line."""
+def _opened(path: Path) -> _Book:
+    """Open a workbook; whatever is wrong with its bytes is refused in one line."""
     try:
         _check_size(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of parts that are not read
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-            try:
-                if not book.worksheets:
-                    raise FlukeprintError(f"{path} has no sheet with cells")
-                yield book
-            finally:
-                book.close()
+            # Not load_workbook, which parses a sheet without a dimension only to find none.
+            reader = ExcelReader(path, read_only=True, data_only=True, keep_links=False)
+            with reader.archive:
+                reader.read_manifest()
+                reader.read_strings()
+                reader.read_workbook()
+                apply_stylesheet(reader.archive, reader.wb)
+                found = [
+                    (sheet.state != "visible", place, sheet.name, rel.target)
+                    for place, (sheet, rel) in enumerate(reader.parser.find_sheets())
+                    if rel.target in reader.valid_files and "chartsheet" not in rel.Type
+                ]
+        sheets = {name: target for _, _, name, target in sorted(found)}
+        days = {style: _shown(reader.wb, style) for style in reader.wb._date_formats}
+        days |= dict.fromkeys(reader.wb._timedelta_formats, "clock")
+        book = _Book(path, sheets, reader.shared_strings, days, reader.wb.epoch)
     except (FlukeprintError, MemoryError):
         raise
     except Exception as error:  # a parser of foreign bytes may fail in any way
@@ -142,6 +166,20 @@ def _opened(path: Path) -> Iterator[Any]:
             f"{path} cannot be read as an XLSX workbook: {reason}; open it in a spreadsheet and "
             "save it again"
         ) from None
+    if not sheets:
+        raise FlukeprintError(f"{path} has no sheet with cells")
+    return book
+
+
+def _shown(book: Any, style: int) -> str:
+    """Whether dates of a style are shown with a time."""
+    number = book._cell_styles[style].numFmtId
+    shown = (
+        BUILTIN_FORMATS.get(number, "")
+        if number < BUILTIN_FORMATS_MAX_SIZE
+        else book._number_formats[number - BUILTIN_FORMATS_MAX_SIZE]
+    )
+    return "moment" if "h" in _NO_CLOCK.sub("", shown).lower() else "day"
 
 
 def _check_size(path: Path) -> None:
@@ -160,54 +198,6 @@ def _check_size(path: Path) -> None:
         )
 
 
-def _sheet(book: Any, path: Path, name: str | None) -> Any:
-    known = {sheet.title: sheet for sheet in book.worksheets}
-    if name is not None and name not in known:
-        raise FlukeprintError(f"{path} has no sheet {name!r}; {nearest(name, known)}")
-    return book.worksheets[0] if name is None else known[name]
-
-
-def _rows(sheet: Any, path: Path) -> Iterator[tuple[int, Sequence[Any]]]:
-    """(number, cells) of every row."""
-    sheet.reset_dimensions()  # which some programs write wrongly, and cells were lost
-    number = 0
-    try:
-        for number, cells in enumerate(sheet.iter_rows(), 1):
-            if number > _MOST_ROWS:
-                raise FlukeprintError(f"more than the {_MOST_ROWS:,} rows of a sheet")
-            if len(cells) > _MOST_COLUMNS:
-                raise FlukeprintError(f"more than {_MOST_COLUMNS:,} columns")
-            yield number, cells
-    except FlukeprintError as error:
-        raise FlukeprintError(f"{path}, line {number}: {error}") from None
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise FlukeprintError(
-            f"{path} is damaged after line {number} of sheet {sheet.title}: {reason}; open it in "
-            "a spreadsheet and save it again"
-        ) from None
-
-
-def _value(cell: Any) -> object:
-    """A cell's value: a day where a date is shown without a time, a text as it was typed."""
-    value = cell.value
-    if isinstance(value, str):
-        return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), value) if "_x" in value else value
-    if isinstance(value, datetime):
-        value = _whole_second(value)
-        shown = _NO_CLOCK.sub("", cell.number_format or "")
-        if value.time() == time() and "h" not in shown.lower():
-            return value.date()
-    elif isinstance(value, time):
-        return _whole_second(datetime.combine(date(1900, 1, 1), value)).time()
-    return value
-
-
-def _whole_second(moment: datetime) -> datetime:
-    """The nearest second: days with a fraction, which workbooks hold, do not meet it."""
-    return (moment + timedelta(microseconds=500_000)).replace(microsecond=0)
-
-
 def _is_filled(value: object) -> bool:
     return value is not None and (not isinstance(value, str) or bool(value.strip()))
 
@@ -220,34 +210,14 @@ def _headers(row: Sequence[object]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _fill_merged(rows: list[list[object]], first: int, merged: Sequence[str]) -> None:
-    """Give all cells of merged ones their value.  first: the number of rows[0]."""
+def _fill_merged(rows: list[tuple[int, list[object]]], merged: Sequence[str]) -> None:
+    """Give all cells of merged ones their value."""
+    numbers = [number for number, _ in rows]
     for reference in merged:
         left, top, right, bottom = range_boundaries(reference)
-        if not first <= top <= bottom or top - first >= len(rows):
-            continue
-        above = rows[top - first]
-        value = above[left - 1] if left <= len(above) else None
-        for row in rows[top - first : bottom - first + 1]:
-            for place in range(left - 1, min(right, len(row))):
-                row[place] = value
-
-
-def _looked_through(path: Path, sheet: Any) -> tuple[list[str], dict[int, str]]:
-    """References of merged cells, and the first formula of each column that has no value.
-
-    openpyxl tells neither of sheets that it reads row by row.
-    """
-    merged: dict[str, None] = {}
-    blind: dict[int, str] = {}
-    with zipfile.ZipFile(path) as archive, archive.open(sheet._worksheet_path) as file:
-        text = b""
-        while chunk := file.read(_CHUNK):
-            text = text[-_OVERLAP:] + chunk
-            merged |= dict.fromkeys(found[1].decode() for found in _MERGED.finditer(text))
-            for found in _UNCALCULATED.finditer(text):
-                cell = _CELL.search(found[1])
-                if cell is not None and not (found[2] and b't="str"' in found[1]):
-                    place = range_boundaries(cell[1].decode() + "1")[0] - 1
-                    blind.setdefault(place, (cell[1] + cell[2]).decode())
-    return list(merged), blind
+        first, end = bisect_left(numbers, top), bisect_right(numbers, bottom)
+        if first == end or numbers[first] != top or left > len(rows[first][1]):
+            continue  # of headers, or empty
+        value = rows[first][1][left - 1]
+        for _, cells in rows[first:end]:
+            cells[left - 1 : right] = [value] * (min(right, len(cells)) - left + 1)
