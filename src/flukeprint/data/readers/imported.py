@@ -33,7 +33,7 @@ def labelled_imported(config: DataConfig) -> Catalog:
         if photo.path is None:
             lost["without a file"] += 1
         elif _name(photo) is None and config.unnamed == "ignore":
-            lost["that name nobody (data.unnamed=new takes them as new individuals)"] += 1
+            lost["without an animal's name (data.unnamed=new takes them as new individuals)"] += 1
         else:
             named.append(photo)
     _say(config.root / config.labels, observed, lost)

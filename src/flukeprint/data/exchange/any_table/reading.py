@@ -124,7 +124,7 @@ class _Reader:
         if self._chosen.ignored:
             notes.append(f"columns that mean nothing here: {listed(self._chosen.ignored)}")
         return Observed(
-            FORM, self._path.suffix.lower().removeprefix("."), tuple(photos),
+            FORM, self._path.suffix.lower().removeprefix("."), photos,
             self._left.counts, self._left.examples, tuple(notes),
         )  # fmt: skip
 
@@ -238,7 +238,7 @@ class _Reader:
                 self._problems.append((row.number, f"{what}, {width} x {height}"))
             row.pixels = None
 
-    def _named(self, rows: Sequence[_Row]) -> Iterator[ObservedPhoto]:
+    def _named(self, rows: Sequence[_Row]) -> tuple[ObservedPhoto, ...]:
         """The photographs with a name each: that of the file, with a number for each of its boxes.
 
         Where the table has names of files beside names of photographs, as it names them.
@@ -264,9 +264,11 @@ class _Reader:
                     name += "'"
                 taken.add(name)
                 names[row.number] = name
-        for row in rows:
-            if not self._problems:
-                yield ObservedPhoto(names[row.number], row.path, box=row.box, **row.values)
+        if self._problems:
+            return ()
+        return tuple(
+            ObservedPhoto(names[row.number], row.path, box=row.box, **row.values) for row in rows
+        )
 
 
 def _as_text(name: str, cells: Mapping[str, Any], exact: Mapping[str, Any]) -> str | None:

@@ -112,24 +112,24 @@ def write_workbook(path: Path, headers: Sequence[str], rows: Sequence[Sequence[o
     """
     if len(rows) >= MOST_ROWS:
         raise FlukeprintError(f"{path}: a sheet holds {MOST_ROWS - 1:,} rows; write a CSV")
+    for number, row in enumerate(rows, 2):
+        for value in row:
+            if isinstance(value, str) and len(value) > LONGEST_TEXT:
+                raise FlukeprintError(
+                    f"{path}, line {number}: a text of {counted(len(value), 'letter')} is longer "
+                    f"than a cell of a workbook, {LONGEST_TEXT:,}; write a CSV"
+                )
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("photographs")
     sheet.freeze_panes = "A2"
     sheet.append(list(headers))
-    for number, row in enumerate(rows, 2):
-        sheet.append([_cell(sheet, value, f"{path}, line {number}") for value in row])
+    for row in rows:
+        sheet.append([_cell(sheet, value) for value in row])
     book.save(path)
 
 
-def _cell(sheet: Any, value: object, where: str) -> object:
-    if not isinstance(value, str):
-        return value
-    if len(value) > LONGEST_TEXT:
-        raise FlukeprintError(
-            f"{where}: a text of {counted(len(value), 'letter')} is longer than a cell of a "
-            f"workbook, {LONGEST_TEXT:,}; write a CSV"
-        )
-    if not value.startswith(("=", "#")):
+def _cell(sheet: Any, value: object) -> object:
+    if not isinstance(value, str) or not value.startswith(("=", "#")):
         return value
     cell = WriteOnlyCell(sheet, value)
     cell.data_type = "s"  # else it is a formula or an error

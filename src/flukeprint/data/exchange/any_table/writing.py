@@ -73,7 +73,8 @@ def _cells(photo: ObservedPhoto, root: Path, suffix: str) -> dict[str, object]:
         if shown is None or field_of(name, shown) != value:
             exactly[name] = (text_of(shown), repr(value) if name in NUMBERS else str(value))
     if exactly:
-        cells["exactly"] = json.dumps(exactly)
+        # `_x0000_` would be read as a letter in a workbook.
+        cells["exactly"] = json.dumps(exactly).replace("_x", "\\u005fx")
     return cells
 
 
