@@ -88,7 +88,7 @@ def form_of(path: Path, options: ReadOptions | None = None) -> Form:
     if form is not None:
         return form
     known = ", ".join(form.name for form in FORMS.values())
-    headers = headers_of(path)
+    headers = headers_of(path)  # which says what is wrong with a damaged table
     hint = ""
     if headers:
         hint = f"; say what its columns {listed(filter(None, headers))} are, at least the image"

@@ -1,7 +1,7 @@
 """What a person says of a source that it does not say itself: columns, dates, units, patterns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal
 
 from flukeprint.data.readers.boxes import BoxUnit
@@ -35,11 +35,3 @@ class ReadOptions:
     def of_table(self) -> bool:
         """Whether they can be meant for a table or a folder with a pattern only."""
         return bool(self.columns or self.sheet is not None or self.pattern is not None)
-
-    @property
-    def given(self) -> tuple[str, ...]:
-        """The names of those that differ from the defaults."""
-        usual = ReadOptions()
-        return tuple(
-            one.name for one in fields(self) if getattr(self, one.name) != getattr(usual, one.name)
-        )

@@ -18,7 +18,7 @@ from tests.refusals import refused
 SUFFIXES = (".csv", ".xlsx", ".parquet")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(data=st.data(), suffix=st.sampled_from(SUFFIXES))
 def test_drawn_photographs_come_back_the_same(data: st.DataObject, suffix: str) -> None:
     with TemporaryDirectory() as folder:

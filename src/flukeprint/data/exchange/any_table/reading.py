@@ -38,7 +38,10 @@ _MOST_PROBLEMS = 20  # that are told
 
 def recognises(path: Path) -> bool:
     """Whether a file is a table whose headers tell of photographs."""
-    return is_recognised(headers_of(path))
+    try:
+        return is_recognised(headers_of(path))
+    except FlukeprintError:
+        return False
 
 
 def read_any_table(

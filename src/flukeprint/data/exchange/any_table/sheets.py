@@ -71,20 +71,21 @@ def read_sheet(path: Path, wanted: Sequence[str] = (), sheet: str | None = None)
 
 
 def headers_of(path: Path) -> tuple[str, ...]:
-    """The headers of a table by a look; none where it is no table or cannot be read."""
+    """The headers of a table by a look; none where it is no local file of such a name.
+
+    Raises:
+        FlukeprintError: it cannot be read.
+    """
     suffix = path.suffix.lower()
     if suffix not in _READERS or not is_local(path) or not path.is_file():
         return ()
-    try:
-        if _READERS[suffix] is _read_csv:
-            return open_table(path).header
-        with needs(EXTRA):
-            if _READERS[suffix] is _read_xlsx:
-                from flukeprint.data.exchange.any_table.workbooks import workbook_headers
+    if _READERS[suffix] is _read_csv:
+        return open_table(path).header
+    with needs(EXTRA):
+        if _READERS[suffix] is _read_xlsx:
+            from flukeprint.data.exchange.any_table.workbooks import workbook_headers
 
-                return workbook_headers(path)
-            from flukeprint.data.exchange.any_table.parquet import parquet_headers
+            return workbook_headers(path)
+        from flukeprint.data.exchange.any_table.parquet import parquet_headers
 
-            return parquet_headers(path)
-    except FlukeprintError:
-        return ()
+        return parquet_headers(path)
