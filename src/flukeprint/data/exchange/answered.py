@@ -11,7 +11,7 @@ MAKER = "flukeprint "  # begins the name of who answered
 
 
 @dataclass(frozen=True)
-class Answer:
+class RowAnswer:
     """The answer to one row.
 
     verdict: whether it shows a known individual, a new one, or something else.
@@ -26,14 +26,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Answers:
+class RowAnswers:
     """Answers to rows of a source.
 
     of: by the names of rows, `ObservedPhoto.image`.  failed: name of a row -> why it has none.
     by: what answered, with its version.  moment: when.
     """
 
-    of: Mapping[str, Answer]
+    of: Mapping[str, RowAnswer]
     failed: Mapping[str, str]
     by: str
     moment: datetime
@@ -49,12 +49,12 @@ class Answers:
         yield from dict.fromkeys(found)
 
 
-def with_answers(observed: Observed, answers: Answers) -> Observed:
+def with_answers(observed: Observed, answers: RowAnswers) -> Observed:
     """The source's rows with the identities that were answered, as given by a machine."""
     return replace(observed, photos=tuple(_answered(one, answers) for one in observed.photos))
 
 
-def _answered(photo: ObservedPhoto, answers: Answers) -> ObservedPhoto:
+def _answered(photo: ObservedPhoto, answers: RowAnswers) -> ObservedPhoto:
     answer = answers.of.get(photo.image)
     if answer is None:
         return photo

@@ -7,7 +7,7 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from flukeprint.data.exchange.answered import Answers, with_answers
+from flukeprint.data.exchange.answered import RowAnswers, with_answers
 from flukeprint.data.exchange.camtrap.answers import answer_camtrap_dp
 from flukeprint.data.exchange.camtrap.data_package import DESCRIPTION
 from flukeprint.data.exchange.coco.answers import answer_coco
@@ -21,7 +21,7 @@ from flukeprint.storage import files_below
 
 # From the source, where its names of files begin (None: the usual place), the answers and a path
 # that is not there; returns lines for people.
-Answerer = Callable[[Path, Path | None, Answers, Path], tuple[str, ...]]
+Answerer = Callable[[Path, Path | None, RowAnswers, Path], tuple[str, ...]]
 
 ANSWERERS: Mapping[str, Answerer] = {
     "camtrap-dp": answer_camtrap_dp,
@@ -69,7 +69,7 @@ def usual_target(source: Path, key: str) -> Path:
 
 
 def write_in_form(
-    key: str, source: Path, root: Path | None, observed: Observed, answers: Answers, target: Path
+    key: str, source: Path, root: Path | None, observed: Observed, answers: RowAnswers, target: Path
 ) -> tuple[str, ...]:
     """Write the answers to `target`, which is not there, in the form `key` of the source.
 
@@ -105,7 +105,7 @@ def _photographs(folder: Path, root: Path | None) -> Observed:
     return Observed(PHOTOGRAPHS, "", tuple(ObservedPhoto(name, folder / name) for name in names))
 
 
-def _write_rows(photos: Sequence[ObservedPhoto], answers: Answers, target: Path) -> None:
+def _write_rows(photos: Sequence[ObservedPhoto], answers: RowAnswers, target: Path) -> None:
     """Write a CSV, a line each photograph; an identity is only that of a known individual."""
     with written_whole(target) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from flukeprint.data.exchange.answered import Answer, Answers
+from flukeprint.data.exchange.answered import RowAnswer, RowAnswers
 from flukeprint.data.exchange.json_files import box_name, posix_name, read_object, text
 from flukeprint.data.exchange.megadetector import MARK, individuals_of
 from flukeprint.files import written_whole
@@ -20,7 +20,7 @@ _DECIMALS = 4  # as the format has them
 
 
 def answer_megadetector(
-    source: Path, root: Path | None, answers: Answers, target: Path
+    source: Path, root: Path | None, answers: RowAnswers, target: Path
 ) -> tuple[str, ...]:
     """Write the results in `source` to `target` with the answers to its boxes.
 
@@ -84,7 +84,9 @@ class _Keys:
         self._tree[MARK] = {"individuals": sorted(self._keys.values(), key=int)}
 
 
-def _mark(found: dict[str, Any], answer: Answer, answers: Answers, keys: _Keys | None) -> None:
+def _mark(
+    found: dict[str, Any], answer: RowAnswer, answers: RowAnswers, keys: _Keys | None
+) -> None:
     share = None if answer.probability is None else round(answer.probability, _DECIMALS)
     found[MARK] = {
         "verdict": answer.verdict,

@@ -13,7 +13,7 @@ from pathlib import Path
 from flukeprint import __version__
 from flukeprint.config.ranking import EngineName
 from flukeprint.cpu import keep_memory
-from flukeprint.data.exchange.answered import MAKER, Answer, Answers
+from flukeprint.data.exchange.answered import MAKER, RowAnswer, RowAnswers
 from flukeprint.data.exchange.answers import source_form, usual_target, write_in_form
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
 from flukeprint.disks import full_disk_named
@@ -40,7 +40,7 @@ class SourceAnswers:
 
     target: Path
     observed: Observed
-    answers: Answers
+    answers: RowAnswers
     files: int
     boxes: int
     given: int
@@ -161,7 +161,7 @@ def _answers(
     observed: Observed,
     path: Path,
     again: bool,
-) -> Answers:
+) -> RowAnswers:
     """Answer the rows, those of the journal from there."""
     chunks = [
         (number, asked[start : start + CHUNK])
@@ -198,8 +198,8 @@ def _answers(
     failed = {name: one for name, one in every.items() if isinstance(one, str)}
     for error in failed.values():
         say(error)
-    return Answers(
-        {name: one for name, one in every.items() if isinstance(one, Answer)},
+    return RowAnswers(
+        {name: one for name, one in every.items() if isinstance(one, RowAnswer)},
         failed,
         journal.head["by"],
         datetime.fromisoformat(journal.head["time"]),

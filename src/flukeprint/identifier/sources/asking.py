@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from flukeprint.config.ranking import EngineName
 from flukeprint.data.catalog import Box
-from flukeprint.data.exchange.answered import Answer
+from flukeprint.data.exchange.answered import RowAnswer
 from flukeprint.data.exchange.observed import ObservedPhoto
 from flukeprint.data.readers.boxes import upright_size
 from flukeprint.errors import FlukeprintError
@@ -86,7 +86,7 @@ def _answered(
     features = None
     if ready:
         features = known.examine_prepared(ready, engine=engine, workers=workers)
-    results: dict[str, Answer | str] = {}
+    results: dict[str, RowAnswer | str] = {}
     place = 0
     for photo, one in zip(photos, found, strict=True):
         if isinstance(one, str) or features is None:
@@ -98,12 +98,12 @@ def _answered(
     return results
 
 
-def answer_of(verdict: Verdict, new_label: str) -> Answer:
+def answer_of(verdict: Verdict, new_label: str) -> RowAnswer:
     """The answer that a verdict gives; what looks like something else has no probability."""
     names = [new_label if name is None else name for name in verdict.answers]
     first = 0 if verdict.kind == "outside" else 1  # whose first answer is only the nearest
     shares = verdict.probabilities
-    return Answer(
+    return RowAnswer(
         verdict.kind,
         verdict.answers[0] if verdict.kind == "known" else None,
         None if shares is None or shares[0] is None else float(shares[0]),

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from flukeprint.data.exchange.answered import Answer
+from flukeprint.data.exchange.answered import RowAnswer
 from flukeprint.errors import FlukeprintError
 
 _SAYS = {
@@ -21,7 +21,7 @@ _SAYS = {
     "identifier": "another identifier, or another state of it",
     "settings": "other settings",
 }
-Results = Mapping[str, Answer | str]  # by the names of rows; a text is why there is none
+Results = Mapping[str, RowAnswer | str]  # by the names of rows; a text is why there is none
 
 
 def journal_of(target: Path) -> Path:
@@ -137,7 +137,7 @@ class Journal:
 
 def _results(rows: Mapping[str, Any]) -> Results:
     return {
-        name: one if isinstance(one, str) else Answer(**{**one, "others": tuple(one["others"])})
+        name: one if isinstance(one, str) else RowAnswer(**{**one, "others": tuple(one["others"])})
         for name, one in rows.items()
     }
 

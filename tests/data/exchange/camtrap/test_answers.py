@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flukeprint.data.exchange.answered import Answer
+from flukeprint.data.exchange.answered import RowAnswer
 from flukeprint.data.exchange.camtrap.answers import answer_camtrap_dp
 from flukeprint.data.exchange.camtrap.reading import read_camtrap_dp
 from tests.data.exchange.answering import BY, NEW, OUTSIDE, answers, known
@@ -25,7 +25,7 @@ from tests.data.exchange.camtrap.packages import (
 )
 
 BOX = {"bboxX": "0.1", "bboxY": "0.2", "bboxWidth": "0.3", "bboxHeight": "0.4"}
-OF: dict[str, Answer] = {
+OF: dict[str, RowAnswer] = {
     "media/m1.jpg": known("Zoë, \"the\" cat"), "media/m2.jpg": NEW, "media/m3.jpg": OUTSIDE,
     "media/m4.jpg": known("B", None), "media/m6.jpg": known("C"),
 }  # fmt: skip

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flukeprint.data.exchange.answered import Answer, Answers
+from flukeprint.data.exchange.answered import RowAnswer, RowAnswers
 from flukeprint.data.exchange.camtrap.answer_rows import is_ours, same_as, told_same
 from flukeprint.data.exchange.camtrap.data_package import (
     DESCRIPTION,
@@ -42,7 +42,7 @@ Row = Mapping[str, str]
 
 
 def answer_camtrap_dp(
-    source: Path, root: Path | None, answers: Answers, target: Path
+    source: Path, root: Path | None, answers: RowAnswers, target: Path
 ) -> tuple[str, ...]:
     """Write the package at `source` to `target` with an observation for each answer.
 
@@ -67,7 +67,7 @@ def answer_camtrap_dp(
         return _write_folder(package, changed, target)
 
 
-def _table(table: TableText, read: Read, answers: Answers) -> str:
+def _table(table: TableText, read: Read, answers: RowAnswers) -> str:
     """The text of the observations with those of the answers behind them."""
     form = _Form(table)
     columns, rows = form.rows()
@@ -112,8 +112,8 @@ def _table(table: TableText, read: Read, answers: Answers) -> str:
 
 def _row(
     photo: ObservedPhoto,
-    answer: Answer,
-    answers: Answers,
+    answer: RowAnswer,
+    answers: RowAnswers,
     medium: Row,
     key: str,
     original: Row | None,

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from flukeprint.data.exchange.answered import Answers
+from flukeprint.data.exchange.answered import RowAnswers
 from flukeprint.data.exchange.coco.fields import (
     ANIMAL,
     MACHINE,
@@ -22,7 +22,9 @@ VERDICT = "identity_verdict"  # of an annotation that was answered: known, new o
 _BY, _PROBABILITY = OF_ANIMAL["by"][0], SHARES["probability"][0]
 
 
-def answer_coco(source: Path, root: Path | None, answers: Answers, target: Path) -> tuple[str, ...]:
+def answer_coco(
+    source: Path, root: Path | None, answers: RowAnswers, target: Path
+) -> tuple[str, ...]:
     """Write the file `source` to `target` with the answers, under the key its names stand under.
 
     A photograph without an annotation that shows a known individual gets one, without a box.
