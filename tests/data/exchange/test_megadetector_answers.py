@@ -30,7 +30,7 @@ OF = {
 def without_ours(tree: Any) -> Any:
     """The tree without what may have been added."""
     plain = copy.deepcopy(tree)
-    plain.pop("flukeprint", None)
+    plain["info"].pop("flukeprint", None)
     for entry in plain["images"]:
         for one in entry["detections"] or []:
             one.pop("flukeprint", None)
@@ -49,7 +49,7 @@ def test_identities_are_read_back_and_all_else_stays(tmp_path: Path) -> None:
     assert plain["images"][1]["detections"][0].pop("classifications") == [["2", 1.0]]
     assert plain == before
     assert "classifications" not in second
-    assert tree["flukeprint"] == {"individuals": ["1", "2"]}
+    assert tree["info"]["flukeprint"] == {"individuals": ["1", "2"]}
     assert tree["images"][0]["detections"][1]["flukeprint"]["verdict"] == "new"
     read = read_megadetector(target)
     rows = {one.image: one for one in read.photos}
@@ -101,7 +101,7 @@ def test_marks_of_other_kinds_are_no_identities(tmp_path: Path) -> None:
         {"file": f"{n}.jpg", "detections": [found(0, 0, 1, 1, flukeprint=mark)]}
         for n, mark in enumerate(marks)
     ]
-    read = read_megadetector(written(tmp_path / "md.json", images, flukeprint="no object"))
+    read = read_megadetector(written(tmp_path / "md.json", images))
     assert [one.identity for one in read.photos] == [None, None, None, "5", None]
     assert [one.machine for one in read.photos] == [False, False, False, True, False]
     assert read.photos[3].probability is None

@@ -28,7 +28,7 @@ from flukeprint.errors import FlukeprintError, counted, listed
 
 FORM = "MegaDetector"
 ANIMAL = "animal"
-MARK = "flukeprint"  # key of what we add to a detection and to the file
+MARK = "flukeprint"  # key of what we add to detections and to `info`
 _WHAT = "results of MegaDetector"
 _LATEST = (1, 6)
 _VIDEOS = (".mp4", ".avi", ".mpeg", ".mpg", ".mov", ".mkv", ".flv", ".m4v", ".webm")
@@ -226,7 +226,8 @@ def _texts(tree: object) -> dict[str, str]:
 
 def individuals_of(tree: Mapping[str, Any]) -> frozenset[str]:
     """The keys of classification categories that are individuals and no species."""
-    mark = tree.get(MARK)
+    info = tree.get("info")
+    mark = info.get(MARK) if isinstance(info, dict) else None
     keys = mark.get("individuals") if isinstance(mark, dict) else None
     return (
         frozenset(key for one in keys if (key := text(one)))

@@ -73,15 +73,18 @@ class _Keys:
             self._keys[identity] = key
         return self._keys[identity]
 
-    @property
-    def own(self) -> set[str]:
-        return set(self._keys.values())
-
     def write(self) -> None:
         if not self._keys:
             return
         self._tree["classification_categories"] = self._categories
-        self._tree[MARK] = {"individuals": sorted(self._keys.values(), key=int)}
+        # The format's validator warns of keys at the top that it does not know, not of these.
+        if not isinstance(self._tree.get("info"), dict):
+            self._tree["info"] = {}
+        self._tree["info"][MARK] = {"individuals": sorted(self._keys.values(), key=_by_number)}
+
+
+def _by_number(key: str) -> tuple[int, str]:
+    return len(key), key
 
 
 def _mark(

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
+
 from flukeprint.config.ranking import EngineName
 from flukeprint.data.catalog import Box
 from flukeprint.data.exchange.answered import RowAnswer
@@ -16,7 +18,7 @@ from flukeprint.data.exchange.observed import ObservedPhoto
 from flukeprint.data.readers.boxes import upright_size
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.identifier.photo_input import Prepared
+from flukeprint.identifier.photo_input import Prepared, decoded
 from flukeprint.identifier.sources.journal import Results
 from flukeprint.identifier.verdict import Verdict
 
@@ -55,10 +57,16 @@ def ask_chunks(
 
 
 def _prepared(known: Identifier, photo: ObservedPhoto) -> Prepared | str:
-    """The crop of a row, ready for the network; or why it cannot be used."""
+    """The crop of a row, ready for the network; or why it cannot be used.
+
+    A view of which the gallery's photographs are mirrored is mirrored as these are.
+    """
     assert photo.path is not None
     try:
         box = None if photo.box is None else _in_pixels(photo)
+        if photo.view is not None and photo.view in known.card.image.mirror_views:
+            turned = decoded(photo.path, photo.image, box=box)[:, ::-1]
+            return known.prepare(np.ascontiguousarray(turned), photo.image)
         return known.prepare(photo.path, photo.image, box)
     except FlukeprintError as error:
         return str(error)
