@@ -20,6 +20,10 @@ FULL = ClassDescription(
     medically_important="yes",
     note_en='The "corner" spider.',
     note_es="La del rincón.",
+    advice_en="Wash it, rest.",
+    advice_es="Lave, repose.",
+    call="600",
+    source="Ministry",
     credit="Drawn",
 )
 SHORT = ClassDescription(name="Gnaphosidae")
@@ -35,11 +39,12 @@ def test_cards_are_written_and_read_back(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "cards.csv"
     save_cards({"laeta": FULL, "ground": SHORT}, path)
     assert path.read_text(encoding="utf-8") == (
-        "class,name,rank,common_en,common_es,where_en,where_es,medical,note_en,note_es,credit\n"
+        "class,name,rank,common_en,common_es,where_en,where_es,medical,note_en,note_es,"
+        "advice_en,advice_es,call,source,credit\n"
         "laeta,Loxosceles laeta,species,Chilean recluse,Araña de rincón,"
         '"Houses, in corners","Casas, en rincones",yes,"The ""corner"" spider.",La del rincón.,'
-        "Drawn\n"
-        "ground,Gnaphosidae,class,,,,,,,,\n"
+        '"Wash it, rest.","Lave, repose.",600,Ministry,Drawn\n'
+        "ground,Gnaphosidae,class,,,,,,,,,,,,\n"
     )
     assert dict(read_cards(path)) == {"laeta": FULL, "ground": SHORT}
     assert list(read_cards(path)) == ["laeta", "ground"]
@@ -57,6 +62,8 @@ def test_only_class_and_name_are_needed_in_any_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
+        (("class,name,advice_en", "a,A,Wash it."), ("line 2", "needs its source")),
+        (("class,name,call", "a,A,600"), ("line 2", "needs its source")),
         (("class,rank", "a,genus"), ("has no column name",)),
         (("name", "A"), ("has no column class",)),
         (("class,name,comon_en", "a,A,x"), ("unknown column comon_en", "did you mean common_en")),
@@ -161,9 +168,10 @@ def test_the_spiders_texts_are_in_both_languages(
             (card.common_en, card.common_es),
             (card.where_en, card.where_es),
             (card.note_en, card.note_es),
+            (card.advice_en, card.advice_es),
         ):
             assert (english is None) == (spanish is None), identity
-        for text in (card.note_en, card.note_es):
+        for text in (card.note_en, card.note_es, card.advice_en, card.advice_es):
             assert text is None or text.endswith("."), identity
         for text in (card.common_en, card.common_es, card.where_en, card.where_es):
             assert text is None or (text[0].isupper() and text[-1].isalpha()), identity

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flukeprint.errors import FlukeprintError, ProblemsError, counted, listed
+from flukeprint.errors import FlukeprintError, ProblemsError, counted, listed, nearest
 from flukeprint.output import say
 
 if TYPE_CHECKING:
@@ -208,17 +208,41 @@ def refit(
 
 def export_catalogue(
     identifier: Folder,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
-    form: Annotated[str, typer.Option("--format", help="csv, parquet or xlsx.")] = "csv",
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder or file to write.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="Tables: csv, parquet, xlsx; or a format of the field: camtrap-dp, coco.",
+        ),
+    ] = "csv",
     embeddings: Annotated[
-        bool, typer.Option(help="Write the embeddings too: .npz, or Parquet beside Parquet.")
+        bool, typer.Option(help="With tables the embeddings too: .npz, or Parquet beside Parquet.")
     ] = True,
+    species: Annotated[
+        str | None, typer.Option(help="Scientific name of the animals, for formats of the field.")
+    ] = None,
 ) -> None:
     """Export individuals, encounters, photographs, history and embeddings for other programs."""
+    from flukeprint.data.exchange.forms import FORMS, write_observed, writer_of
+    from flukeprint.keeper.exports import FORMATS
     from flukeprint.keeper.exports import export_catalogue as write
+    from flukeprint.keeper.field_records import read_catalogue
 
-    for path, rows in write(identifier, _opened(identifier, None), out, form, embeddings).items():
-        print(f"{path}: {counted(rows, 'row')}")
+    if form in FORMATS:
+        database = _opened(identifier, None)
+        for path, rows in write(identifier, database, out, form, embeddings).items():
+            print(f"{path}: {counted(rows, 'row')}")
+        return
+    if form not in FORMS:
+        raise FlukeprintError(
+            f"no catalogue is exported as {form}; {nearest(form, (*FORMATS, *FORMS))}"
+        )
+    writer_of(form)
+    observed = read_catalogue(_opened(identifier, None), species=species)
+    for line in (*observed.notes, *write_observed(observed, out, form)):
+        say(line)
+    print(f"{out}: {counted(len(observed.photos), 'photograph')}")
 
 
 def change(

@@ -23,6 +23,10 @@ FIELDS = {  # column of the table -> field of a card, in the order in which they
     "medical": "medically_important",
     "note_en": "note_en",
     "note_es": "note_es",
+    "advice_en": "advice_en",
+    "advice_es": "advice_es",
+    "call": "call",
+    "source": "source",
     "credit": "credit",
 }
 CARD_COLUMNS = ("class", *FIELDS)
@@ -35,6 +39,7 @@ class ClassDescription:
     name: scientific name; rank: species, genus, family ..., or `class` where the table has none.
     common: vernacular names.  where: habitat.
     medically_important: whether a bite needs medical care.  _en, _es: English and Spanish.
+    advice: what to do after a bite.  call: whom to call.  source: who says so; advice needs one.
     """
 
     name: str
@@ -46,6 +51,10 @@ class ClassDescription:
     medically_important: Medical | None = None
     note_en: str | None = None
     note_es: str | None = None
+    advice_en: str | None = None
+    advice_es: str | None = None
+    call: str | None = None
+    source: str | None = None
     credit: str | None = None
 
     def __post_init__(self) -> None:
@@ -59,9 +68,11 @@ def read_cards(path: Path) -> Mapping[str, ClassDescription]:
     """Read the CSV `path`: class -> card, in its order.
 
     Columns: class and name, which are required; rank, common_en, common_es, where_en, where_es,
-    medical, note_en, note_es and credit, which may be missing or blank.
-    Raises FlukeprintError for other columns, for a class twice, for a row without class or
-    name, and for a medical that is not yes, no, unknown or blank.
+    medical, note_en, note_es, advice_en, advice_es, call, source and credit, which may be missing
+    or blank.
+    Raises FlukeprintError for other columns, for a class twice, for a row without class or name,
+    for a medical that is not yes, no, unknown or blank, and for advice of which nobody says whose
+    it is.
     """
     table = read_table(path, ("class", "name"))
     for column in table.columns:
@@ -79,6 +90,11 @@ def read_cards(path: Path) -> Mapping[str, ClassDescription]:
         if medical not in ("", *MEDICAL):
             raise FlukeprintError(
                 f"{path}, {lines([row])}: medical is yes, no, unknown or blank, found {medical}"
+            )
+        told = any(cells.get(column) for column in ("advice_en", "advice_es", "call"))
+        if told and not cells.get("source"):
+            raise FlukeprintError(
+                f"{path}, {lines([row])}: advice on a bite needs its source; name who gives it"
             )
         fields = {
             FIELDS[column]: cell for column, cell in cells.items() if cell and column in FIELDS

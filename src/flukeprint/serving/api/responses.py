@@ -223,6 +223,9 @@ def _card(
         where=_words(card.where_en, card.where_es),
         medically_important=card.medically_important,
         note=_words(card.note_en, card.note_es),
+        advice=_words(card.advice_en, card.advice_es),
+        call=card.call,
+        source=card.source,
         credit=card.credit,
     )
 

@@ -52,6 +52,9 @@ class ClassCard(Body):
     where: Words | None  # where it is found
     medically_important: Literal["yes", "no", "unknown"] | None
     note: Words | None
+    advice: Words | None  # what to do after a bite
+    call: str | None  # whom to call
+    source: str | None  # whose advice it is
     credit: str | None
 
 

@@ -15,7 +15,7 @@ from flukeprint.data.exchange.observed import Observed, ObservedPhoto
 from tests.data.exchange.drawn import photographs
 from tests.refusals import refused
 
-SUFFIXES = (".csv", ".xlsx", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".xlsx", ".parquet")
 
 
 @settings(deadline=None, max_examples=100)

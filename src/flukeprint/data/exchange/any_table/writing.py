@@ -1,4 +1,4 @@
-"""Writes what is known of photographs as a table: CSV, XLSX or Parquet, by the name's ending.
+"""Writes what is known of photographs as a table: CSV, TSV, XLSX or Parquet, by its name's ending.
 
 `image` is the name of each, `file_path` its file, empty without one.  Boxes are shares of the
 upright photograph, under names that no other program takes for pixels.  What a cell cannot carry,
@@ -104,11 +104,15 @@ def _name(path: Path, root: Path) -> str:
     return (whole.relative_to(base) if whole.is_relative_to(base) else whole).as_posix()
 
 
-def _csv(path: Path, names: Sequence[str], rows: _Rows) -> None:
+def _csv(path: Path, names: Sequence[str], rows: _Rows, separator: str = ",") -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
+        table = csv.writer(file, delimiter=separator)
         table.writerow(names)
         table.writerows([[text_of(cell) or "" for cell in row] for row in rows])
+
+
+def _tsv(path: Path, names: Sequence[str], rows: _Rows) -> None:
+    _csv(path, names, rows, "\t")
 
 
 def _xlsx(path: Path, names: Sequence[str], rows: _Rows) -> None:
@@ -124,6 +128,7 @@ def _parquet(path: Path, names: Sequence[str], rows: _Rows) -> None:
 
 
 _WRITERS: Mapping[str, Callable[[Path, Sequence[str], _Rows], None]] = {
-    ".csv": _csv, _WORKBOOK: _xlsx, ".parquet": _parquet,
+    ".csv": _csv, ".tsv": _tsv, ".tab": _tsv, ".txt": _tsv, _WORKBOOK: _xlsx,
+    ".parquet": _parquet, ".pq": _parquet,
 }  # fmt: skip
 assert set(_ORDER) <= set(FIELDS)

@@ -2,8 +2,9 @@
 
 https://camtrap-dp.tdwg.org.  `classificationProbability` is taken as that of the identity where an
 observation has one, else as the confidence that there is an animal.  A tag `view:left` of an
-observation is its view.  The table `flukeprint`, which only `camtrap_dp_writer` writes, gives what
-the other tables have no room for.
+observation is its view.  The table `flukeprint`, which only `writing.py` writes, gives what the
+other tables have no room for.  Observations that `answers.py` added to others, tagged `sameAs:`,
+are no rows of their own but name the animals of those.
 """
 
 import json
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from flukeprint.data.catalog import Box
+from flukeprint.data.exchange.camtrap.answer_rows import with_names, without_answers
 from flukeprint.data.exchange.camtrap.cells import (
     Cells,
     Columns,
@@ -66,10 +68,16 @@ _VIEW = re.compile(r"(?:^|\|)\s*view:\s*([^|]*?)\s*(?:$|\|)")
 
 @dataclass(frozen=True)
 class Read:
-    """What was read: the photographs, and beside each its observationID; None without one."""
+    """What was read: the photographs, and what the tables say of each.
+
+    observations: their observationIDs; None without one.
+    media: their mediaIDs.  stamps: their times as they are written; None without one.
+    """
 
     observed: Observed
     observations: tuple[str | None, ...]
+    media: tuple[str, ...] = ()
+    stamps: tuple[str | None, ...] = ()
 
 
 def recognises(path: Path) -> bool:
@@ -124,10 +132,13 @@ class _Reading:
         observations = whole(
             self.package.table("observations", OBSERVATION_COLUMNS, missing), OBSERVATION_COLUMNS
         )
+        observations, named = without_answers(observations)
         joined = self._joined(media, observations)
-        photos, ids = self._photos(joined, Columns(media), Columns(observations), deployments)
+        pictures = Columns(media)
+        photos, ids, rows = self._photos(joined, pictures, Columns(observations), deployments)
         if details and self.package.has_table(DETAILS):
             photos = self._with_details(photos, ids)
+        photos = with_names(photos, ids, named)
         observed = Observed(
             FORM,
             self.version,
@@ -136,7 +147,11 @@ class _Reading:
             self.left_out.examples,
             tuple(self.notes),
         )
-        return Read(observed, tuple(ids))
+        keys, stamps = pictures["mediaID"], pictures["timestamp"]
+        return Read(
+            observed, tuple(ids), tuple(str(keys[row]) for row in rows),
+            tuple(stamps[row] for row in rows),
+        )  # fmt: skip
 
     def _deployments(self, missing: Sequence[str]) -> pd.DataFrame:
         table = whole(
@@ -188,7 +203,7 @@ class _Reading:
 
     def _photos(
         self, joined: Joined, media: Columns, obs: Columns, deployments: pd.DataFrame
-    ) -> tuple[list[ObservedPhoto], list[str | None]]:
+    ) -> tuple[list[ObservedPhoto], list[str | None], list[int]]:
         m, o, who = joined.media, joined.observation, joined.identity
         names = names_of(media["filePath"], media["mediaID"], media.size)
         paths = self._paths(media, set(m.tolist()))
@@ -204,6 +219,7 @@ class _Reading:
         deployed = media["deploymentID"]
         photos: list[ObservedPhoto] = []
         kept: list[str | None] = []
+        rows: list[int] = []  # of media
         used: dict[str, int] = {}
         taken = set(names[:-1])
         for row, at in enumerate(m.tolist()):
@@ -244,7 +260,8 @@ class _Reading:
                 )
             )
             kept.append(ids[row])
-        return photos, kept
+            rows.append(at)
+        return photos, kept, rows
 
     def _paths(self, media: Columns, used: set[int]) -> list[Path | None]:
         """The files; None for those elsewhere, which are told in notes, and for unused ones."""

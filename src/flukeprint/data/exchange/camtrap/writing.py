@@ -54,7 +54,7 @@ _MEDIA = (
     "mediaID", "deploymentID", "captureMethod", "timestamp", "filePath", "filePublic", "fileName",
     "fileMediatype", "exifData", "favorite", "mediaComments",
 )  # fmt: skip
-_OBSERVATIONS = (
+OBSERVATIONS = (
     "observationID", "deploymentID", "mediaID", "eventID", "eventStart", "eventEnd",
     "observationLevel", "observationType", "cameraSetupType", "scientificName", "count",
     "lifeStage", "sex", "behavior", "individualID", "individualPositionRadius",
@@ -67,7 +67,7 @@ _DIALECT = {
     "delimiter": ",", "quoteChar": '"', "doubleQuote": True, "skipInitialSpace": False,
 }  # fmt: skip
 _FIELDS = tuple(field.name for field in fields(ObservedPhoto))
-_COLUMNS = {"deployments": _DEPLOYMENTS, "media": _MEDIA, "observations": _OBSERVATIONS}
+_COLUMNS = {"deployments": _DEPLOYMENTS, "media": _MEDIA, "observations": OBSERVATIONS}
 
 
 def write_camtrap_dp(
