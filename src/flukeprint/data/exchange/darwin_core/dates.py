@@ -91,7 +91,8 @@ def _joined(year: str, month: str | None = None, day: str | None = None) -> str 
     if not numbers or not 1 <= numbers[0] <= 9999:
         return None
     try:
-        datetime(*(numbers + [1, 1])[:3])  # type: ignore[arg-type]
+        year_of, month_of, day_of = [*numbers, 1, 1][:3]
+        datetime(year_of, month_of, day_of)
     except ValueError:
         return None
     return "-".join([f"{numbers[0]:04d}", *(f"{one:02d}" for one in numbers[1:])])

@@ -24,7 +24,7 @@ from flukeprint.data.exchange.camtrap.cells import (
 )
 from flukeprint.data.exchange.camtrap.data_package import is_address, leads_out
 from flukeprint.data.exchange.darwin_core import terms
-from flukeprint.data.exchange.darwin_core.archive import DESCRIPTION, Archive, open_archive
+from flukeprint.data.exchange.darwin_core.archive import Archive, open_archive
 from flukeprint.data.exchange.darwin_core.dates import When, when
 from flukeprint.data.exchange.darwin_core.inaturalist import is_export, read_export
 from flukeprint.data.exchange.darwin_core.meta import TableMeta, read_meta
@@ -126,7 +126,7 @@ class _Reading:
         kinds = (terms.AUDIOVISUAL_MEDIA, *terms.SIMPLE_MEDIA)
         known = [one for one in extensions if one.kind in kinds]
         known.sort(key=lambda one: kinds.index(one.kind))
-        tables = [self._rows(one, terms.OF_MEDIA) for one in known]
+        tables = [self._of_media(one) for one in known]
         if len(tables) < 2:
             return tables[0] if tables else None
         names = {term for table in tables for term in table.columns}
@@ -135,6 +135,12 @@ class _Reading:
             [key for table in tables for key in table.key],
             {name: [cell for table in tables for cell in table.first(name)] for name in names},
         )
+
+    def _of_media(self, meta: TableMeta) -> Rows:
+        rows = self._rows(meta, terms.OF_MEDIA)
+        if meta.kind != terms.AUDIOVISUAL_MEDIA:  # there an identifier is where the file lies
+            rows.columns[terms.ACCESS] = rows.first(*terms.IDENTIFIERS)
+        return rows
 
     def _photos(self, records: Records, details: bool) -> tuple[list[ObservedPhoto], list[str]]:
         photos: list[ObservedPhoto] = []

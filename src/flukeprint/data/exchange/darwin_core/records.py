@@ -3,7 +3,7 @@
 import mimetypes
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flukeprint.data.exchange.camtrap.data_package import is_address
@@ -59,7 +59,7 @@ def of_occurrences(core: Rows, media: Rows | None, left_out: LeftOut) -> Records
     if media is not None:
         for key, medium in photographs(media, left_out):
             found[key].append(medium)
-    return _assembled(keys, keys, cells, found, left_out)
+    return _assembled(keys, cells, found, left_out)
 
 
 def of_events(core: Rows, seen: Rows, media: Rows | None, left_out: LeftOut) -> Records:
@@ -110,26 +110,24 @@ def of_events(core: Rows, seen: Rows, media: Rows | None, left_out: LeftOut) -> 
             column.append(core.first(term)[at] if term in terms.OF_EVENT and at >= 0 else None)
         cells[terms.EVENT_ID][-1] = event
         cells[terms.SPECIES][-1] = shows.pop() if len(shows) == 1 else None
-    records = _assembled(keys, keys, cells, found, left_out, of_shared=set(unclear))
+    records = _assembled(keys, cells, found, left_out, shared=set(unclear))
     records.unclear = sum(map(len, unclear.values()))
     return records
 
 
 def _assembled(
     keys: list[str],
-    owners: list[str],
     cells: dict[str, Column],
     found: Mapping[str, list[Medium]],
     left_out: LeftOut,
-    of_shared: set[str] | None = None,
+    shared: Collection[str] = (),
 ) -> Records:
-    """The records that have photographs, each identifier once."""
+    """The records that have photographs, each identifier once; shared: events that are unclear."""
     status, associated = cells[terms.STATUS], cells[terms.ASSOCIATED_MEDIA]
-    shared = of_shared or set()
     kept: list[int] = []
     media: list[list[Medium]] = []
     taken: set[str] = set()
-    for row, (key, owner) in enumerate(zip(keys, owners, strict=True)):
+    for row, key in enumerate(keys):
         if key in taken:
             left_out.note("occurrences whose identifier another has", key)
             continue
@@ -137,7 +135,7 @@ def _assembled(
         if (status[row] or "").strip().lower() == "absent":
             left_out.note("occurrences of an animal that was absent", key)
             continue
-        own = found.get(owner) or list(_associated(associated[row], left_out))
+        own = found.get(key) or list(_associated(associated[row], left_out))
         if own:
             kept.append(row)
             media.append(own)
@@ -192,7 +190,7 @@ def _with_owners(media: Rows, left_out: LeftOut) -> Iterator[tuple[str, str | No
         region = tuple(column[row] for column in corners)
         medium = Medium(
             name,
-            address is not None or not media.has(terms.ACCESS),
+            address is not None,
             views[row],
             taken[row],
             None if all(cell is None for cell in region) else region,

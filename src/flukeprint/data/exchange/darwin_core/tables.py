@@ -36,9 +36,6 @@ class Rows:
             cells = [two if one is None else one for one, two in zip(cells, more, strict=True)]
         return cells
 
-    def has(self, term: str) -> bool:
-        return term in self.columns
-
 
 def read_rows(archive: Archive, meta: TableMeta, terms: Iterable[str]) -> Rows:
     """Read the columns of those terms that the table has; defaults stand in empty cells.
@@ -58,14 +55,15 @@ def read_rows(archive: Archive, meta: TableMeta, terms: Iterable[str]) -> Rows:
             known = whole[place].notna().to_numpy()
             column[known] = whole[place].to_numpy(dtype=object)[known]
         cells[place] = column.tolist()
+    empty: Column = [None] * len(whole)
     found: dict[str, Column] = {}
     for term in sorted(wanted & (set(columns) | set(meta.defaults))):
-        values = cells[columns[term]] if term in columns else [None] * len(whole)
+        values: Column = cells[columns[term]] if term in columns else list(empty)
         default = meta.defaults.get(term)
         if default is not None:
             values = [default if value is None else value for value in values]
         found[term] = values
-    key = cells[meta.key] if meta.key is not None else [None] * len(whole)
+    key = cells[meta.key] if meta.key is not None else empty
     return Rows(len(whole), key, found)
 
 
