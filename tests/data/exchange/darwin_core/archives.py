@@ -71,7 +71,8 @@ def element(
     fields = "".join(
         f'<field index="{place}" term="{term}"/>' for place, term in enumerate(terms, 1)
     )
-    return f'<{name} rowType="{kind}" {layout}><files>{locations}</files>{index}{fields}{more}</{name}>'
+    inside = f"<files>{locations}</files>{index}{fields}{more}"
+    return f'<{name} rowType="{kind}" {layout}>{inside}</{name}>'
 
 
 def write_archive(
