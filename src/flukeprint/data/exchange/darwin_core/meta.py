@@ -21,7 +21,7 @@ class TableMeta:
     kind: URI of what a row is.  files: their checked names.
     key: column of the core's identifier, in the core and in extensions; None without one.
     columns: URI of a term -> its column.  defaults: URI of a term -> value of its empty cells.
-    separator, quote, line_end: "" for none.  skip: lines of the header.
+    separator: None where it is not said.  quote: "" for none.  skip: lines of the header.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class TableMeta:
     key: int | None
     columns: dict[str, int] = field(default_factory=dict)
     defaults: dict[str, str] = field(default_factory=dict)
-    separator: str = ","
+    separator: str | None = None
     quote: str = '"'
     line_end: str = "\n"
     encoding: str = "utf-8"
@@ -79,7 +79,11 @@ def _table(archive: Archive, element: Any, key_name: str) -> TableMeta:
     )
     if not files:
         raise FlukeprintError(f"{archive.place}: {DESCRIPTION} names no file of a table")
-    keys = [_place(archive, each.get("index")) for each in _named(element, key_name)]
+    keys = [
+        _place(archive, each.get("index"))
+        for each in _named(element, key_name)
+        if each.get("index")  # real ones have it empty where there is no identifier
+    ]
     columns: dict[str, int] = {}
     defaults: dict[str, str] = {}
     for each in _named(element, "field"):
@@ -89,12 +93,12 @@ def _table(archive: Archive, element: Any, key_name: str) -> TableMeta:
             columns[term] = _place(archive, index)
         if each.get("default"):
             defaults.setdefault(term, each.get("default"))
-    separator = _unescaped(element.get("fieldsTerminatedBy", ","))
+    separator = _unescaped(element.get("fieldsTerminatedBy")) or None
     if separator == " ":  # XML makes a space of a tab in an attribute
         separator = "\t"
     quote = _unescaped(element.get("fieldsEnclosedBy", '"'))
-    line_end = _unescaped(element.get("linesTerminatedBy", "\n"))
-    if len(separator) != 1 or len(quote) > 1 or separator == quote:
+    line_end = _unescaped(element.get("linesTerminatedBy")) or "\n"
+    if len(separator or ",") != 1 or len(quote) > 1 or separator == quote:
         raise FlukeprintError(
             f"{archive.place}: {DESCRIPTION} separates cells of {files[0]} by {separator!r} and "
             f"encloses them by {quote!r}, of which one character each is read"
@@ -129,8 +133,9 @@ def _number(archive: Archive, text: str, name: str) -> int:
     return int(text)
 
 
-def _unescaped(text: str) -> str:
+def _unescaped(text: str | None) -> str:
     """The characters that an attribute means, for a tab is mostly written as a backslash and t."""
+    text = text or ""
     for written, meant in ((r"\t", "\t"), (r"\n", "\n"), (r"\r", "\r"), (r"\\", "\\")):
         text = text.replace(written, meant)
     return text

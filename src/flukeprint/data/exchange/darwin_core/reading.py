@@ -110,11 +110,10 @@ class _Reading:
                 media,
                 self.left_out,
             )
-        occurs = core.kind == terms.OCCURRENCE or core.kind.endswith("SimpleDarwinRecord")
-        if not occurs and core.kind:
+        if core.kind not in (terms.OCCURRENCE, *terms.RECORDS):
             raise FlukeprintError(
-                f"{self.archive.place}: its core is {core.kind or 'nothing'}, of which no "
-                "photographs are told: occurrences or events are read"
+                f"{self.archive.place}: its core is {core.kind}, of which no photographs are told: "
+                "occurrences or events are read"
             )
         return of_occurrences(self._rows(core, terms.OF_OCCURRENCE), media, self.left_out)
 

@@ -15,6 +15,7 @@ from flukeprint.data.exchange.darwin_core.meta import TableMeta
 from flukeprint.data.table_format import unreadable
 from flukeprint.errors import FlukeprintError
 
+_LONGEST_LINE = 2**20
 Column = list[str | None]  # cells, None for empty ones
 
 
@@ -80,26 +81,29 @@ def _read(archive: Archive, meta: TableMeta, name: str, places: Sequence[int]) -
         options["quotechar"] = meta.quote
     else:
         options["quoting"] = csv.QUOTE_NONE
-    # Names up to the last place, so that what a row has beyond is left out, and what it lacks empty
     width = max(places, default=0) + 1
+    options |= {
+        "header": None,
+        "names": list(range(width)),
+        "skiprows": meta.skip,
+        "dtype": str,
+        "keep_default_na": False,
+        "na_values": [""],
+        "index_col": False,
+        "encoding": encoding,
+        "compression": None,
+        "low_memory": False,
+    }
     try:
-        with archive.opened(name) as file:
-            return pd.read_csv(
-                file,
-                sep=meta.separator,
-                header=None,
-                names=list(range(width)),
-                usecols=list(places) or [0],
-                skiprows=meta.skip,
-                dtype=str,
-                keep_default_na=False,
-                na_values=[""],
-                index_col=False,
-                encoding=encoding,
-                compression=None,
-                low_memory=False,
-                **options,
-            )
+        options["sep"] = meta.separator or _likely_separator(archive, name, encoding)
+        try:
+            with archive.opened(name) as file:  # so, what rows have beyond the last place is left
+                return pd.read_csv(file, usecols=list(places) or [0], **options)
+        except pd.errors.ParserError as error:
+            if "Too many columns" not in str(error):
+                raise
+            with archive.opened(name) as file:  # and so, what all rows lack at their ends is empty
+                return pd.read_csv(file, **options)
     except FlukeprintError:
         raise
     except (FileNotFoundError, KeyError):
@@ -117,3 +121,10 @@ def _read(archive: Archive, meta: TableMeta, name: str, places: Sequence[int]) -
         RuntimeError, NotImplementedError, ValueError, TypeError,
     ) as error:  # fmt: skip
         raise unreadable(path, error) from None
+
+
+def _likely_separator(archive: Archive, name: str, encoding: str) -> str:
+    """The comma that the text guide takes where none is said, or what other readers take, a tab."""
+    with archive.opened(name) as file:
+        line = file.readline(_LONGEST_LINE).decode(encoding, "replace")
+    return "\t" if "\t" in line and "," not in line else ","

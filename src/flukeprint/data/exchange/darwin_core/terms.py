@@ -7,6 +7,12 @@ _DCTERMS = "http://purl.org/dc/terms/"
 
 OCCURRENCE = _DWC + "Occurrence"
 EVENT = _DWC + "Event"
+# What the text guide takes a row for where none is named, and older names
+RECORDS = (
+    "",
+    "http://rs.tdwg.org/dwc/xsd/simpledarwincore/SimpleDarwinRecord",
+    _DWC + "DarwinCore",
+)
 SIMPLE_MEDIA = ("http://rs.gbif.org/terms/1.0/Multimedia", "http://rs.gbif.org/terms/1.0/Image")
 AUDIOVISUAL_MEDIA = _AC + "Multimedia"
 

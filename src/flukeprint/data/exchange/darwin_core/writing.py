@@ -101,6 +101,7 @@ class _Writing:
     def __init__(self, photos: Sequence[ObservedPhoto], root: Path, asked: bool) -> None:
         self.photos = photos
         self.root = root if asked else root_of(photos, root)
+        self._begin = absolute_of(self.root)
         self._occurrences: list[dict[str, str]] = []
         self._media: list[dict[str, str]] = []
         images = {photo.image for photo in photos}
@@ -138,7 +139,7 @@ class _Writing:
             details = {}
             for name in _FIELDS:
                 value, found = getattr(photo, name), getattr(other, name)
-                if name == "path":
+                if name == "path" and value != found:
                     value, found = self._relative(value), self._relative(found)
                 if value != found:
                     details[name] = value
@@ -152,7 +153,7 @@ class _Writing:
         if path is None or not is_local(path):
             return None
         try:
-            return absolute_of(path).relative_to(absolute_of(self.root)).as_posix()
+            return absolute_of(path).relative_to(self._begin).as_posix()
         except ValueError:
             return None
 
@@ -221,4 +222,6 @@ def _write_table(path: Path, names: Sequence[str], rows: Iterable[Row]) -> None:
 
 def _cell(text: str) -> str:
     """Text without line breaks or tabs, which many readers of archives take for ends of cells."""
+    if text.isprintable():  # as nearly all are
+        return text
     return " ".join(one_cell(text).replace("\t", " ").split("\n"))
