@@ -275,6 +275,17 @@ def test_audiovisual_core_has_its_own_terms(tmp_path: Path) -> None:
     assert observed.left_out == {"a thumbnail": 1, "a sound": 1}
 
 
+def test_of_several_sizes_the_best_counts(tmp_path: Path) -> None:
+    media = [
+        audiovisual("1", "m1", f"https://example.org/{number}.jpg", variantLiteral=variant)
+        for number, variant in enumerate(["Medium Quality", "Best Quality", "Lower Quality", "odd"])
+    ]
+    media += [audiovisual("1", "m2", f"https://example.org/{number}.jpg") for number in (5, 6)]
+    observed = read(tmp_path, [seen("1")], media, media_kind=AUDIOVISUAL)
+    names = [one.image.removeprefix("https://example.org/") for one in observed.photos]
+    assert names == ["1.jpg", "5.jpg", "6.jpg"]
+
+
 def test_regions_of_interest_are_boxes(tmp_path: Path) -> None:
     def corners(*sides: str) -> dict[str, str]:
         names = ("xFrac", "yFrac", "widthFrac", "heightFrac")
@@ -469,6 +480,15 @@ def test_photographs_in_a_zip_file_are_to_be_unpacked(tmp_path: Path) -> None:
     assert observed.notes == ("1 photograph in the ZIP file: unpack it to read them",)
     (tmp_path / "a.jpg").touch()
     assert read_darwin_core(tmp_path / "a.zip").photos[0].path == tmp_path / "a.jpg"
+
+
+def test_a_simple_download_of_gbif_has_no_photographs(tmp_path: Path) -> None:
+    path = tmp_path / "0001.csv"
+    path.write_text("gbifID\tdatasetKey\toccurrenceID\tmediaType\n1\tx\to1\tStillImage\n")
+    for each in (path, zipped(tmp_path, tmp_path / "0001.zip")):
+        assert form_of(each) is FORMS["darwin-core"]
+        with pytest.raises(FlukeprintError, match="as a Darwin Core Archive"):
+            read_darwin_core(each)
 
 
 def test_archives_are_recognised(tmp_path: Path) -> None:

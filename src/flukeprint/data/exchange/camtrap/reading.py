@@ -7,10 +7,9 @@ the other tables have no room for.
 """
 
 import json
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from flukeprint.data.exchange.camtrap.data_package import (
     open_package,
 )
 from flukeprint.data.exchange.camtrap.events import Joined, join_events
+from flukeprint.data.exchange.details import FIELDS, detail_in
 from flukeprint.data.exchange.observed import LeftOut, Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError, counted
 
@@ -300,12 +300,13 @@ class _Reading:
         """The photographs with what the table `flukeprint` says otherwise."""
         table = self.package.table(DETAILS, DETAIL_COLUMNS)
         changes: dict[str, dict[str, Any]] = {}
-        known = {field.name for field in fields(ObservedPhoto)}
         for key, name, value in table.reindex(columns=list(DETAIL_COLUMNS)).itertuples(index=False):
-            if name not in known or not isinstance(value, str):
+            if name not in FIELDS or not isinstance(value, str):
                 continue
             try:
-                changes.setdefault(str(key), {})[name] = self._detail(name, json.loads(value))
+                changes.setdefault(str(key), {})[name] = detail_in(
+                    name, json.loads(value), self.root
+                )
             except (ValueError, TypeError, RecursionError):
                 self.left_out.note("details that cannot be read", f"{key} {name}")
         changed = []
@@ -322,23 +323,6 @@ class _Reading:
                 "leave it out of the package"
             )
         return changed
-
-    def _detail(self, name: str, value: Any) -> Any:
-        if value is None:
-            if name in ("image", "machine"):
-                raise ValueError(f"{name} is needed")
-            return None
-        if name == "box":
-            return tuple(float(edge) for edge in value)
-        if name == "machine":
-            return bool(value)
-        if name in ("latitude", "longitude", "uncertainty", "probability", "confidence"):
-            if isinstance(value, bool) or not math.isfinite(value):
-                raise ValueError(f"{value!r} is no number")
-            return float(value)
-        if not isinstance(value, str) or (name == "path" and leads_out(value)):
-            raise ValueError(f"{value!r} is no text that may stand there")
-        return self.root / value if name == "path" else value
 
     def _leave(self, why: str, names: "pd.Series[str]") -> None:
         for name in names.tolist():

@@ -11,7 +11,6 @@ import mimetypes
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from flukeprint.data.exchange.camtrap.rows import (
     utc,
     widen,
 )
+from flukeprint.data.exchange.details import details_of
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
@@ -66,7 +66,6 @@ _OBSERVATIONS = (
 _DIALECT = {
     "delimiter": ",", "quoteChar": '"', "doubleQuote": True, "skipInitialSpace": False,
 }  # fmt: skip
-_FIELDS = tuple(field.name for field in fields(ObservedPhoto))
 _COLUMNS = {"deployments": _DEPLOYMENTS, "media": _MEDIA, "observations": _OBSERVATIONS}
 
 
@@ -168,14 +167,8 @@ class _Writing:
         back = dict(zip(read.observations, read.observed.photos, strict=True))
         rows = []
         for key, photo in zip(self._ids, self.photos, strict=True):
-            for name in _FIELDS:
-                value = getattr(photo, name)
-                found = getattr(back[key], name)
-                if name == "path":
-                    value, found = self._relative(value), self._relative(found)
-                if value != found:
-                    text = json.dumps(value)
-                    rows.append({"observationID": key, "field": name, "value": text})
+            for name, value in details_of(photo, back[key], self._relative).items():
+                rows.append({"observationID": key, "field": name, "value": json.dumps(value)})
         return rows
 
     def _relative(self, path: Path | None) -> str | None:

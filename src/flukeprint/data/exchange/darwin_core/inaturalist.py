@@ -5,6 +5,7 @@ the observer typed; both together tell the local time and its offset.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -32,13 +33,12 @@ _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def is_export(path: Path) -> bool:
     """Whether the file's first line names the columns of such an export, or it is a ZIP of one."""
-    if path.suffix.lower() not in (".csv", ".zip") or not path.is_file():
-        return False
-    try:
-        names = open_table(path, _HEADER).names
-    except FlukeprintError:
-        return False
-    return all(name in names for name in _HEADER) and any(name in names for name in _NAMES)
+    return any(_has(path, (*_HEADER, name)) for name in _NAMES)
+
+
+def is_simple_download(path: Path) -> bool:
+    """Whether it is GBIF's simple download, which names no photographs, or a ZIP file of one."""
+    return _has(path, ("gbifID", "datasetKey", "occurrenceID"))
 
 
 def read_export(path: Path) -> Observed:
@@ -144,6 +144,16 @@ def _clock(typed: str) -> datetime | None:
         return datetime(year, month, day, hour, minute, int(found[6] or 0))
     except ValueError:
         return None
+
+
+def _has(path: Path, names: Sequence[str]) -> bool:
+    """Whether it is a table with these columns, or a ZIP file of one."""
+    if path.suffix.lower() not in (".csv", ".zip") or not path.is_file():
+        return False
+    try:
+        return set(names) <= set(open_table(path, names).names)
+    except FlukeprintError:
+        return False
 
 
 def _cells(column: "pd.Series[str]") -> Column:

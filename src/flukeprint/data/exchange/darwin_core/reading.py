@@ -7,10 +7,9 @@ key `flukeprint`, under which the writer puts what Darwin Core has no term for.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -26,10 +25,15 @@ from flukeprint.data.exchange.camtrap.data_package import is_address, leads_out
 from flukeprint.data.exchange.darwin_core import terms
 from flukeprint.data.exchange.darwin_core.archive import Archive, open_archive
 from flukeprint.data.exchange.darwin_core.dates import When, when
-from flukeprint.data.exchange.darwin_core.inaturalist import is_export, read_export
+from flukeprint.data.exchange.darwin_core.inaturalist import (
+    is_export,
+    is_simple_download,
+    read_export,
+)
 from flukeprint.data.exchange.darwin_core.meta import TableMeta, read_meta
 from flukeprint.data.exchange.darwin_core.records import Medium, Records, of_events, of_occurrences
 from flukeprint.data.exchange.darwin_core.tables import Rows, read_rows
+from flukeprint.data.exchange.details import FIELDS, detail_in
 from flukeprint.data.exchange.observed import LeftOut, Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError, counted
 
@@ -38,11 +42,10 @@ DETAILS = "flukeprint"  # the key in dynamicProperties
 CAMERA_TRAP = "camera trap"
 _WGS84 = ("", "wgs84", "epsg:4326", "worldgeodeticsystem1984", "unknown", "notrecorded")
 _UNKNOWN = ("undetermined", "unknown", "indeterminate", "not determined", "not recorded")
-_FIELDS = frozenset(field.name for field in fields(ObservedPhoto))
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadArchive:
     """What was read: the photographs, and beside each the identifier of its occurrence."""
 
     observed: Observed
@@ -55,7 +58,7 @@ def recognises(path: Path) -> bool:
         with open_archive(path) as archive:
             return b"rs.tdwg.org/dwc/" in archive.description()
     except FlukeprintError:
-        return is_export(Path(path))
+        return is_export(Path(path)) or is_simple_download(Path(path))
 
 
 def read_darwin_core(path: Path, root: Path | None = None) -> Observed:
@@ -66,12 +69,17 @@ def read_darwin_core(path: Path, root: Path | None = None) -> Observed:
     Raises:
         FlukeprintError: it is missing, damaged, has no occurrences, or its tables lead out of it.
     """
-    if Path(path).is_file() and is_export(Path(path)):
+    if is_export(Path(path)):
         return read_export(Path(path))
+    if is_simple_download(Path(path)):
+        raise FlukeprintError(
+            f"{path} is GBIF's simple download, which names no photographs: download it as a "
+            "Darwin Core Archive"
+        )
     return read_with_keys(path, root).observed
 
 
-def read_with_keys(path: Path, root: Path | None = None, *, details: bool = True) -> Read:
+def read_with_keys(path: Path, root: Path | None = None, *, details: bool = True) -> ReadArchive:
     """Read an archive; details: whether to heed what the writer put in dynamicProperties."""
     with open_archive(path) as archive:
         return _Reading(archive, root).read(details)
@@ -85,14 +93,14 @@ class _Reading:
         self.notes: dict[str, int] = {}  # what is said of how many photographs
         self._paths: dict[str, Path | None] = {}
 
-    def read(self, details: bool) -> Read:
+    def read(self, details: bool) -> ReadArchive:
         records = self._records()
         photos, keys = self._photos(records, details)
         lines = [f"{counted(number, 'photograph')} {what}" for what, number in self.notes.items()]
         observed = Observed(
             FORM, "", tuple(photos), self.left_out.counts, self.left_out.examples, tuple(lines)
         )
-        return Read(observed, tuple(keys))
+        return ReadArchive(observed, tuple(keys))
 
     def _records(self) -> Records:
         core, extensions = read_meta(self.archive)
@@ -288,28 +296,11 @@ class _Reading:
         details = {}
         for name, value in found.items():
             try:
-                if name in _FIELDS:
-                    details[name] = self._detail(name, value)
+                if name in FIELDS:
+                    details[name] = detail_in(name, value, self.root)
             except (ValueError, TypeError, OverflowError):
                 self.left_out.note("details that cannot be read", f"{key} {name}")
         return details
-
-    def _detail(self, name: str, value: Any) -> Any:
-        if value is None:
-            if name in ("image", "machine"):
-                raise ValueError(f"{name} is needed")
-            return None
-        if name == "box":
-            return tuple(float(edge) for edge in value)
-        if name == "machine":
-            return bool(value)
-        if name in ("latitude", "longitude", "uncertainty", "probability", "confidence"):
-            if isinstance(value, bool) or not math.isfinite(value):
-                raise ValueError(f"{value!r} is no number")
-            return float(value)
-        if not isinstance(value, str) or (name == "path" and leads_out(value)):
-            raise ValueError(f"{value!r} is no text that may stand there")
-        return self.root / value if name == "path" else value
 
     def _with_details(
         self, photo: ObservedPhoto, details: Mapping[str, Any], key: str

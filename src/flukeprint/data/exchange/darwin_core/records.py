@@ -4,7 +4,7 @@ import mimetypes
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flukeprint.data.exchange.camtrap.data_package import is_address
 from flukeprint.data.exchange.darwin_core import terms
@@ -12,6 +12,7 @@ from flukeprint.data.exchange.darwin_core.tables import Column, Rows
 from flukeprint.data.exchange.observed import LeftOut
 
 _SPLIT = re.compile(r"\s*\|\s*|[;,]\s+(?=https?://)")  # | is the standard's
+_QUALITIES = ("lowerquality", "mediumquality", "goodquality", "bestquality")
 _KINDS = {"movingimage": "a video", "video": "a video", "sound": "a sound", "audio": "a sound"}
 
 
@@ -162,10 +163,11 @@ def _with_owners(media: Rows, left_out: LeftOut) -> Iterator[tuple[str, str | No
     """The photographs, with the core's identifier and that of an occurrence where one is named."""
     identifiers, access = media.first(*terms.IDENTIFIERS), media.first(terms.ACCESS)
     kinds, formats = media.first(*terms.TYPES), media.first(*terms.FORMATS)
-    variants, views = media.first(*terms.VARIANTS), media.first(*terms.VIEWS)
+    variants, views = media.first(terms.VARIANT), media.first(*terms.VIEWS)
     taken, owners = media.first(terms.TAKEN), media.first(terms.OCCURRENCE_ID)
     whole, corners = media.first(terms.REGION_OF), [media.first(one) for one in terms.REGION]
     rows: list[tuple[str, str | None, Medium]] = []
+    quality: list[int] = []
     at: dict[tuple[str, str], int] = {}  # key and identifier or address -> its row
     anywhere: dict[str, int] = {}
     regions: list[int] = []
@@ -187,6 +189,12 @@ def _with_owners(media: Rows, left_out: LeftOut) -> Iterator[tuple[str, str | No
             continue
         if (key, name) in at and corners[0][row] is None:
             continue  # a second extension tells of it too
+        same = at.get((key, identifier or ""))
+        if same is not None and variants[row] is not None:  # in another size
+            if _quality(variants[row]) > quality[same]:
+                quality[same] = _quality(variants[row])
+                rows[same] = key, rows[same][1], replace(rows[same][2], name=name)
+            continue
         region = tuple(column[row] for column in corners)
         medium = Medium(
             name,
@@ -199,6 +207,7 @@ def _with_owners(media: Rows, left_out: LeftOut) -> Iterator[tuple[str, str | No
             at.setdefault((key, other), len(rows))
             anywhere.setdefault(other, len(rows))
         rows.append((key, owners[row], medium))
+        quality.append(_quality(variants[row]))
     yield from _with_regions(
         rows,
         [
@@ -247,9 +256,9 @@ def _other_than_photograph(
     name: str, kind: str | None, form: str | None, variant: str | None
 ) -> str:
     """What a medium is instead of a photograph; "" for one."""
-    if (variant or "").rpartition("/")[2].strip().lower() in ("thumbnail", "v001"):
+    if _words(variant) == "thumbnail":
         return "a thumbnail"
-    word = re.split(r"[/#]", (kind or "").strip().lower())[-1].replace(" ", "")
+    word = re.split(r"[/#]", _words(kind))[-1]
     if word in _KINDS:
         return _KINDS[word]
     if word in ("stillimage", "image"):
@@ -258,6 +267,16 @@ def _other_than_photograph(
     if group.startswith("text/html"):
         return "a web page"
     return _KINDS.get(group.partition("/")[0], "")
+
+
+def _quality(variant: str | None) -> int:
+    """How good a variant is among others; 0 for an unknown one."""
+    words = _words(variant)
+    return _QUALITIES.index(words) + 1 if words in _QUALITIES else 0
+
+
+def _words(text: str | None) -> str:
+    return (text or "").replace(" ", "").lower()
 
 
 def _associated(text: str | None, left_out: LeftOut) -> Iterator[Medium]:

@@ -57,7 +57,7 @@ TYPE = _DC + "type"
 TYPES = (TYPE, _DCTERMS + "type")
 FORMAT = _DC + "format"
 FORMATS = (FORMAT, _DCTERMS + "format")
-VARIANTS = (_AC + "variantLiteral", _AC + "variant")
+VARIANT = _AC + "variantLiteral"
 TAKEN = "http://ns.adobe.com/xap/1.0/CreateDate"
 VIEW = _AC + "subjectOrientationLiteral"
 VIEWS = (VIEW, _AC + "subjectOrientation")
@@ -65,7 +65,7 @@ REGION_OF = _AC + "isROIOf"
 REGION = (_AC + "xFrac", _AC + "yFrac", _AC + "widthFrac", _AC + "heightFrac")
 
 OF_MEDIA = (
-    OCCURRENCE_ID, *IDENTIFIERS, ACCESS, *TYPES, *FORMATS, *VARIANTS, TAKEN, *VIEWS, REGION_OF,
+    OCCURRENCE_ID, *IDENTIFIERS, ACCESS, *TYPES, *FORMATS, VARIANT, TAKEN, *VIEWS, REGION_OF,
     *REGION,
 )  # fmt: skip
 

@@ -11,7 +11,6 @@ import mimetypes
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +33,12 @@ from flukeprint.data.exchange.darwin_core.documents import (
     meta_text,
 )
 from flukeprint.data.exchange.darwin_core.reading import CAMERA_TRAP, DETAILS, read_with_keys
+from flukeprint.data.exchange.details import details_of
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.storage import is_local
 
-_FIELDS = tuple(field.name for field in fields(ObservedPhoto))
 _CORNERS = ("bboxX", "bboxY", "bboxWidth", "bboxHeight")
 Row = Mapping[str, str]
 
@@ -135,14 +134,7 @@ class _Writing:
         back = dict(zip(read.keys, read.observed.photos, strict=True))
         added = False
         for row, photo in zip(self._occurrences, self.photos, strict=True):
-            other = back[row[terms.OCCURRENCE_ID]]
-            details = {}
-            for name in _FIELDS:
-                value, found = getattr(photo, name), getattr(other, name)
-                if name == "path" and value != found:
-                    value, found = self._relative(value), self._relative(found)
-                if value != found:
-                    details[name] = value
+            details = details_of(photo, back[row[terms.OCCURRENCE_ID]], self._relative)
             if details:
                 row[terms.DYNAMIC] = json.dumps({DETAILS: details})
                 added = True
