@@ -18,7 +18,8 @@ AUDIOVISUAL = AC + "Multimedia"
 _OCCURRENCE_TERMS = (
     "occurrenceID", "basisOfRecord", "eventID", "parentEventID", "samplingProtocol", "eventDate",
     "locality", "decimalLatitude", "decimalLongitude", "geodeticDatum",
-    "coordinateUncertaintyInMeters", "recordedBy", "organismID", "sex", "lifeStage",
+    "coordinateUncertaintyInMeters", "recordedBy", "organismID", "identificationRemarks", "sex",
+    "lifeStage",
     "scientificName", "identifiedBy", "occurrenceRemarks", "dynamicProperties",
     "occurrenceStatus",
 )  # fmt: skip

@@ -398,19 +398,30 @@ def test_events_have_occurrences(tmp_path: Path) -> None:
         "1 photograph of an event with several animals: whom each shows is not said",
     )
     assert observed.left_out == {"photographs of an event without an animal": 1}
+    (tmp_path / "m.csv").write_text("o3,a.jpg,\n")  # a real one has it so
+    (photo,) = read_darwin_core(folder).photos
+    assert (photo.identity, photo.encounter) == ("C", "e2")
 
 
 def test_a_camera_trap_is_a_deployment_and_a_machine_that_observes_names_nobody(
     tmp_path: Path,
 ) -> None:
     cells = {"parentEventID": "d1", "basisOfRecord": "MachineObservation", "identifiedBy": "Ann"}
+    model = {"identificationRemarks": "classified by a machine with 89% certainty"}
     observed = read(
         tmp_path,
-        [seen("1", samplingProtocol="camera trap", **cells), seen("2", **cells)],
-        [medium("1", "a.jpg"), medium("2", "b.jpg")],
+        [
+            seen("1", samplingProtocol="camera trap", **cells),
+            seen("2", **cells),
+            seen("3", **cells, **model),
+            seen("4", organismID="A", **model),
+        ],
+        [medium(str(key), f"{key}.jpg") for key in range(1, 5)],
     )
-    assert [one.deployment for one in observed.photos] == ["d1", None]
-    assert not any(one.machine for one in observed.photos)
+    assert [one.deployment for one in observed.photos] == ["d1", None, None, None]
+    assert [(one.machine, one.probability, one.confidence) for one in observed.photos] == [
+        (False, None, None), (False, None, None), (True, None, 0.89), (True, 0.89, None),
+    ]  # fmt: skip
 
 
 def test_occurrences_that_say_too_little_or_the_contrary_are_left_out(tmp_path: Path) -> None:
@@ -489,6 +500,52 @@ def test_a_simple_download_of_gbif_has_no_photographs(tmp_path: Path) -> None:
         assert form_of(each) is FORMS["darwin-core"]
         with pytest.raises(FlukeprintError, match="as a Darwin Core Archive"):
             read_darwin_core(each)
+
+
+def test_dynamic_properties_are_heeded_below_our_key_only(tmp_path: Path) -> None:
+    details = [
+        '{"flukeprint": {"view": "left", "probability": 0.5, "machine": true, "sex": "f"}}',
+        '{"view": "left", "individual": "A", "note": "flukeprint"}',
+        "flukeprint: view=left",
+        '["flukeprint"]',
+        '{"flukeprint": "left"}',
+        '{"flukeprint": {"unknown": 1}}',
+    ]
+    folder = write_archive(
+        tmp_path,
+        [seen(str(row), dynamicProperties=text) for row, text in enumerate(details)],
+        [medium(str(row), f"{row}.jpg") for row in range(len(details))],
+    )
+    observed = read_darwin_core(folder)
+    one, *others = observed.photos
+    assert (one.view, one.probability, one.machine, one.sex) == ("left", 0.5, True, "f")
+    assert {(other.view, other.probability, other.machine) for other in others} == {
+        (None, None, False)
+    }
+    assert not observed.left_out
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        '"view": 1', '"path": "../../etc/passwd"', '"probability": NaN', '"probability": true',
+        f'"latitude": {10**400}', '"box": [0, 0, 1]', '"box": [0.5, 0, 0.25, 1]', '"image": null',
+        '"box": "abcd"',
+    ],
+)  # fmt: skip
+def test_details_that_may_not_stand_there_are_left_out(tmp_path: Path, detail: str) -> None:
+    occurrence = seen("1", organismID="A", dynamicProperties=f'{{"flukeprint": {{{detail}}}}}')
+    observed = read(tmp_path, [occurrence], [medium("1", "a.jpg")])
+    (photo,) = observed.photos
+    assert (photo.image, photo.identity, photo.box) == ("a.jpg", "A", None)
+    assert photo.path == tmp_path / "archive" / "a.jpg"
+    assert observed.left_out == {"details that cannot be read": 1}
+
+
+def test_two_photographs_of_one_name_are_refused(tmp_path: Path) -> None:
+    twice = [seen(key, dynamicProperties='{"flukeprint": {"image": "x"}}') for key in "12"]
+    with pytest.raises(FlukeprintError, match="a name to two photographs"):
+        read(tmp_path, twice, [medium("1", "a.jpg"), medium("2", "b.jpg")])
 
 
 def test_archives_are_recognised(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_drawn_photographs_come_back_the_same_from_valid_archives(data: st.DataO
 WHOLE = ObservedPhoto(
     "media/m1.jpg", None, "Zoë", (0.1, 0.25, 0.5, 0.75), "left", "2024-05-03T14:02:31", "+02:00",
     50.5, 4.25, 187, "Bach", "Ann", None, "e1", "d1", "Lynx lynx", "female", "adult", "limps",
-    None, None, "Ben", False,
+    0.875, None, "Ben", False,
 )  # fmt: skip
 
 
@@ -68,6 +68,7 @@ def test_what_darwin_core_has_terms_for_stands_in_its_columns(tmp_path: Path) ->
         "coordinateUncertaintyInMeters": "187", "recordedBy": "Ann", "organismID": "Zoë",
         "sex": "female", "lifeStage": "adult", "scientificName": "Lynx lynx",
         "identifiedBy": "Ben", "occurrenceRemarks": "limps",
+        "identificationRemarks": "classified by a human with 87.5% certainty",
     }  # fmt: skip
     medium, region = rows(tmp_path / "multimedia.csv")
     assert filled(medium) == {
@@ -85,15 +86,15 @@ def test_what_darwin_core_has_terms_for_stands_in_its_columns(tmp_path: Path) ->
 def test_what_has_no_term_is_json_in_dynamic_properties(tmp_path: Path) -> None:
     photo = ObservedPhoto(
         "a.jpg", tmp_path / "a.jpg", "A", date="last May", notes="a\tb", probability=0.75,
-        occasion="1", machine=True,
+        confidence=0.5, occasion="1", machine=True,
     )  # fmt: skip
     write_darwin_core(Observed("", "", (photo,)), tmp_path)
     (seen,) = rows(tmp_path / "occurrence.csv")
     assert seen["dynamicProperties"] == (
-        '{"flukeprint": {"date": "last May", "occasion": "1", "notes": "a\\tb", '
-        '"probability": 0.75, "machine": true}}'
+        '{"flukeprint": {"date": "last May", "occasion": "1", "notes": "a\\tb", "confidence": 0.5}}'
     )
     assert (seen["basisOfRecord"], seen["eventDate"]) == ("MachineObservation", "")
+    assert seen["identificationRemarks"] == "classified by a machine with 75% certainty"
     assert read_darwin_core(tmp_path).photos == (photo,)
 
 

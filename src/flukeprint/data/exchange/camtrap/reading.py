@@ -304,10 +304,9 @@ class _Reading:
             if name not in FIELDS or not isinstance(value, str):
                 continue
             try:
-                changes.setdefault(str(key), {})[name] = detail_in(
-                    name, json.loads(value), self.root
-                )
-            except (ValueError, TypeError, RecursionError):
+                detail = detail_in(name, json.loads(value), self.root)
+                changes.setdefault(str(key), {})[name] = detail
+            except (ValueError, TypeError, RecursionError, OverflowError):
                 self.left_out.note("details that cannot be read", f"{key} {name}")
         changed = []
         for photo, key in zip(photos, ids, strict=True):

@@ -16,7 +16,8 @@ OCCURRENCE_TERMS = (
     terms.OCCURRENCE_ID, terms.BASIS, terms.EVENT_ID, terms.PARENT_EVENT_ID,
     terms.SAMPLING_PROTOCOL, terms.EVENT_DATE, terms.PLACE[0], terms.LATITUDE, terms.LONGITUDE,
     terms.DATUM, terms.UNCERTAINTY, terms.OBSERVER, terms.IDENTITY[0], terms.SEX,
-    terms.LIFE_STAGE, terms.SPECIES, terms.IDENTIFIED_BY, terms.REMARKS, terms.DYNAMIC,
+    terms.LIFE_STAGE, terms.SPECIES, terms.IDENTIFIED_BY, terms.IDENTIFIED_HOW,
+    terms.REMARKS, terms.DYNAMIC,
 )  # fmt: skip
 MEDIA_TERMS = (
     terms.IDENTIFIER, terms.TYPE, terms.FORMAT, terms.ACCESS, terms.VIEW, terms.REGION_OF,

@@ -24,6 +24,7 @@ from flukeprint.data.exchange.camtrap.cells import (
 from flukeprint.data.exchange.camtrap.data_package import is_address, leads_out
 from flukeprint.data.exchange.darwin_core import terms
 from flukeprint.data.exchange.darwin_core.archive import Archive, open_archive
+from flukeprint.data.exchange.darwin_core.certainty import certainty_in
 from flukeprint.data.exchange.darwin_core.dates import When, when
 from flukeprint.data.exchange.darwin_core.inaturalist import (
     is_export,
@@ -158,7 +159,7 @@ class _Reading:
         identities = _first(cells, terms.IDENTITY)
         places = _first(cells, terms.PLACE)
         for row, key in enumerate(records.keys):
-            seen = self._seen(cells, row)
+            seen = self._seen(cells, row, identities[row] is not None)
             more = self._details(cells[terms.DYNAMIC][row], key) if details else {}
             stamp = self._stamp(cells, row)
             for medium in records.media[row]:
@@ -200,9 +201,12 @@ class _Reading:
             )
         return photos, keys
 
-    def _seen(self, cells: Mapping[str, Sequence[str | None]], row: int) -> dict[str, Any]:
+    def _seen(
+        self, cells: Mapping[str, Sequence[str | None]], row: int, named: bool
+    ) -> dict[str, Any]:
         """What the photographs of an occurrence share."""
         sex = cells[terms.SEX][row]
+        machine, share = certainty_in(cells[terms.IDENTIFIED_HOW][row])
         protocol = (cells[terms.SAMPLING_PROTOCOL][row] or "").strip().lower()
         return {
             **self._position(cells, row),
@@ -214,6 +218,9 @@ class _Reading:
             "life_stage": _known(cells[terms.LIFE_STAGE][row], ("adult", "subadult", "juvenile")),
             "notes": cells[terms.REMARKS][row],
             "by": cells[terms.IDENTIFIED_BY][row],
+            "machine": machine,
+            "probability": share if named else None,
+            "confidence": None if named else share,
         }
 
     def _position(

@@ -95,6 +95,8 @@ def of_events(core: Rows, seen: Rows, media: Rows | None, left_out: LeftOut) -> 
         for event, owner, medium in _with_owners(media, left_out):
             if owner in known:
                 found[owner].append(medium)
+            elif event not in event_of and event in known:  # as real archives have it
+                found[event].append(medium)
             elif len(rows[event]) == 1:
                 found[keys[rows[event][0]]].append(medium)
             elif rows[event]:

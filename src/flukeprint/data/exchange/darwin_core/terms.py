@@ -35,6 +35,7 @@ LIFE_STAGE = _DWC + "lifeStage"
 SPECIES = _DWC + "scientificName"
 REMARKS = _DWC + "occurrenceRemarks"
 IDENTIFIED_BY = _DWC + "identifiedBy"
+IDENTIFIED_HOW = _DWC + "identificationRemarks"
 STATUS = _DWC + "occurrenceStatus"
 BASIS = _DWC + "basisOfRecord"
 ASSOCIATED_MEDIA = _DWC + "associatedMedia"
@@ -45,8 +46,8 @@ OF_EVENT = (
     LATITUDE, LONGITUDE, UNCERTAINTY, DATUM, *PLACE, OBSERVER,
 )  # fmt: skip
 OF_OCCURRENCE = (
-    *OF_EVENT, OCCURRENCE_ID, *IDENTITY, SEX, LIFE_STAGE, SPECIES, REMARKS, IDENTIFIED_BY, STATUS,
-    ASSOCIATED_MEDIA, DYNAMIC,
+    *OF_EVENT, OCCURRENCE_ID, *IDENTITY, SEX, LIFE_STAGE, SPECIES, REMARKS, IDENTIFIED_BY,
+    IDENTIFIED_HOW, STATUS, ASSOCIATED_MEDIA, DYNAMIC,
 )  # fmt: skip
 
 # What a row of media tells

@@ -21,6 +21,7 @@ from flukeprint.data.exchange.camtrap.rows import plain as one_cell
 from flukeprint.data.exchange.camtrap.writing import absolute_of, root_of
 from flukeprint.data.exchange.darwin_core import terms
 from flukeprint.data.exchange.darwin_core.archive import DESCRIPTION
+from flukeprint.data.exchange.darwin_core.certainty import certainty_text
 from flukeprint.data.exchange.darwin_core.dates import when
 from flukeprint.data.exchange.darwin_core.documents import (
     MEDIA,
@@ -188,6 +189,7 @@ def _occurrence(photo: ObservedPhoto, key: str) -> dict[str, str]:
         terms.LIFE_STAGE: photo.life_stage or "",
         terms.SPECIES: photo.species or "",
         terms.IDENTIFIED_BY: photo.by or "",
+        terms.IDENTIFIED_HOW: certainty_text(photo),
         terms.REMARKS: photo.notes or "",
         terms.DYNAMIC: "",
     }
