@@ -61,7 +61,7 @@ def test_what_darwin_core_has_terms_for_stands_in_its_columns(tmp_path: Path) ->
     write_darwin_core(Observed("", "", (photo,)), tmp_path)
     (seen,) = rows(tmp_path / "occurrence.csv")
     assert filled(seen) == {
-        "occurrenceID": "media/m1.jpg", "basisOfRecord": "HumanObservation", "eventID": "e1",
+        "occurrenceID": "media/m1.jpg", "basisOfRecord": "MachineObservation", "eventID": "e1",
         "parentEventID": "d1", "samplingProtocol": "camera trap",
         "eventDate": "2024-05-03T14:02:31+02:00", "locality": "Bach", "decimalLatitude": "50.5",
         "decimalLongitude": "4.25", "geodeticDatum": "WGS84",
@@ -83,6 +83,20 @@ def test_what_darwin_core_has_terms_for_stands_in_its_columns(tmp_path: Path) ->
     assert errors(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("machine", "deployment", "basis"),
+    [(False, None, "Human"), (True, None, "Machine"), (False, "d1", "Machine")],
+)
+def test_a_model_or_a_camera_trap_makes_a_machine_observation(
+    tmp_path: Path, machine: bool, deployment: str | None, basis: str
+) -> None:
+    photo = ObservedPhoto("a.jpg", None, deployment=deployment, machine=machine)
+    write_darwin_core(Observed("", "", (photo,)), tmp_path)
+    (seen,) = rows(tmp_path / "occurrence.csv")
+    assert seen["basisOfRecord"] == f"{basis}Observation"
+    assert read_darwin_core(tmp_path).photos == (photo,)
+
+
 def test_what_has_no_term_is_json_in_dynamic_properties(tmp_path: Path) -> None:
     photo = ObservedPhoto(
         "a.jpg", tmp_path / "a.jpg", "A", date="last May", notes="a\tb", probability=0.75,
@@ -95,6 +109,17 @@ def test_what_has_no_term_is_json_in_dynamic_properties(tmp_path: Path) -> None:
     )
     assert (seen["basisOfRecord"], seen["eventDate"]) == ("MachineObservation", "")
     assert seen["identificationRemarks"] == "classified by a machine with 75% certainty"
+    assert read_darwin_core(tmp_path).photos == (photo,)
+
+
+def test_an_ordinary_record_needs_no_json(tmp_path: Path) -> None:
+    more = {"latitude": 50.512345678901234, "longitude": 1e-7, "uncertainty": 0.1 + 0.2}
+    more |= {"probability": 1 / 3, "box": (1 / 3, 0.1, 2 / 3, 0.7), "path": tmp_path / WHOLE.image}
+    photo = ObservedPhoto(**(vars(WHOLE) | more))  # type: ignore[arg-type]
+    write_darwin_core(Observed("", "", (photo,)), tmp_path)
+    assert errors(tmp_path) == []
+    (seen,) = rows(tmp_path / "occurrence.csv")
+    assert (seen["dynamicProperties"], seen["decimalLongitude"]) == ("", "0.0000001")
     assert read_darwin_core(tmp_path).photos == (photo,)
 
 
@@ -124,9 +149,9 @@ def test_the_metadata_have_what_eml_demands(tmp_path: Path) -> None:
     [
         ("meta.xml", "dwc/terms/organismID", "dwc/terms/animal", "no term of"),
         ("meta.xml", '<coreid index="0"/>', "", "elements are"),
-        ("occurrence.csv", "HumanObservation", "Human", "basisOfRecord"),
+        ("occurrence.csv", "MachineObservation", "Machine", "basisOfRecord"),
         ("occurrence.csv", "2024-05-03T", "03.05.2024 ", "eventDate"),
-        ("occurrence.csv", "media/m1.jpg,Human", "m,Human", "no core has"),
+        ("occurrence.csv", "media/m1.jpg,Machine", "m,Machine", "no core has"),
         ("occurrence.csv", "50.5", "95.5", "decimalLatitude"),
         ("multimedia.csv", "0.4", "0", "widthFrac"),
         ("multimedia.csv", "StillImage,image/jpeg", "StillImage", "cells"),

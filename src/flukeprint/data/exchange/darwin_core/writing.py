@@ -173,7 +173,7 @@ def _occurrence(photo: ObservedPhoto, key: str) -> dict[str, str]:
     radius = photo.uncertainty if known else None
     return {
         terms.OCCURRENCE_ID: key,
-        terms.BASIS: "MachineObservation" if photo.machine else "HumanObservation",
+        terms.BASIS: f"{'Machine' if photo.machine or photo.deployment else 'Human'}Observation",
         terms.EVENT_ID: photo.encounter or "",
         terms.PARENT_EVENT_ID: photo.deployment or "",
         terms.SAMPLING_PROTOCOL: CAMERA_TRAP if photo.deployment else "",
