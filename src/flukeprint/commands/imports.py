@@ -13,8 +13,8 @@ def import_source(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A file or folder of Camtrap DP, MegaDetector or COCO, a table, or with "
-            "--pattern a folder of photographs."
+            help="A file or folder of Camtrap DP, Darwin Core, MegaDetector or COCO, a table, or "
+            "with --pattern a folder of photographs."
         ),
     ],
     root: Annotated[
@@ -48,7 +48,7 @@ def import_source(
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--to", help="Write it as camtrap-dp, coco or table, to --out."),
+        typer.Option("--to", help="Write it as camtrap-dp, coco, darwin-core or table, to --out."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where --to writes.")] = None,
 ) -> None:

@@ -15,6 +15,8 @@ from flukeprint.data.exchange.camtrap import reading as camtrap
 from flukeprint.data.exchange.camtrap.writing import write_camtrap_dp
 from flukeprint.data.exchange.coco import reading as coco
 from flukeprint.data.exchange.coco.writing import write_coco
+from flukeprint.data.exchange.darwin_core import reading as darwin_core
+from flukeprint.data.exchange.darwin_core.writing import write_darwin_core
 from flukeprint.data.exchange.megadetector import read_megadetector
 from flukeprint.data.exchange.observed import Observed
 from flukeprint.data.exchange.options import ReadOptions
@@ -48,6 +50,12 @@ def _camtrap_dp(observed: Observed, path: Path) -> tuple[str, ...]:
     return () if root == path else (f"names of photographs begin in {root}",)
 
 
+def _darwin_core(observed: Observed, path: Path) -> tuple[str, ...]:
+    root = write_darwin_core(observed, path)
+    here = path.parent if path.suffix.lower() == ".zip" else path
+    return () if root == here else (f"names of photographs begin in {root}",)
+
+
 # The first one that recognises a path reads it.
 FORMS: Mapping[str, Form] = {
     "camtrap-dp": Form("Camtrap DP", camtrap.recognises, camtrap.read_camtrap_dp, _camtrap_dp),
@@ -58,6 +66,9 @@ FORMS: Mapping[str, Form] = {
     ),
     "coco": Form(
         "COCO", coco.recognises, lambda path, root: coco.read_coco(path, root=root), write_coco
+    ),
+    "darwin-core": Form(
+        "Darwin Core", darwin_core.recognises, darwin_core.read_darwin_core, _darwin_core
     ),
     # The last one, as most programs' tables could be taken for it.
     TABLE: Form(

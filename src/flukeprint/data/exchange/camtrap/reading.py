@@ -8,10 +8,9 @@ are no rows of their own but name the animals of those.
 """
 
 import json
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from flukeprint.data.exchange.camtrap.data_package import (
     open_package,
 )
 from flukeprint.data.exchange.camtrap.events import Joined, join_events
+from flukeprint.data.exchange.details import FIELDS, detail_in
 from flukeprint.data.exchange.observed import LeftOut, Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError, counted
 
@@ -317,13 +317,13 @@ class _Reading:
         """The photographs with what the table `flukeprint` says otherwise."""
         table = self.package.table(DETAILS, DETAIL_COLUMNS)
         changes: dict[str, dict[str, Any]] = {}
-        known = {field.name for field in fields(ObservedPhoto)}
         for key, name, value in table.reindex(columns=list(DETAIL_COLUMNS)).itertuples(index=False):
-            if name not in known or not isinstance(value, str):
+            if name not in FIELDS or not isinstance(value, str):
                 continue
             try:
-                changes.setdefault(str(key), {})[name] = self._detail(name, json.loads(value))
-            except (ValueError, TypeError, RecursionError):
+                detail = detail_in(name, json.loads(value), self.root)
+                changes.setdefault(str(key), {})[name] = detail
+            except (ValueError, TypeError, RecursionError, OverflowError):
                 self.left_out.note("details that cannot be read", f"{key} {name}")
         changed = []
         for photo, key in zip(photos, ids, strict=True):
@@ -339,23 +339,6 @@ class _Reading:
                 "leave it out of the package"
             )
         return changed
-
-    def _detail(self, name: str, value: Any) -> Any:
-        if value is None:
-            if name in ("image", "machine"):
-                raise ValueError(f"{name} is needed")
-            return None
-        if name == "box":
-            return tuple(float(edge) for edge in value)
-        if name == "machine":
-            return bool(value)
-        if name in ("latitude", "longitude", "uncertainty", "probability", "confidence"):
-            if isinstance(value, bool) or not math.isfinite(value):
-                raise ValueError(f"{value!r} is no number")
-            return float(value)
-        if not isinstance(value, str) or (name == "path" and leads_out(value)):
-            raise ValueError(f"{value!r} is no text that may stand there")
-        return self.root / value if name == "path" else value
 
     def _leave(self, why: str, names: "pd.Series[str]") -> None:
         for name in names.tolist():
