@@ -138,6 +138,11 @@ class DataConfig(Section):
         description="Of imported: what stands before a table's decimals; a comma by default where "
         "`;` stands between its cells.",
     )
+    photo_root: str | None = Field(
+        None,
+        description="Of imported: folder below root in which the source's names of photographs "
+        "begin, where that is not its usual place.",
+    )
     keywords: tuple[str, ...] = Field(
         (),
         description="Of imported: patterns of the keywords in photographs that name `{identity}`.",

@@ -132,6 +132,17 @@ def test_what_is_not_there_is_refused(table: Path) -> None:
     assert len(read_labelled(config(table), photos=False)) == 4
 
 
+def test_names_of_photographs_may_begin_elsewhere(table: Path) -> None:
+    (table / "photos").mkdir()
+    for name in ("a.png", "b.jpg", "c.jpg", "d.jpg"):
+        (table / name).rename(table / "photos" / name)
+    refused(lambda: read_labelled(config(table)), "a.png")
+    paths = read_labelled(config(table, photo_root="photos")).paths
+    assert paths is not None
+    assert {path.parent for path in paths} == {table / "photos"}
+    refused(lambda: read_labelled(config(table, photo_root="pictures")), "there is no folder")
+
+
 def test_private_media_are_left_out_and_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,7 +75,10 @@ def _read(config: DataConfig, name: str) -> Observed:
     path = config.root / name
     if not (is_file(path) or is_folder(path)):
         raise FlukeprintError(f"{path} is missing; {how_to_get(config)}")
-    return read_observed(path, options=_options(config, folder=is_folder(path)))
+    root = None if config.photo_root is None else config.root / config.photo_root
+    if root is not None and not is_folder(root):
+        raise FlukeprintError(f"data.photo_root: there is no folder {root}")
+    return read_observed(path, root, _options(config, folder=is_folder(path)))
 
 
 def _options(config: DataConfig, *, folder: bool) -> ReadOptions:
