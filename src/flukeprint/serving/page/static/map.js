@@ -1,0 +1,362 @@
+// The map: all photographs as dots in WebGL 2, or on a plain canvas where there is none.
+// The bytes of the points are described in map_points.py.
+import { at } from "./page.js";
+
+const frame = at("map-graph");
+if (frame) {
+  const canvas = at("map-canvas");
+  const mark = at("map-mark");
+  const card = at("map-photo");
+  const GROUPS = 9;
+  const NEAR = 14; // CSS pixels within which a dot is pointed at
+  const MARKED = [224, 53, 95];
+  const view = { x: 0.5, y: 0.5, scale: 1 }; // the middle of the map that is shown, and how much nearer
+  let points = null;
+  let chosen = null; // a Set of class numbers that are highlighted
+  let pointed = -1;
+  let drawer = null;
+
+  // ---- the points
+
+  function unpack(buffer) {
+    const n = new DataView(buffer).getUint32(0, true);
+    let start = 4;
+    const take = (Kind, size) => {
+      const part = buffer.slice(start, start + n * size);
+      start += n * size;
+      return new Kind(part);
+    };
+    const x = take(Uint16Array, 2);
+    const y = take(Uint16Array, 2);
+    const classes = take(Uint32Array, 4);
+    const photos = take(Uint32Array, 4);
+    const groups = take(Uint8Array, 1);
+    for (let row = 1; row < n; row += 1) photos[row] += photos[row - 1];
+    return { n, x, y, classes, photos, groups };
+  }
+
+  // ---- drawing
+
+  const side = () => Math.min(canvas.clientWidth, canvas.clientHeight) * 0.94 * view.scale;
+  const placeX = (row) => canvas.clientWidth / 2 + (points.x[row] / 65535 - view.x) * side();
+  const placeY = (row) => canvas.clientHeight / 2 - (points.y[row] / 65535 - view.y) * side();
+  const dotSize = () => Math.min(14, 4.5 + 2.5 * Math.log2(1 + view.scale) + (points.n < 2000 ? 2 : 0));
+
+  function colours() {
+    const made = [];
+    for (let group = 0; group < GROUPS; group += 1) {
+      const probe = document.createElement("span");
+      probe.className = `group-${group}`;
+      frame.append(probe);
+      made.push((getComputedStyle(probe).color.match(/[\d.]+/g) || [0, 0, 0]).slice(0, 3).map(Number));
+      probe.remove();
+    }
+    return made;
+  }
+
+  const VERTEX = `#version 300 es
+    layout(location=0) in vec2 place; layout(location=1) in float group; layout(location=2) in float lit;
+    uniform vec2 middle; uniform vec2 wide; uniform float size; uniform vec3 colours[${GROUPS}];
+    uniform vec3 marked; uniform float some; flat out int shape; out vec4 colour;
+    void main() {
+      gl_Position = vec4((place - middle) * wide, 0.0, 1.0);
+      gl_PointSize = lit > 0.5 ? size * 1.6 : size;
+      shape = int(group);
+      colour = lit > 0.5 ? vec4(marked, 1.0) : vec4(colours[shape], some > 0.5 ? 0.35 : 0.85);
+    }`;
+  const FRAGMENT = `#version 300 es
+    precision mediump float; flat in int shape; in vec4 colour; out vec4 shown;
+    void main() {
+      vec2 p = gl_PointCoord * 2.0 - 1.0; float r = length(p); float a = abs(p.x), b = abs(p.y);
+      bool inside = r < 1.0;
+      if (shape == 1) inside = max(a, b) < 0.8;
+      else if (shape == 2) inside = a + b < 1.0;
+      else if (shape == 3) inside = p.y > -0.9 + 1.8 * a && p.y < 0.9;
+      else if (shape == 4) inside = -p.y > -0.9 + 1.8 * a && -p.y < 0.9;
+      else if (shape == 5) inside = (a < 0.35 || b < 0.35) && max(a, b) < 0.95;
+      else if (shape == 6) inside = r < 0.55 + 0.45 * cos(5.0 * atan(p.x, -p.y));
+      else if (shape == 7) inside = max(a * 0.866 + b * 0.5, b) < 0.85;
+      else if (shape == 8) inside = r < 1.0 && r > 0.6;
+      if (!inside) discard;
+      shown = vec4(colour.rgb * colour.a, colour.a);
+    }`;
+
+  function webgl() {
+    const gl = canvas.getContext("webgl2", { antialias: true, premultipliedAlpha: true });
+    if (!gl) return null;
+    const program = gl.createProgram();
+    for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+      const shader = gl.createShader(kind);
+      gl.shaderSource(shader, source);
+      gl.compileShader(shader);
+      gl.attachShader(program, shader);
+    }
+    gl.linkProgram(program);
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) return null;
+    gl.useProgram(program);
+    const attribute = (location, data, size) => {
+      const buffer = gl.createBuffer();
+      gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+      gl.bufferData(gl.ARRAY_BUFFER, data, gl.DYNAMIC_DRAW);
+      gl.enableVertexAttribArray(location);
+      gl.vertexAttribPointer(location, size, gl.FLOAT, false, 0, 0);
+      return buffer;
+    };
+    const places = new Float32Array(2 * points.n);
+    for (let row = 0; row < points.n; row += 1) {
+      places[2 * row] = points.x[row] / 65535;
+      places[2 * row + 1] = points.y[row] / 65535;
+    }
+    attribute(0, places, 2);
+    attribute(1, Float32Array.from(points.groups), 1);
+    const lit = attribute(2, new Float32Array(points.n), 1);
+    const uniform = (name) => gl.getUniformLocation(program, name);
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    return {
+      light() {
+        gl.bindBuffer(gl.ARRAY_BUFFER, lit);
+        gl.bufferData(gl.ARRAY_BUFFER, Float32Array.from(points.classes, (one) => (chosen && chosen.has(one) ? 1 : 0)), gl.DYNAMIC_DRAW);
+      },
+      draw() {
+        const ratio = window.devicePixelRatio || 1;
+        gl.viewport(0, 0, canvas.width, canvas.height);
+        gl.clearColor(0, 0, 0, 0);
+        gl.clear(gl.COLOR_BUFFER_BIT);
+        gl.uniform2f(uniform("middle"), view.x, view.y);
+        gl.uniform2f(uniform("wide"), (2 * side()) / canvas.clientWidth, (2 * side()) / canvas.clientHeight);
+        gl.uniform1f(uniform("size"), dotSize() * ratio);
+        gl.uniform3fv(uniform("colours"), new Float32Array(colours().flat().map((part) => part / 255)));
+        gl.uniform3fv(uniform("marked"), new Float32Array(MARKED.map((part) => part / 255)));
+        gl.uniform1f(uniform("some"), chosen ? 1 : 0);
+        gl.drawArrays(gl.POINTS, 0, points.n);
+      },
+    };
+  }
+
+  function plain() {
+    const pen = canvas.getContext("2d");
+    return {
+      light() {},
+      draw() {
+        const ratio = window.devicePixelRatio || 1;
+        pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+        pen.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
+        const size = dotSize();
+        const paint = (wanted, colour, grown) => {
+          pen.fillStyle = colour;
+          for (let row = 0; row < points.n; row += 1) {
+            if (wanted(row)) pen.fillRect(placeX(row) - (size * grown) / 2, placeY(row) - (size * grown) / 2, size * grown, size * grown);
+          }
+        };
+        colours().forEach((colour, group) => {
+          paint((row) => points.groups[row] === group, `rgba(${colour.join(",")},${chosen ? 0.35 : 0.85})`, 0.8);
+        });
+        if (chosen) paint((row) => chosen.has(points.classes[row]), `rgb(${MARKED.join(",")})`, 1.4);
+      },
+    };
+  }
+
+  let waiting = false;
+  function redraw() {
+    if (waiting || !drawer) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      const ratio = window.devicePixelRatio || 1;
+      const width = Math.round(canvas.clientWidth * ratio);
+      const height = Math.round(canvas.clientHeight * ratio);
+      if (canvas.width !== width || canvas.height !== height) {
+        canvas.width = width;
+        canvas.height = height;
+      }
+      drawer.draw();
+      place();
+    });
+  }
+
+  // ---- pointing
+
+  // The ring around the dot that is pointed at, and its photograph beside it.
+  function place() {
+    const hidden = pointed < 0;
+    mark.hidden = hidden;
+    card.hidden = hidden || card.childElementCount === 0;
+    if (hidden) return;
+    const x = placeX(pointed);
+    const y = placeY(pointed);
+    mark.style.translate = `${x}px ${y}px`;
+    if (card.hidden) return;
+    const { offsetWidth: wide, offsetHeight: high } = card;
+    const left = x + 18 + wide < frame.clientWidth ? x + 18 : Math.max(4, x - 18 - wide);
+    const top = Math.min(Math.max(4, y - high / 2), Math.max(4, frame.clientHeight - high - 4));
+    card.style.translate = `${left}px ${top}px`;
+  }
+
+  const shownPhotos = new Map();
+  let timer = null;
+
+  function point(row) {
+    if (row === pointed) return;
+    pointed = row;
+    clearTimeout(timer);
+    card.replaceChildren();
+    place();
+    if (row < 0) return;
+    const photo = points.photos[row];
+    timer = setTimeout(async () => {
+      if (!shownPhotos.has(photo)) {
+        shownPhotos.set(photo, fetch(`/fragments/photo/${photo}`).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null));
+      }
+      const found = await shownPhotos.get(photo);
+      if (found === null) shownPhotos.delete(photo);
+      if (found === null || pointed !== row) return;
+      card.innerHTML = found.html;
+      place();
+    }, 60);
+  }
+
+  function nearest(x, y) {
+    let best = -1;
+    let least = NEAR * NEAR;
+    for (let row = 0; row < points.n; row += 1) {
+      const far = (placeX(row) - x) ** 2 + (placeY(row) - y) ** 2;
+      if (far < least) {
+        least = far;
+        best = row;
+      }
+    }
+    return best;
+  }
+
+  const inFrame = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+
+  function zoom(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
+    const before = side();
+    view.scale = Math.min(200, Math.max(1, view.scale * factor));
+    const after = side();
+    view.x += ((x - canvas.clientWidth / 2) * (1 / before - 1 / after));
+    view.y -= ((y - canvas.clientHeight / 2) * (1 / before - 1 / after));
+    if (view.scale === 1) Object.assign(view, { x: 0.5, y: 0.5 });
+    redraw();
+  }
+
+  let dragged = null; // {x, y, moved}
+
+  canvas.addEventListener("pointerdown", (event) => {
+    const [x, y] = inFrame(event);
+    dragged = { x, y, moved: false };
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!points) return;
+    const [x, y] = inFrame(event);
+    if (dragged && event.buttons && event.pointerType === "mouse") {
+      if (Math.hypot(x - dragged.x, y - dragged.y) > 3) dragged.moved = true;
+      view.x -= (x - dragged.x) / side();
+      view.y += (y - dragged.y) / side();
+      Object.assign(dragged, { x, y });
+      redraw();
+      return;
+    }
+    if (event.pointerType === "mouse") {
+      const row = nearest(x, y);
+      if (row >= 0) point(row);
+    }
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    if (!points) return;
+    const clicked = dragged && !dragged.moved;
+    dragged = null;
+    if (clicked) point(nearest(...inFrame(event)));
+  });
+  canvas.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return; // else the page scrolls
+    event.preventDefault();
+    zoom(Math.exp(-event.deltaY / 300), ...inFrame(event));
+  }, { passive: false });
+  frame.addEventListener("keydown", (event) => {
+    if (!points || event.target !== frame) return;
+    const step = 0.1 / view.scale;
+    const moves = {
+      "+": () => zoom(1.5), "-": () => zoom(1 / 1.5),
+      ArrowLeft: () => { view.x -= step; }, ArrowRight: () => { view.x += step; },
+      ArrowUp: () => { view.y += step; }, ArrowDown: () => { view.y -= step; },
+      Enter: () => point(nearest(canvas.clientWidth / 2, canvas.clientHeight / 2)),
+      Escape: () => point(-1),
+    };
+    if (!moves[event.key]) return;
+    event.preventDefault();
+    moves[event.key]();
+    redraw();
+  });
+  at("map-closer").addEventListener("click", () => zoom(1.7));
+  at("map-farther").addEventListener("click", () => zoom(1 / 1.7));
+  at("map-reset").addEventListener("click", () => {
+    Object.assign(view, { x: 0.5, y: 0.5, scale: 1 });
+    redraw();
+  });
+
+  // ---- names
+
+  const pick = at("map-pick");
+  let asked = 0;
+
+  async function highlight() {
+    const text = pick.value.trim();
+    const number = (asked += 1);
+    let found = { classes: [], names: [], line: "" };
+    if (text) {
+      try {
+        const answer = await fetch(`/map/search?${new URLSearchParams({ q: text })}`);
+        if (answer.ok) found = await answer.json();
+      } catch {
+        return;
+      }
+    }
+    if (number !== asked) return;
+    chosen = found.classes.length > 0 ? new Set(found.classes) : null;
+    at("map-picked").textContent = found.line;
+    const only = found.names.length === 1 ? [] : found.names;
+    at("map-found").replaceChildren(...only.map(({ identity, name }) => {
+      const row = document.createElement("li");
+      const button = document.createElement("button");
+      Object.assign(button, { type: "button", textContent: name, className: "link" });
+      button.addEventListener("click", () => {
+        pick.value = identity;
+        highlight();
+        pick.focus();
+      });
+      row.append(button);
+      return row;
+    }));
+    if (drawer) {
+      drawer.light();
+      redraw();
+    }
+  }
+
+  let typing = null;
+  pick.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(highlight, 200);
+  });
+
+  // ---- begin
+
+  async function begin() {
+    const answer = await fetch(frame.dataset.points);
+    if (!answer.ok) return;
+    points = unpack(await answer.arrayBuffer());
+    drawer = webgl() || plain();
+    frame.dataset.drawn = String(points.n);
+    new ResizeObserver(redraw).observe(canvas);
+    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    if (pick.value) await highlight();
+    redraw();
+  }
+
+  begin();
+}
