@@ -81,7 +81,10 @@ if (frame) {
       shown = vec4(colour.rgb * colour.a, colour.a);
     }`;
 
-  function webgl() {
+  // Each step is a task of its own, so that the page can be used meanwhile.
+  const pause = () => new Promise((done) => setTimeout(done, 0));
+
+  async function webgl() {
     const gl = canvas.getContext("webgl2", { antialias: true, premultipliedAlpha: true });
     if (!gl) return null;
     const program = gl.createProgram();
@@ -92,7 +95,11 @@ if (frame) {
       gl.attachShader(program, shader);
     }
     gl.linkProgram(program);
+    const waits = gl.getExtension("KHR_parallel_shader_compile");
+    do await new Promise((done) => setTimeout(done, 20));
+    while (waits && !gl.getProgramParameter(program, waits.COMPLETION_STATUS_KHR));
     if (!gl.getProgramParameter(program, gl.LINK_STATUS)) return null;
+    await pause();
     gl.useProgram(program);
     const attribute = (location, data, size) => {
       const buffer = gl.createBuffer();
@@ -350,7 +357,9 @@ if (frame) {
     const answer = await fetch(frame.dataset.points);
     if (!answer.ok) return;
     points = unpack(await answer.arrayBuffer());
-    drawer = webgl() || plain();
+    await pause();
+    drawer = (await webgl()) || plain();
+    await pause();
     frame.dataset.drawn = String(points.n);
     new ResizeObserver(redraw).observe(canvas);
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
