@@ -14,12 +14,13 @@ from fastapi.testclient import TestClient
 
 from flukeprint.config.schema import ServeConfig
 from flukeprint.identifier.identifier import Identifier
-from flukeprint.serving.page.app import FRAGMENT_BYTES, POLICY
+from flukeprint.serving.page.app import POLICY
 from flukeprint.serving.page.assets import FOLDER
 from flukeprint.serving.page.context import PageContext
 from flukeprint.serving.page.document import PATHS, footer, header
 from flukeprint.serving.page.i18n import LANGUAGES, Language
 from flukeprint.serving.page.map_points import MapPoints
+from flukeprint.serving.page.site import FRAGMENT_BYTES
 from flukeprint.serving.page.views.about import about_page
 from flukeprint.serving.page.views.gallery import classes_page, map_page
 from flukeprint.serving.page.views.map_groups import grouping
@@ -221,7 +222,7 @@ def test_an_answer_is_shown_in_the_language_of_the_browser(
     client: TestClient, language: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "flukeprint.serving.page.app.Pages.context", lambda self, request: context(language)
+        "flukeprint.serving.page.site.Site.context", lambda self, request: context(language)
     )
     answer = client.post("/fragments/identify", json=outcome())
     assert answer.status_code == 200

@@ -35,14 +35,14 @@ SCRIPTS: Final[Mapping[str, Sequence[str]]] = {
 def document(context: PageContext, assets: Assets, path: str, title: str, content: Content) -> str:
     """The whole document of the page at a path.
 
-    title: of the page, for the window.
+    title: of the page as HTML, for the window.
     """
     head = html.head[
         html.meta(charset="utf-8"),
         html.meta(name="viewport", content="width=device-width, initial-scale=1"),
         html.meta(name="color-scheme", content="light dark"),
         html.meta(name="referrer", content="no-referrer"),
-        html.title[f"{title} · {context.info.title}"],
+        html.title[Markup(title), f" · {context.info.title}"],
         html.link(rel="icon", type="image/svg+xml", href=assets.url("favicon.svg")),
         html.link(rel="stylesheet", href=assets.url("page.css")),
         html.link(rel="stylesheet", href=assets.url("parts.css")),

@@ -176,9 +176,7 @@ def _title(
         if card is not None and card.medically_important == "yes":
             aside.append(medical_badge(context, "yes"))
     place = html.span(class_="place")[str(number)]
-    return html.div(class_="answer-title")[
-        heading(class_="answer-name")[place, " ", name], *aside
-    ]
+    return html.div(class_="answer-title")[heading(class_="answer-name")[place, " ", name], *aside]
 
 
 def _photos(context: PageContext, answer: Answer) -> list[Element]:
