@@ -312,6 +312,31 @@ def test_the_gallery_is_seen_as_a_map_and_as_a_list(site: Served, chrome: Browse
         shoot(visitor, "about-desktop-en")
 
 
+@pytest.mark.parametrize("how", ["webgl", "plain"])
+def test_the_map_is_drawn_with_and_without_a_graphics_card(site: Served, chrome: Browser, how: str):
+    with visit(chrome, site.url) as visitor:
+        if how == "webgl":  # which headless Chromium computes without a card
+            visitor.page.add_init_script(
+                "const plain = WebGL2RenderingContext.prototype.getParameter;"
+                "WebGL2RenderingContext.prototype.getParameter = function(name) {"
+                "return name === 0x9246 ? 'a card' : plain.call(this, name); }"
+            )
+        page = visitor.open("/map")
+        page.wait_for_selector("#map-graph[data-how]")
+        page.wait_for_timeout(300)
+        assert page.get_attribute("#map-graph", "data-how") == how
+        picture = Image.open(BytesIO(page.locator("#map-canvas").screenshot())).convert("RGB")
+        colours = np.unique(np.asarray(picture).reshape(-1, 3), axis=0)
+        assert len(colours) > 20  # dots, and their edges
+        point_at_a_dot(visitor)
+        page.fill("#map-pick", "w_")
+        page.wait_for_selector("#map-found li")
+        marked = Image.open(BytesIO(page.locator("#map-canvas").screenshot())).convert("RGB")
+        near = np.abs(np.asarray(marked).astype(int) - (224, 53, 95)).sum(axis=2) < 30
+        assert near.any()
+        visitor.complaints = [said for said in visitor.complaints if "GL Driver" not in said]
+
+
 def test_the_documentation_of_the_api_loads_without_other_sites(site: Served, chrome: Browser):
     with visit(chrome, site.url) as visitor:
         visitor.page.goto(f"{site.url}/docs")

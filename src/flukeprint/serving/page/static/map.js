@@ -38,8 +38,14 @@ if (frame) {
   // ---- drawing
 
   const side = () => Math.min(canvas.clientWidth, canvas.clientHeight) * 0.94 * view.scale;
-  const placeX = (row) => canvas.clientWidth / 2 + (points.x[row] / 65535 - view.x) * side();
-  const placeY = (row) => canvas.clientHeight / 2 - (points.y[row] / 65535 - view.y) * side();
+  // Where points lie on the canvas; the canvas is measured once for all of them.
+  function placing() {
+    const [wide, high, scale] = [canvas.clientWidth / 2, canvas.clientHeight / 2, side()];
+    return {
+      x: (row) => wide + (points.x[row] / 65535 - view.x) * scale,
+      y: (row) => high - (points.y[row] / 65535 - view.y) * scale,
+    };
+  }
   const dotSize = () => Math.min(14, 4.5 + 2.5 * Math.log2(1 + view.scale) + (points.n < 2000 ? 2 : 0));
 
   function colours() {
@@ -84,7 +90,20 @@ if (frame) {
   // Each step is a task of its own, so that the page can be used meanwhile.
   const pause = () => new Promise((done) => setTimeout(done, 0));
 
+  // WebGL that a processor computes is slower than `plain`.
+  function computed() {
+    const gl = document.createElement("canvas").getContext("webgl2");
+    if (!gl) return true;
+    const info = gl.getExtension("WEBGL_debug_renderer_info");
+    const name = gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+    const lose = gl.getExtension("WEBGL_lose_context");
+    if (lose) lose.loseContext();
+    return /swiftshader|llvmpipe|softpipe|software/i.test(String(name));
+  }
+
   async function webgl() {
+    if (computed()) return null;
+    await pause();
     const gl = canvas.getContext("webgl2", { antialias: true, premultipliedAlpha: true });
     if (!gl) return null;
     const program = gl.createProgram();
@@ -121,6 +140,7 @@ if (frame) {
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     return {
+      how: "webgl",
       light() {
         gl.bindBuffer(gl.ARRAY_BUFFER, lit);
         gl.bufferData(gl.ARRAY_BUFFER, Float32Array.from(points.classes, (one) => (chosen && chosen.has(one) ? 1 : 0)), gl.DYNAMIC_DRAW);
@@ -141,25 +161,67 @@ if (frame) {
     };
   }
 
+  // The outline of a group's shape, 1 from its middle.
+  function outline(pen, shape, size) {
+    const corners = (count, turn, inner = 1) => {
+      for (let corner = 0; corner < count; corner += 1) {
+        const far = corner % 2 ? inner : 1;
+        const angle = turn + (2 * Math.PI * corner) / count;
+        pen.lineTo(size * far * Math.sin(angle), -size * far * Math.cos(angle));
+      }
+      pen.closePath();
+    };
+    pen.beginPath();
+    if (shape === 1) pen.rect(-0.8 * size, -0.8 * size, 1.6 * size, 1.6 * size);
+    else if (shape === 2) corners(4, 0);
+    else if (shape === 3) corners(3, 0);
+    else if (shape === 4) corners(3, Math.PI);
+    else if (shape === 5) {
+      pen.rect(-0.35 * size, -0.95 * size, 0.7 * size, 1.9 * size);
+      pen.rect(-0.95 * size, -0.35 * size, 1.9 * size, 0.7 * size);
+    } else if (shape === 6) corners(10, 0, 0.45);
+    else if (shape === 7) corners(6, Math.PI / 6);
+    else pen.arc(0, 0, size, 0, 2 * Math.PI);
+  }
+
   function plain() {
     const pen = canvas.getContext("2d");
+    // A dot is drawn once and then copied, which is much faster than drawing each.
+    const stamp = (shape, colour, size) => {
+      const made = document.createElement("canvas");
+      made.width = made.height = Math.ceil(size) + 2;
+      const draws = made.getContext("2d");
+      draws.translate(made.width / 2, made.height / 2);
+      outline(draws, shape, size / 2);
+      if (shape === 8) {
+        draws.lineWidth = Math.max(1, size / 6);
+        draws.strokeStyle = colour;
+        draws.stroke();
+      } else {
+        draws.fillStyle = colour;
+        draws.fill();
+      }
+      return made;
+    };
     return {
+      how: "plain",
       light() {},
       draw() {
         const ratio = window.devicePixelRatio || 1;
-        pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-        pen.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
-        const size = dotSize();
-        const paint = (wanted, colour, grown) => {
-          pen.fillStyle = colour;
-          for (let row = 0; row < points.n; row += 1) {
-            if (wanted(row)) pen.fillRect(placeX(row) - (size * grown) / 2, placeY(row) - (size * grown) / 2, size * grown, size * grown);
-          }
-        };
-        colours().forEach((colour, group) => {
-          paint((row) => points.groups[row] === group, `rgba(${colour.join(",")},${chosen ? 0.35 : 0.85})`, 0.8);
-        });
-        if (chosen) paint((row) => chosen.has(points.classes[row]), `rgb(${MARKED.join(",")})`, 1.4);
+        const size = dotSize() * ratio;
+        pen.setTransform(1, 0, 0, 1, 0, 0);
+        pen.clearRect(0, 0, canvas.width, canvas.height);
+        const where = placing();
+        const copy = (row, dot) =>
+          pen.drawImage(dot, Math.round(where.x(row) * ratio - dot.width / 2), Math.round(where.y(row) * ratio - dot.height / 2));
+        const share = chosen ? 0.35 : 0.85;
+        const dots = colours().map((colour, shape) => stamp(shape, `rgba(${colour.join(",")},${share})`, size));
+        for (let row = 0; row < points.n; row += 1) copy(row, dots[points.groups[row]]);
+        if (!chosen) return;
+        const marked = dots.map((_, shape) => stamp(shape, `rgb(${MARKED.join(",")})`, 1.6 * size));
+        for (let row = 0; row < points.n; row += 1) {
+          if (chosen.has(points.classes[row])) copy(row, marked[points.groups[row]]);
+        }
       },
     };
   }
@@ -190,8 +252,9 @@ if (frame) {
     mark.hidden = hidden;
     card.hidden = hidden || card.childElementCount === 0;
     if (hidden) return;
-    const x = placeX(pointed);
-    const y = placeY(pointed);
+    const where = placing();
+    const x = where.x(pointed);
+    const y = where.y(pointed);
     mark.style.translate = `${x}px ${y}px`;
     if (card.hidden) return;
     const { offsetWidth: wide, offsetHeight: high } = card;
@@ -226,8 +289,9 @@ if (frame) {
   function nearest(x, y) {
     let best = -1;
     let least = NEAR * NEAR;
+    const where = placing();
     for (let row = 0; row < points.n; row += 1) {
-      const far = (placeX(row) - x) ** 2 + (placeY(row) - y) ** 2;
+      const far = (where.x(row) - x) ** 2 + (where.y(row) - y) ** 2;
       if (far < least) {
         least = far;
         best = row;
@@ -359,6 +423,7 @@ if (frame) {
     points = unpack(await answer.arrayBuffer());
     await pause();
     drawer = (await webgl()) || plain();
+    frame.dataset.how = drawer.how;
     await pause();
     frame.dataset.drawn = String(points.n);
     new ResizeObserver(redraw).observe(canvas);
