@@ -1,48 +1,40 @@
 """The page about the service: catalogue and network, accuracy, decisions, and what is kept."""
 
-from dash import html
-from dash.development.base_component import Component
+import htpy as html
+from htpy import Element
 
 from flukeprint.serving.api.schemas import Accuracy
 from flukeprint.serving.page.context import Content, PageContext
 from flukeprint.serving.page.i18n import percent, probability, rank_name
-from flukeprint.serving.page.upload_pages import heading
+from flukeprint.serving.page.views.photographs import heading
 
 
 def about_page(context: PageContext) -> Content:
     """The components of the page."""
     return [
         heading(context.text("about_title")),
-        html.Div(
-            [
-                html.Section(
-                    [html.H2(context.text("about_accuracy")), *_accuracy(context)],
-                    id="about-accuracy",
-                ),
-                html.Section(
-                    [html.H2(context.text("about_collection")), _collection(context)],
-                    id="about-collection",
-                ),
-                html.Section(
-                    [html.H2(context.text("about_decisions")), *_decisions(context)],
-                    id="about-decisions",
-                ),
-                html.Section(
-                    [html.H2(context.text("about_kept")), *_kept(context)], id="about-kept"
-                ),
+        html.div(class_="about")[
+            html.section(id="about-accuracy")[
+                html.h2[context.text("about_accuracy")], *_accuracy(context)
             ],
-            className="about",
-        ),
+            html.section(id="about-collection")[
+                html.h2[context.text("about_collection")], _collection(context)
+            ],
+            html.section(id="about-decisions")[
+                html.h2[context.text("about_decisions")], *_decisions(context)
+            ],
+            html.section(id="about-kept")[html.h2[context.text("about_kept")], *_kept(context)],
+        ],
     ]
 
 
-def _facts(rows: list[tuple[str, str]]) -> Component:
-    return html.Dl(
-        [html.Div([html.Dt(term), html.Dd(value)]) for term, value in rows], className="facts"
-    )
+def _facts(rows: list[tuple[str, str]]) -> Element:
+    return html.dl(class_="facts")[
+        [html.div[html.dt[term], html.dd[value]] for term, value in rows]
+    ]
 
 
-def _collection(context: PageContext) -> Component:
+def _collection(context: PageContext) -> Element:
     info = context.info
     millions = context.number(info.parameters / 1e6, 1)
     network = f"{info.backbone}, {context.text('about_parameters', millions=millions)}"
@@ -66,7 +58,7 @@ def _collection(context: PageContext) -> Component:
 def _accuracy(context: PageContext) -> Content:
     measured = context.info.accuracy
     if measured is None:
-        return [html.P(context.text("about_unmeasured"))]
+        return [html.p[context.text("about_unmeasured")]]
     counts = {
         "queries": context.number(measured.queries),
         "new": context.number(measured.new_queries),
@@ -77,13 +69,11 @@ def _accuracy(context: PageContext) -> Content:
         (context.text("about_top5"), percent(language, measured.top5, 1)),
         (context.text("about_map5"), _interval(context, measured)),
     ]
-    figures = [
-        html.Div([html.Dt(term), html.Dd(value)], className="figure") for term, value in rows
-    ]
+    figures = [html.div(class_="figure")[html.dt[term], html.dd[value]] for term, value in rows]
     key = "about_measured" if measured.new_queries else "about_measured_known"
-    content: Content = [html.P(context.text(key, **counts)), html.Dl(figures, className="big")]
+    content: Content = [html.p[context.text(key, **counts)], html.dl(class_="big")[figures]]
     if context.info.measured_by is not None:
-        content.append(html.P(context.text("about_further")))
+        content.append(html.p[context.text("about_further")])
     return content
 
 
@@ -107,7 +97,7 @@ def _decisions(context: PageContext) -> Content:
         share = probability(context.language, info.confidence)
         lines.append(context.text("about_confidence", ranks=ranks, percent=share))
     lines.append(context.text("about_calibrated" if info.calibrated else "about_uncalibrated"))
-    return [html.P(line) for line in lines]
+    return [html.p[line] for line in lines]
 
 
 def _kept(context: PageContext) -> Content:
@@ -115,6 +105,6 @@ def _kept(context: PageContext) -> Content:
     if context.info.enroll:
         lines.append(context.text("about_enroll"))
     return [
-        *(html.P(line) for line in lines),
-        html.P(html.A(context.text("footer_api"), href="/docs")),
+        *(html.p[line] for line in lines),
+        html.p[html.a(href="/docs")[context.text("footer_api")]],
     ]

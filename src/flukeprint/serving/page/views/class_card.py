@@ -1,11 +1,11 @@
-"""Components for a class: its name, a photograph of it, and its card."""
+"""Elements for a class: its name, a photograph of it, and its card."""
 
 from collections.abc import Sequence
 from itertools import groupby
 from urllib.parse import urlencode
 
-from dash import dcc, html
-from dash.development.base_component import Component
+import htpy as html
+from htpy import Element
 
 from flukeprint.serving.api.schemas import ClassCard, ClassInfo
 from flukeprint.serving.page.context import ITALIC_RANKS, Content, PageContext, aria, photo_url
@@ -15,31 +15,31 @@ from flukeprint.serving.page.i18n import rank_name
 UPRIGHT = frozenset({"sp.", "spp.", "subsp.", "var.", "cf.", "aff.", "or"})
 
 
-def name_view(context: PageContext, identity: str) -> Component:
+def name_view(context: PageContext, identity: str) -> Element:
     """The name of a class, in italics if it is a genus or species."""
     return styled_name(context.name_of(identity), italic=context.italic(identity))
 
 
-def styled_name(name: str, *, italic: bool) -> Component:
+def styled_name(name: str, *, italic: bool) -> Element:
     """A name; in italics it is marked as Latin, for screen readers too, except words like `sp.`."""
     if not italic:
-        return html.Span(name)
+        return html.span[name]
     parts: Content = []
     for upright, words in groupby(name.split(), key=UPRIGHT.__contains__):
         text = " ".join(words)
         parts += [" "] if parts else []
-        parts.append(text if upright else html.I(text, className="latin", lang="la"))
-    return html.Span(parts)
+        parts.append(text if upright else html.i(class_="latin", lang="la")[text])
+    return html.span[parts]
 
 
-def photo_view(context: PageContext, photo: int, identity: str) -> Component:
+def photo_view(context: PageContext, photo: int, identity: str) -> Element:
     """A photograph of the gallery, or without thumbnails its name, linked to similar ones."""
     name = context.name_of(identity)
     alt = context.text("gallery_photo", photo=str(photo), name=name)
     if not context.info.thumbnails:
-        return dcc.Link(alt, href=similar_href(photo))
-    image = html.Img(src=photo_url(photo), alt=alt, className="photo", width="320", height="320")
-    return dcc.Link(image, href=similar_href(photo), className="photo-link")
+        return html.a(href=similar_href(photo))[alt]
+    image = html.img(src=photo_url(photo), alt=alt, class_="photo", width="320", height="320")
+    return html.a(href=similar_href(photo), class_="photo-link")[image]
 
 
 def similar_href(photo: int) -> str:
@@ -47,7 +47,7 @@ def similar_href(photo: int) -> str:
     return f"/similar?photo={int(photo)}"
 
 
-def card_view(context: PageContext, info: ClassInfo, *, warned: bool = False) -> Component:
+def card_view(context: PageContext, info: ClassInfo, *, warned: bool = False) -> Element:
     """Everything known about a class, and links to similar photographs and to the map.
 
     warned: `medical_view` is shown above already and is not repeated.
@@ -64,37 +64,52 @@ def card_view(context: PageContext, info: ClassInfo, *, warned: bool = False) ->
             if words is not None:
                 rows.append((context.text(key), [getattr(words, context.language)]))
     rows.append((context.text("card_photos"), [context.number(info.photos)]))
-    lines = [html.Div([html.Dt(term), html.Dd(value)]) for term, value in rows]
-    parts: list[Component] = [html.Dl(lines, className="facts")]
+    lines = [html.div[html.dt[term], html.dd[value]] for term, value in rows]
+    parts: list[Element] = [html.dl(class_="facts")[lines]]
     if card is not None and card.medically_important is not None and not warned:
-        parts.insert(0, medical_view(context, card.medically_important))
+        told = medical_view(context, card.medically_important)
+        parts.insert(0, html.div[told, advice_view(context, card)])
     parts.append(_links(context, info))
     if card is not None and card.credit:
-        parts.append(html.P(context.text("card_credit", credit=card.credit), className="credit"))
-    return html.Div(parts, className="card")
+        parts.append(html.p(class_="credit")[context.text("card_credit", credit=card.credit)])
+    return html.div(class_="card")[parts]
 
 
-def medical_view(context: PageContext, important: str, names: Sequence[str] = ()) -> Component:
-    """Medical importance: a badge and an explanation.
+def medical_view(context: PageContext, important: str, names: Sequence[str] = ()) -> Element:
+    """Medical importance: a badge, an explanation, and what to do, with who says so.
 
     names: the classes meant, where that is not clear from the context.
     """
     title: Content = [medical_badge(context, important)]
     for at, name in enumerate(names):
         title += [", " if at else " ", name_view(context, name)]
-    return html.Div(
-        [html.P(title), html.P(context.text(f"medical_{important}_text"))],
-        className=f"medical medical-{important}",
-    )
+    return html.div(class_=f"medical medical-{important}")[
+        html.p[title], html.p[context.text(f"medical_{important}_text")],
+        [advice_view(context, context.card_of(name)) for name in names],
+    ]  # fmt: skip
 
 
-def medical_badge(context: PageContext, important: str) -> Component:
+def advice_view(context: PageContext, card: ClassCard | None) -> Content:
+    """What to do after a bite, and whom to call, with the source that says so."""
+    if card is None or card.source is None:
+        return []
+    parts: Content = []
+    if card.advice is not None:
+        parts.append(html.p(class_="advice")[html.b[getattr(card.advice, context.language)]])
+    if card.call is not None:
+        digits = "".join(letter for letter in card.call if letter.isdigit() or letter == "+")
+        number = html.a(href=f"tel:{digits}")[card.call]
+        parts.append(html.p[f"{context.text('advice_call')} ", number])
+    parts.append(html.p(class_="credit")[context.text("advice_source", source=card.source)])
+    return parts
+
+
+def medical_badge(context: PageContext, important: str) -> Element:
     """The badge alone, with a sign, so that it does not depend on colour."""
     sign = {"yes": "⚠", "no": "✓"}.get(important, "?")
-    return html.Span(
-        [html.Span(f"{sign} ", **aria(hidden="true")), context.text(f"medical_{important}")],
-        className=f"badge badge-{important}",
-    )
+    return html.span(class_=f"badge badge-{important}")[
+        html.span(aria(hidden="true"))[f"{sign} "], context.text(f"medical_{important}")
+    ]
 
 
 def _names(context: PageContext, card: ClassCard) -> list[tuple[str, Content]]:
@@ -108,17 +123,17 @@ def _names(context: PageContext, card: ClassCard) -> list[tuple[str, Content]]:
     return rows
 
 
-def _ranked(rank: str, name: str) -> Component:
+def _ranked(rank: str, name: str) -> Element:
     return styled_name(name, italic=rank in ITALIC_RANKS)
 
 
-def _links(context: PageContext, info: ClassInfo) -> Component:
+def _links(context: PageContext, info: ClassInfo) -> Element:
     links = []
     if context.info.thumbnails:
-        links.append(dcc.Link(context.text("similar_link"), href=similar_href(info.photo)))
+        links.append(html.a(href=similar_href(info.photo))[context.text("similar_link")])
     if context.map_ is not None:
-        links.append(dcc.Link(context.text("map_link"), href=map_href(info.identity)))
-    return html.P(links, className="links")
+        links.append(html.a(href=map_href(info.identity))[context.text("map_link")])
+    return html.p(class_="links")[links]
 
 
 def map_href(identity: str) -> str:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from dash import html
-from dash.development.base_component import Component
+import htpy as html
+from htpy import Element
 
 from flukeprint.serving.api.schemas import Identification, Placement
-from flukeprint.serving.page.class_card import styled_name
 from flukeprint.serving.page.context import ITALIC_RANKS, PageContext
 from flukeprint.serving.page.i18n import probability, rank_name
+from flukeprint.serving.page.views.class_card import styled_name
 
 Tone = Literal["sure", "unsure", "new", "outside"]
 VERY = 0.9  # from this probability on an answer is "very probably" right
@@ -20,8 +20,8 @@ EVEN = 0.5  # and from this one on "probably"
 class Headline:
     """The parts of a headline.
 
-    above: a short line over the name.  rest: follows the name in the same line.  below: lines of
-    explanation.
+    above: a short line over the name.  rest: follows the name in the same line.  latin: the
+    scientific name, where `name` is the common one.  below: lines of explanation.
     """
 
     tone: Tone
@@ -29,28 +29,27 @@ class Headline:
     name: str
     italic: bool = False
     rest: str = ""
+    latin: str = ""
     below: tuple[str, ...] = ()
 
     def text(self) -> str:
         """The headline as one line, for screen readers."""
         name = f"{self.name}{self.rest}"
+        if self.latin:
+            name = f"{name} ({self.latin})"
         return name if self.tone == "outside" else f"{self.above}: {name}"
 
 
-def headline_view(line: Headline) -> Component:
-    """The components of a headline."""
-    return html.Div(
-        [
-            html.P(line.above, className="above"),
-            html.P(
-                [styled_name(line.name, italic=line.italic), line.rest],
-                className="name",
-                id="answer-headline",
-            ),
-            *(html.P(text, className="below") for text in line.below),
+def headline_view(line: Headline) -> Element:
+    """The elements of a headline."""
+    return html.div(class_=f"headline tone-{line.tone}")[
+        html.p(class_="above")[line.above],
+        html.p(class_="name", id="answer-headline")[
+            styled_name(line.name, italic=line.italic), line.rest
         ],
-        className=f"headline tone-{line.tone}",
-    )
+        html.p(class_="scientific")[styled_name(line.latin, italic=True)] if line.latin else None,
+        *(html.p(class_="below")[text] for text in line.below),
+    ]
 
 
 def headline(context: PageContext, found: Identification) -> Headline:
@@ -85,12 +84,13 @@ def _known(context: PageContext, found: Identification) -> Headline:
     first = next((each for each in found.answers if each.identity is not None), None)
     if first is None or first.identity is None:  # an empty gallery
         return Headline("unsure", context.text("unsure_all_above"), context.text("unsure_all"))
-    return Headline(
-        tone="sure" if first.probability is None or first.probability >= EVEN else "unsure",
-        above=sure(context, first.probability),
-        name=context.name_of(first.identity),
-        italic=context.italic(first.identity),
-    )
+    tone: Tone = "sure" if first.probability is None or first.probability >= EVEN else "unsure"
+    name, italic = context.name_of(first.identity), context.italic(first.identity)
+    card = context.card_of(first.identity)
+    if card is not None and card.common_name is not None:
+        common = getattr(card.common_name, context.language)
+        return Headline(tone, sure(context, first.probability), common, latin=name)
+    return Headline(tone, sure(context, first.probability), name, italic)
 
 
 def _placed(context: PageContext, placement: Placement) -> Headline:

@@ -1,13 +1,12 @@
 """Outcomes that the browser reports, valid or not, and what the page shows of problems."""
 
-from dash import html
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flukeprint.serving.api.schemas import (
     Identification,
 )
-from flukeprint.serving.page.error_view import (
+from flukeprint.serving.page.views.problems import (
     MISREAD,
     Lost,
     PageAnswer,
@@ -19,8 +18,8 @@ from flukeprint.serving.page.error_view import (
     read_outcome,
 )
 from tests.serving.page.page_facts import (
-    components,
     context,
+    elements,
     identification,
     text_of,
 )
@@ -31,15 +30,9 @@ def test_problems_offer_to_ask_again_only_where_it_may_help():
     busy = Refused(state="problem", kind="busy", status=503, detail="why", retry_after=6.2)
     content = problem_view(asked, busy, "identify")
     assert "Possible again in 7 s." in text_of(content)
-    assert [one.id for one in components(content) if isinstance(one, html.Button)] == [
-        "identify-again"
-    ]
+    assert [one.get("id") for one in elements(content, "button")] == ["identify-again"]
     damaged = busy.model_copy(update={"kind": "damaged_photograph", "retry_after": None})
-    assert not [
-        one
-        for one in components(problem_view(asked, damaged, "identify"))
-        if isinstance(one, html.Button)
-    ]
+    assert not list(elements(problem_view(asked, damaged, "identify"), "button"))
     strange = busy.model_copy(update={"kind": "never_heard_of", "retry_after": None})
     assert problem_text(asked, strange) == asked.text("problem_internal")
     assert problem_text(context("es"), Lost(state="lost")).startswith("No se llega")

@@ -7,7 +7,7 @@ the browser did not send since the API would have refused it.
 import math
 from typing import Annotated, Literal, TypeVar, assert_never
 
-from dash import html
+import htpy as html
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from flukeprint.serving.page.context import Content, PageContext, data
@@ -136,22 +136,19 @@ def problem_view(
     flow: identify or verify, whose photographs the button sends again; None for no button.
     """
     parts: Content = [
-        html.P(context.text("problem_title"), className="above"),
-        html.P(problem_text(context, outcome), className="below", id="problem-text"),
+        html.p(class_="above")[context.text("problem_title")],
+        html.p(class_="below", id="problem-text")[problem_text(context, outcome)],
     ]
     temporary = isinstance(outcome, Lost) or (
         isinstance(outcome, Refused) and outcome.kind in TEMPORARY
     )
     if temporary and flow is not None:
         parts.append(
-            html.Button(
-                context.text("again"),
-                id=f"{flow}-again",
-                className="button",
-                **data(act="again", flow=flow),
-            )
+            html.button(data(act="again", flow=flow), id=f"{flow}-again", class_="button")[
+                context.text("again")
+            ]
         )
     if isinstance(outcome, Refused) and outcome.detail:
-        words = html.P(outcome.detail, lang="en")
-        parts.append(html.Details([html.Summary(context.text("details")), words]))
-    return [html.Div(parts, className="headline tone-problem")]
+        words = html.p(lang="en")[outcome.detail]
+        parts.append(html.details[html.summary[context.text("details")], words])
+    return [html.div(class_="headline tone-problem")[parts]]

@@ -1,9 +1,9 @@
-"""Answers as components: photographs, scores, cards and warnings, nothing read as markup."""
+"""Answers as HTML: photographs, scores, cards and warnings, nothing read as markup."""
 
 import re
 
+import htpy
 import pytest
-from dash import html
 
 from flukeprint.serving.api.schemas import (
     ClassInfo,
@@ -12,28 +12,31 @@ from flukeprint.serving.api.schemas import (
     SimilarPhoto,
     Verification,
 )
-from flukeprint.serving.page.class_card import card_view, styled_name
-from flukeprint.serving.page.context import PageContext
-from flukeprint.serving.page.error_view import (
-    Withheld,
-    problem_view,
-)
-from flukeprint.serving.page.headline import headline
 from flukeprint.serving.page.i18n import Language
-from flukeprint.serving.page.result_view import (
+from flukeprint.serving.page.views.answers import (
     candidates_view,
     identification_view,
     similar_view,
     verification_view,
 )
+from flukeprint.serving.page.views.class_card import card_view, styled_name
+from flukeprint.serving.page.views.gallery import map_photo
+from flukeprint.serving.page.views.headline import headline
+from flukeprint.serving.page.views.problems import (
+    Withheld,
+    problem_view,
+)
 from tests.serving.page.page_facts import (
     classes,
-    components,
     context,
+    context_of,
+    elements,
     identification,
+    map_points,
     new_answer,
     read,
     text_of,
+    with_class,
 )
 
 
@@ -46,12 +49,10 @@ def test_individuals_without_cards_or_probabilities():
     shown = read(content)
     assert "probability" not in shown
     assert "score 0.90" in shown
-    assert "bar" not in [getattr(one, "className", "") for one in components(content)]
-    assert not [one for one in components(content) if isinstance(one, html.Img)]
+    assert not with_class(content, "bar")
+    assert not list(elements(content, "img"))
     similar = Similar(photo=3, identity="class_1", similar=[])
-    assert not [
-        one for one in components(similar_view(asked, similar)) if isinstance(one, html.Img)
-    ]
+    assert not list(elements(similar_view(asked, similar), "img"))
     new = identification(
         verdict="new", placement=None, probability_unknown=None,
         answers=[new_answer().model_copy(update={"probability": None})],
@@ -65,21 +66,18 @@ def test_five_answers_with_scores_photographs_and_cards():
     content = identification_view(context("es"), identification(photos=3))
     shown = read(content)
     assert "La respuesta a 3 fotografías de un encuentro" in shown
-    for text in ("probabilidad 83\u00a0%", "puntuación 0,90", "probabilidad <1\u00a0%"):
+    for text in ("probabilidad 83\u00a0%", "probabilidad <1\u00a0%"):
         assert text.replace("\u00a0", " ") in shown
+    assert "puntuación" not in shown  # one scale is enough
     for text in ("común Steatoda", "en casas", "Familia", "Sin importancia médica"):
         assert text in shown
-    images = [one for one in components(content) if isinstance(one, html.Img)]
-    assert [one.src for one in images] == [f"/v1/photos/{i}" for i in range(6)]
-    assert all(one.alt for one in images)
-    cards = [one for one in components(content) if isinstance(one, html.Details)]
-    assert [one.open for one in cards] == [True, False, False]
-    widths = [
-        one.children.style["width"]
-        for one in components(content)
-        if getattr(one, "className", "") == "bar"
-    ]
-    assert widths == ["83.0%", "9.0%", "0.4%"]
+    images = list(elements(content, "img"))
+    assert [one.get("src") for one in images] == [f"/v1/photos/{i}" for i in range(6)]
+    assert all(one.get("alt") for one in images)
+    cards = list(elements(content, "details"))
+    assert ["open" in one.attrib for one in cards] == [True, False, False]
+    shares = [one.get("value") for one in with_class(content, "bar")]
+    assert shares == ["0.8300", "0.0900", "0.0040"]
 
 
 def test_a_new_individual_has_no_photograph():
@@ -87,10 +85,10 @@ def test_a_new_individual_has_no_photograph():
         verdict="new", unknown=True, answers=[new_answer(), *identification().answers[:2]]
     )
     content = identification_view(context(), found)
-    first = next(one for one in components(content) if getattr(one, "id", "") == "answer-1")
+    (first,) = elements(content, id="answer-1")
     assert "Not in this collection" in read(first)
-    assert "answered below score 0.52" in read(first)
-    assert not [one for one in components(first) if isinstance(one, html.Img)]
+    assert "probability 78%" in read(first)
+    assert not list(elements(first, "img"))
 
 
 def test_outside_tells_no_probabilities():
@@ -114,9 +112,7 @@ def test_a_dangerous_answer_is_warned_of_once_and_a_likely_second_too():
         third,
     ]
     content = identification_view(context(), identification(answers=swapped))
-    box = next(
-        one for one in components(content) if "medical-yes" in str(getattr(one, "className", ""))
-    )
+    box = with_class(content, "medical-yes")[0]
     assert "Steatoda nobilis" in read(box)
     unlikely = [swapped[0], swapped[1].model_copy(update={"probability": 0.02}), third]
     assert warning not in above_the_list(identification(answers=unlikely))
@@ -128,18 +124,16 @@ def test_a_dangerous_answer_is_warned_of_once_and_a_likely_second_too():
 
 def above_the_list(found: Identification) -> str:
     content = identification_view(context(), found)
-    return text_of(content[: [isinstance(part, html.Ol) for part in content].index(True)])
+    return str(htpy.fragment[content]).partition("<ol")[0]
 
 
 HOSTILE = "<img src=x onerror=alert(1)>javascript:'\"&"
 
 
 def test_names_are_text_and_addresses_are_made_of_numbers():
-    """No component takes markup, and no address holds anything that came with an answer."""
-    known = classes()
+    """No name is read as markup, and no address holds anything that came with an answer."""
     hostile = ClassInfo(identity=HOSTILE, photos=1, photo=0, card=None)
-    asked = context()
-    asked = PageContext(asked.info, {**known, HOSTILE: hostile}, asked.map_, "species", "en")
+    asked = context_of({**classes(), HOSTILE: hostile}, points=map_points())
     answer = identification().answers[0].model_copy(update={"identity": HOSTILE, "label": HOSTILE})
     found = identification(answers=[answer])
     near = SimilarPhoto(photo=1, score=0.5, identity=HOSTILE)
@@ -147,22 +141,24 @@ def test_names_are_text_and_addresses_are_made_of_numbers():
         *identification_view(asked, found),
         *candidates_view(asked, found, "1"),
         *similar_view(asked, Similar(photo=0, identity=HOSTILE, similar=[near])),
+        *map_photo(asked, 1, HOSTILE),
         *problem_view(asked, Withheld(state="withheld", reason="empty", name=HOSTILE, size=0), ""),
     ]
     assert HOSTILE in text_of(content)
-    for one in components(content):
-        assert one._type not in ("Markdown", "Iframe", "Script", "ObjectEl", "Embed", "Meta")
-        if hasattr(one, "src"):
-            assert re.fullmatch(r"/v1/photos/\d+", one.src)
-        if hasattr(one, "href"):
-            assert re.fullmatch(r"/(similar\?photo=\d+|map\?class=[\w%.+-]*)", one.href)
+    for one in elements(content):
+        assert one.tag not in ("script", "iframe", "object", "embed", "meta", "style", "link")
+        assert not any(name.startswith("on") or name == "style" for name in one.attrib)
+        if "src" in one.attrib:
+            assert re.fullmatch(r"/v1/photos/\d+", one.get("src", ""))
+        if "href" in one.attrib:
+            assert re.fullmatch(r"/(similar\?photo=\d+|map\?class=[\w%.+-]*)", one.get("href", ""))
 
 
 def test_candidates_are_accepted_by_number():
     content = candidates_view(context(), identification(), "2")
-    buttons = [one for one in components(content) if isinstance(one, html.Button)]
-    assert [getattr(one, "data-decision") for one in buttons] == ["1", "2", "3"]
-    assert [getattr(one, "aria-pressed") for one in buttons] == ["false", "true", "false"]
+    buttons = list(elements(content, "button"))
+    assert [one.get("data-decision") for one in buttons] == ["1", "2", "3"]
+    assert [one.get("aria-pressed") for one in buttons] == ["false", "true", "false"]
     assert "Steatoda grossa" in text_of(buttons[1])
 
 
@@ -183,14 +179,10 @@ def test_same_or_different():
 
 
 def test_scientific_names_are_in_italics_but_not_their_sp():
-    (genus,) = [one for one in components(styled_name("Lycosa sp.", italic=True)) if _italic(one)]
+    (genus,) = elements(styled_name("Lycosa sp.", italic=True), "i")
     assert text_of(genus) == "Lycosa"
     assert read(styled_name("Lycosa sp.", italic=True)) == "Lycosa sp."
-    assert not [one for one in components(styled_name("w_0001", italic=False)) if _italic(one)]
-
-
-def _italic(one: object) -> bool:
-    return isinstance(one, html.I)
+    assert not list(elements(styled_name("w_0001", italic=False), "i"))
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
@@ -201,3 +193,13 @@ def test_each_card_says_what_medicine_knows(language: Language):
         assert asked.text(f"medical_{key}") in text
         assert asked.text(f"medical_{key}_text") in text
     assert read(card_view(asked, ClassInfo(identity="x", photos=1, photo=0, card=None)))
+
+
+def test_what_to_do_after_a_bite_is_told_with_its_source():
+    content = identification_view(context("es"), identification())
+    box = with_class(content, "medical-yes")[0]
+    assert "lave" in read(box)
+    assert "Según: the ministry" in read(box)
+    (number,) = [one for one in elements(box, "a") if one.get("href", "").startswith("tel:")]
+    assert (number.get("href"), read(number)) == ("tel:600360", "600 360")
+    assert "Según" not in read(card_view(context("es"), context().classes["class_1"]))

@@ -1,12 +1,12 @@
-"""Components for the answers of the API: identification, verification and similar photographs.
+"""Elements for the answers of the API: identification, verification and similar photographs.
 
 Everything is shown as text of components, which the browser never reads as markup.
 """
 
 from collections.abc import Callable
 
-from dash import html
-from dash.development.base_component import Component
+import htpy as html
+from htpy import Element
 
 from flukeprint.serving.api.schemas import (
     Answer,
@@ -15,16 +15,16 @@ from flukeprint.serving.api.schemas import (
     Similar,
     Verification,
 )
-from flukeprint.serving.page.class_card import (
+from flukeprint.serving.page.context import Content, PageContext, aria, data
+from flukeprint.serving.page.i18n import percent, probability
+from flukeprint.serving.page.views.class_card import (
     card_view,
     medical_badge,
     medical_view,
     name_view,
     photo_view,
 )
-from flukeprint.serving.page.context import Content, PageContext, aria, data
-from flukeprint.serving.page.headline import headline, headline_view
-from flukeprint.serving.page.i18n import percent, probability
+from flukeprint.serving.page.views.headline import headline, headline_view
 
 LIKELY = 0.1  # probability from which the page warns of a medically important class
 
@@ -33,21 +33,20 @@ def identification_view(context: PageContext, found: Identification) -> Content:
     """The headline, the first answer with its card, and the others."""
     title = "answer_of_many" if found.photos > 1 else "answer_of_one"
     parts: Content = [
-        html.H2(
+        html.h2(class_="quiet")[
             context.text(title, photos=context.number(found.photos))
             if found.photos > 1
-            else context.text(title),
-            className="quiet",
-        ),
+            else context.text(title)
+        ],
         headline_view(headline(context, found)),
     ]
     warned = _medically_important(context, found)
     if warned:
         parts.append(medical_view(context, "yes", warned))
     list_title = "nearest_anyway" if found.verdict == "outside" else "five_answers"
-    parts.append(html.H3(context.text(list_title), className="quiet"))
+    parts.append(html.h3(class_="quiet")[context.text(list_title)])
     if found.verdict == "outside":
-        parts.append(html.P(context.text("nearest_anyway_below"), className="hint"))
+        parts.append(html.p(class_="hint")[context.text("nearest_anyway_below")])
     rows = [
         answer_view(
             context,
@@ -58,13 +57,13 @@ def identification_view(context: PageContext, found: Identification) -> Content:
         )
         for number, answer in enumerate(found.answers, 1)
     ]
-    parts.append(html.Ol(rows, className="answers"))
+    parts.append(html.ol(class_="answers")[rows])
     return parts
 
 
 def answer_view(
     context: PageContext, answer: Answer, number: int, *, opened: bool, warned: bool = False
-) -> Component:
+) -> Element:
     """One of the five answers: photographs of the gallery, name, score bar and class card.
 
     opened: whether the card is open at first.  warned: as in `card_view`.
@@ -75,28 +74,26 @@ def answer_view(
     photos = _photos(context, answer)
     if info is not None:
         body.append(_card(context, info, opened=opened, warned=warned))
-    return html.Li(
-        [*photos, html.Div(body, className="text")],
-        className="answer" + ("" if photos else " without-photos"),
+    return html.li(
+        data(identity=identity or ""),
+        class_="answer" + ("" if photos else " without-photos"),
         id=f"answer-{number}",
-        **data(identity=identity or ""),
-    )
+    )[*photos, html.div(class_="text")[body]]
 
 
-def score_view(context: PageContext, answer: Answer) -> Component:
-    """The probability as a bar and as text, where there is one, and the score as text."""
-    figures: list[Component] = []
-    shown: list[Component] = []
+def score_view(context: PageContext, answer: Answer) -> Element:
+    """The probability as a bar and as text; where there is none, the score by which it ranks."""
     if answer.probability is not None:
         percents = probability(context.language, answer.probability)
-        figures.append(html.B(context.text("probability", percent=percents)))
-        width = f"{100 * answer.probability:.1f}%"
-        bar = html.Div(html.Div(style={"width": width}), className="bar", **aria(hidden="true"))
-        shown.append(bar)
-    score = context.number(answer.score, 2)
+        return html.div(class_="score")[
+            html.progress(
+                aria(hidden="true"), class_="bar", max="1", value=f"{answer.probability:.4f}"
+            ),
+            html.p(class_="figures")[html.b[context.text("probability", percent=percents)]],
+        ]
     key = "new_from" if answer.identity is None else "score"
-    figures.append(html.Span(context.text(key, score=score)))
-    return html.Div([*shown, html.P(figures, className="figures")], className="score")
+    score = context.number(answer.score, 2)
+    return html.div(class_="score")[html.p(class_="figures")[context.text(key, score=score)]]
 
 
 def candidates_view(context: PageContext, found: Identification, decision: str) -> Content:
@@ -105,26 +102,18 @@ def candidates_view(context: PageContext, found: Identification, decision: str) 
     decision: the reviewer's decision, "1" to "5" for one of these answers.
     """
     return [
-        html.Ol(
+        html.ol(class_="candidates")[
             [
-                html.Li(
-                    [
-                        *_photos(context, answer)[:1],
-                        html.Div(
-                            [
-                                _title(context, answer, number, html.H2),
-                                score_view(context, answer),
-                            ],
-                            className="text",
-                        ),
-                        _accept(context, answer, number, chosen=decision == str(number)),
+                html.li(class_="candidate" + (" chosen" if decision == str(number) else ""))[
+                    *_photos(context, answer)[:1],
+                    html.div(class_="text")[
+                        _title(context, answer, number, html.h2), score_view(context, answer)
                     ],
-                    className="candidate" + (" chosen" if decision == str(number) else ""),
-                )
+                    _accept(context, answer, number, chosen=decision == str(number)),
+                ]
                 for number, answer in enumerate(found.answers, 1)
-            ],
-            className="candidates",
-        ),
+            ]
+        ],
     ]
 
 
@@ -138,17 +127,12 @@ def verification_view(context: PageContext, found: Verification) -> Content:
     missed = percent(context.language, found.false_reject_rate)
     lines.append(context.text("verify_reject", percent=missed))
     return [
-        html.Div(
-            [
-                html.P(
-                    context.kind_text("same" if found.same else "different"),
-                    className="name",
-                    id="verify-headline",
-                ),
-                *(html.P(line, className="below") for line in lines),
+        html.div(class_=f"headline tone-{'sure' if found.same else 'new'}")[
+            html.p(class_="name", id="verify-headline")[
+                context.kind_text("same" if found.same else "different")
             ],
-            className=f"headline tone-{'sure' if found.same else 'new'}",
-        )
+            *(html.p(class_="below")[line] for line in lines),
+        ]
     ]
 
 
@@ -156,66 +140,56 @@ def similar_view(context: PageContext, found: Similar) -> Content:
     """A photo of the gallery and its nearest neighbours."""
     name = context.name_of(found.identity)
     return [
-        html.P(context.text("similar_lead", name=name), className="lead"),
-        html.Figure(
+        html.p(class_="lead")[context.text("similar_lead", name=name)],
+        html.figure(class_="query")[
+            photo_view(context, found.photo, found.identity),
+            html.figcaption[name_view(context, found.identity)],
+        ],
+        html.ul(class_="tiles", id="similar-photos")[
             [
-                photo_view(context, found.photo, found.identity),
-                html.Figcaption(name_view(context, found.identity)),
-            ],
-            className="query",
-        ),
-        html.Ul(
-            [
-                html.Li(
-                    [
-                        photo_view(context, near.photo, near.identity),
-                        html.P(name_view(context, near.identity), className="tile-name"),
-                        html.P(
-                            context.text("similarity", score=context.number(near.score, 2)),
-                            className="figures",
-                        ),
-                    ]
-                )
+                html.li[
+                    photo_view(context, near.photo, near.identity),
+                    html.p(class_="tile-name")[name_view(context, near.identity)],
+                    html.p(class_="figures")[
+                        context.text("similarity", score=context.number(near.score, 2))
+                    ],
+                ]
                 for near in found.similar
-            ],
-            className="tiles",
-            id="similar-photos",
-        ),
+            ]
+        ],
     ]
 
 
 def _title(
-    context: PageContext, answer: Answer, number: int, heading: Callable[..., Component] = html.H4
-) -> Component:
+    context: PageContext, answer: Answer, number: int, heading: Callable[..., Element] = html.h4
+) -> Element:
     if answer.identity is None:
-        name: Component = html.Span(context.text("not_here"))
-        aside: Content = [html.Span(answer.label, className="label")]
+        name: Element = html.span[context.text("not_here")]
+        aside: Content = [html.span(class_="label")[answer.label]]
     else:
         name = name_view(context, answer.identity)
         aside = []
         card = context.card_of(answer.identity)
         if card is not None and card.common_name is not None:
             common = getattr(card.common_name, context.language)
-            aside.append(html.Span(common, className="label"))
+            aside.append(html.span(class_="label")[common])
         if card is not None and card.medically_important == "yes":
             aside.append(medical_badge(context, "yes"))
-    place = html.Span(str(number), className="place")
-    return html.Div(
-        [heading([place, " ", name], className="answer-name"), *aside], className="answer-title"
-    )
+    place = html.span(class_="place")[str(number)]
+    return html.div(class_="answer-title")[heading(class_="answer-name")[place, " ", name], *aside]
 
 
-def _photos(context: PageContext, answer: Answer) -> list[Component]:
+def _photos(context: PageContext, answer: Answer) -> list[Element]:
     if answer.identity is None or not context.info.thumbnails or not answer.photos:
         return []
     shown = [photo_view(context, near.photo, answer.identity) for near in answer.photos]
-    return [html.Div(shown, className="photos")]
+    return [html.div(class_="photos")[shown]]
 
 
-def _card(context: PageContext, info: ClassInfo, *, opened: bool, warned: bool) -> Component:
-    summary = html.Summary(context.text("more_of", name=context.name_of(info.identity)))
+def _card(context: PageContext, info: ClassInfo, *, opened: bool, warned: bool) -> Element:
+    summary = html.summary[context.text("more_of", name=context.name_of(info.identity))]
     card = card_view(context, info, warned=warned)
-    return html.Details([summary, card], open=opened, className="more")
+    return html.details(open=opened, class_="more")[summary, card]
 
 
 def _medically_important(context: PageContext, found: Identification) -> list[str]:
@@ -235,19 +209,17 @@ def _medically_important(context: PageContext, found: Identification) -> list[st
     return [name for name, card in cards.items() if card and card.medically_important == "yes"]
 
 
-def _accept(context: PageContext, answer: Answer, number: int, *, chosen: bool) -> Component:
+def _accept(context: PageContext, answer: Answer, number: int, *, chosen: bool) -> Element:
     name = answer.label if answer.identity is None else context.name_of(answer.identity)
-    label: list[str | Component] = [
+    label: list[str | Element] = [
         context.text("review_accept", number=str(number)),
-        html.Span(f": {name}", className="visually-hidden"),
+        html.span(class_="visually-hidden")[f": {name}"],
     ]
-    return html.Button(
-        label,
+    return html.button(
+        {**aria(pressed="true" if chosen else "false"), **data(act="decide", decision=str(number))},
         id=f"review-accept-{number}",
-        className="button small",
-        **aria(pressed="true" if chosen else "false"),
-        **data(act="decide", decision=str(number)),
-    )
+        class_="button small",
+    )[label]
 
 
 def _accepted(context: PageContext, found: Verification) -> str:
