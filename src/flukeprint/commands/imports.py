@@ -13,8 +13,8 @@ def import_source(
     source: Annotated[
         Path,
         typer.Argument(
-            help="A file or folder of Camtrap DP, Darwin Core, MegaDetector or COCO, a table, or "
-            "with --pattern a folder of photographs."
+            help="A file or folder of any format of docs/formats.md, or with --pattern a folder of "
+            "photographs."
         ),
     ],
     root: Annotated[
@@ -42,13 +42,17 @@ def import_source(
         str | None,
         typer.Option(help="How a folder's files are called: {site}/{identity}/{view}_*.jpg."),
     ] = None,
+    keywords: Annotated[
+        list[str] | None,
+        typer.Option(help="How XMP keywords name an animal: Animals|Leopard|{identity}."),
+    ] = None,
     table: Annotated[
         Path | None,
         typer.Option(help="Write a CSV for `flukeprint enroll` and `annotate`, with boxes."),
     ] = None,
     form: Annotated[
         str | None,
-        typer.Option("--to", help="Write it as camtrap-dp, coco, darwin-core or table, to --out."),
+        typer.Option("--to", help="Write it to --out as camtrap-dp, coco, darwin-core, xmp ..."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where --to writes.")] = None,
 ) -> None:
@@ -61,7 +65,9 @@ def import_source(
         raise FlukeprintError("--to FORM and --out PATH are given together")
     if form is not None:
         writer_of(form)
-    options = ReadOptions(_columns(column or []), dates, sheet, decimal, box_unit, pattern)
+    options = ReadOptions(
+        _columns(column or []), dates, sheet, decimal, box_unit, pattern, tuple(keywords or ())
+    )
     observed = read_observed(source, root, options)
     print(observed.text())
     if table is not None:

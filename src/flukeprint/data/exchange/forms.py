@@ -20,6 +20,8 @@ from flukeprint.data.exchange.darwin_core.writing import write_darwin_core
 from flukeprint.data.exchange.megadetector import read_megadetector
 from flukeprint.data.exchange.observed import Observed
 from flukeprint.data.exchange.options import ReadOptions
+from flukeprint.data.exchange.xmp import reading as xmp
+from flukeprint.data.exchange.xmp.writing import write_xmp
 from flukeprint.errors import FlukeprintError, listed, nearest
 
 TABLE = "table"  # key of any table, and of folders with a pattern
@@ -36,6 +38,7 @@ class Form:
     read: from the path and the folder in which relative names begin, None for the usual one.
     write: None for a format that is only read.
     read_with: like `read`, as options say; None for a format that leaves nothing open.
+    into_existing: whether a folder that is there may be written into.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Form:
     read: Callable[[Path, Path | None], Observed]
     write: Writer | None = None
     read_with: Callable[[Path, Path | None, ReadOptions], Observed] | None = None
+    into_existing: bool = False
 
 
 def _camtrap_dp(observed: Observed, path: Path) -> tuple[str, ...]:
@@ -70,6 +74,11 @@ FORMS: Mapping[str, Form] = {
     "darwin-core": Form(
         "Darwin Core", darwin_core.recognises, darwin_core.read_darwin_core, _darwin_core
     ),
+    "xmp": Form(
+        "XMP keywords", xmp.recognises, xmp.read_xmp, write_xmp,
+        lambda path, root, options: xmp.read_xmp(path, root, options.keywords),
+        into_existing=True,
+    ),
     # The last one, as most programs' tables could be taken for it.
     TABLE: Form(
         "a table whose headers name photographs", any_table.recognises, any_table.read_any_table,
@@ -95,6 +104,8 @@ def form_of(path: Path, options: ReadOptions | None = None) -> Form:
         raise FlukeprintError(f"{path} is missing; check the path")
     if options is not None and options.of_table:
         return FORMS[TABLE]
+    if options is not None and options.keywords and path.is_dir():
+        return FORMS["xmp"]
     form = recognised(path)
     if form is not None:
         return form
@@ -147,6 +158,6 @@ def write_observed(observed: Observed, path: Path, key: str) -> tuple[str, ...]:
         FlukeprintError: no such writer, something is there already, or it cannot be written.
     """
     write = writer_of(key)
-    if path.exists():
+    if path.exists() and not (path.is_dir() and FORMS[key].into_existing):
         raise FlukeprintError(f"{path} is there already; name another")
     return write(observed, path)

@@ -1,0 +1,1 @@
+"""XMP keywords, as Lightroom, digiKam and others write them, read and written."""
