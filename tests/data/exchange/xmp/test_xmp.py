@@ -118,6 +118,14 @@ def test_both_names_of_sidecars_are_found_and_count_more_than_the_file(tmp_path:
     assert "1 photograph with other keywords in the sidecar" in found.text()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-be", "utf-16", "utf-32-le"])
+def test_packets_of_any_encoding_are_read(tmp_path: Path, encoding: str) -> None:
+    photo(tmp_path / "a.jpg")
+    declared = '<?xml version="1.0" encoding="UTF-16"?>' if encoding == "utf-16" else ""
+    (tmp_path / "a.xmp").write_bytes((declared + LIGHTROOM).encode(encoding))
+    assert [one.identity for one in read_xmp(tmp_path).photos] == ["Zoë"]
+
+
 def test_own_patterns_and_flat_keywords(tmp_path: Path) -> None:
     photo(tmp_path / "a.jpg", packet(listed("dc:subject", "ID 17", "dusk")))
     assert read_xmp(tmp_path).photos == ()

@@ -44,6 +44,8 @@ _DATES = (
     f"{{{EXIF}}}DateTimeOriginal", f"{{{PHOTOSHOP}}}DateCreated", f"{{{XAP}}}CreateDate",
 )  # fmt: skip
 _DEGREES = re.compile(r"(\d+),(\d+(?:\.\d+)?)(?:,(\d+(?:\.\d+)?))?([NSEW])")
+_WRAPPER = re.compile(r"<\?xpacket\b.*?\?>", re.DOTALL)
+_DECLARATION = re.compile(r"\A<\?xml\b.*?\?>", re.DOTALL)
 _LISTS = tuple(f"{{{RDF}}}{kind}" for kind in ("Bag", "Seq", "Alt"))
 LI, DESCRIPTION = f"{{{RDF}}}li", f"{{{RDF}}}Description"
 
@@ -86,10 +88,24 @@ def parse(packet: bytes) -> Element:
         from defusedxml.common import DefusedXmlException
         from defusedxml.ElementTree import ParseError, fromstring
     try:
-        tree: Element = fromstring(packet.strip(b"\0 \t\r\n"), forbid_dtd=True)
+        tree: Element = fromstring(_text_of(packet), forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise ValueError(f"its XMP cannot be read: {type(error).__name__}") from None
     return tree
+
+
+def _text_of(packet: bytes) -> str:
+    """A packet's text without its wrapper, whose first byte tells the encoding (XMP 1, 7.3)."""
+    encoding = "utf-8-sig"
+    for begin, name in (
+        (b"\0\0\0<", "utf-32-be"), (b"<\0\0\0", "utf-32-le"), (b"\0<", "utf-16-be"),
+        (b"<\0", "utf-16-le"), (b"\xfe\xff", "utf-16"), (b"\xff\xfe", "utf-16"),
+    ):  # fmt: skip
+        if packet.startswith(begin):
+            encoding = name
+            break
+    text = _WRAPPER.sub("", packet.decode(encoding)).strip("\0\ufeff \t\r\n")
+    return _DECLARATION.sub("", text)  # of an encoding that it no longer has
 
 
 def said_in(tree: Element) -> Said:
