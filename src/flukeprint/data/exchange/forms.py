@@ -20,6 +20,8 @@ from flukeprint.data.exchange.darwin_core.writing import write_darwin_core
 from flukeprint.data.exchange.megadetector import read_megadetector
 from flukeprint.data.exchange.observed import Observed
 from flukeprint.data.exchange.options import ReadOptions
+from flukeprint.data.exchange.wildbook import reading as wildbook
+from flukeprint.data.exchange.wildbook.writing import write_wildbook
 from flukeprint.data.exchange.xmp import reading as xmp
 from flukeprint.data.exchange.xmp.writing import write_xmp
 from flukeprint.errors import FlukeprintError, listed, nearest
@@ -73,6 +75,9 @@ FORMS: Mapping[str, Form] = {
     ),
     "darwin-core": Form(
         "Darwin Core", darwin_core.recognises, darwin_core.read_darwin_core, _darwin_core
+    ),
+    "wildbook": Form(
+        "Wildbook", wildbook.recognises, wildbook.read_wildbook, write_wildbook
     ),
     "xmp": Form(
         "XMP keywords", xmp.recognises, xmp.read_xmp, write_xmp,

@@ -1,0 +1,1 @@
+"""Wildbook: encounters of its exports read, and the spreadsheets of its bulk import written."""
