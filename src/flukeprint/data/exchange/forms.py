@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flukeprint.data.exchange import megadetector
+from flukeprint.data.exchange import megadetector, wildlife_frames
 from flukeprint.data.exchange.any_table import reading as any_table
 from flukeprint.data.exchange.any_table.sheets import headers_of
 from flukeprint.data.exchange.any_table.writing import write_any_table
@@ -22,6 +22,7 @@ from flukeprint.data.exchange.observed import Observed
 from flukeprint.data.exchange.options import ReadOptions
 from flukeprint.data.exchange.wildbook import reading as wildbook
 from flukeprint.data.exchange.wildbook.writing import write_wildbook
+from flukeprint.data.exchange.wildlife_frames import read_wildlife_frame, write_wildlife_frame
 from flukeprint.data.exchange.xmp import reading as xmp
 from flukeprint.data.exchange.xmp.writing import write_xmp
 from flukeprint.errors import FlukeprintError, listed, nearest
@@ -78,6 +79,9 @@ FORMS: Mapping[str, Form] = {
     ),
     "wildbook": Form(
         "Wildbook", wildbook.recognises, wildbook.read_wildbook, write_wildbook
+    ),
+    "wildlife-datasets": Form(
+        "wildlife-datasets", wildlife_frames.recognises, read_wildlife_frame, write_wildlife_frame
     ),
     "xmp": Form(
         "XMP keywords", xmp.recognises, xmp.read_xmp, write_xmp,
