@@ -33,6 +33,7 @@ from flukeprint.identifier.class_cards import read_cards
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.showcase import Showcase, pick_examples, read_class_tables
 from flukeprint.identifier.taxonomy import Taxonomy
+from flukeprint.serving.api.access.hosts import hosts_advice
 from flukeprint.serving.api.app import build_api
 from flukeprint.serving.api.docs import DOCS, SCRIPTS
 from flukeprint.serving.api.middleware import add_middleware
@@ -87,6 +88,9 @@ def serve(identifier: Path, config: Config) -> None:
         timeout_worker_healthcheck=60,  # a worker that loads the network is slow to answer
         ws="none",
     )
+    advice = hosts_advice(settings)
+    if advice is not None:
+        print(advice, file=sys.stderr, flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         if settings.workers > 1:
             Multiprocess(how, sockets=[listener]).run()

@@ -89,6 +89,7 @@ def test_an_individual_is_enrolled_and_found(growing: Served, known: Identifier)
         classes = well(client.get("/v1/classes"))["total"]
         assert well(enroll(client, "  Ñandú 7 ", secretive(), photo(71, 1)), 201) == {
             "identity": "Ñandú 7", "photos": 2, "classes": classes + 1, "gallery": count + 2,
+            "event": 2,
         }  # fmt: skip
         assert well(enroll(client, "Ñandú 7", photo(71, 2), keep="no"), 201)["photos"] == 3
         for data in (secretive(), photo(71, 1), photo(71, 2)):

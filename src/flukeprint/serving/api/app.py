@@ -8,9 +8,10 @@ a body of `schemas`.  Refusals are problems (`problems`).  The web page is added
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from flukeprint import __version__
+from flukeprint.serving.api.access.queries import refuse_unknown_query
 from flukeprint.serving.api.docs import add_docs
 from flukeprint.serving.api.gallery_routes import add_gallery_routes
 from flukeprint.serving.api.photo_routes import add_enrolment_route, add_photo_routes
@@ -18,6 +19,12 @@ from flukeprint.serving.api.problems import RefusedError, install, responses
 from flukeprint.serving.api.responses import Descriptions
 from flukeprint.serving.api.schemas import About, Status
 from flukeprint.serving.service import Service
+
+TAGS = {
+    "state": "What is served, and whether it can answer.",
+    "work": "Photographs in, answers out.",
+    "gallery": "The photographs that answers come from.",
+}
 
 
 def build_api(service: Service, *, token: str | None = None) -> FastAPI:
@@ -43,6 +50,9 @@ def build_api(service: Service, *, token: str | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # FastAPI's own page would fetch its scripts from another site
         redoc_url=None,
+        openapi_tags=[{"name": name, "description": text} for name, text in TAGS.items()],
+        generate_unique_id_function=lambda route: route.name,
+        dependencies=[Depends(refuse_unknown_query)],
     )
     app.state.ready = False
     app.state.descriptions = descriptions
@@ -58,18 +68,18 @@ def build_api(service: Service, *, token: str | None = None) -> FastAPI:
 def _add_state_routes(app: FastAPI, descriptions: Descriptions) -> None:
     # The docstrings of routes are descriptions in the OpenAPI schema.
     @app.get("/v1/health", tags=["state"])
-    async def health() -> Status:
+    async def get_health() -> Status:
         """The process lives."""
         return Status(status="ok")
 
     @app.get("/v1/ready", tags=["state"], responses=responses("not_ready"))
-    async def ready() -> Status:
+    async def get_ready() -> Status:
         """It takes requests: the network is loaded and nobody has asked it to stop."""
         if not app.state.ready:
             raise RefusedError("not_ready", "the service is starting or stopping; try again soon")
         return Status(status="ready")
 
     @app.get("/v1/about", tags=["state"])
-    async def about() -> About:
+    async def get_about() -> About:
         """Model, gallery, measured accuracy, thresholds and limits."""
         return descriptions.about()

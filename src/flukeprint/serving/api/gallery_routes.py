@@ -10,22 +10,35 @@ from flukeprint.serving.api.schemas import Classes, Examples, GalleryMap, Simila
 from flukeprint.serving.service import Service
 
 LARGEST_ID = 2**53  # the largest integer that JSON carries exactly
+PhotoId = Annotated[
+    int, Path(ge=0, le=LARGEST_ID, description="Id of a photo of the gallery", examples=[31])
+]
+ExampleNumber = Annotated[
+    int, Path(ge=0, le=LARGEST_ID, description="Of an example, from 0 on", examples=[0])
+]
+# Without a schema generators of clients leave the answer out.
+JPEG: dict[str, Any] = {
+    "content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}},
+    "description": "A JPEG without metadata",
+}
 
 
 def add_gallery_routes(app: FastAPI, service: Service, descriptions: Descriptions) -> None:
     """Add `/v1/classes`, `/v1/map`, `/v1/photos/...` and `/v1/examples...` to `app`."""
 
     @app.get("/v1/classes", tags=["gallery"], responses=responses("invalid"))
-    async def classes(
-        offset: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
-        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    async def list_classes(
+        offset: Annotated[
+            int, Query(ge=0, le=LARGEST_ID, description="Classes to pass over", examples=[0])
+        ] = 0,
+        limit: Annotated[int, Query(ge=1, le=500, description="Most classes", examples=[50])] = 100,
     ) -> Classes:
         """The individuals or species of the gallery, by name, with what is known of them."""
         return descriptions.page(offset, limit)
 
-    # Not async, like `similar_photos`: they run in a thread, since a large gallery takes long.
+    # Not async, like `list_similar_photos`: they run in a thread, since a large gallery takes long.
     @app.get("/v1/map", tags=["gallery"], responses=responses("not_found"))
-    def map_of_gallery() -> GalleryMap:
+    def get_map() -> GalleryMap:
         """The gallery in two dimensions."""
         found = descriptions.map()
         if found is None:
@@ -34,15 +47,11 @@ def add_gallery_routes(app: FastAPI, service: Service, descriptions: Description
 
     picture: dict[str, Any] = {
         "response_class": Response,
-        "responses": {
-            200: {"content": {"image/jpeg": {}}, "description": "a JPEG"},
-            **responses("not_found", "invalid"),
-        },
+        "responses": {200: JPEG, **responses("not_found", "invalid")},
     }
-    PhotoId = Annotated[int, Path(ge=0, le=LARGEST_ID)]
 
     @app.get("/v1/photos/{photo}", tags=["gallery"], **picture)
-    async def photo_of_gallery(photo: PhotoId) -> Response:
+    async def get_photo(photo: PhotoId) -> Response:
         """The thumbnail of a photo of the gallery."""
         identifier = service.identifier
         shown, row = identifier.showcase, identifier.row_of(photo)
@@ -52,7 +61,10 @@ def add_gallery_routes(app: FastAPI, service: Service, descriptions: Description
     @app.get(
         "/v1/photos/{photo}/similar", tags=["gallery"], responses=responses("not_found", "invalid")
     )
-    def similar_photos(photo: PhotoId, most: Annotated[int, Query(ge=1, le=48)] = 12) -> Similar:
+    def list_similar_photos(
+        photo: PhotoId,
+        most: Annotated[int, Query(ge=1, le=48, description="Most photos", examples=[5])] = 12,
+    ) -> Similar:
         """The photos of the gallery that are nearest to one of them."""
         identifier = service.identifier
         row = identifier.row_of(photo)
@@ -61,12 +73,12 @@ def add_gallery_routes(app: FastAPI, service: Service, descriptions: Description
         return similar(identifier, row, most)
 
     @app.get("/v1/examples", tags=["gallery"])
-    async def examples() -> Examples:
+    async def list_examples() -> Examples:
         """How many photographs there are to try."""
         return Examples(count=len(service.examples))
 
     @app.get("/v1/examples/{number}", tags=["gallery"], **picture)
-    async def example(number: PhotoId) -> Response:
+    async def get_example(number: ExampleNumber) -> Response:
         """A photograph to try."""
         data = service.examples[number] if number < len(service.examples) else None
         return _jpeg(data, f"there is no example {number}")

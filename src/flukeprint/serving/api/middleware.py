@@ -3,6 +3,8 @@
 From the outside in:
 
     SecurityHeaders   on every answer, refusals too
+    KnownHosts        before anything else is looked at
+    HeadRequests      HEAD is GET without a body, for all that follows
     (CORS)            so that pages of other sites may read refusals
     BodyLimit         also lets a refused client finish sending, whoever refused it
     RateLimit         before anything is computed
@@ -20,6 +22,8 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
 from flukeprint.config.schema import ServeConfig
+from flukeprint.serving.api.access.head import HeadRequests
+from flukeprint.serving.api.access.hosts import KnownHosts, is_loopback, known_hosts
 from flukeprint.serving.api.body_limit import BodyLimit
 from flukeprint.serving.api.load_limits import Admission, Deadline, RateLimit
 from flukeprint.serving.api.security_headers import API_CSP, SecurityHeaders
@@ -45,9 +49,12 @@ def add_middleware(app: FastAPI, settings: ServeConfig, page_csp: Callable[[Scop
     app.add_middleware(BodyLimit, most_bytes=most + FORM_BYTES)
     if settings.cors:
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["GET", "POST"],
+            CORSMiddleware, allow_origins=list(settings.cors),
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type"], expose_headers=["Retry-After"],
         )  # fmt: skip
+    app.add_middleware(HeadRequests)
+    app.add_middleware(KnownHosts, hosts=known_hosts(settings))
     app.add_middleware(SecurityHeaders, csp=csp, cors=bool(settings.cors))
 
 
@@ -55,4 +62,4 @@ def requests_per_minute(settings: ServeConfig) -> int:
     """The rate limit of one address, 0 for none; `auto` means none on a loopback host."""
     if settings.rate != "auto":
         return settings.rate
-    return 0 if settings.host in ("127.0.0.1", "::1", "localhost") else 120
+    return 0 if is_loopback(settings.host) else 120

@@ -87,10 +87,22 @@ def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> No
         responses=responses(*_REFUSALS, "unauthorized", "forbidden", "conflict"),
         openapi_extra=_form(
             1, settings.photos,
-            identity={"type": "string", "minLength": 1},
-            keep_photos={"type": "string", "enum": ["yes", "no"]},
-            force={"type": "string", "enum": ["yes", "no"], "default": "no"},
-            author={"type": "string", "minLength": 1, "default": AUTHOR},
+            identity={
+                "type": "string", "minLength": 1, "examples": ["w_300"],
+                "description": "Whom they show; a name that is not there makes a new individual",
+            },
+            keep_photos={
+                "type": "string", "enum": ["yes", "no"], "examples": ["yes"],
+                "description": "Whether small pictures of them are kept and shown",
+            },
+            force={
+                "type": "string", "enum": ["yes", "no"], "default": "no", "examples": ["no"],
+                "description": "Take near copies and nearly known names all the same",
+            },
+            author={
+                "type": "string", "minLength": 1, "default": AUTHOR, "examples": ["Ana"],
+                "description": "Who does it, for the history; only with the server's own token",
+            },
         ),
     )  # fmt: skip
     async def enroll(
@@ -143,6 +155,7 @@ def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> No
             photos=len(now.prepared.gallery.rows_of(name)),
             classes=len(now.identities),
             gallery=len(now.gallery),
+            event=done.event.id,
         )
 
 
@@ -170,6 +183,7 @@ def _form(fewest: int, most: int, **fields: dict[str, Any]) -> dict[str, Any]:
         "items": {"type": "string", "format": "binary"},
         "minItems": fewest,
         "maxItems": most,
+        "description": "Photographs in any of the formats that `/v1/about` lists",
     }
     required = ["photos", *(name for name, field in fields.items() if "default" not in field)]
     schema = {"type": "object", "properties": {"photos": photos, **fields}, "required": required}

@@ -47,8 +47,10 @@ KINDS: dict[str, ProblemKind] = {
     "conflict": ProblemKind(409, "In conflict with what there is"),
     "too_many_bytes": ProblemKind(413, "Too many bytes"),
     "too_many_pixels": ProblemKind(413, "Too many pixels"),
+    "no_catalogue": ProblemKind(409, "There is no catalogue"),
     "unsupported_media_type": ProblemKind(415, "Not this media type"),
     "not_a_photograph": ProblemKind(415, "Not a photograph"),
+    "foreign_host": ProblemKind(421, "Not this host"),
     "invalid": ProblemKind(422, "The request is not valid"),
     "damaged_photograph": ProblemKind(422, "Damaged photograph"),
     "no_photograph": ProblemKind(422, "No photograph"),
@@ -233,6 +235,9 @@ async def _http_error(_: Request, error: Exception) -> Response:
     if not isinstance(detail, str) or detail in ("", phrase):
         detail = _DETAILS.get(status, phrase)
     headers = {**({"WWW-Authenticate": "Bearer"} if status == 401 else {}), **(error.headers or {})}
+    taken = headers.get("Allow", "").split(", ")
+    if "GET" in taken and "HEAD" not in taken:  # `access/head.py` answers it
+        headers["Allow"] = ", ".join([*taken, "HEAD"])
     return _response(named, status, title, detail, headers)
 
 
