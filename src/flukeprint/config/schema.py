@@ -80,6 +80,11 @@ class ServeConfig(Section):
     enroll: bool = Field(
         False, description="Allow enrolling; needs FLUKEPRINT_ENROLL_TOKEN in the environment."
     )
+    people: Path | None = Field(
+        None,
+        description="File of people with tokens, name,role,sha256, of `flukeprint token`; with it "
+        "looking needs a token too.",
+    )
     false_accept: float = Field(
         0.01, gt=0, lt=1, description="False-accept rate at which `verify` decides."
     )

@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import socket
 import sys
 import warnings
@@ -41,6 +42,7 @@ from flukeprint.serving.api.responses import Descriptions
 from flukeprint.serving.api.schemas import ClassInfo
 from flukeprint.serving.page.app import build_dashboard, content_security_policy
 from flukeprint.serving.service import Service
+from flukeprint.serving.sessions import SECRET
 
 TOKEN = "FLUKEPRINT_ENROLL_TOKEN"
 FEWEST_CHARACTERS = 16  # of the token
@@ -70,6 +72,7 @@ def serve(identifier: Path, config: Config) -> None:
         app = "flukeprint.serving.server:worker"
         served = {"identifier": str(identifier), "config": config.model_dump(mode="json")}
         os.environ[_WORKER] = json.dumps(served)
+        os.environ.setdefault(SECRET, secrets.token_hex(32))  # one for all workers
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -144,11 +147,11 @@ def worker() -> FastAPI:
 def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
     """The application that serves the identifier in a folder: API, page and middleware.
 
-    token: what a client has to present for enrolling; None: nobody can enroll.
+    token: the server's own, with which one may change everything; None: there is none.
 
     Raises:
-        FlukeprintError: no identifier there, or examples or tables of classes that cannot be
-            read or do not fit.
+        FlukeprintError: no identifier there, or examples, people or tables of classes that
+            cannot be read or do not fit.
     """
     settings = config.serve
     keep_memory()

@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator
 from fastapi import Depends, FastAPI
 
 from flukeprint import __version__
+from flukeprint.serving.api.access.doors import Doors, describe_doors
 from flukeprint.serving.api.access.queries import refuse_unknown_query
+from flukeprint.serving.api.access.session_routes import add_session_routes
 from flukeprint.serving.api.docs import add_docs
 from flukeprint.serving.api.gallery_routes import add_gallery_routes
 from flukeprint.serving.api.photo_routes import add_enrolment_route, add_photo_routes
@@ -23,6 +25,7 @@ from flukeprint.serving.service import Service
 TAGS = {
     "state": "What is served, and whether it can answer.",
     "work": "Photographs in, answers out.",
+    "people": "Who asks, by a token, and what that person may do.",
     "gallery": "The photographs that answers come from.",
 }
 
@@ -30,9 +33,13 @@ TAGS = {
 def build_api(service: Service, *, token: str | None = None) -> FastAPI:
     """The API of a service, without its middleware; the server adds that around API and page.
 
-    token: what a client has to present for enrolling; None: nobody can enroll.
+    token: the server's own, with which one may change everything; None: there is none.
+
+    Raises:
+        FlukeprintError: the file of people cannot be read.
     """
     settings = service.settings
+    doors = Doors(settings, token)
     descriptions = Descriptions(service)
 
     @contextlib.asynccontextmanager
@@ -56,12 +63,15 @@ def build_api(service: Service, *, token: str | None = None) -> FastAPI:
     )
     app.state.ready = False
     app.state.descriptions = descriptions
+    app.state.doors = doors
     install(app)
     add_docs(app)
     _add_state_routes(app, descriptions)
     add_gallery_routes(app, service, descriptions)
     add_photo_routes(app, service)
-    add_enrolment_route(app, service, token)
+    add_enrolment_route(app, service, doors)
+    add_session_routes(app, doors)
+    describe_doors(app, doors)
     return app
 
 

@@ -8,6 +8,7 @@ From the outside in:
     (CORS)            so that pages of other sites may read refusals
     BodyLimit         also lets a refused client finish sending, whoever refused it
     RateLimit         before anything is computed
+    Guard             where people have tokens
     Deadline          of a whole request: upload, wait and answer
     Admission         a place is held from before the body is read until the answer has been sent
     the application   with `problems.install`
@@ -22,6 +23,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
 from flukeprint.config.schema import ServeConfig
+from flukeprint.serving.api.access.doors import Guard
 from flukeprint.serving.api.access.head import HeadRequests
 from flukeprint.serving.api.access.hosts import KnownHosts, is_loopback, known_hosts
 from flukeprint.serving.api.body_limit import BodyLimit
@@ -44,6 +46,7 @@ def add_middleware(app: FastAPI, settings: ServeConfig, page_csp: Callable[[Scop
     # The last one added is the outermost.
     app.add_middleware(Admission, most=settings.queue, paths=PHOTO_PATHS)
     app.add_middleware(Deadline, seconds=settings.timeout, paths=PHOTO_PATHS)
+    app.add_middleware(Guard, doors=app.state.doors)
     app.add_middleware(RateLimit, per_minute=requests_per_minute(settings), paths=PHOTO_PATHS)
     most = min(settings.request_bytes, settings.photo_bytes * settings.photos)
     app.add_middleware(BodyLimit, most_bytes=most + FORM_BYTES)
