@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -23,7 +24,7 @@ from flukeprint.records.schema import aliases, encounters, individuals, photogra
 
 Order = Literal["name", "-name", "photographs", "-photographs", "last_seen", "-last_seen"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-_DIGITS = re.compile(r"(\d+)")
+_DIGITS, _ACCENTS = re.compile(r"(\d{1,18})"), re.compile("[\u0300-\u036f]")
 
 
 @dataclass(frozen=True)
@@ -112,18 +113,17 @@ def find_animals(
     column, turned = order.lstrip("-"), order.startswith("-")
     rows = []
     for row in connection.execute(asked):
-        value = {"name": row.name, "photographs": row.photographs or 0, "last_seen": row.last}
-        rows.append((_key(column, value[column], row.id, turned), value[column], row))
+        values = {"name": row.name, "photographs": row.photographs or 0, "last_seen": row.last}
+        rows.append((_key(column, values[column], row.id, turned), values[column], row))
     rows.sort(key=lambda one: one[0])
     start = 0
     if cursor is not None:
         value, number = _place(cursor)
-        if not isinstance(value, str | int | None) or (
-            (column == "name") is not isinstance(value, str) and column != "last_seen"
-        ):
+        kinds = {"name": str, "photographs": int, "last_seen": str | None}
+        if not isinstance(value, kinds[column]):
             raise _no_cursor()
         last = _key(column, value, number, turned)
-        start = sum(key <= last for key, _, _ in rows)
+        start = sum(not last < key for key, _, _ in rows)
     page = rows[start : start + most]
     details = {
         one.id: one
@@ -257,8 +257,8 @@ def _key(column: str, value: Any, number: int, turned: bool) -> tuple[Any, ...]:
     if column == "last_seen":
         return value is None, _turned(value or "", turned), number
     parts = [
-        (0, int(part), "") if part.isdigit() else (1, 0, part.casefold())
-        for part in _DIGITS.split(value)
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)
+        for part in _DIGITS.split(_ACCENTS.sub("", unicodedata.normalize("NFKD", value)).casefold())
         if part
     ]
     return _turned(parts, turned), _turned(value, turned), number

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from flukeprint.serving.api import schemas
+from flukeprint.serving.api.catalogue import bodies
 from flukeprint.serving.api.schemas import Body
 
 METHODS = {"get", "post", "put", "delete"}
@@ -66,7 +67,7 @@ def test_each_field_is_described_with_examples(told: dict[str, Any]) -> None:
     sorted(
         (
             one
-            for module in (schemas,)
+            for module in (schemas, bodies)
             for one in vars(module).values()
             if isinstance(one, type) and issubclass(one, Body) and one is not Body
         ),

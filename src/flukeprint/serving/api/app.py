@@ -14,6 +14,8 @@ from flukeprint import __version__
 from flukeprint.serving.api.access.doors import Doors, describe_doors
 from flukeprint.serving.api.access.queries import refuse_unknown_query
 from flukeprint.serving.api.access.session_routes import add_session_routes
+from flukeprint.serving.api.catalogue.animal_routes import add_animal_routes
+from flukeprint.serving.api.catalogue.edit_routes import add_edit_routes
 from flukeprint.serving.api.docs import add_docs
 from flukeprint.serving.api.gallery_routes import add_gallery_routes
 from flukeprint.serving.api.photo_routes import add_enrolment_route, add_photo_routes
@@ -26,6 +28,8 @@ TAGS = {
     "state": "What is served, and whether it can answer.",
     "work": "Photographs in, answers out.",
     "people": "Who asks, by a token, and what that person may do.",
+    "catalogue": "Animals, encounters and history; only where there is a catalogue.",
+    "changes": "Changes of the catalogue, each an event that can be taken back.",
     "gallery": "The photographs that answers come from.",
 }
 
@@ -71,6 +75,8 @@ def build_api(service: Service, *, token: str | None = None) -> FastAPI:
     add_photo_routes(app, service)
     add_enrolment_route(app, service, doors)
     add_session_routes(app, doors)
+    add_animal_routes(app, service)
+    add_edit_routes(app, service, doors)
     describe_doors(app, doors)
     return app
 

@@ -1,12 +1,15 @@
 """The routes that show the gallery: its classes, its map, thumbnails, neighbours and examples."""
 
-from typing import Annotated, Any
+import contextlib
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Path, Query, Response
 
+from flukeprint.errors import FlukeprintError
 from flukeprint.serving.api.problems import RefusedError, responses
 from flukeprint.serving.api.responses import Descriptions, similar
 from flukeprint.serving.api.schemas import Classes, Examples, GalleryMap, Similar
+from flukeprint.serving.full_photos import FullPhotos, recorded_file
 from flukeprint.serving.service import Service
 
 LARGEST_ID = 2**53  # the largest integer that JSON carries exactly
@@ -36,6 +39,8 @@ def add_gallery_routes(app: FastAPI, service: Service, descriptions: Description
         """The individuals or species of the gallery, by name, with what is known of them."""
         return descriptions.page(offset, limit)
 
+    full_photos = FullPhotos()
+
     # Not async, like `list_similar_photos`: they run in a thread, since a large gallery takes long.
     @app.get("/v1/map", tags=["gallery"], responses=responses("not_found"))
     def get_map() -> GalleryMap:
@@ -50,13 +55,36 @@ def add_gallery_routes(app: FastAPI, service: Service, descriptions: Description
         "responses": {200: JPEG, **responses("not_found", "invalid")},
     }
 
+    # In a thread: decoding takes long.
     @app.get("/v1/photos/{photo}", tags=["gallery"], **picture)
-    async def get_photo(photo: PhotoId) -> Response:
-        """The thumbnail of a photo of the gallery."""
+    def get_photo(
+        photo: PhotoId,
+        size: Annotated[
+            Literal["thumbnail", "full"],
+            Query(description="full: from its file, at most 2400 px", examples=["full"]),
+        ] = "thumbnail",
+    ) -> Response:
+        """A photo of the gallery.
+
+        At full size where the catalogue knows its file and that is still there, unchanged; the
+        thumbnail otherwise.  The header X-Photo-Size says which.
+        """
         identifier = service.identifier
         shown, row = identifier.showcase, identifier.row_of(photo)
-        small = None if shown is None or row is None else shown.thumbnails[row]
-        return _jpeg(small, f"the gallery has no picture of photo {photo}")
+        missing = f"the gallery has no picture of photo {photo}"
+        if row is None:
+            raise RefusedError("not_found", missing)
+        data = None
+        if size == "full" and identifier.kept is not None:
+            with contextlib.suppress(FlukeprintError):
+                file = recorded_file(service.database(), photo)
+                data = None if file is None else full_photos.picture(file)
+        told = "thumbnail" if data is None else "full"
+        if data is None and shown is not None:
+            data = shown.thumbnails[row]
+        answer = _jpeg(data, missing)
+        answer.headers["X-Photo-Size"] = told
+        return answer
 
     @app.get(
         "/v1/photos/{photo}/similar", tags=["gallery"], responses=responses("not_found", "invalid")
@@ -87,4 +115,6 @@ def add_gallery_routes(app: FastAPI, service: Service, descriptions: Description
 def _jpeg(data: bytes | None, missing: str) -> Response:
     if data is None:
         raise RefusedError("not_found", missing)
-    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
+    return Response(
+        data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"}
+    )
