@@ -14,6 +14,7 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.photo_input import names_of, told_names
 from flukeprint.keeper.keeper import Enrolment, Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph
+from flukeprint.keeper.queue.shared_queue import SharedQueue
 from flukeprint.records.database import FILE, Database, has_catalogue
 from flukeprint.records.journal import Note
 
@@ -98,6 +99,10 @@ class CatalogueWatch:
                 )
             self._database = Database.open(self._folder)
         return self._database
+
+    def queue(self) -> SharedQueue:
+        """The queue of uploaded photographs; raises NoCatalogueError where there is no catalogue."""
+        return SharedQueue(self._folder, self.database())
 
     def change(self, call: Callable[[Keeper], Result]) -> Result:
         """Let `call` change the catalogue; `look` shows it.

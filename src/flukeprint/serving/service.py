@@ -30,6 +30,7 @@ from flukeprint.identifier.photo_input import Prepared
 from flukeprint.identifier.verdict import Verdict
 from flukeprint.keeper.keeper import Enrolment, Keeper
 from flukeprint.keeper.new_photographs import ProblemsError
+from flukeprint.keeper.queue.shared_queue import SharedQueue
 from flukeprint.ranking.features import Features
 from flukeprint.records.database import Database
 from flukeprint.serving.catalogue_watch import CatalogueWatch, NoCatalogueError
@@ -221,6 +222,12 @@ class Service:
         if self._watch is None:
             raise NoCatalogueError("this identifier has no folder, and keeps no catalogue")
         return self._watch.database()
+
+    def queue(self) -> SharedQueue:
+        """The queue of uploaded photographs; raises NoCatalogueError where there is no catalogue."""
+        self.database()
+        assert self._watch is not None
+        return self._watch.queue()
 
     async def change(self, call: Callable[[Keeper], Result]) -> Result:
         """Let `call`, in a thread, change the catalogue; every answer shows it at once.

@@ -15,7 +15,9 @@ from flukeprint.serving.api.access.doors import Doors, describe_doors
 from flukeprint.serving.api.access.queries import refuse_unknown_query
 from flukeprint.serving.api.access.session_routes import add_session_routes
 from flukeprint.serving.api.catalogue.animal_routes import add_animal_routes
+from flukeprint.serving.api.catalogue.answering import Answering
 from flukeprint.serving.api.catalogue.edit_routes import add_edit_routes
+from flukeprint.serving.api.catalogue.queue_routes import add_queue_routes
 from flukeprint.serving.api.docs import add_docs
 from flukeprint.serving.api.gallery_routes import add_gallery_routes
 from flukeprint.serving.api.photo_routes import add_enrolment_route, add_photo_routes
@@ -30,6 +32,7 @@ TAGS = {
     "people": "Who asks, by a token, and what that person may do.",
     "catalogue": "Animals, encounters and history; only where there is a catalogue.",
     "changes": "Changes of the catalogue, each an event that can be taken back.",
+    "queue": "Uploaded photographs that several people decide, no two of them the same one.",
     "gallery": "The photographs that answers come from.",
 }
 
@@ -45,13 +48,16 @@ def build_api(service: Service, *, token: str | None = None) -> FastAPI:
     settings = service.settings
     doors = Doors(settings, token)
     descriptions = Descriptions(service)
+    answering = Answering(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.start_following()
+        answering.start()
         app.state.ready = True
         yield
         app.state.ready = False
+        await answering.close()
         await service.close()
 
     app = FastAPI(
@@ -77,6 +83,7 @@ def build_api(service: Service, *, token: str | None = None) -> FastAPI:
     add_session_routes(app, doors)
     add_animal_routes(app, service)
     add_edit_routes(app, service, doors)
+    add_queue_routes(app, service, doors, answering)
     describe_doors(app, doors)
     return app
 

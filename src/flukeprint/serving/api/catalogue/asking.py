@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from flukeprint.errors import FlukeprintError
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import ProblemsError
+from flukeprint.keeper.queue.kinds import NotThereError
 from flukeprint.records.database import UnusableCatalogueError
 from flukeprint.records.kinds import Event
 from flukeprint.records.lookup import list_individuals
@@ -34,6 +35,8 @@ def told_refusals(otherwise: str = "conflict") -> Iterator[None]:
         yield
     except NoCatalogueError as error:
         raise RefusedError("no_catalogue", str(error)) from None
+    except NotThereError as error:
+        raise RefusedError("not_found", str(error)) from None
     except UnusableCatalogueError as error:
         LOG.error("the catalogue cannot be used: %s", error)
         raise RefusedError(
