@@ -101,7 +101,7 @@ class CatalogueWatch:
         return self._database
 
     def queue(self) -> SharedQueue:
-        """The queue of uploaded photographs; raises NoCatalogueError where there is no catalogue."""
+        """The queue of uploads; raises NoCatalogueError where there is no catalogue."""
         return SharedQueue(self._folder, self.database())
 
     def change(self, call: Callable[[Keeper], Result]) -> Result:

@@ -224,7 +224,7 @@ class Service:
         return self._watch.database()
 
     def queue(self) -> SharedQueue:
-        """The queue of uploaded photographs; raises NoCatalogueError where there is no catalogue."""
+        """The queue of uploads; raises NoCatalogueError where there is no catalogue."""
         self.database()
         assert self._watch is not None
         return self._watch.queue()

@@ -89,8 +89,9 @@ def batch_row(connection: sa.Connection, name: str) -> Any:
 
 def batch_of(connection: sa.Connection, row: Any) -> UploadBatch:
     """A batch, with the number of its photographs in each state."""
-    asked = sa.select(STATE, sa.func.count()).where(upload_items.c.batch_id == row.id)
-    counts: dict[str, int] = dict(connection.execute(asked.group_by(STATE)).tuples().all())
+    shown = sa.select(STATE.label("shown")).where(upload_items.c.batch_id == row.id).subquery()
+    asked = sa.select(shown.c.shown, sa.func.count()).group_by(shown.c.shown)
+    counts: dict[str, int] = dict(connection.execute(asked).tuples().all())
     return UploadBatch(
         row.id, row.title, row.author, row.created, row.pause, row.keep_photos, row.keep_dates,
         row.place, {state: counts.get(state, 0) for state in ITEM_STATES},

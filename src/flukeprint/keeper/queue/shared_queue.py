@@ -45,7 +45,7 @@ from flukeprint.keeper.queue.tables import has_queue, make_tables, upload_batche
 from flukeprint.records.database import Database
 from flukeprint.records.events import time_now
 
-ANSWERING = 120.0  # seconds that a process has for an answer
+ANSWERING = 30.0  # seconds that a process has for an answer; twice the same does no harm
 GRACE = 24 * 3600.0  # seconds that the file of a decided photograph stays, so that undo finds it
 LONGEST_TITLE = 200
 
