@@ -18,7 +18,7 @@ def changed(said: httpx2.Response) -> dict[str, Any]:
 
 
 def undone(client: httpx2.Client, event: dict[str, Any]) -> dict[str, Any]:
-    back = changed(client.post(event["undo"], json={"reason": "a slip"}))
+    back = changed(client.post(event["undo"], params={"reason": "a slip"}))
     assert (back["undoes"], back["reason"]) == (event["id"], "a slip")
     return back
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import sqlalchemy as sa
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Query
 
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.records import edits, naming_edits
@@ -120,7 +120,13 @@ def add_edit_routes(app: FastAPI, service: Service, doors: Doors) -> None:
         return await changed(service, move)
 
     @app.post("/v1/events/{event}/undo", tags=["changes"], responses=refusals)
-    async def undo_event(event: EventId, person: Reviews, asked: Reason | None = None) -> Changed:
+    async def undo_event(
+        event: EventId,
+        person: Reviews,
+        reason: Annotated[
+            str | None, Query(max_length=500, description="For the history", examples=["a slip"])
+        ] = None,
+    ) -> Changed:
         """Take an event back; the undo is an event, and can be taken back too.
 
         Who may only review takes back only what he or she did.
@@ -130,7 +136,7 @@ def add_edit_routes(app: FastAPI, service: Service, doors: Doors) -> None:
             author = _author_of(keeper, event)
             if not person.may("keep") and author != person.name:
                 raise RefusedError("forbidden", "this takes the role keep: another one did it")
-            return undo(keeper.database, _note(person, asked or Reason()), event)
+            return undo(keeper.database, Note(person.name, reason or None), event)
 
         return await changed(service, take_back)
 
