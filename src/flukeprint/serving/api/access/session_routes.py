@@ -16,7 +16,7 @@ from flukeprint.serving.sessions import SECONDS, Session
 class SignIn(BaseModel):
     """What a person signs in with."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     token: str = Field(
         max_length=500, repr=False, description="Of flukeprint token", examples=["fp_..."]
     )
@@ -42,7 +42,7 @@ def add_session_routes(app: FastAPI, doors: Doors) -> None:
 
     @app.post(
         "/v1/session", tags=["people"],
-        responses=responses("unauthorized", "rate_limited", "invalid"),
+        responses=responses("bad_request", "unauthorized", "rate_limited", "invalid"),
     )  # fmt: skip
     async def sign_in(given: SignIn, request: Request, response: Response) -> SignedIn:
         """Begin a session with a token: a cookie that scripts cannot read."""

@@ -23,8 +23,8 @@ from flukeprint.serving.service import Service
 Result = TypeVar("Result")
 READ_REFUSALS = ("no_catalogue", "busy", "invalid")
 CHANGE_REFUSALS = (
-    "unauthorized", "forbidden", "no_catalogue", "conflict", "busy", "invalid", "not_found",
-    "rate_limited",
+    "bad_request", "unauthorized", "forbidden", "no_catalogue", "conflict", "busy", "invalid",
+    "not_found", "rate_limited",
 )  # fmt: skip
 
 

@@ -20,9 +20,9 @@ def given(text: str, *examples: Any, default: Any = ...) -> Any:
 
 
 class Request(BaseModel):
-    """What is asked for; unknown fields are refused."""
+    """What is asked for; unknown fields and values of another type are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Reason(Request):

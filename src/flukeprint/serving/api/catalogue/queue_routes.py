@@ -185,14 +185,15 @@ def add_queue_routes(app: FastAPI, service: Service, doors: Doors, answering: An
             waiting = await asyncio.to_thread(queue.waiting, batch)
         return NextItem(item=None if item is None else _item_body(item), waiting=waiting)
 
-    @app.get("/v1/queue/{item}", tags=["queue"], responses=refusals)
+    # Only numbers, since next is an address of its own.
+    @app.get("/v1/queue/{item:int}", tags=["queue"], responses=refusals)
     def get_queue_item(item: ItemId, person: Reviews) -> QueueItem:
         """A photograph of the queue."""
         with told_refusals():
             return _item_body(service.queue().item(item))
 
     @app.get(
-        "/v1/queue/{item}/photo", tags=["queue"], response_class=Response,
+        "/v1/queue/{item:int}/photo", tags=["queue"], response_class=Response,
         responses={200: JPEG, **refusals},
     )  # fmt: skip
     def get_queue_photo(
@@ -212,7 +213,7 @@ def add_queue_routes(app: FastAPI, service: Service, doors: Doors, answering: An
         kept = {"Cache-Control": "private, max-age=600"}
         return Response(picture, media_type="image/jpeg", headers=kept)
 
-    @app.post("/v1/queue/{item}/decision", tags=["queue"], responses=refusals)
+    @app.post("/v1/queue/{item:int}/decision", tags=["queue"], responses=refusals)
     async def decide_photo(item: ItemId, asked: Decision, person: Reviews) -> DecidedItem:
         """Decide a photograph: it becomes one of the catalogue, or is put aside.
 
@@ -238,13 +239,13 @@ def add_queue_routes(app: FastAPI, service: Service, doors: Doors, answering: An
             event=None if done.event is None else event_body(done.event),
         )
 
-    @app.post("/v1/queue/{item}/release", tags=["queue"], status_code=204, responses=refusals)
+    @app.post("/v1/queue/{item:int}/release", tags=["queue"], status_code=204, responses=refusals)
     def release_photo(item: ItemId, person: Reviews) -> None:
         """Give a photograph back undecided."""
         with told_refusals():
             service.queue().release(item, person.name)
 
-    @app.post("/v1/queue/{item}/reopen", tags=["queue"], responses=refusals)
+    @app.post("/v1/queue/{item:int}/reopen", tags=["queue"], responses=refusals)
     def reopen_photo(item: ItemId, person: Reviews) -> QueueItem:
         """Take back unsure or nobody, or try a failed photograph again."""
         with told_refusals():
