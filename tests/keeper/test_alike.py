@@ -24,6 +24,9 @@ def gallery() -> Embeddings:
 
 def test_a_double_is_likeliest_and_likely(gallery: Embeddings) -> None:
     alike = AlikeAnimals(gallery)
+    assert {one.probability for one in alike.of("a03")} == {None}  # nothing is learned yet
+    assert alike.of("a03")[0].name == "a07"
+    alike = AlikeAnimals(gallery, likeness=alike.learned())
     for own, double in (("a03", "a07"), ("a07", "a03")):
         found = alike.of(own, 3)
         assert found[0].name == double
@@ -53,6 +56,7 @@ def test_similarity_is_the_cosine_of_mean_directions(gallery: Embeddings) -> Non
 
 def test_where_too_little_is_known_there_is_no_probability(gallery: Embeddings) -> None:
     few = gallery.take(np.arange(0, 5 * SHOTS, SHOTS))
+    assert AlikeAnimals(few).learned() is None
     found = AlikeAnimals(few).of("a03")
     assert [one.probability for one in found] == [None] * 4
     similar = [one.similarity for one in found]

@@ -39,10 +39,28 @@ class AlikeAnimals:
     """Answers for each animal of a gallery which others are nearest to it."""
 
     def __init__(
-        self, gallery: Embeddings, photographs: Sequence[PhotoRecord] | None = None
+        self,
+        gallery: Embeddings,
+        photographs: Sequence[PhotoRecord] | None = None,
+        likeness: Evidence | None = None,
     ) -> None:
+        """Gather what is compared.
+
+        likeness: of `learned`, of this catalogue or of an earlier state of it; None: there are no
+            probabilities.
+        """
         self._material = CatalogueMaterial.of(gallery, photographs)
         self._place = {name: place for place, name in enumerate(self._material.names)}
+        self.likeness = likeness
+
+    def learned(self) -> Evidence | None:
+        """What likeness says in this catalogue; None where it has too few animals to tell.
+
+        It takes some 20 s for 5,000 animals, and holds for long.
+        """
+        options = DoctorOptions()
+        rng = np.random.default_rng(options.seed)
+        return learn_likeness(self._material, options.expected, rng)
 
     def of(self, name: str, most: int = 5) -> tuple[AlikeAnimal, ...]:
         """The `most` animals that `name` is likest to be, likeliest first; none for nobody."""
@@ -65,9 +83,9 @@ class AlikeAnimals:
             one = np.repeat(at, len(others))
             cosine = dots(animals.means[one], animals.means[others])
             said = np.zeros(len(others))
-            if self._likeness is not None and len(others):
+            if self.likeness is not None and len(others):
                 levels = near.level(one, others), near.level(others, one)
-                said = self._likeness(
+                said = self.likeness(
                     features(cosine, levels, (animals.sizes[one], animals.sizes[others]))
                 )
             labels = animals.owners[others].tolist()
@@ -79,7 +97,7 @@ class AlikeAnimals:
         for label, value in similar.items():
             seen, _ = witnesses(self._material, own, label)
             likely = None
-            if self._likeness is not None:
+            if self.likeness is not None:
                 likely = float(probability(ratios[label], prior))
             found.append(AlikeAnimal(self._material.names[label], value, likely, seen[0]))
         found.sort(key=lambda one: (-(one.probability or 0), -one.similarity, one.name))
@@ -89,9 +107,3 @@ class AlikeAnimals:
     def _views(self) -> tuple[tuple[Groups, Nearest], ...]:
         views = [self._material.animals(view) for view in self._material.each_view()]
         return tuple((animals, nearest(animals, animals)) for animals in views)
-
-    @cached_property
-    def _likeness(self) -> Evidence | None:
-        options = DoctorOptions()
-        rng = np.random.default_rng(options.seed)
-        return learn_likeness(self._material, options.expected, rng)

@@ -1,6 +1,7 @@
 """What the API shows of a catalogue: lists, an animal's page, encounters, history, pictures."""
 
 import io
+import time
 from typing import Any
 
 import httpx2
@@ -107,6 +108,10 @@ def test_who_looks_alike_is_told_with_photographs(looks: httpx2.Client) -> None:
     page = animal(looks, "nandi")
     said = well(looks.get(f"/v1/animals/{page['id']}/alike?most=3"))
     assert said["animal"] == page["id"]
+    end = time.monotonic() + 60
+    while well(looks.get(f"/v1/animals/{page['id']}/alike"))["learning"]:
+        assert time.monotonic() < end
+        time.sleep(0.1)
     assert 1 <= len(said["alike"]) <= 3
     own = [one["photo"] for one in page["photos"]]
     for one in said["alike"]:

@@ -1,18 +1,14 @@
 """The routes that show a catalogue: its animals, encounters and history."""
 
-import threading
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Path, Query
 
-from flukeprint.identifier.identifier import Identifier
-from flukeprint.keeper.alike import AlikeAnimals
 from flukeprint.records.kinds import LIFE_STAGES, SEXES, Sex, read_moment
 from flukeprint.records.lookup import (
     history,
     last_event,
     list_individuals,
-    list_photographs,
     page_of,
 )
 from flukeprint.records.names import suggested_name
@@ -24,6 +20,7 @@ from flukeprint.records.search import (
     list_places,
     list_views,
 )
+from flukeprint.serving.alike_now import AlikeNow
 from flukeprint.serving.api.catalogue.asking import READ_REFUSALS, known_animal, reading
 from flukeprint.serving.api.catalogue.bodies import (
     Alike,
@@ -70,7 +67,7 @@ Cursor = Annotated[
 
 def add_animal_routes(app: FastAPI, service: Service) -> None:
     """Add the routes under `/v1/animals`, `/v1/encounters` and `/v1/events` that only show."""
-    alike_animals = _AlikeNow(service)
+    alike_animals = AlikeNow(service)
 
     # None is async: they run in threads, since a database is asked.
     @app.get("/v1/animals", tags=["catalogue"], responses=responses(*READ_REFUSALS))
@@ -132,9 +129,11 @@ def add_animal_routes(app: FastAPI, service: Service) -> None:
             ids = {one.name: one.id for one in list_individuals(connection)}
         identifier = service.identifier
         rows = dict(zip(identifier.gallery.images, identifier.numbers.tolist(), strict=True))
-        found = alike_animals.of(identifier).of(name, most)
+        alike = alike_animals.of(identifier)
+        found = alike.of(name, most)
         return Alike(
             animal=animal,
+            learning=alike_animals.learning,
             alike=[
                 AlikeBody(
                     id=ids[one.name], name=one.name, similarity=one.similarity,
@@ -203,21 +202,3 @@ def add_animal_routes(app: FastAPI, service: Service) -> None:
 def _seen(place: str | None, since: str | None, until: str | None, view: str | None) -> Seen:
     first, last = (None if not date else read_moment(date).text for date in (since, until))
     return Seen(place or None, first, last, view or None)
-
-
-class _AlikeNow:
-    """What animals look like, made anew when the gallery has changed."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._lock = threading.Lock()
-        self._of: Identifier | None = None
-        self._found: AlikeAnimals | None = None
-
-    def of(self, identifier: Identifier) -> AlikeAnimals:
-        with self._lock:  # two would take twice as long
-            if self._found is None or self._of is not identifier:
-                with reading(self._service) as connection:
-                    photographs = list_photographs(connection)
-                self._of, self._found = identifier, AlikeAnimals(identifier.gallery, photographs)
-            return self._found

@@ -159,6 +159,10 @@ class Alike(Body):
     """The animals that one could be the same as, likeliest first."""
 
     animal: Annotated[int, told("The one asked for", 5)]
+    learning: Annotated[
+        bool,
+        told("Probabilities are being learned, and null so far: ask again in a while", False),
+    ]
     alike: Annotated[list[AlikeBody], told("Likeliest first", [])]
 
 
