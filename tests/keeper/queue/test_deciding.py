@@ -9,7 +9,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.keeper.queue import deciding
-from flukeprint.keeper.queue.deciding import Decided, decide
+from flukeprint.keeper.queue.deciding import DecidedUpload, decide
 from flukeprint.keeper.queue.kinds import ItemDecision, NotThereError, NotYoursError
 from flukeprint.keeper.queue.shared_queue import SharedQueue
 from flukeprint.records.journal import Note, undo
@@ -43,7 +43,7 @@ class Uploaded:
             self.queue.keep_answer(item.id, "{}", 0.5, 1)
             self.ids[animal] = item.id
 
-    def decide(self, animal: int, person: str, *what: object, **more: object) -> Decided:
+    def decide(self, animal: int, person: str, *what: object, **more: object) -> DecidedUpload:
         decision = ItemDecision(*what, **more)  # type: ignore[arg-type]
         return decide(self.queue, self.keeper, self.ids[animal], person, decision)
 

@@ -25,7 +25,7 @@ from flukeprint.records.schema import changes, events, individuals, photographs
 
 
 @dataclass(frozen=True)
-class Decided:
+class DecidedUpload:
     """A photograph that was decided; event: what the catalogue notes of it, None for nothing."""
 
     item: UploadItem
@@ -34,7 +34,7 @@ class Decided:
 
 def decide(
     queue: SharedQueue, keeper: Keeper, number: int, person: str, decision: ItemDecision
-) -> Decided:
+) -> DecidedUpload:
     """Decide a photograph, in the name of a person.
 
     Raises:
@@ -69,7 +69,7 @@ def decide(
                 event_id=None if event is None else event.id,
             )
         )  # fmt: skip
-    return Decided(queue.item(number), event)
+    return DecidedUpload(queue.item(number), event)
 
 
 def _in_catalogue(connection: sa.Connection, digest: str) -> Any:

@@ -15,7 +15,7 @@ from flukeprint.data.decoding import decode_bytes
 from flukeprint.data.thumbnails import thumbnail
 from flukeprint.errors import FlukeprintError
 from flukeprint.keeper.keeper import Keeper
-from flukeprint.keeper.queue.deciding import Decided, decide
+from flukeprint.keeper.queue.deciding import DecidedUpload, decide
 from flukeprint.keeper.queue.kinds import ItemDecision, NotThereError, UploadBatch, UploadItem
 from flukeprint.keeper.queue.shared_queue import SharedQueue
 from flukeprint.records.database import UnusableCatalogueError
@@ -225,7 +225,7 @@ def add_queue_routes(app: FastAPI, service: Service, doors: Doors, answering: An
         if asked.new_name is not None and asked.decision != "new":
             raise RefusedError("invalid", "a new_name is of a new animal alone")
 
-        def act(keeper: Keeper) -> Decided:
+        def act(keeper: Keeper) -> DecidedUpload:
             name = asked.new_name
             if asked.animal is not None:
                 name = name_of_animal(keeper, asked.animal)
