@@ -35,7 +35,7 @@ FORMS = {
 }
 SMALL = (
     "image.height=96", "image.width=96", "train.epochs=2", "train.validate_every=2",
-    "train.sizes=null", "train.all_epochs=0", "train.report=false", "rank.local=null",
+    "train.sizes=[1]", "train.all_epochs=0", "train.report=false", "rank.local.candidates=0",
     "rank.fuse=false",
 )  # fmt: skip
 
@@ -96,6 +96,7 @@ def measure(animal: str, photos: Path, work: Path) -> dict[str, Any]:
             animal, folder, f"data.root={folder / 'data'}", "data.reader=imported",
             f"data.labels={name}", "data.views=null", "data.test=null",
             "data.sample_submission=null",
+            f"data.photo_root={(photos / animal / 'train').absolute()}",
         )  # fmt: skip
         result[form] = {"records_equal": records_of(back) == records_of(catalog), **of_form}
         print(f"  {animal}, {form}: {result[form]}", flush=True)

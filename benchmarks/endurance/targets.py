@@ -475,8 +475,8 @@ class Requests(Target):
 PATHS = (
     "/v1/classes?offset={}", "/v1/classes?limit={}", "/v1/photos/{}", "/v1/photos/{}/similar",
     "/v1/photos/0/similar?most={}", "/v1/examples/{}", "/v1/map", "/v1/ready", "/v1/{}", "/{}",
-    "/openapi.json", "/docs", "/v1/info?{}", "/_dash-layout", "/_dash-update-component",
-    "/assets/{}", "/v1/identify", "/?{}",
+    "/openapi.json", "/docs", "/v1/info?{}", "/map/search?q={}", "/fragments/photo/{}",
+    "/classes?q={}",    "/assets/{}", "/v1/identify", "/?{}",
 )  # fmt: skip
 
 

@@ -30,6 +30,23 @@ class FlukeprintError(Exception):
         super().__init__(text)
 
 
+class ProblemsError(FlukeprintError):
+    """Several things are wrong with what a user gave; each is a line of `problems`.
+
+    most: how many are told; the others are counted.
+    """
+
+    def __init__(self, problems: Iterable[str], what: str, *, most: int | None = None) -> None:
+        told = tuple(problems)
+        if len(told) == 1:
+            super().__init__(told[0])
+            return
+        super().__init__(f"{what}: {counted(len(told), 'problem')}; nothing was changed")
+        self.problems = told
+        if most is not None and len(told) > most:
+            self.problems = (*told[:most], f"and {counted(len(told) - most, 'more', 'more')}")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Format the end of a message about an unknown `name`: the nearest names, then all of them.
 

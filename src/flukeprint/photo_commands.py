@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flukeprint.errors import FlukeprintError
 from flukeprint.output import say
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a trained identifier.")]
@@ -14,7 +15,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def identify(
     identifier: Folder,
-    photos: Annotated[list[Path], typer.Argument(help="Photographs of animals, or folders.")],
+    photos: Annotated[
+        list[Path] | None, typer.Argument(help="Photographs of animals, or folders.")
+    ] = None,
     as_json: AsJson = False,
     encounter: Annotated[
         bool, typer.Option("--encounter", help="All photographs show one animal; answer once.")
@@ -26,12 +29,39 @@ def identify(
         str | None,
         typer.Option(help="LATITUDE,LONGITUDE; animals seen near there before are likelier."),
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            help="Answer a whole Camtrap DP, MegaDetector JSON, COCO file or folder in its form."
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="With --like: where names of photographs begin.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="With --like: where it is written.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="With --like: also those that a machine named.")
+    ] = False,
 ) -> None:
     """Name the five likeliest animals for each photograph.
 
     A photograph that cannot be read is named with its error, the others are answered.  With a time
-    or a place each answer tells by how much they made it likelier.
+    or a place each answer tells by how much they made it likelier.  With --like a source is written
+    again with the answers, beside it; a run that was stopped goes on with the same command.
     """
+    if like is not None:
+        if photos or as_json or encounter or date is not None or at is not None:
+            raise FlukeprintError(
+                "--like SOURCE goes with --root, --out and --again only; leave the others out"
+            )
+        _answer_like(identifier, like, root, out, again)
+        return
+    if root is not None or out is not None or again:
+        raise FlukeprintError("--root, --out and --again go with --like SOURCE")
+    if not photos:
+        raise FlukeprintError("no photograph was given; name some, folders, or --like SOURCE")
     from flukeprint.identifier.answering import (
         answer_each,
         answer_encounter,
@@ -56,6 +86,20 @@ def identify(
     rows = answer(known, paths, log_weights=weights)
     print(json.dumps(rows, indent=2) if as_json else "\n".join(map(row_text, rows)))
     check_all_read(rows, len(paths))
+
+
+def _answer_like(
+    identifier: Path, source: Path, root: Path | None, out: Path | None, again: bool
+) -> None:
+    from flukeprint.identifier.sources.answer_source import answer_source
+
+    try:
+        found = answer_source(identifier, source, root=root, target=out, again=again)
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on where it was")
+        raise typer.Exit(130) from None
+    print(found.text())
+    found.check_all_read()
 
 
 def verify(

@@ -105,6 +105,40 @@ def test_photographs_of_one_encounter_are_dated_alike(tmp_path: Path) -> None:
     assert not (tmp_path / "none.csv").exists()
 
 
+def test_a_table_is_imported_as_it_is_told(tmp_path: Path, says: Says) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo(70, 3))
+    path = tmp_path / "field.csv"
+    path.write_text("Bild,Wer,Wann,x0,y0,x1,y1\na.jpg,Ada,03/04/2021,0,0,0.5,1\n")
+    assert "say what its columns Bild, Wer, Wann" in str(says("import", path)[1])
+    told = ["--column", "image=Bild", "--column", "identity=Wer", "--column", "date=Wann"]
+    assert "2021-04-03 or 2021-03-04" in str(says("import", path, *told)[1])
+    told += ["--dates", "day-first", "--box-unit", "share"]
+    out, error = says("import", path, *told, "--table", tmp_path / "out.csv")
+    assert error is None
+    assert out.startswith("table csv: 1 photograph, 1 box, 1 animal, 1 with a date, 0 with a")
+    (row,) = rows(tmp_path / "out.csv")
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert float(row["x1"]) == image.width / 2
+    assert (row["identity"], row["date"]) == ("Ada", "2021-04-03")
+    book = tmp_path / "again.xlsx"
+    assert says("import", path, *told, "--to", "table", "--out", book)[1] is None
+    assert says("import", book)[0].startswith("table xlsx: 1 photograph, 1 box, 1 animal, 1 with")
+    assert "is given twice" in str(says("import", path, *told, *told[:2])[1])
+    assert "not of the form image=File" in str(says("import", path, "--column", "File")[1])
+    assert "no sheet 'S'; Known: photographs" in str(says("import", book, "--sheet", "S")[1])
+
+
+def test_folders_are_imported_by_a_pattern(tmp_path: Path, says: Says) -> None:
+    for name in ("Dam/Ada/left_1.jpg", "Dam/Bo/right_2.jpg", "Dam/other.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(photo(70, 3))
+    assert "give a pattern" in str(says("import", tmp_path)[1])
+    out, error = says("import", tmp_path, "--pattern", "{site}/{identity}/{view}_*.jpg")
+    assert error is None
+    assert "2 photographs, 0 boxes, 2 animals" in out
+    assert "left out: 1, photographs that {site}/{identity}/{view}_*.jpg does not match" in out
+
+
 def test_what_is_no_source_is_refused(tmp_path: Path, says: Says) -> None:
     (tmp_path / "notes.json").write_text("{}")
     assert "of no format that is read: Camtrap DP" in str(

@@ -15,11 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 from flukeprint.data.decoding import Pixels
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, ProblemsError
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.keeper import appending as module
 from flukeprint.keeper.keeper import Keeper
-from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
+from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.records.database import POINTER
 from flukeprint.records.edits import (

@@ -10,11 +10,11 @@ import pytest
 
 from flukeprint.config.ranking import GalleryConfig
 from flukeprint.config.schema import ServeConfig
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, ProblemsError
 from flukeprint.identifier.build import build_index_again
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.keeper.keeper import Keeper
-from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
+from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.records.database import FILE, Database, has_catalogue
 from flukeprint.records.edits import remove_photographs, rename
 from flukeprint.records.journal import Note, undo

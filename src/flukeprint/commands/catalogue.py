@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flukeprint.errors import FlukeprintError, counted, listed, nearest
+from flukeprint.errors import FlukeprintError, ProblemsError, counted, listed, nearest
 from flukeprint.output import say
 
 if TYPE_CHECKING:
@@ -319,7 +319,7 @@ def event_text(event: "Event", identifier: Path, dry_run: bool) -> str:
 
 def _photographs(places: Sequence[Path], identity: str | None, suggest: bool) -> "PhotoTable":
     """What `enroll` was given: photographs of one animal, folders of animals, or a table."""
-    from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
+    from flukeprint.keeper.new_photographs import NewPhotograph
     from flukeprint.keeper.photo_tables import (
         PhotoTable,
         photographs_in_folders,

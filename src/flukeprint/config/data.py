@@ -75,16 +75,21 @@ class DataConfig(Section):
         "digits_csv",
         "shapes",
         "synthetic",
+        "imported",
     ] = Field("kaggle_csv", description="Layout of the data; all are shown in `input/README.md`.")
     root: PhotoRoot = Field(
         Path("input/whales"), description="Folder of the data, or an address like s3://bucket/name."
     )
     labels: str = Field(
-        "train.csv", description="Label table (kaggle_csv, wildlife) or training rows (digits_csv)."
+        "train.csv",
+        description="Label table (kaggle_csv, wildlife), training rows (digits_csv), or a file or "
+        "folder of any format that `flukeprint import` reads (imported; `.` is root itself).",
     )
     train: str = Field("train", description="Folder of the labelled photographs, below root.")
     test: str | None = Field(
-        "test", description="Folder of the test photographs; of digits_csv, their table."
+        "test",
+        description="Folder of the test photographs; of digits_csv, their table; of imported, a "
+        "folder or another such source.",
     )
     sample_submission: str | None = Field(
         "sample_submission.csv", description="Table that gives the rows of a submission in order."
@@ -97,8 +102,8 @@ class DataConfig(Section):
     )
     box_unit: Literal["pixels", "share"] = Field(
         "pixels",
-        description="Unit of boxes, also of wildlife's bbox: pixels of the upright photo, or "
-        "shares of its width and height (0..1).",
+        description="Unit of boxes in tables, also of wildlife's bbox: pixels of the upright "
+        "photo, or shares of its width and height (0..1).",
     )
     bursts: Annotated[str | TimedBursts | None, WrapValidator(_one_message_of_bursts)] = Field(
         None,
@@ -111,7 +116,41 @@ class DataConfig(Section):
         "label table has a column date and they are of no burst, encounter or video.",
     )
     pattern: str | None = Field(
-        None, description="Of file_name: regular expression with a group `identity`."
+        None,
+        description="Of file_name: regular expression with a group `identity`. Of imported: how "
+        "the files of a folder are called, such as `{site}/{identity}/{view}_*.jpg`.",
+    )
+    columns: dict[str, str] = Field(
+        {},
+        description="Of imported: what a table's columns are, such as "
+        "`{image: File, identity: Individual}`; known names need not be given.",
+    )
+    dates: str | None = Field(
+        None,
+        description="Of imported: order of a table's dates, `day-first`, `month-first` or a "
+        "pattern such as `%d-%b-%Y`; ISO 8601 needs none.",
+    )
+    sheet: str | None = Field(
+        None, description="Of imported: sheet of a workbook; the first by default."
+    )
+    decimal: Literal["point", "comma"] | None = Field(
+        None,
+        description="Of imported: what stands before a table's decimals; a comma by default where "
+        "`;` stands between its cells.",
+    )
+    photo_root: str | None = Field(
+        None,
+        description="Of imported: folder below root in which the source's names of photographs "
+        "begin, where that is not its usual place.",
+    )
+    keywords: tuple[str, ...] = Field(
+        (),
+        description="Of imported: patterns of the keywords in photographs that name `{identity}`.",
+    )
+    unnamed: Literal["ignore", "new"] = Field(
+        "ignore",
+        description="Of imported: what photographs are that name nobody: left out, as most are of "
+        "animals that nobody has looked for yet, or new individuals.",
     )
     new_label: str = Field("new_whale", description="Label of an individual without an identity.")
     closed_set: bool = Field(False, description="True where no query is ever of a new individual.")

@@ -22,10 +22,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from flukeprint.data.catalog import Catalog
+from flukeprint.config.ranking import EngineName
+from flukeprint.data.catalog import Box, Catalog
 from flukeprint.data.embeddings import Embeddings, Values
 from flukeprint.data.names import enrolled_name
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
@@ -147,18 +149,28 @@ class Identifier(IdentifierState):
             )
         return self.card.verifier.at(false_accept)
 
-    def prepare(self, photo: Photograph, name: str) -> Prepared:
-        """Decode and resize a photograph for `examine_prepared`.
+    def prepare(self, photo: Photograph, name: str, box: Box | None = None) -> Prepared:
+        """Decode and resize a photograph, or a box of its pixels, for `examine_prepared`.
 
         Raises:
             FlukeprintError: it cannot be read.
         """
         return prepare(
-            photo, name, self.card.image, self.card.method.rules.local, self.prepared.backend
+            photo, name, self.card.image, self.card.method.rules.local, self.prepared.backend, box
         )
 
-    def examine_prepared(self, photos: Sequence[Prepared], batch_size: int = 64) -> Features:
-        """Embed prepared photographs, with their keypoints if the ranking rules match them."""
+    def examine_prepared(
+        self,
+        photos: Sequence[Prepared],
+        batch_size: int = 64,
+        *,
+        engine: EngineName = "auto",
+        workers: int = 0,
+    ) -> Features:
+        """Embed prepared photographs, with their keypoints if the ranking rules match them.
+
+        engine, workers: as of `Compute`.
+        """
         names: set[str] = set()
         catalog = Catalog(
             images=tuple(free_name(photo.name, names) for photo in photos),
@@ -168,7 +180,7 @@ class Identifier(IdentifierState):
         found = [photo.keypoints for photo in photos if photo.keypoints is not None]
         local = self.card.method.rules.local
         return Features(
-            self._embedded(catalog, Compute(batch_size, precision="fp32")),
+            self._embedded(catalog, Compute(batch_size, workers, engine, precision="fp32")),
             KeypointStore.pack(found, local) if local.candidates else None,
         )
 
@@ -222,20 +234,24 @@ class Identifier(IdentifierState):
     ) -> Embeddings:
         return embed(self.net, catalog, self.card.recipe, compute, progress=progress)
 
-    def warm_up(self, report: Callable[[str], None] | None = None) -> None:
+    def warm_up(self, report: Callable[[str], None] | None = None) -> EngineName:
         """Measure and choose the fastest float32 inference engine now, for single photographs.
 
         Worth it for long-running processes: it takes some seconds, once.  Otherwise only larger
         catalogues are embedded by anything but torch.
 
         report: receives one line on the choice and its reason, if something was measured.
+
+        Returns:
+            The engine's name.
         """
         size = (self.card.image.height, self.card.image.width)
-        pick_engine(
+        engine = pick_engine(
             self.net, size, "auto", "fp32", stamp=self.card.stamp, passes=WORTH_MEASURING,
             sample=partial(sample_photos, self.showcase, self.card.image, PHOTOGRAPHS),
             report=report,
         )  # fmt: skip
+        return cast(EngineName, engine.name)
 
     def rank(self, queries: Features, *, top: int = 5, progress: bool = False) -> Ranking:
         """Rank identities for the queries that `examine` embedded, with the threshold applied.

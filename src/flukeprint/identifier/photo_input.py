@@ -8,6 +8,7 @@ import numpy as np
 
 from flukeprint.config.data import ImageConfig
 from flukeprint.config.ranking import LocalConfig
+from flukeprint.data.catalog import Box
 from flukeprint.data.decoding import Pixels, decode, decode_array, decode_bytes
 from flukeprint.data.embeddings import PRECISIONS, Embeddings
 from flukeprint.embedding.photos import fit, kept_size
@@ -38,26 +39,34 @@ def prepare(
     image: ImageConfig,
     local: LocalConfig,
     backend: KeypointBackend | None,
+    box: Box | None = None,
 ) -> Prepared:
     """Decode and resize a query photograph, like the photographs of a catalogue.
 
     backend: extracts the keypoints; None if no ranking rule matches them.
+    box: x0, y0, x1, y1 in pixels of the upright photograph; None for all of it.
 
     Raises FlukeprintError for a photograph that cannot be read.
     """
     keypoints = None
     if backend is not None:
-        keypoints = backend.extract(decoded(photo, name, (local.side, local.side)))
-    return Prepared(name, fit(decoded(photo, name, kept_size(image)), image), keypoints)
+        keypoints = backend.extract(decoded(photo, name, (local.side, local.side), box))
+    return Prepared(name, fit(decoded(photo, name, kept_size(image), box), image), keypoints)
 
 
-def decoded(photo: Photograph, name: str, min_size: tuple[int, int] | None = None) -> Pixels:
-    """Decode a photograph to (h, w, 3) uint8 RGB, upright; `min_size` as in `decoding.decode`."""
+def decoded(
+    photo: Photograph,
+    name: str,
+    min_size: tuple[int, int] | None = None,
+    box: Box | None = None,
+) -> Pixels:
+    """Decode a photograph to (h, w, 3) uint8 RGB, upright; the rest as in `decoding.decode`."""
     if isinstance(photo, np.ndarray):
-        return decode_array(photo, name)
+        return decode_array(photo, name, box=box)
     if isinstance(photo, bytes):
-        return decode_bytes(photo, name, min_size=min_size)
-    return decode(Path(photo), min_size=min_size)
+        return decode_bytes(photo, name, min_size=min_size, box=box)
+    # `Path(photo)` would make a local path of one in an object storage.
+    return decode(Path(photo) if isinstance(photo, str) else photo, min_size=min_size, box=box)
 
 
 def names_of(photos: Sequence[Photograph]) -> list[str]:

@@ -6,8 +6,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from flukeprint.data.tables import lines
-from flukeprint.errors import FlukeprintError, counted
-from flukeprint.keeper.new_photographs import ProblemsError
+from flukeprint.errors import FlukeprintError, ProblemsError, counted
 from flukeprint.keeper.photo_tables import encounter_from, named_columns
 from flukeprint.records.batches import batches
 from flukeprint.records.database import Database

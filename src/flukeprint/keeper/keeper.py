@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from flukeprint.data.copies import difference_hash
 from flukeprint.data.thumbnails import thumbnail
-from flukeprint.errors import FlukeprintError, counted, listed
+from flukeprint.errors import FlukeprintError, ProblemsError, counted, listed
 from flukeprint.files import locked_for_writing
 from flukeprint.identifier.card import card_digest
 from flukeprint.identifier.identifier import Identifier
@@ -31,7 +31,7 @@ from flukeprint.keeper.appending import (
 from flukeprint.keeper.authors import system_user
 from flukeprint.keeper.bring_over import open_catalogue
 from flukeprint.keeper.copies import LOOKED_AT, copies_in_gallery
-from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
+from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.output import Stage
 from flukeprint.ranking.features import Features
 from flukeprint.records.batches import batches

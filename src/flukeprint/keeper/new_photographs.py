@@ -1,13 +1,11 @@
 """Photographs that are to come into a catalogue, and what is wrong with them, all at once."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from flukeprint.data.decoding import Pixels, decode_array
-from flukeprint.errors import FlukeprintError, counted
 from flukeprint.identifier.photo_input import Photograph, decoded
 from flukeprint.records.kinds import DecidedBy, Encounter
 
@@ -49,15 +47,3 @@ class NewPhotograph:
         """The upright pixels in its box (h, w, 3); FlukeprintError where it cannot be read."""
         whole = decoded(self.photo, self.told)
         return whole if self.box is None else decode_array(whole, self.told, box=self.box)
-
-
-class ProblemsError(FlukeprintError):
-    """Several things are wrong with what a user gave; each is a line of `problems`."""
-
-    def __init__(self, problems: Iterable[str], what: str) -> None:
-        told = tuple(problems)
-        if len(told) == 1:
-            super().__init__(told[0])
-            return
-        super().__init__(f"{what}: {counted(len(told), 'problem')}; nothing was changed")
-        self.problems = told

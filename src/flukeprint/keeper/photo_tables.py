@@ -8,34 +8,17 @@ from typing import Any
 
 import pandas as pd
 
+from flukeprint.data.exchange.any_table.columns import COLUMNS, NOBODY, plain
 from flukeprint.data.formats.photo_formats import SUFFIXES, named_like_photo
 from flukeprint.data.names import identity_name, spelling
+from flukeprint.data.readers.boxes import CORNERS
 from flukeprint.data.tables import lines, read_table
-from flukeprint.errors import FlukeprintError, listed, nearest
-from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
+from flukeprint.errors import FlukeprintError, ProblemsError, listed, nearest
+from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.records.edits import described
 from flukeprint.records.kinds import Encounter, Moment, Position, read_moment
 
-# Column of a table -> other names for it; case and blanks do not matter.
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "image": ("file", "photo", "photograph", "filename"),
-    "identity": ("id", "individual", "name", "animal"),
-    "date": ("datetime", "time", "moment"),
-    "latitude": ("lat",),
-    "longitude": ("lon", "lng", "long"),
-    "uncertainty": ("uncertainty_m",),
-    "place": ("site", "location"),
-    "observer": ("photographer",),
-    "occasion": ("survey",),
-    "encounter": ("encounter_id", "sighting"),
-    "view": ("viewpoint", "side"),
-    "sex": (),
-    "life_stage": ("age",),
-    "x0": (), "y0": (), "x1": (), "y1": (),
-}  # fmt: skip
-NOBODY = ("", "?", "unknown")
-_BOX = ("x0", "y0", "x1", "y1")
-_NUMBERS = ("latitude", "longitude", "uncertainty", *_BOX)
+_NUMBERS = ("latitude", "longitude", "uncertainty", *CORNERS)
 
 
 @dataclass(frozen=True)
@@ -155,9 +138,7 @@ def named_columns(path: Path, wanted: Iterable[str]) -> tuple[pd.DataFrame, tupl
     known = {name: name for name in COLUMNS} | {
         other: name for name, others in COLUMNS.items() for other in others
     }
-    new_names = {
-        name: known.get(str(name).strip().casefold().replace(" ", "_")) for name in table.columns
-    }
+    new_names = {name: known.get(plain(str(name))) for name in table.columns}
     given = [name for name in new_names.values() if name is not None]
     twice = sorted({name for name in given if given.count(name) > 1})
     if twice:
@@ -238,7 +219,7 @@ def _position(row: Mapping[str, str]) -> Position | None:
 
 
 def _box(row: Mapping[str, str]) -> tuple[float, float, float, float] | None:
-    cells = [row.get(name, "") for name in _BOX]
+    cells = [row.get(name, "") for name in CORNERS]
     if not any(cells):
         return None
     try:

@@ -13,7 +13,6 @@ import secrets
 import socket
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,9 +37,7 @@ from flukeprint.serving.api.access.hosts import hosts_advice
 from flukeprint.serving.api.app import build_api
 from flukeprint.serving.api.docs import DOCS, SCRIPTS
 from flukeprint.serving.api.middleware import add_middleware
-from flukeprint.serving.api.responses import Descriptions
-from flukeprint.serving.api.schemas import ClassInfo
-from flukeprint.serving.page.app import build_dashboard, content_security_policy
+from flukeprint.serving.page.app import POLICY, add_pages
 from flukeprint.serving.service import Service
 from flukeprint.serving.sessions import SECRET
 
@@ -214,41 +211,14 @@ def assemble(service: Service, token: str | None = None) -> FastAPI:
     """The application that serves API and page of a service, with the middleware around both."""
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     app = build_api(service, token=token)
-    facts: Descriptions = app.state.descriptions
-    page = build_dashboard(
-        facts.about(),
-        LiveClasses(facts),
-        facts.map(),
-        app,
-        now=lambda: (facts.about(), facts.map()),
-    )
-    policy = content_security_policy(page)
+    add_pages(app, service, app.state.descriptions)
 
     def page_csp(scope: Scope) -> str:
         own = scope["path"] == DOCS or scope["path"].startswith(SCRIPTS)
-        return "default-src 'none'" if own else policy  # /docs sets its own
+        return "default-src 'none'" if own else POLICY  # /docs sets its own
 
     add_middleware(app, service.settings, page_csp)
     return app
-
-
-class LiveClasses(Mapping[str, ClassInfo]):
-    """A read-only view of the classes by identity, which follows enrolments."""
-
-    def __init__(self, descriptions: Descriptions) -> None:
-        self._descriptions = descriptions
-
-    def __getitem__(self, identity: str) -> ClassInfo:
-        return self._now()[identity]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._now())
-
-    def __len__(self) -> int:
-        return len(self._now())
-
-    def _now(self) -> Mapping[str, ClassInfo]:
-        return self._descriptions.by_identity()
 
 
 def _token(settings: ServeConfig) -> str | None:

@@ -23,13 +23,12 @@ import numpy as np
 from flukeprint.config.schema import ServeConfig
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.thumbnails import Thumbnails
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, ProblemsError
 from flukeprint.evaluation.verification import VerificationThreshold
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.photo_input import Prepared
 from flukeprint.identifier.verdict import Verdict
 from flukeprint.keeper.keeper import Enrolment, Keeper
-from flukeprint.keeper.new_photographs import ProblemsError
 from flukeprint.keeper.queue.shared_queue import SharedQueue
 from flukeprint.ranking.features import Features
 from flukeprint.records.database import Database

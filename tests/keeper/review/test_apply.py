@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from flukeprint.errors import ProblemsError
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import bytes_digest
 from flukeprint.keeper.keeper import Keeper
-from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
+from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.keeper.review.apply import ReviewOutcome, apply_review
 from flukeprint.keeper.review.table import COLUMNS, read_decisions
 from flukeprint.records import edits

@@ -47,6 +47,9 @@ def test_classes_and_cards_are_those_of_the_tables(
             "where": {"en": "In tests", "es": "En pruebas"},
             "medically_important": row["medical"] or None,
             "note": None,
+            "advice": None,
+            "call": None,
+            "source": None,
             "credit": None,
         }
     assert sum(one["card"] is None for one in found) == 1

@@ -1,9 +1,12 @@
-"""A small made-up collection for tests of the page, and the text that components show."""
+"""A small made-up collection for tests of the page, and the HTML that its views make, parsed."""
 
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder
 
-from dash.development.base_component import Component
+import htpy
+import numpy as np
 
 from flukeprint.serving.api.schemas import (
     About,
@@ -11,7 +14,6 @@ from flukeprint.serving.api.schemas import (
     Answer,
     ClassCard,
     ClassInfo,
-    GalleryMap,
     Identification,
     NearPhoto,
     Placement,
@@ -20,6 +22,8 @@ from flukeprint.serving.api.schemas import (
 )
 from flukeprint.serving.page.context import PageContext, kind_of
 from flukeprint.serving.page.i18n import Language
+from flukeprint.serving.page.map_points import MapPoints
+from flukeprint.serving.page.names import NameIndex
 
 SPECIES = ("Steatoda nobilis", "Steatoda grossa", "Lycosa sp.")
 
@@ -79,6 +83,9 @@ def card(name: str, medical: str | None) -> ClassCard:
             "where": Words(en="in houses", es="en casas"),
             "medically_important": medical,
             "note": Words(en="a note", es="una nota"),
+            "advice": Words(en="wash it", es="lave") if medical == "yes" else None,
+            "call": "600 360" if medical == "yes" else None,
+            "source": "the ministry" if medical == "yes" else None,
             "credit": "a catalogue",
         }
     )
@@ -97,20 +104,31 @@ def classes(cards: bool = True) -> dict[str, ClassInfo]:
     }
 
 
-def gallery_map() -> GalleryMap:
-    """Six photos in a row."""
-    return GalleryMap(
-        photos=list(range(6)),
-        x=[0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
-        y=[0.0] * 6,
-        identities=[f"class_{i // 2}" for i in range(6)],
+def map_points(identities: int = 3, each: int = 2) -> MapPoints:
+    """Photographs in a row, some of each class."""
+    n = identities * each
+    return MapPoints(
+        np.array([[i, 0] for i in range(n)], np.float32).reshape(n, 2), np.arange(n),
+        np.repeat(np.arange(identities), each),
+        tuple(f"class_{i}" for i in range(identities)),
+    )  # fmt: skip
+
+
+def context_of(
+    known: dict[str, ClassInfo],
+    language: Language = "en",
+    points: MapPoints | None = None,
+    **changed: Any,
+) -> PageContext:
+    """Some classes as a collection; `changed` are fields of About."""
+    return PageContext(
+        about(**changed), known, points, kind_of(known), language, NameIndex.of(known)
     )
 
 
 def context(language: Language = "en", *, cards: bool = True, **changed: Any) -> PageContext:
-    """The collection, with or without cards; `changed` are fields of About."""
-    known = classes(cards)
-    return PageContext(about(**changed), known, gallery_map(), kind_of(known), language)
+    """The collection, with or without cards."""
+    return context_of(classes(cards), language, map_points(), **changed)
 
 
 def identification(**changed: Any) -> Identification:
@@ -142,25 +160,60 @@ def new_answer() -> Answer:
     return Answer(identity=None, label="new_spider", score=0.52, probability=0.78, photos=[])
 
 
-def components(content: object) -> Iterator[Component]:
-    """All components in `content`, however deep."""
-    if isinstance(content, Component):
-        yield content
-        yield from components(getattr(content, "children", None))
-    elif isinstance(content, list | tuple):
-        for part in content:
-            yield from components(part)
+class _Parser(HTMLParser):
+    """HTML as a tree; fails where an element is not closed."""
+
+    VOID = frozenset({"img", "input", "meta", "link", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.builder, self.open = TreeBuilder(), ["root"]
+        self.builder.start("root", {})
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.builder.start(tag, {name: value or "" for name, value in attrs})
+        if tag in self.VOID:
+            self.builder.end(tag)
+        else:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        self.builder.end(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.builder.data(data)
+
+
+def parsed(content: object) -> Element:
+    """The tree of HTML text, or of what a view made."""
+    text = content if isinstance(content, str) else str(htpy.fragment[content])
+    parser = _Parser()
+    parser.feed(text)
+    parser.close()
+    assert parser.open == ["root"]
+    parser.builder.end("root")
+    return parser.builder.close()
+
+
+def elements(content: object, tag: str | None = None, **attributes: str) -> Iterator[Element]:
+    """All elements of a tree or view, of a tag, with these attributes (class_ for class)."""
+    tree = content if isinstance(content, Element) else parsed(content)
+    wanted = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
+    for one in tree.iter(tag):
+        if one is not tree and all(one.get(name) == value for name, value in wanted.items()):
+            yield one
+
+
+def with_class(content: object, name: str) -> list[Element]:
+    """All elements of a class."""
+    return [one for one in elements(content) if name in one.get("class", "").split()]
 
 
 def text_of(content: object) -> str:
-    """The text that a visitor sees."""
-    if isinstance(content, Component):
-        return text_of(getattr(content, "children", None))
-    if isinstance(content, list | tuple):
-        return "".join(
-            text_of(part) + (" " if isinstance(part, Component) else "") for part in content
-        )
-    return "" if content is None else str(content)
+    """The text that a visitor sees, with blanks between elements."""
+    tree = content if isinstance(content, Element) else parsed(content)
+    return " ".join(tree.itertext())
 
 
 def read(content: object) -> str:

@@ -1,340 +1,348 @@
-"""The page beside an API: its documents, its policy, unknown paths, and its callbacks."""
+"""The page beside the API: documents, fragments, files, languages, and what browsers may keep."""
 
-import base64
-import hashlib
 import json
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
-from dash import Dash, dcc
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from flukeprint.serving.page.app import ASSETS, build_dashboard, content_security_policy
-from flukeprint.serving.page.callbacks import page_at
+from flukeprint.config.schema import ServeConfig
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.serving.page.app import POLICY
+from flukeprint.serving.page.assets import FOLDER
 from flukeprint.serving.page.context import PageContext
-from flukeprint.serving.page.dash_backend import MOST_BYTES
+from flukeprint.serving.page.document import PATHS, footer, header
 from flukeprint.serving.page.i18n import LANGUAGES, Language
-from flukeprint.serving.page.layout import PATHS, footer, header
+from flukeprint.serving.page.map_points import MapPoints
+from flukeprint.serving.page.site import FRAGMENT_BYTES
+from flukeprint.serving.page.views.about import about_page
+from flukeprint.serving.page.views.gallery import classes_page, map_page
+from flukeprint.serving.page.views.map_groups import grouping
+from flukeprint.serving.page.views.photographs import identify_page, review_page, verify_page
+from flukeprint.serving.server import assemble
+from flukeprint.serving.service import Service
 from tests.serving.page.page_facts import (
-    about,
     classes,
-    components,
     context,
-    gallery_map,
+    context_of,
+    elements,
     identification,
+    map_points,
+    parsed,
+    read,
 )
+from tests.serving.served import photo
 
-UPDATE = "/_dash-update-component"
-
-
-def served(**changed: Any) -> tuple[Dash, FastAPI]:
-    server = FastAPI()
-
-    @server.get("/v1/about")
-    def _about() -> dict[str, str]:
-        return {"title": str(changed.get("title"))}
-
-    return build_dashboard(about(**changed), classes(), gallery_map(), server), server
+HTML = {"accept": "text/html,*/*;q=0.8"}
+BARE = {
+    "thumbnails": False, "examples": 0, "threshold": None, "outside": None, "confidence": None,
+    "ranks": [], "calibrated": False, "accuracy": None, "verify": None, "enroll": False,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def page() -> Dash:
-    return served()[0]
-
-
-@pytest.fixture(scope="module")
-def client(page: Dash) -> Iterator[TestClient]:
-    with TestClient(page.server) as started:
+def client(known: Identifier, identifier: Path) -> Iterator[TestClient]:
+    app = assemble(Service(known, ServeConfig(), path=identifier))
+    with TestClient(app, base_url="http://127.0.0.1") as started:
         yield started
 
 
-VARIANTS = {
-    "all": {},
-    "without cards": {"cards": False},
-    "bare": {
-        "cards": False,
-        "thumbnails": False,
-        "examples": 0,
-        "threshold": None,
-        "outside": None,
-        "confidence": None,
-        "ranks": [],
-        "calibrated": False,
-        "accuracy": None,
-        "verify": None,
-        "enroll": False,
-    },
-}
+def outcome(**changed: object) -> dict[str, object]:
+    return {"state": "answer", "body": identification(**changed).model_dump(mode="json")}
 
 
-@pytest.mark.parametrize("variant", sorted(VARIANTS))
+@pytest.mark.parametrize("variant", ["all", "without cards", "bare"])
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("path", [*PATHS, "/nothing"])
-def test_every_page_can_be_built(path: str, language: Language, variant: str):
-    asked = context(language, **VARIANTS[variant])
+def test_every_page_can_be_built(language: Language, variant: str) -> None:
+    asked: PageContext = context(language, cards=variant == "all")
     if variant == "bare":
-        asked = PageContext(asked.info, asked.classes, None, asked.kind, language)
-    content = [*header(asked, path), *page_at(asked, path, "?photo=1"), *footer(asked)]
-    json.dumps([part.to_plotly_json() for part in content], default=str)
-    titles = [one for one in components(content) if getattr(one, "id", "") == "page-title"]
-    assert len(titles) == 1
-    ids = [one.id for one in components(content) if hasattr(one, "id")]
-    assert len(ids) == len(set(ids))
-    links = {one.href for one in components(content) if isinstance(one, dcc.Link)}
-    assert ("/map" in links) == (variant != "bare")
-    assert ("/verify" in links) == (variant != "bare")
+        asked = context_of(classes(cards=False), language, **BARE)
+    points = map_points()
+    for content in (
+        identify_page(asked), verify_page(asked), review_page(asked), about_page(asked),
+        classes_page(asked, "q=a"), map_page(asked, points, grouping(asked, points), "/x", ""),
+    ):  # fmt: skip
+        tree = parsed([header(asked, "/"), content, footer(asked)])
+        assert len(list(elements(tree, id="page-title"))) == 1
+        ids = [one.get("id") for one in elements(tree) if one.get("id")]
+        assert len(ids) == len(set(ids))
+        links = {one.get("href") for one in elements(tree, "a")}
+        assert ("/verify" in links) == (variant != "bare")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_figures_of_an_earlier_network_are_said_to_be_that(language: Language):
-    texts = []
-    for stamp in (None, "0123456789abcdef"):
-        parts = page_at(context(language, measured_by=stamp), "/about", "")
-        texts.append(json.dumps([part.to_plotly_json() for part in parts], default=str))
+def test_figures_of_an_earlier_network_are_said_to_be_that(language: Language) -> None:
     said = {"en": "the network learned on", "es": "la red sigui"}[language]
-    assert [said in text for text in texts] == [False, True]
+    told = [
+        read(about_page(context(language, measured_by=stamp))) for stamp in (None, "0123456789")
+    ]
+    assert [said in text for text in told] == [False, True]
 
 
 @pytest.mark.parametrize("path", sorted(PATHS))
-def test_pages_are_documents_that_name_no_other_site(client: TestClient, path: str):
+def test_pages_are_documents_that_name_no_other_site(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
     text = answer.text
-    assert not re.search(r"(?:https?:|wss?:)?(?:\\u002f|/){2}[a-z]", text, flags=re.IGNORECASE)
-    assert "House spiders" in text
-    for name in ("photos.js", "browser.js", "review.js", "csv.js", "page.css", "parts.css"):
-        assert f"/assets/{name}?" in text
+    assert not re.search(r"(?:https?:|wss?:)?//[a-z]", text, flags=re.IGNORECASE)
+    tree = parsed(text.removeprefix("<!doctype html>"))
+    assert not [one for one in elements(tree, "script") if not one.get("src") and not one.get("id")]
+    assert not [one for one in elements(tree) if "style" in one.attrib]
+    (facts,) = elements(tree, id="facts")
+    assert json.loads(facts.text or "")["limits"]["max_photos"] >= 1
     assert client.head(path).status_code == 200
 
 
-def test_scripts_and_styles_name_no_other_site_and_compile_nothing():
-    for path in ASSETS.iterdir():
+def test_scripts_and_styles_name_no_other_site_and_compile_nothing() -> None:
+    for path in FOLDER.iterdir():
         text = path.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert "://" not in text, path.name
-        assert not re.search(r"\beval\(|new Function|innerHTML|document\.write", text), path.name
+        assert not re.search(r"\beval\(|new Function|document\.write", text), path.name
 
 
-def test_what_the_document_loads_is_there(client: TestClient):
-    text = client.get("/").text
-    addresses = re.findall(r'(?:src|href)="([^"]+)"', text)
-    assert len(addresses) > 10
-    for address in addresses:
-        assert client.get(address).status_code == 200, address
+def test_only_html_of_the_server_is_read_as_markup() -> None:
+    """What is put into the page as markup comes from a fragment and from nowhere else."""
+    found = [
+        (path.name, value)
+        for path in FOLDER.glob("*.js")
+        for value in re.findall(r"innerHTML = ([^;]+);", path.read_text())
+    ]
+    assert found
+    for name, value in found:
+        assert re.fullmatch(
+            r"found\.(html|headline|candidates)|\(await answer\.json\(\)\)\.html", value
+        ), (name, value)
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/nothing", "/v1/about/x", "/_dash-nothing"])
-def test_unknown_paths_stay_unknown(client: TestClient, path: str):
-    answer = client.get(path)
-    assert answer.status_code == 404
-    assert "html" not in answer.headers["content-type"]
+def test_what_the_document_loads_is_there_and_stays(client: TestClient) -> None:
+    for path in PATHS:
+        addresses = re.findall(r'(?:src|href)="(/assets/[^"]+)"', client.get(path).text)
+        assert len(addresses) >= 4
+        for address in addresses:
+            answer = client.get(address)
+            assert answer.status_code == 200, address
+            assert "immutable" in answer.headers["cache-control"]
+            tag = answer.headers["etag"]
+            assert re.fullmatch(r'"[0-9a-f]{20}"', tag)
+            again = client.get(address, headers={"if-none-match": tag})
+            assert (again.status_code, again.content) == (304, b"")
+    old = "/assets/0000000000000000/page.js"
+    assert client.get(old).headers["cache-control"] == "no-cache"
+    assert client.get("/assets/0000000000000000/nothing.js").status_code == 404
 
 
-def test_the_api_keeps_its_documentation(client: TestClient):
+@pytest.mark.parametrize("encoding", ["br", "gzip"])
+def test_answers_are_compressed_and_photographs_are_not(client: TestClient, encoding: str) -> None:
+    whole = {"accept-encoding": "identity"}
+    address = re.findall(r'href="(/assets/[^"]+page.css)"', client.get("/").text)[0]
+    for path in ("/", "/classes", "/v1/classes", "/map/points", address):
+        plain = client.get(path, headers=whole)
+        packed = client.get(path, headers={"accept-encoding": encoding})
+        assert "content-encoding" not in plain.headers
+        assert packed.headers["content-encoding"] == encoding, path
+        assert packed.content == plain.content
+        assert int(packed.headers.get("content-length", 0)) < len(plain.content)
+    assert "content-encoding" not in client.get("/v1/photos/0").headers
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(client: TestClient) -> None:
+    first = client.get("/about")
+    again = client.get("/about", headers={"if-none-match": first.headers["etag"]})
+    assert again.status_code == 304
+    other = {"if-none-match": first.headers["etag"], "accept-language": "es"}
+    assert client.get("/about", headers=other).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/about/x", "/classes/1/2", "/%00"])
+def test_unknown_paths_are_told_to_people_and_to_programs(client: TestClient, path: str) -> None:
+    shown = client.get(path, headers={**HTML, "accept-language": "es"})
+    assert shown.status_code == 404
+    assert "Esta página no existe" in shown.text
+    program = client.get(path, headers={"accept": "application/json"})
+    assert program.status_code == 404
+    assert program.headers["content-type"] == "application/problem+json"
+    assert client.post(path, headers=HTML).headers["content-type"] == "application/problem+json"
+
+
+def test_the_api_keeps_its_own_refusals_and_documentation(client: TestClient) -> None:
+    answer = client.get("/v1/nothing", headers=HTML)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     assert client.get("/docs").status_code == 200
-    assert set(client.get("/openapi.json").json()["paths"]) == {"/v1/about"}
+    assert all(path.startswith("/v1/") for path in client.get("/openapi.json").json()["paths"])
 
 
-def test_two_pages_in_one_process_do_not_mix():
-    first, second = served(title="First"), served(title="Second")
-    for (_, server), title in ((first, "First"), (second, "Second"), (first, "First")):
-        with TestClient(server) as client:  # start and stop, as a server does
-            assert f"<title>{title}</title>" in client.get("/map").text
-            assert client.get("/v1/about").json() == {"title": title}
-            assert client.get("/v1/nothing").status_code == 404
+@pytest.mark.parametrize(
+    ("query", "cookie", "header", "language"),
+    [
+        ("", "", "", "en"), ("", "", "es-CL,es;q=0.9,en;q=0.8", "es"),
+        ("", "", "de,es;q=0.5,en;q=0.7", "en"), ("", "es", "en", "es"),
+        ("?lang=en", "es", "es", "en"), ("?lang=fr", "", "es", "es"),
+        ("", "xx", ";q=,,es;q=x,*", "en"), ("", "", "en;q=0, es", "es"),
+    ],
+)  # fmt: skip
+def test_the_language_is_asked_for_remembered_or_preferred(
+    known: Identifier, query: str, cookie: str, header: str, language: str
+) -> None:
+    with TestClient(assemble(Service(known, ServeConfig())), "http://127.0.0.1") as visitor:
+        if cookie:
+            visitor.cookies.set("lang", cookie)
+        answer = visitor.get(f"/{query}", headers={"accept-language": header})
+        assert f'<html lang="{language}">' in answer.text
+        assert answer.headers["content-language"] == language
+        given = answer.headers.get("set-cookie", "")
+        assert ("HttpOnly" in given and "SameSite=lax" in given) == (query == "?lang=en")
 
 
-def test_a_title_is_not_markup():
-    _, server = served(title="<script>alert(1)</script>")
-    text = TestClient(server).get("/").text
+def test_a_title_is_not_markup(known: Identifier) -> None:
+    settings = ServeConfig(title="</script><script>alert(1)</script>")
+    with TestClient(assemble(Service(known, settings)), "http://127.0.0.1") as visitor:
+        text = visitor.get("/").text
     assert "<script>alert(1)" not in text
     assert "&lt;script&gt;" in text
 
 
-def test_policy_allows_the_document_and_no_more(page: Dash, client: TestClient):
-    policy = content_security_policy(page)
-    parts = dict(part.split(" ", 1) for part in policy.split("; "))
-    assert "unsafe-eval" not in policy
-    assert "unsafe-inline" not in parts["script-src"]
-    assert parts["default-src"] == "'none'"
-    assert parts["img-src"] == "'self' data: blob:"
-    assert parts["connect-src"] == "'self'"
-    inline = re.findall(
-        r"<script(?![^>]*\bsrc=)(?![^>]*application/json)[^>]*>(.*?)</script>",
-        client.get("/about").text,
-        flags=re.DOTALL,
-    )
-    assert len(inline) == 1
-    for script in inline:
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        assert f"'sha256-{digest}'" in parts["script-src"]
-
-
-def update(page: Dash, output: str, **values: Any) -> dict[str, Any]:
-    """What the browser posts to run the callback whose outputs hold `output`."""
-    (key,) = [
-        key for key, known in page.callback_map.items() if output in key and "callback" in known
-    ]
-    known = page.callback_map[key]
-
-    def given(parts: list[dict[str, str]]) -> list[dict[str, Any]]:
-        return [{**part, "value": values.get(f"{part['id']}.{part['property']}")} for part in parts]
-
-    names = key.strip(".").split("...")
-    outputs = [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in names]
-    return {
-        "output": key,
-        "outputs": outputs if key.startswith("..") else outputs[0],
-        "inputs": given(known["inputs"]),
-        "state": given(known["state"]),
-        "changedPropIds": [],
-    }
+def test_the_policy_allows_the_page_and_no_more(client: TestClient) -> None:
+    assert client.get("/").headers["content-security-policy"] == POLICY
+    assert "unsafe" not in POLICY
+    parts = dict(part.split(" ", 1) for part in POLICY.split("; "))
+    assert (parts["default-src"], parts["connect-src"]) == ("'none'", "'self'")
 
 
 @pytest.mark.parametrize(
-    ("language", "told"), [("en", "Answer: Probably: Steatoda"), ("es", "Respuesta: Probablemente")]
+    ("language", "told"), [("en", "Answer: Probably: common"), ("es", "Respuesta: Probablemente")]
 )
 def test_an_answer_is_shown_in_the_language_of_the_browser(
-    page: Dash, client: TestClient, language: str, told: str
-):
-    outcome = {"state": "answer", "body": identification().model_dump(mode="json")}
-    values = {"identify-outcome.data": outcome, "language.data": language}
-    answer = client.post(UPDATE, json=update(page, "identify-result.children", **values))
-    assert answer.status_code == 200
-    shown = answer.json()["response"]
-    assert told in shown["identify-status-answer"]["children"]
-    assert "/v1/photos/0" in json.dumps(shown["identify-result"])
-
-
-def test_the_frame_is_made_in_each_language(page: Dash, client: TestClient):
-    for language, word in (("en", "Compare"), ("es", "Comparar")):
-        values = {"language.data": language, "url.pathname": "/verify", "url.search": ""}
-        answer = client.post(UPDATE, json=update(page, "header.children", **values))
-        assert word in json.dumps(answer.json()["response"]["header"])
-
-
-@pytest.mark.parametrize("language", [None, "fr", "", ["en"], {}, 3])
-def test_nothing_is_made_before_the_language_is_known(
-    page: Dash, client: TestClient, language: object
-):
-    values = {"language.data": language, "url.pathname": "/"}
-    answer = client.post(UPDATE, json=update(page, "header.children", **values))
-    assert answer.status_code == 204
-
-
-@pytest.mark.parametrize("outcome", [None, 3, "x", [], {"state": "answer", "body": {}}, {"a": {}}])
-def test_callbacks_bear_whatever_is_posted(page: Dash, client: TestClient, outcome: object):
-    for output, name in (
-        ("identify-result.children", "identify-outcome.data"),
-        ("verify-result.children", "verify-outcome.data"),
-        ("review-candidates.children", "review-current.data"),
-        ("similar-result.children", "similar-outcome.data"),
-        ("classes-list.children", "classes-filter.value"),
-        ("header.children", "url.pathname"),
-    ):
-        for search in (None, 3, "?photo=1", "?photo=%00"):
-            values = {name: outcome, "language.data": "en", "url.search": search}
-            assert client.post(UPDATE, json=update(page, output, **values)).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"\xff",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"output": "nothing.children", "outputs": [], "inputs": []}',
-        b'{"output": ["a"], "outputs": [], "inputs": []}',
-        # This one runs in the browser.
-        b'{"output": "arrival.data", "outputs": {"id": "arrival", "property": "data"}, "inputs": '
-        b'[{"id": "page", "property": "children"}], "state": [{"id": "url", "property": '
-        b'"pathname"}]}',
-    ],
-)
-def test_posts_that_are_no_callback_are_refused(client: TestClient, body: bytes):
-    headers = {"content-type": "application/json"}
-    assert client.post(UPDATE, content=body, headers=headers).status_code == 400
-    assert client.post(UPDATE, content=body).status_code == 400
-
-
-def test_a_callback_gets_exactly_what_it_was_registered_with(page: Dash, client: TestClient):
-    body = update(page, "identify-result.children", **{"language.data": "en"})
-    assert client.post(UPDATE, json=body).status_code == 200
-    for key in ("inputs", "outputs"):
-        assert client.post(UPDATE, json={**body, key: body[key][:-1]}).status_code == 400
-        assert client.post(UPDATE, json={**body, key: body[key][::-1]}).status_code == 400
-
-
-def test_a_large_post_is_refused(client: TestClient):
-    headers = {"content-type": "application/json"}
-    large = b'"' + b"x" * MOST_BYTES + b'"'
-    assert client.post(UPDATE, content=large, headers=headers).status_code == 413
-    assert (
-        client.post(UPDATE, content=iter([large[:10], large[10:]]), headers=headers).status_code
-        == 413
+    client: TestClient, language: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "flukeprint.serving.page.site.Site.context", lambda self, request: context(language)
     )
+    answer = client.post("/fragments/identify", json=outcome())
+    assert answer.status_code == 200
+    assert told in answer.json()["line"]
+    assert "/v1/photos/0" in answer.json()["html"]
 
 
-@pytest.mark.parametrize(
-    "path", ["os/path.py", "dash/dash.py", "dash/../../x", "flukeprint/server.py", "dash/x.js"]
-)
-def test_only_registered_scripts_are_served(client: TestClient, path: str):
-    assert client.get(f"/_dash-component-suites/{path}").status_code == 404
+@pytest.mark.parametrize("posted", [None, 3, "x", [], {"state": "answer", "body": {}}, {"a": {}}])
+def test_fragments_bear_whatever_is_posted(client: TestClient, posted: object) -> None:
+    for path in ("identify", "verify", "review"):
+        answer = client.post(
+            f"/fragments/{path}", content=json.dumps(posted),
+            headers={"content-type": "application/json"},
+        )  # fmt: skip
+        assert answer.status_code == 200
 
 
-def test_a_callback_that_fails_is_logged_without_what_was_sent(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
-    page, server = served()
-    monkeypatch.setattr("flukeprint.serving.page.callbacks.footer", lambda context: 1 / 0)
-    values = {"language.data": "en", "url.pathname": "/secret"}
-    answer = TestClient(server).post(UPDATE, json=update(page, "header.children", **values))
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[]", b"null"])
+def test_what_is_no_json_shows_nothing(client: TestClient, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    answer = client.post("/fragments/review", content=body, headers=headers)
+    assert answer.json() == {"headline": "", "candidates": "", "names": []}
+    assert client.post("/fragments/review", content=body).status_code == 415
+
+
+def test_a_large_post_is_refused(client: TestClient) -> None:
+    headers = {"content-type": "application/json"}
+    large = b'"' + b"x" * FRAGMENT_BYTES + b'"'
+    for content in (large, iter([large[:10], large[10:]])):
+        answer = client.post("/fragments/identify", content=content, headers=headers)
+        assert answer.status_code == 413
+
+
+def test_a_browser_without_scripts_is_answered(client: TestClient, known: Identifier) -> None:
+    picture = photo()
+    answer = client.post("/identify", files={"photos": ("a.png", picture, "image/png")})
+    assert answer.status_code == 200
+    first = known.judge([picture])[0].ranking.identities[0][0]
+    (shown,) = elements(answer.text.removeprefix("<!doctype html>"), id="answer-1")
+    assert shown.get("data-identity") == (first or "")
+    refused = client.post("/identify", files={"photos": ("a.png", b"x", "image/png")})
+    assert refused.status_code == 415
+    assert "problem-text" in refused.text
+
+
+def test_a_page_that_fails_is_logged_without_what_was_sent(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("flukeprint.serving.page.document.footer", lambda context: 1 / 0)
+    answer = client.get("/classes?q=secret")
     assert answer.status_code == 500
     assert "ZeroDivisionError" in caplog.text
     assert "secret" not in caplog.text + answer.text
 
 
-def test_classes_that_are_enrolled_later_are_shown():
-    known = dict(classes())
-    page = build_dashboard(about(), known, None, FastAPI())
-    known["class_9"] = known["class_0"].model_copy(update={"identity": "class_9", "card": None})
-    values = {"language.data": "en", "url.search": "?q=class_9"}
-    answer = TestClient(page.server).post(
-        UPDATE, json=update(page, "classes-list.children", **values)
-    )
-    assert "1 of 4" in answer.text
+def test_the_list_follows_what_is_typed(client: TestClient, known: Identifier) -> None:
+    name = known.identities[0]
+    found = client.get("/fragments/classes", params={"q": name.upper()}).json()
+    assert re.search(rf"\d+ of {len(known.identities)}", read(found["html"]))
+    assert name in client.get("/classes", params={"q": name}).text
 
 
-def test_a_map_of_which_photographs_are_removed_or_renamed_is_drawn_anew():
-    facts = [about(), gallery_map()]
-    page = build_dashboard(
-        about(), classes(), gallery_map(), FastAPI(), now=lambda: (facts[0], facts[1])
-    )
-    values = {"language.data": "en", "url.pathname": "/map", "url.search": ""}
+def test_the_map_holds_every_photograph_and_finds_names(
+    client: TestClient, known: Identifier
+) -> None:
+    page = client.get("/map").text
+    (graph,) = elements(page.removeprefix("<!doctype html>"), id="map-graph")
+    answer = client.get(graph.get("data-points", ""))
+    assert "immutable" in answer.headers["cache-control"]
+    data = answer.content
+    n = int(np.frombuffer(data, "<u4", 1)[0])
+    assert n == len(known.gallery)
+    xs, ys = np.frombuffer(data, "<u2", 2 * n, 4).reshape(2, n)
+    kinds, steps = np.frombuffer(data, "<u4", 2 * n, 4 + 4 * n).reshape(2, n)
+    assert len(data) == 4 + 4 * n + 8 * n + n
+    assert np.cumsum(steps).tolist() == known.numbers.tolist()
+    assert [known.identities[kind] for kind in kinds] == list(known.gallery.identities)
+    shown = known.showcase
+    assert shown is not None
+    wide = np.ptp(shown.xy, axis=0).max()
+    for axis, values in enumerate((xs, ys)):
+        expected = (shown.xy[:, axis] - shown.xy[0, axis]) / wide * 65_535
+        assert np.allclose(values.astype(float) - float(values[0]), expected, atol=1.01)
+    name = known.identities[3]
+    found = client.get("/map/search", params={"q": f" {name.upper()} "}).json()
+    assert 3 in found["classes"]
+    assert client.get("/map/search", params={"q": name}).json()["classes"] == [3]
+    assert client.get("/map/search", params={"q": "zzz"}).json()["classes"] == []
+    one = client.get(f"/fragments/photo/{int(known.numbers[5])}").json()
+    assert "map-photo-image" in one["html"]
+    assert client.get("/fragments/photo/999999").status_code == 404
 
-    def drawn() -> str:
-        asked = update(page, "page.children", **values)
-        return str(TestClient(page.server).post(UPDATE, json=asked).text)
 
-    assert '"class_0"' in drawn()
-    facts[1] = gallery_map().model_copy(
-        update={"identities": ["Bella" for _ in gallery_map().identities]}
-    )
-    said = drawn()
-    assert '"Bella"' in said
-    assert '"class_0"' not in said
+def test_points_of_a_gallery_without_photographs_apart() -> None:
+    alone = MapPoints(np.zeros((1, 2), np.float32), np.array([4]), np.array([0]), ("a",))
+    assert len(alone.packed([0])) == 4 + 4 + 8 + 1
+    assert alone.shares.tolist() == [[0.5, 0.5]]
 
 
-def test_a_table_for_spreadsheets_holds_no_formula(tmp_path: Path):
+def test_a_gallery_that_changes_is_shown_anew(known: Identifier, identifier: Path) -> None:
+    service = Service(known, ServeConfig(), path=identifier)
+    with TestClient(assemble(service), "http://127.0.0.1") as visitor:
+        assert "Bella" not in visitor.get("/classes?q=bella").text
+        gallery = known.gallery
+        renamed = tuple(
+            "Bella" if one == gallery.identities[0] else one for one in gallery.identities
+        )
+        service.identifier = replace(known, gallery=replace(gallery, identities=renamed))
+        assert "Bella" in visitor.get("/classes?q=bella").text
+        assert len(visitor.get("/map/search?q=bella").json()["classes"]) == 1
+
+
+@pytest.mark.parametrize("query", ["", "photo=", "photo=-1", "photo=1.5", "photo=²", "photo=1e3"])
+def test_similar_photographs_need_a_number(client: TestClient, query: str) -> None:
+    assert "No photograph was named" in client.get(f"/similar?{query}").text
+    assert "similar-photos" in client.get("/similar?photo=0").text
+    assert client.get("/similar?photo=99999999").status_code == 404
+
+
+def test_a_table_for_spreadsheets_holds_no_formula(tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs node to run the page's script")
@@ -346,10 +354,8 @@ def test_a_table_for_spreadsheets_holds_no_formula(tmp_path: Path):
         [-1.5, None],
         ["é\nz", ""],
     ]
-    script = (
-        "globalThis.window = {};"
-        + (ASSETS / "csv.js").read_text()
-        + f"process.stdout.write(window.flukeprint.csv({json.dumps(rows)}));"
+    script = (FOLDER / "csv.js").read_text().replace("export const", "const") + (
+        f"process.stdout.write(csv({json.dumps(rows)}));"
     )
     done = subprocess.run([node, "-e", script], capture_output=True, check=True, cwd=tmp_path)
     assert done.stdout.decode() == (

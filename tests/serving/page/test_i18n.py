@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flukeprint.serving.api.problems import KINDS
-from flukeprint.serving.page.error_view import TEMPORARY, Withheld, problem_text
+from flukeprint.serving.page.assets import FOLDER
 from flukeprint.serving.page.i18n import (
     LANGUAGES,
     TEXTS,
@@ -26,6 +26,7 @@ from flukeprint.serving.page.i18n import (
     texts,
     translate,
 )
+from flukeprint.serving.page.views.problems import TEMPORARY, Withheld, problem_text
 from tests.serving.page.page_facts import context
 
 SOURCE = Path(__file__).parents[3] / "src" / "flukeprint" / "serving" / "page"
@@ -80,7 +81,7 @@ def test_what_is_worded_for_species_is_worded_for_individuals():
 def calls() -> list[tuple[str, set[str]]]:
     """(key, placeholders that are given) of every text with a literal key, in all modules."""
     found = []
-    for path in SOURCE.glob("*.py"):
+    for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
@@ -106,14 +107,13 @@ def test_modules_ask_for_keys_that_there_are_and_fill_them():
 
 
 def test_scripts_ask_for_words_that_there_are():
-    script = (SOURCE / "assets" / "browser.js").read_text()
+    script = "\n".join(path.read_text() for path in FOLDER.glob("*.js"))
     asked = set(re.findall(r'translate\("(\w+)"', script))
     words = browser_texts("en")
     assert asked
     assert asked <= set(words)
     # Phases of sending are keys too.
-    sent = (SOURCE / "assets" / "photos.js").read_text()
-    assert set(re.findall(r'phase: "(\w+)"', sent)) == {"sending", "thinking", "waiting"}
+    assert set(re.findall(r'phase: "(\w+)"', script)) == {"sending", "thinking", "waiting"}
     assert {"sending", "thinking", "waiting"} <= set(words)
 
 

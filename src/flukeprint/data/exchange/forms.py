@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flukeprint.data.exchange import megadetector
+from flukeprint.data.exchange.any_table import reading as any_table
+from flukeprint.data.exchange.any_table.sheets import headers_of
+from flukeprint.data.exchange.any_table.writing import write_any_table
 from flukeprint.data.exchange.camtrap import reading as camtrap
 from flukeprint.data.exchange.camtrap.writing import write_camtrap_dp
 from flukeprint.data.exchange.coco import reading as coco
 from flukeprint.data.exchange.coco.writing import write_coco
+from flukeprint.data.exchange.darwin_core import reading as darwin_core
+from flukeprint.data.exchange.darwin_core.writing import write_darwin_core
 from flukeprint.data.exchange.megadetector import read_megadetector
 from flukeprint.data.exchange.observed import Observed
-from flukeprint.errors import FlukeprintError, nearest
+from flukeprint.data.exchange.options import ReadOptions
+from flukeprint.errors import FlukeprintError, listed, nearest
+
+TABLE = "table"  # key of any table, and of folders with a pattern
 
 # Writes what is known of photographs to a path that is not there; returns lines for people.
 Writer = Callable[[Observed, Path], tuple[str, ...]]
@@ -27,17 +35,25 @@ class Form:
     name: what people call it.
     read: from the path and the folder in which relative names begin, None for the usual one.
     write: None for a format that is only read.
+    read_with: like `read`, as options say; None for a format that leaves nothing open.
     """
 
     name: str
     recognises: Callable[[Path], bool]
     read: Callable[[Path, Path | None], Observed]
     write: Writer | None = None
+    read_with: Callable[[Path, Path | None, ReadOptions], Observed] | None = None
 
 
 def _camtrap_dp(observed: Observed, path: Path) -> tuple[str, ...]:
     root = write_camtrap_dp(observed, path)
     return () if root == path else (f"names of photographs begin in {root}",)
+
+
+def _darwin_core(observed: Observed, path: Path) -> tuple[str, ...]:
+    root = write_darwin_core(observed, path)
+    here = path.parent if path.suffix.lower() == ".zip" else path
+    return () if root == here else (f"names of photographs begin in {root}",)
 
 
 # The first one that recognises a path reads it.
@@ -51,33 +67,62 @@ FORMS: Mapping[str, Form] = {
     "coco": Form(
         "COCO", coco.recognises, lambda path, root: coco.read_coco(path, root=root), write_coco
     ),
-}
+    "darwin-core": Form(
+        "Darwin Core", darwin_core.recognises, darwin_core.read_darwin_core, _darwin_core
+    ),
+    # The last one, as most programs' tables could be taken for it.
+    TABLE: Form(
+        "a table whose headers name photographs", any_table.recognises, any_table.read_any_table,
+        write_any_table, any_table.read_any_table,
+    ),
+}  # fmt: skip
 
 
-def form_of(path: Path) -> Form:
+def recognised(path: Path) -> Form | None:
+    """The format that a file or folder looks like; None for none."""
+    return next((form for form in FORMS.values() if form.recognises(path)), None)
+
+
+def form_of(path: Path, options: ReadOptions | None = None) -> Form:
     """The format of a file or folder.
+
+    options: where they can be meant for a table only, it is one.
 
     Raises:
         FlukeprintError: it is missing, or of no format that is read.
     """
     if not path.exists():
         raise FlukeprintError(f"{path} is missing; check the path")
-    for form in FORMS.values():
-        if form.recognises(path):
-            return form
+    if options is not None and options.of_table:
+        return FORMS[TABLE]
+    form = recognised(path)
+    if form is not None:
+        return form
     known = ", ".join(form.name for form in FORMS.values())
-    raise FlukeprintError(f"{path} is of no format that is read: {known}")
+    headers = headers_of(path)  # which says what is wrong with a damaged table
+    hint = ""
+    if headers:
+        hint = f"; say what its columns {listed(filter(None, headers))} are, at least the image"
+    elif path.is_dir():
+        hint = "; for a folder of photographs give a pattern, such as {identity}/*"
+    raise FlukeprintError(f"{path} is of no format that is read: {known}{hint}")
 
 
-def read_observed(path: Path, root: Path | None = None) -> Observed:
+def read_observed(
+    path: Path, root: Path | None = None, options: ReadOptions | None = None
+) -> Observed:
     """Read what a file or folder tells, in whichever format of `FORMS` it is.
 
     root: where relative names of photographs begin; the usual place of the format by default.
+    options: how, where the format leaves something open.
 
     Raises:
         FlukeprintError: it is missing, of no format that is read, or damaged.
     """
-    return form_of(path).read(path, root)
+    form = form_of(path, options)
+    if form.read_with is None or options is None:
+        return form.read(path, root)
+    return form.read_with(path, root, options)
 
 
 def writer_of(key: str) -> Writer:

@@ -1,7 +1,8 @@
 """Reads what MegaDetector found: a batch JSON with boxes of animals, people and vehicles.
 
 The format is 1.0 to 1.6, https://lila.science/megadetector-output-format.  Boxes are shares of the
-upright photograph.
+upright photograph.  Individuals stand in an object `flukeprint` of a detection, which
+`megadetector_answers.py` writes.
 """
 
 import re
@@ -27,6 +28,7 @@ from flukeprint.errors import FlukeprintError, counted, listed
 
 FORM = "MegaDetector"
 ANIMAL = "animal"
+MARK = "flukeprint"  # key of what we add to detections and to `info`
 _WHAT = "results of MegaDetector"
 _LATEST = (1, 6)
 _VIDEOS = (".mp4", ".avi", ".mpeg", ".mpg", ".mov", ".mkv", ".flv", ".m4v", ".webm")
@@ -57,7 +59,7 @@ def read_megadetector(path: Path, *, root: Path | None = None, confidence: float
     version, notes = _version(tree, path)
     reader = _Reader(
         root or path.parent, confidence, animals, _texts(tree.get("detection_categories")),
-        _texts(tree.get("classification_categories")),
+        _species(tree),
     )  # fmt: skip
     for place, entry in enumerate(images, 1):
         reader.read(entry, place)
@@ -129,15 +131,20 @@ class _Reader:
             box, confidence = taken
             when, offset = date or (None, None)
             species = self._best(found.get("classifications"))
+            identity, probability, by = _named(found.get(MARK))
             self.photos.append(
                 ObservedPhoto(
                     image,
                     file,
-                    box=box,
+                    identity,
+                    box,
                     date=when,
                     offset=offset,
                     species=species,
+                    probability=probability,
                     confidence=confidence,
+                    by=by,
+                    machine=identity is not None,
                 )
             )
         return len(self.photos) > before
@@ -215,6 +222,35 @@ def _texts(tree: object) -> dict[str, str]:
     if not isinstance(tree, dict):
         return {}
     return {key.strip(): name for key, value in tree.items() if (name := text(value)) is not None}
+
+
+def individuals_of(tree: Mapping[str, Any]) -> frozenset[str]:
+    """The keys of classification categories that are individuals and no species."""
+    info = tree.get("info")
+    mark = info.get(MARK) if isinstance(info, dict) else None
+    keys = mark.get("individuals") if isinstance(mark, dict) else None
+    return (
+        frozenset(key for one in keys if (key := text(one)))
+        if isinstance(keys, list)
+        else (frozenset())
+    )
+
+
+def _species(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Names of species by their keys."""
+    own = individuals_of(tree)
+    named = _texts(tree.get("classification_categories"))
+    return {key: name for key, name in named.items() if key not in own}
+
+
+def _named(mark: object) -> tuple[str | None, float | None, str | None]:
+    """Identity, its probability and who gave it, of a detection's object of ours."""
+    identity = text(mark.get("identity")) if isinstance(mark, dict) else None
+    if identity is None or not isinstance(mark, dict):
+        return None, None, None
+    share = number(mark.get("probability"))
+    fit = share is not None and 0 <= share <= 1
+    return identity, share if fit else None, text(mark.get("by"))
 
 
 def _is_video(name: str, entry: Mapping[str, Any]) -> bool:

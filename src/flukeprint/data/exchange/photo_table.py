@@ -5,15 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from flukeprint.data.catalog import Catalog
+from flukeprint.data.exchange.any_table.columns import COLUMNS
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
-from flukeprint.data.readers.boxes import boxes_in_pixels
+from flukeprint.data.readers.boxes import CORNERS, boxes_in_pixels
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
-
-COLUMNS = (
-    "image", "identity", "date", "latitude", "longitude", "uncertainty", "place", "observer",
-    "occasion", "encounter", "view", "sex", "life_stage", "x0", "y0", "x1", "y1",
-)  # fmt: skip
 
 
 def write_photo_table(observed: Observed, path: Path) -> int:
@@ -45,7 +41,7 @@ def write_photo_table(observed: Observed, path: Path) -> int:
             known = first.setdefault(one.encounter, one)
             first[one.encounter] = min(known, one, key=lambda each: each.date or "")
     with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, COLUMNS)
+        table = csv.DictWriter(file, list(COLUMNS))
         table.writeheader()
         for one, box in zip(there, catalog.boxes, strict=True):
             table.writerow(_row(one, box, first.get(one.encounter or "", one)))
@@ -69,5 +65,5 @@ def _row(one: ObservedPhoto, box: tuple[float, ...] | None, dated: ObservedPhoto
         "view": one.view,
         "sex": "" if one.sex == "unknown" else one.sex,
         "life_stage": one.life_stage,
-        **dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True)),
+        **dict(zip(CORNERS, corners, strict=True)),
     }

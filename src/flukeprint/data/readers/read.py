@@ -19,6 +19,7 @@ from flukeprint.data.readers.digits import labelled_digits, unlabelled_digits
 from flukeprint.data.readers.digits_csv import labelled_digits_csv, unlabelled_digits_csv
 from flukeprint.data.readers.file_name import labelled_file_names
 from flukeprint.data.readers.folders import labelled_folders
+from flukeprint.data.readers.imported import labelled_imported, unlabelled_imported
 from flukeprint.data.readers.kaggle_csv import labelled_kaggle_csv
 from flukeprint.data.readers.layout import how_to_get, sample_path, unlabelled_folder
 from flukeprint.data.readers.photo_names import on_disk, rows_of_photos
@@ -42,12 +43,14 @@ class Reader:
     packaged: the data come with an installed package or are drawn as they are read: there is no
         folder, and neither `data.test` nor a sample submission need be set.
     one_table: the rows to train on and those to identify are of one table, which may lack these.
+    shares: boxes are shares of the photographs, whatever unit `data.box_unit` says of tables.
     """
 
     labelled: Callable[[DataConfig], Catalog]
     unlabelled: Callable[[DataConfig], Catalog]
     packaged: bool = False
     one_table: bool = False
+    shares: bool = False
 
 
 READERS: dict[str, Reader] = {
@@ -59,6 +62,7 @@ READERS: dict[str, Reader] = {
     "digits_csv": Reader(labelled_digits_csv, unlabelled_digits_csv),
     "shapes": Reader(labelled_shapes, unlabelled_shapes, packaged=True),
     "synthetic": Reader(labelled_kaggle_csv, unlabelled_folder),
+    "imported": Reader(labelled_imported, unlabelled_imported, shares=True),
 }
 
 
@@ -88,7 +92,7 @@ def _labelled(config: DataConfig, photos: bool) -> Catalog:
     catalog = _with_side_tables(catalog, config, labelled=True)
     if photos and isinstance(config.bursts, TimedBursts):
         catalog = with_timed_bursts(catalog, config.bursts.seconds)
-    return boxes_in_pixels(catalog) if photos and config.box_unit == "share" else catalog
+    return boxes_in_pixels(catalog) if photos and _in_shares(config) else catalog
 
 
 def read_test(config: DataConfig) -> Catalog:
@@ -136,7 +140,13 @@ def _test(config: DataConfig) -> Catalog:
         )
     catalog = on_disk(reader.unlabelled(config), config)
     catalog = _with_side_tables(catalog, config, labelled=False)
-    return boxes_in_pixels(catalog) if config.box_unit == "share" else catalog
+    return boxes_in_pixels(catalog) if _in_shares(config) else catalog
+
+
+def _in_shares(config: DataConfig) -> bool:
+    """Whether boxes are shares: as the reader gives them, or as a table of boxes has them."""
+    of_reader = config.boxes is None and READERS[config.reader].shares
+    return of_reader or config.box_unit == "share"
 
 
 @contextlib.contextmanager

@@ -12,10 +12,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from flukeprint.errors import FlukeprintError, counted
+from flukeprint.errors import FlukeprintError, ProblemsError, counted
 from flukeprint.identifier.integrity import bytes_digest
 from flukeprint.keeper.keeper import Keeper
-from flukeprint.keeper.new_photographs import NewPhotograph, ProblemsError
+from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.keeper.review.table import ReviewDecision
 from flukeprint.records.journal import Note
 from flukeprint.records.kinds import Event

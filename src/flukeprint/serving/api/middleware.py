@@ -2,9 +2,10 @@
 
 From the outside in:
 
+    HeadRequests      HEAD is GET without a body, for all that follows
+    Compressed        pages and JSON; photographs are so already
     SecurityHeaders   on every answer, refusals too
     KnownHosts        before anything else is looked at
-    HeadRequests      HEAD is GET without a body, for all that follows
     (CORS)            so that pages of other sites may read refusals
     BodyLimit         also lets a refused client finish sending, whoever refused it
     RateLimit         before anything is computed
@@ -18,6 +19,7 @@ None reads more than one message ahead, and none writes to disk or to the log.
 
 from collections.abc import Callable
 
+from brotli_asgi import BrotliMiddleware
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import Scope
@@ -30,7 +32,9 @@ from flukeprint.serving.api.body_limit import BodyLimit
 from flukeprint.serving.api.load_limits import Admission, Deadline, RateLimit
 from flukeprint.serving.api.security_headers import API_CSP, SecurityHeaders
 
-PHOTO_PATHS = ("/v1/identify", "/v1/embed", "/v1/verify", "/v1/enroll")
+PHOTO_PATHS = ("/v1/identify", "/v1/embed", "/v1/verify", "/v1/enroll", "/identify")
+# What is compressed already, as regular expressions of the beginnings of paths.
+PACKED_PATHS = (r"^/v1/photos/\d+$", r"^/v1/examples/\d+$", r"^/assets/")
 FORM_BYTES = 64 * 1024  # allowed for a form besides its photographs
 
 
@@ -56,9 +60,12 @@ def add_middleware(app: FastAPI, settings: ServeConfig, page_csp: Callable[[Scop
             allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
             allow_headers=["Authorization", "Content-Type"], expose_headers=["Retry-After"],
         )  # fmt: skip
-    app.add_middleware(HeadRequests)
     app.add_middleware(KnownHosts, hosts=known_hosts(settings))
     app.add_middleware(SecurityHeaders, csp=csp, cors=bool(settings.cors))
+    app.add_middleware(
+        BrotliMiddleware, quality=5, minimum_size=1000, excluded_handlers=list(PACKED_PATHS)
+    )
+    app.add_middleware(HeadRequests)
 
 
 def requests_per_minute(settings: ServeConfig) -> int:

@@ -37,10 +37,7 @@ def add_photo_routes(app: FastAPI, service: Service) -> None:
     )
     async def identify(request: Request) -> Identification:
         """Who is this?  One photograph, or several of one encounter; five answers."""
-        photos = (await _read_and_check(request, settings)).photos
-        with _damage_refused():
-            verdict, by = await service.identify(photos)
-        return identification(verdict, len(photos), by.card.new_label, by.numbers)
+        return await read_identification(request, service)
 
     @app.post(
         "/v1/embed", tags=["work"], responses=refusals, openapi_extra=_form(1, settings.photos)
@@ -74,6 +71,18 @@ def add_photo_routes(app: FastAPI, service: Service) -> None:
             false_accept_rate=point.false_accept,
             false_reject_rate=point.false_reject,
         )
+
+
+async def read_identification(request: Request, service: Service) -> Identification:
+    """Identify the photographs of a request's form.
+
+    Raises:
+        RefusedError: as the route.
+    """
+    photos = (await _read_and_check(request, service.settings)).photos
+    with _damage_refused():
+        verdict, by = await service.identify(photos)
+    return identification(verdict, len(photos), by.card.new_label, by.numbers)
 
 
 def add_enrolment_route(app: FastAPI, service: Service, doors: Doors) -> None:

@@ -162,6 +162,10 @@ class Descriptions:
         self._next = self._current
         service.prepares.append(self.prepare)
 
+    def identifier(self) -> Identifier:
+        """The identifier that is described."""
+        return self._now().identifier
+
     def about(self) -> About:
         """The facts of the service."""
         return self._now().about

@@ -1,1 +1,1 @@
-"""The web page: a Dash application, in English and Spanish, that shows answers of the API."""
+"""The web page, in English and Spanish: HTML made by the server, and small scripts."""

@@ -160,7 +160,8 @@ def test_wrong_tokens_are_counted_where_others_may_ask(
     [
         ("/v1/health", False), ("/v1/about", False), ("/v1/session", False), ("/", False),
         ("/docs", False), ("/openapi.json", False), ("/v1/photos/1", True), ("/v1/identify", True),
-        ("/v1/session/x", True), ("/_dash-update-component", True), ("/v1/nothing", True),
+        ("/v1/session/x", True), ("/classes", True), ("/map/points", True),
+        ("/fragments/photo/3", True), ("/v1/nothing", True),
     ],
 )  # fmt: skip
 def test_what_is_open_without_a_token(path: str, closed: bool) -> None:
@@ -174,7 +175,9 @@ def test_a_server_with_people(identifier: Path, tmp_path: Path) -> None:
     with served(folder, f"serve.people={file}") as running, connected(running) as client:
         assert well(client.get("/v1/about"))["people"] is True
         refused(client.get("/v1/photos/0"), 401, "unauthorized")
-        refused(client.get("/_dash-layout"), 401, "unauthorized")
+        refused(client.get("/classes"), 401, "unauthorized")
+        refused(client.post("/"), 401, "unauthorized")
+        assert client.get("/").status_code == 200
         refused(post(client, "identify", photo()), 401, "unauthorized")
         look = {"Authorization": f"Bearer {tokens['look']}"}
         assert client.get("/v1/photos/0", headers=look).status_code == 200

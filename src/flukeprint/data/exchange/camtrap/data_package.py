@@ -40,6 +40,20 @@ def leads_out(name: str) -> bool:
 
 
 @dataclass(frozen=True)
+class TableText:
+    """A table's text, and how it is written; packed: whether its file is gzip."""
+
+    text: str
+    encoding: str
+    packed: bool
+    separator: str
+    quote: str
+    double_quotes: bool
+    escape: str | None
+    blanks: bool  # after separators are no part of cells
+
+
+@dataclass(frozen=True)
 class DataPackage:
     """An opened package.
 
@@ -108,6 +122,35 @@ class DataPackage:
         ) as error:  # fmt: skip
             raise unreadable(path, error) from None
         return table.rename(columns=str.strip)
+
+    def file_of(self, name: str) -> str:
+        """The name of a table's file, relative to the description."""
+        resource = next(one for one in self._resources() if one["name"] == name)
+        return self._inside(resource)
+
+    def files(self) -> set[str]:
+        """Names of the files of all resources."""
+        found: set[str] = set()
+        for one in self._resources():
+            paths = one.get("path")
+            found.update(path for path in (paths if isinstance(paths, list) else [paths]) if path)
+        return found | {DESCRIPTION}
+
+    def text_of(self, name: str) -> TableText:
+        """A table as it is written."""
+        resource = next(one for one in self._resources() if one["name"] == name)
+        dialect = self._dialect(resource)
+        encoding = str(resource.get("encoding") or "utf-8")
+        inside = self._inside(resource)
+        with self._opened(inside, resource) as file:
+            content = file.read()
+        with self._raw(inside) as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        return TableText(
+            content.decode(encoding), encoding, packed, str(dialect["sep"]),
+            str(dialect.get("quotechar") or '"'), dialect.get("doublequote") is not False,
+            dialect.get("escapechar") or None, bool(dialect.get("skipinitialspace")),
+        )  # fmt: skip
 
     def _resources(self) -> list[dict[str, Any]]:
         found = self.description.get("resources")

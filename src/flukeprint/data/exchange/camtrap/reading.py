@@ -2,15 +2,15 @@
 
 https://camtrap-dp.tdwg.org.  `classificationProbability` is taken as that of the identity where an
 observation has one, else as the confidence that there is an animal.  A tag `view:left` of an
-observation is its view.  The table `flukeprint`, which only `camtrap_dp_writer` writes, gives what
-the other tables have no room for.
+observation is its view.  The table `flukeprint`, which only `writing.py` writes, gives what the
+other tables have no room for.  Observations that `answers.py` added to others, tagged `sameAs:`,
+are no rows of their own but name the animals of those.
 """
 
 import json
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from flukeprint.data.catalog import Box
+from flukeprint.data.exchange.camtrap.answer_rows import with_names, without_answers
 from flukeprint.data.exchange.camtrap.cells import (
     Cells,
     Columns,
@@ -37,6 +38,7 @@ from flukeprint.data.exchange.camtrap.data_package import (
     open_package,
 )
 from flukeprint.data.exchange.camtrap.events import Joined, join_events
+from flukeprint.data.exchange.details import FIELDS, detail_in
 from flukeprint.data.exchange.observed import LeftOut, Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError, counted
 
@@ -66,10 +68,16 @@ _VIEW = re.compile(r"(?:^|\|)\s*view:\s*([^|]*?)\s*(?:$|\|)")
 
 @dataclass(frozen=True)
 class Read:
-    """What was read: the photographs, and beside each its observationID; None without one."""
+    """What was read: the photographs, and what the tables say of each.
+
+    observations: their observationIDs; None without one.
+    media: their mediaIDs.  stamps: their times as they are written; None without one.
+    """
 
     observed: Observed
     observations: tuple[str | None, ...]
+    media: tuple[str, ...] = ()
+    stamps: tuple[str | None, ...] = ()
 
 
 def recognises(path: Path) -> bool:
@@ -124,10 +132,13 @@ class _Reading:
         observations = whole(
             self.package.table("observations", OBSERVATION_COLUMNS, missing), OBSERVATION_COLUMNS
         )
+        observations, named = without_answers(observations)
         joined = self._joined(media, observations)
-        photos, ids = self._photos(joined, Columns(media), Columns(observations), deployments)
+        pictures = Columns(media)
+        photos, ids, rows = self._photos(joined, pictures, Columns(observations), deployments)
         if details and self.package.has_table(DETAILS):
             photos = self._with_details(photos, ids)
+        photos = with_names(photos, ids, named)
         observed = Observed(
             FORM,
             self.version,
@@ -136,7 +147,11 @@ class _Reading:
             self.left_out.examples,
             tuple(self.notes),
         )
-        return Read(observed, tuple(ids))
+        keys, stamps = pictures["mediaID"], pictures["timestamp"]
+        return Read(
+            observed, tuple(ids), tuple(str(keys[row]) for row in rows),
+            tuple(stamps[row] for row in rows),
+        )  # fmt: skip
 
     def _deployments(self, missing: Sequence[str]) -> pd.DataFrame:
         table = whole(
@@ -188,7 +203,7 @@ class _Reading:
 
     def _photos(
         self, joined: Joined, media: Columns, obs: Columns, deployments: pd.DataFrame
-    ) -> tuple[list[ObservedPhoto], list[str | None]]:
+    ) -> tuple[list[ObservedPhoto], list[str | None], list[int]]:
         m, o, who = joined.media, joined.observation, joined.identity
         names = names_of(media["filePath"], media["mediaID"], media.size)
         paths = self._paths(media, set(m.tolist()))
@@ -204,6 +219,7 @@ class _Reading:
         deployed = media["deploymentID"]
         photos: list[ObservedPhoto] = []
         kept: list[str | None] = []
+        rows: list[int] = []  # of media
         used: dict[str, int] = {}
         taken = set(names[:-1])
         for row, at in enumerate(m.tolist()):
@@ -244,7 +260,8 @@ class _Reading:
                 )
             )
             kept.append(ids[row])
-        return photos, kept
+            rows.append(at)
+        return photos, kept, rows
 
     def _paths(self, media: Columns, used: set[int]) -> list[Path | None]:
         """The files; None for those elsewhere, which are told in notes, and for unused ones."""
@@ -300,13 +317,13 @@ class _Reading:
         """The photographs with what the table `flukeprint` says otherwise."""
         table = self.package.table(DETAILS, DETAIL_COLUMNS)
         changes: dict[str, dict[str, Any]] = {}
-        known = {field.name for field in fields(ObservedPhoto)}
         for key, name, value in table.reindex(columns=list(DETAIL_COLUMNS)).itertuples(index=False):
-            if name not in known or not isinstance(value, str):
+            if name not in FIELDS or not isinstance(value, str):
                 continue
             try:
-                changes.setdefault(str(key), {})[name] = self._detail(name, json.loads(value))
-            except (ValueError, TypeError, RecursionError):
+                detail = detail_in(name, json.loads(value), self.root)
+                changes.setdefault(str(key), {})[name] = detail
+            except (ValueError, TypeError, RecursionError, OverflowError):
                 self.left_out.note("details that cannot be read", f"{key} {name}")
         changed = []
         for photo, key in zip(photos, ids, strict=True):
@@ -322,23 +339,6 @@ class _Reading:
                 "leave it out of the package"
             )
         return changed
-
-    def _detail(self, name: str, value: Any) -> Any:
-        if value is None:
-            if name in ("image", "machine"):
-                raise ValueError(f"{name} is needed")
-            return None
-        if name == "box":
-            return tuple(float(edge) for edge in value)
-        if name == "machine":
-            return bool(value)
-        if name in ("latitude", "longitude", "uncertainty", "probability", "confidence"):
-            if isinstance(value, bool) or not math.isfinite(value):
-                raise ValueError(f"{value!r} is no number")
-            return float(value)
-        if not isinstance(value, str) or (name == "path" and leads_out(value)):
-            raise ValueError(f"{value!r} is no text that may stand there")
-        return self.root / value if name == "path" else value
 
     def _leave(self, why: str, names: "pd.Series[str]") -> None:
         for name in names.tolist():

@@ -11,7 +11,6 @@ import mimetypes
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from flukeprint.data.exchange.camtrap.rows import (
     utc,
     widen,
 )
+from flukeprint.data.exchange.details import details_of
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
@@ -54,7 +54,7 @@ _MEDIA = (
     "mediaID", "deploymentID", "captureMethod", "timestamp", "filePath", "filePublic", "fileName",
     "fileMediatype", "exifData", "favorite", "mediaComments",
 )  # fmt: skip
-_OBSERVATIONS = (
+OBSERVATIONS = (
     "observationID", "deploymentID", "mediaID", "eventID", "eventStart", "eventEnd",
     "observationLevel", "observationType", "cameraSetupType", "scientificName", "count",
     "lifeStage", "sex", "behavior", "individualID", "individualPositionRadius",
@@ -66,8 +66,7 @@ _OBSERVATIONS = (
 _DIALECT = {
     "delimiter": ",", "quoteChar": '"', "doubleQuote": True, "skipInitialSpace": False,
 }  # fmt: skip
-_FIELDS = tuple(field.name for field in fields(ObservedPhoto))
-_COLUMNS = {"deployments": _DEPLOYMENTS, "media": _MEDIA, "observations": _OBSERVATIONS}
+_COLUMNS = {"deployments": _DEPLOYMENTS, "media": _MEDIA, "observations": OBSERVATIONS}
 
 
 def write_camtrap_dp(
@@ -124,7 +123,7 @@ class _Writing:
 
     def __init__(self, photos: Sequence[ObservedPhoto], root: Path, asked: bool) -> None:
         self.photos = photos
-        self.root = root if asked else _root(photos, root)
+        self.root = root if asked else root_of(photos, root)
         self._ids: list[str] = []  # of the photographs' observations
 
     def tables(self, classified: datetime | None) -> dict[str, list[dict[str, str]]]:
@@ -168,14 +167,8 @@ class _Writing:
         back = dict(zip(read.observations, read.observed.photos, strict=True))
         rows = []
         for key, photo in zip(self._ids, self.photos, strict=True):
-            for name in _FIELDS:
-                value = getattr(photo, name)
-                found = getattr(back[key], name)
-                if name == "path":
-                    value, found = self._relative(value), self._relative(found)
-                if value != found:
-                    text = json.dumps(value)
-                    rows.append({"observationID": key, "field": name, "value": text})
+            for name, value in details_of(photo, back[key], self._relative).items():
+                rows.append({"observationID": key, "field": name, "value": json.dumps(value)})
         return rows
 
     def _relative(self, path: Path | None) -> str | None:
@@ -183,7 +176,7 @@ class _Writing:
         if path is None or not is_local(path):
             return None
         try:
-            inside = _absolute(path).relative_to(_absolute(self.root))
+            inside = absolute_of(path).relative_to(absolute_of(self.root))
         except ValueError:
             return None
         return inside.as_posix()
@@ -203,16 +196,16 @@ class _Writing:
         }
 
 
-def _absolute(path: Path) -> Path:
+def absolute_of(path: Path) -> Path:
     """The whole path without `..`; links stay, for their names are what a package tells."""
     return Path(os.path.normpath(path.absolute()))
 
 
-def _root(photos: Sequence[ObservedPhoto], folder: Path) -> Path:
+def root_of(photos: Sequence[ObservedPhoto], folder: Path) -> Path:
     """The folder where names of files begin, so that they are the photographs' where possible."""
     local = [(one.path, one.image) for one in photos if one.path and is_local(one.path)]
-    parents = {_absolute(path.parent) for path, _ in local}
-    own = _absolute(folder)
+    parents = {absolute_of(path.parent) for path, _ in local}
+    own = absolute_of(folder)
     try:
         if not parents or Path(os.path.commonpath([own, *parents])) == own:
             return folder
@@ -220,7 +213,7 @@ def _root(photos: Sequence[ObservedPhoto], folder: Path) -> Path:
         begins = set()
         for path, image in local:
             name = "/" + base_name(image, images)
-            text = _absolute(path).as_posix()
+            text = absolute_of(path).as_posix()
             begins.add(text.removesuffix(name) if text.endswith(name) else "")
         shared = Path(os.path.commonpath(parents))
         begin = Path(begins.pop() if len(begins) == 1 else "")

@@ -1,7 +1,7 @@
 """The keys under which COCO files have what is known of a photograph and of the animal in it."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from flukeprint.data.exchange.json_files import local_date, number, text
@@ -107,6 +107,32 @@ def identity_of(annotation: Mapping[str, Any]) -> str | None:
         if name and name.casefold() not in _NOBODY:
             return name
     return None
+
+
+def key_of_name(annotation: Mapping[str, Any]) -> str | None:
+    """The key from which `identity_of` takes the name; None where it finds none."""
+    return next(
+        (key for key in (*_NAMES, *_UUIDS) if identity_of({key: annotation.get(key)})), None
+    )
+
+
+def usual_key(annotations: Iterable[Any]) -> str:
+    """The key under which most annotations have a name or room for one; ours if none has."""
+    found: Counter[str] = Counter()
+    for one in annotations:
+        if isinstance(one, dict):
+            found.update(key for key in _NAMES if key in one)
+    # Of several in all annotations the first is read, so it is written.
+    return max(_NAMES, key=lambda key: found[key])
+
+
+def forget_name(annotation: dict[str, Any]) -> None:
+    """Remove whom an annotation shows; the keys of names stay."""
+    for key in _NAMES:
+        if key in annotation:
+            annotation[key] = None
+    for key in _UUIDS:
+        annotation.pop(key, None)
 
 
 def bearers_of(annotations: list[Any]) -> dict[str, set[str]]:

@@ -70,6 +70,24 @@ def read_coco(path: Path, *, root: Path | None = None, look: bool = True) -> Obs
 
     Raises FlukeprintError for a file that is not COCO.
     """
+    return read_with_trees(path, root=root, look=look).observed
+
+
+@dataclass(frozen=True)
+class ReadTrees:
+    """What was read: the file's tree, its rows, and for each row its image and its annotation.
+
+    The annotation is None where a photograph has none.  Both are parts of `tree`.
+    """
+
+    tree: dict[str, Any]
+    observed: Observed
+    images: tuple[Mapping[str, Any], ...]
+    annotations: tuple[Mapping[str, Any] | None, ...]
+
+
+def read_with_trees(path: Path, *, root: Path | None = None, look: bool = True) -> ReadTrees:
+    """Read a COCO file like `read_coco`, with the objects that each row was read from."""
     tree = read_object(path, _WHAT)
     images = objects(tree, "images", path, _WHAT)
     annotations = objects(tree, "annotations", path, _WHAT) if "annotations" in tree else []
@@ -86,10 +104,16 @@ def read_coco(path: Path, *, root: Path | None = None, look: bool = True) -> Obs
     if isinstance(parts := tree.get("parts"), list) and parts:
         notes.append(f"{counted(len(parts), 'part')} of animals are not read")
     info = tree["info"] if isinstance(tree.get("info"), dict) else {}
-    return Observed(
+    observed = Observed(
         _form(info, images), str(info.get("version") or ""), photos,
         reader.left.counts, reader.left.examples, tuple(notes),
     )  # fmt: skip
+    return ReadTrees(
+        tree,
+        observed,
+        tuple(draft.picture.tree for draft in reader.taken),
+        tuple(draft.annotation or None for draft in reader.taken),
+    )
 
 
 @dataclass
@@ -136,6 +160,7 @@ class _Reader:
             if isinstance(one, dict)
         }
         self._bearers = bearers_of(annotations)
+        self.taken: list[_Draft] = []  # of the rows, in their order
         self._drafts: list[_Draft] = []
         self._told: Counter[str] = Counter()
 
@@ -276,6 +301,7 @@ class _Reader:
                 if picture.stored and picture.file is not None:
                     box = uprighted(box, picture.file.turn)
             draft.box = box
+            self.taken.append(draft)
             found.append(self._photo(draft))
         return found
 

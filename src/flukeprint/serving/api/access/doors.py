@@ -26,7 +26,8 @@ COOKIE, CSRF = "flukeprint_session", "X-CSRF-Token"
 OPEN = ("/v1/health", "/v1/ready", "/v1/about", "/v1/session")
 FAILURES = 20  # wrong tokens of one address a minute; none are counted on a loopback host
 SAFE = ("GET", "HEAD", "OPTIONS")
-_GUARDED = ("/v1/", "/_dash")
+# The page's documents that show the gallery, and what they fetch, are closed as well.
+_GUARDED = ("/v1/", "/classes", "/similar", "/map", "/fragments/")
 _KNOWN = "flukeprint.person"  # in a request's scope
 
 BEARER = HTTPBearer(auto_error=False, description="A person's token, or the server's own")
@@ -153,7 +154,11 @@ class Guard:
         self.app, self._doors = app, doors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._doors.closed and needs_token(path_of(scope)):
+        if (
+            scope["type"] == "http"
+            and self._doors.closed
+            and needs_token(path_of(scope), scope["method"])
+        ):
             try:
                 if scope["method"] != "OPTIONS" and self._doors.who(Request(scope)) is None:
                     raise RefusedError("unauthorized", "this server needs a token: ask its keeper")
@@ -163,9 +168,9 @@ class Guard:
         await self.app(scope, receive, send)
 
 
-def needs_token(path: str) -> bool:
-    """Whether a path is closed without a token, where people have tokens."""
-    return path.startswith(_GUARDED) and path not in OPEN
+def needs_token(path: str, method: str = "GET") -> bool:
+    """Whether a request is refused without a token, where people have tokens."""
+    return path not in OPEN and (path.startswith(_GUARDED) or method not in SAFE)
 
 
 def describe_doors(app: FastAPI, doors: Doors) -> None:

@@ -6,9 +6,8 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, ProblemsError
 from flukeprint.keeper.keeper import Keeper
-from flukeprint.keeper.new_photographs import ProblemsError
 from flukeprint.keeper.queue.kinds import NotThereError
 from flukeprint.records.database import UnusableCatalogueError
 from flukeprint.records.kinds import Event

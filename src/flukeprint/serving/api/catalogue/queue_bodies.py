@@ -39,7 +39,7 @@ class Digests(Request):
     )
 
 
-class Decision(Request):
+class QueueDecision(Request):
     """What a person decides of a photograph."""
 
     decision: ItemVerdict = given(
@@ -78,7 +78,7 @@ class BatchBody(Body):
     ]
 
 
-class Batches(Body):
+class BatchList(Body):
     """The last batches."""
 
     batches: Annotated[list[BatchBody], told("The last one first", [])]

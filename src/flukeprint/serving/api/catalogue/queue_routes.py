@@ -28,14 +28,14 @@ from flukeprint.serving.api.catalogue.asking import (
 )
 from flukeprint.serving.api.catalogue.queue_bodies import (
     BatchBody,
-    Batches,
+    BatchList,
     BatchPage,
     DecidedItem,
-    Decision,
     Digests,
     Missing,
     NewBatch,
     NextItem,
+    QueueDecision,
     QueueItem,
 )
 from flukeprint.serving.api.catalogue.telling import event_body
@@ -92,10 +92,10 @@ def add_queue_routes(app: FastAPI, service: Service, doors: Doors, answering: An
         return _batch_body(made)
 
     @app.get("/v1/batches", tags=["queue"], responses=refusals)
-    def list_batches(person: Reviews) -> Batches:
+    def list_batches(person: Reviews) -> BatchList:
         """The last 50 batches, the last one first, and how far they are."""
         with told_refusals():
-            return Batches(batches=[_batch_body(one) for one in service.queue().batches()])
+            return BatchList(batches=[_batch_body(one) for one in service.queue().batches()])
 
     @app.get("/v1/batches/{batch}", tags=["queue"], responses=refusals)
     def get_batch(
@@ -214,7 +214,7 @@ def add_queue_routes(app: FastAPI, service: Service, doors: Doors, answering: An
         return Response(picture, media_type="image/jpeg", headers=kept)
 
     @app.post("/v1/queue/{item:int}/decision", tags=["queue"], responses=refusals)
-    async def decide_photo(item: ItemId, asked: Decision, person: Reviews) -> DecidedItem:
+    async def decide_photo(item: ItemId, asked: QueueDecision, person: Reviews) -> DecidedItem:
         """Decide a photograph: it becomes one of the catalogue, or is put aside.
 
         What is decided as known or new is an event, whose undo brings the photograph back into the

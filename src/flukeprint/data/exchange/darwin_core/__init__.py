@@ -1,0 +1,1 @@
+"""Darwin Core Archives, the form of GBIF and iNaturalist, read and written."""

@@ -1,0 +1,1 @@
+"""Answers whole sources of photographs, of any form, so that a killed run goes on."""

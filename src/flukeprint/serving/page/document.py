@@ -1,0 +1,144 @@
+"""The HTML document around each page: its head, header, navigation and footer."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import htpy as html
+from htpy import Element
+from markupsafe import Markup
+
+from flukeprint.serving.page.assets import Assets
+from flukeprint.serving.page.context import Content, PageContext, aria
+from flukeprint.serving.page.i18n import LANGUAGES, NAMES, browser_texts
+
+# Each path with the key of its name in the navigation, None for a page that is not in it.
+PATHS: Final[Mapping[str, str | None]] = {
+    "/": "nav_identify",
+    "/verify": "nav_verify",
+    "/review": "nav_review",
+    "/map": "nav_map",
+    "/classes": "nav_classes",
+    "/about": "nav_about",
+    "/similar": None,
+}
+# The scripts of a page besides `page.js`, which all have.
+SCRIPTS: Final[Mapping[str, Sequence[str]]] = {
+    "/": ("identify.js",),
+    "/verify": ("verify.js",),
+    "/review": ("review.js",),
+    "/map": ("map.js",),
+    "/classes": ("classes.js",),
+}
+
+
+def document(context: PageContext, assets: Assets, path: str, title: str, content: Content) -> str:
+    """The whole document of the page at a path.
+
+    title: of the page as HTML, for the window.
+    """
+    head = html.head[
+        html.meta(charset="utf-8"),
+        html.meta(name="viewport", content="width=device-width, initial-scale=1"),
+        html.meta(name="color-scheme", content="light dark"),
+        html.meta(name="referrer", content="no-referrer"),
+        html.title[Markup(title), f" · {context.info.title}"],
+        html.link(rel="icon", type="image/svg+xml", href=assets.url("favicon.svg")),
+        html.link(rel="stylesheet", href=assets.url("page.css")),
+        html.link(rel="stylesheet", href=assets.url("parts.css")),
+        [
+            html.script(type="module", src=assets.url(name))
+            for name in ("page.js", *SCRIPTS.get(path, ()))
+        ],
+    ]
+    body = html.body[
+        html.div(id="shell")[
+            html.header(id="header")[header(context, path)],
+            html.p(id="gone", role="alert", hidden=True),
+            html.main(id="page", tabindex="-1")[content],
+            html.footer(id="footer")[footer(context)],
+            html.div(aria(hidden="true"), id="drop-over"),
+        ],
+        _facts(context),
+    ]
+    return str(html.html(lang=context.language)[head, body])
+
+
+def header(context: PageContext, path: str) -> Content:
+    """The name of the catalogue, the choice of languages, and the navigation."""
+    links = [
+        html.li[_link(context, other, key, here=other == path)]
+        for other, key in PATHS.items()
+        if key is not None and _offered(context, other)
+    ]
+    return [
+        html.a(href="#page", class_="skip")[context.text("skip")],
+        html.div(class_="top")[
+            html.a(href="/", class_="brand")[
+                html.span(aria(hidden="true"), class_="mark"),
+                html.span(class_="title")[context.info.title],
+            ],
+            _languages(context),
+        ],
+        html.nav(aria(label=context.text("pages")))[html.ul[links]],
+    ]
+
+
+def footer(context: PageContext) -> Content:
+    """What is kept of a photograph (nothing), and the link to the API."""
+    version = f"flukeprint {context.info.version}"
+    return [
+        html.p(id="privacy")[context.text("privacy")],
+        html.p[version, " · ", html.a(href="/docs")[context.text("footer_api")]],
+    ]
+
+
+def _offered(context: PageContext, path: str) -> bool:
+    if path == "/verify":
+        return context.info.verify is not None
+    return path != "/map" or context.map_ is not None
+
+
+def _link(context: PageContext, path: str, key: str, *, here: bool) -> Element:
+    name = context.kind_text(key) if key == "nav_classes" else context.text(key)
+    return html.a(aria(current="page") if here else {}, href=path, class_="here" if here else None)[
+        name
+    ]
+
+
+def _languages(context: PageContext) -> Element:
+    links = [
+        html.a(
+            aria(current="true") if language == context.language else {},
+            id=f"language-{language}",
+            href=f"?lang={language}",
+            lang=language,
+            hreflang=language,
+            rel="nofollow",
+        )[
+            html.span(aria(hidden="true"))[language.upper()],
+            html.span(class_="visually-hidden")[NAMES[language]],
+        ]
+        for language in LANGUAGES
+    ]
+    return html.div(aria(label=context.text("language")), class_="languages", role="group")[links]
+
+
+def _facts(context: PageContext) -> Element:
+    """What the page's scripts need to know: limits and texts, as data that is never run."""
+    info = context.info
+    facts = {
+        "language": context.language,
+        "model": info.model,
+        "version": info.version,
+        "limits": {
+            "max_bytes": info.max_bytes,
+            "max_pixels": info.max_pixels,
+            "max_request_bytes": info.max_request_bytes,
+            "max_photos": info.max_photos,
+        },
+        "texts": browser_texts(context.language),
+    }
+    # "<" would end the element.
+    text = json.dumps(facts, ensure_ascii=False).replace("<", "\\u003c")
+    return html.script(type="application/json", id="facts")[Markup(text)]

@@ -1,0 +1,107 @@
+// What every page has: texts, the title of the window, notices, drop and paste of photographs.
+
+const facts = JSON.parse(document.getElementById("facts").textContent);
+
+export const { language, limits, model, version } = facts;
+
+export function translate(key, values = {}) {
+  const text = facts.texts[key] || "";
+  return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+}
+
+export const at = (id) => document.getElementById(id);
+
+// An element with attributes and children; texts are never read as markup.
+export function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === true) made.setAttribute(name, "");
+    else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+// A message that stays while the service cannot be reached, and goes when it can.
+let watching = null;
+export function gone(lost) {
+  const note = at("gone");
+  note.hidden = !lost;
+  note.textContent = lost ? translate("gone") : "";
+  if (!lost) {
+    clearInterval(watching);
+    watching = null;
+  } else if (watching === null) {
+    watching = setInterval(look, 3000);
+  }
+}
+
+const returned = new Set();
+
+// Calls an act once, when the service can be reached again.
+export const whenBack = (act) => returned.add(act);
+
+async function look() {
+  try {
+    const answer = await fetch("/v1/ready", { cache: "no-store" });
+    if (!answer.ok) return;
+  } catch {
+    return;
+  }
+  gone(false);
+  for (const act of [...returned]) {
+    returned.delete(act);
+    act();
+  }
+}
+
+window.addEventListener("online", () => { if (watching !== null) look(); });
+window.addEventListener("offline", () => gone(true));
+
+// Clicks on elements with data-act; each page's script adds its own.
+export const acts = {
+  choose: (from) => at(from.dataset.input).click(),
+};
+
+document.addEventListener("click", (event) => {
+  const from = event.target.closest("[data-act]");
+  if (from && acts[from.dataset.act]) acts[from.dataset.act](from);
+});
+
+// Photographs that are chosen, dropped on the page or pasted: take(files, id of the input or null).
+export function takePhotographs(take) {
+  document.addEventListener("change", (event) => {
+    const input = event.target;
+    if (!input.matches('input[type="file"]')) return;
+    const files = [...input.files];
+    input.value = ""; // so that the same file can be chosen again
+    if (files.length > 0) take(files, input.id);
+  });
+  const carriesFiles = (event) =>
+    event.dataTransfer !== null && [...event.dataTransfer.types].includes("Files");
+  const dragging = (on) => document.body.classList.toggle("dragging", on);
+  document.addEventListener("dragover", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    dragging(true);
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (event.relatedTarget === null) dragging(false);
+  });
+  document.addEventListener("drop", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault(); // otherwise the browser would open the photograph instead of the page
+    dragging(false);
+    take([...event.dataTransfer.files], null);
+  });
+  document.addEventListener("paste", (event) => {
+    const files = event.clipboardData ? [...event.clipboardData.files] : [];
+    if (files.length === 0) return; // text, for a field
+    event.preventDefault();
+    take(files, null);
+  });
+}
+
+at("drop-over").dataset.text = translate("drop");
+document.documentElement.classList.add("with-scripts");

@@ -1,0 +1,1 @@
+"""What the pages show: the facts of a context as elements of HTML."""
