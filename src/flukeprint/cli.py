@@ -13,6 +13,7 @@ import typer
 from flukeprint.commands import catalogue, edits
 from flukeprint.commands.doctor import doctor
 from flukeprint.commands.imports import import_source
+from flukeprint.commands.people import token
 from flukeprint.commands.reports import ResultTable, compare, report, triplets
 from flukeprint.commands.reviews import apply_review, review
 from flukeprint.commands.studies import few_shot, verification
@@ -361,6 +362,7 @@ app.command()(compare)
 app.command()(triplets)
 app.command()(report)
 app.command()(review)
+app.command()(token)
 app.command()(verification)
 app.command("few-shot")(few_shot)
 

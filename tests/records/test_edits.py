@@ -21,6 +21,7 @@ from flukeprint.records.journal import Note, undo
 from flukeprint.records.kinds import Event
 from flukeprint.records.lookup import history, individual_page, list_individuals
 from flukeprint.records.names import find_individual
+from flukeprint.records.naming_edits import add_alias, name_nobody, remove_alias
 from flukeprint.records.schema import changes, events
 from tests.catalogues import NEW, as_files_say, begun, state, whose
 
@@ -39,6 +40,8 @@ EDITS: dict[str, Did] = {
     ),
     "remove": lambda db, note: remove_individual(db, "n_2", note),
     "remove photographs": lambda db, note: remove_photographs(db, ["n_1/0.jpg"], note),
+    "alias": lambda db, note: add_alias(db, "n_2", "Kai", note, new_label=NEW),
+    "nobody": lambda db, note: name_nobody(db, ["n_1/0.jpg", "n_2/1.jpg"], note),
     "describe": lambda db, note: describe(db, "n_1", {"sex": "female", "died": "2024-05"}, note),
 }  # fmt: skip
 
@@ -274,3 +277,38 @@ def test_every_change_is_noted(database: Database) -> None:
     assert sorted(map(tuple, noted)) == [
         ("aliases", 1), ("individuals", 2), ("photographs", 4), ("photographs", 5),
     ]  # fmt: skip
+
+
+def test_an_alias_is_found_and_taken_away(database: Database) -> None:
+    add_alias(database, "n_1", "Nand\u00ed", ANA, new_label=NEW)
+    with database.reading() as connection:
+        who = find_individual(connection, "n_1")
+        assert find_individual(connection, "NANDI") == who
+    for name, alias, said in (
+        ("n_1", "Nand\u00ed", "is called Nand\u00ed already"),
+        ("n_1", "n_1", "is called n_1 already"),
+        ("n_2", "nandi", "Nand\u00ed, spelt otherwise"),
+        ("n_2", NEW, NEW),
+        ("nobody", "Kai", "no animal is called nobody"),
+    ):
+        with pytest.raises(FlukeprintError, match=said):
+            add_alias(database, name, alias, ANA, new_label=NEW)
+    with pytest.raises(FlukeprintError, match="has no alias Kai"):
+        remove_alias(database, "n_1", "Kai", ANA)
+    remove_alias(database, "n_1", "Nand\u00ed", ANA)
+    with database.reading() as connection, pytest.raises(FlukeprintError, match="no animal"):
+        find_individual(connection, "Nandi")
+    undo(database, ANA)
+    with database.reading() as connection:
+        assert find_individual(connection, "Nandi") == who
+
+
+def test_photographs_of_nobody_are_nobodys_once(database: Database) -> None:
+    name_nobody(database, ["n_1/0.jpg"], ANA)
+    assert "n_1/0.jpg" not in whose(database)
+    with pytest.raises(FlukeprintError, match="nobody already"):
+        name_nobody(database, ["n_1/0.jpg"], ANA)
+    with pytest.raises(FlukeprintError, match="has no photographs none"):
+        name_nobody(database, ["none.jpg"], ANA)
+    move(database, ["n_1/0.jpg"], "n_2", ANA, new_label=NEW)
+    assert whose(database)["n_1/0.jpg"] == "n_2"

@@ -158,7 +158,7 @@ def test_who_never_finishes_a_request_is_not_waited_for(
         assert ended(line)
     with socket.create_connection(hasty, 30) as line:  # nor after a first request
         line.sendall(
-            b"GET / HTTP/1.1\r\nHost: whales\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
         )
         assert answer(line)[0] == 200
         line.sendall(said)
@@ -167,7 +167,7 @@ def test_who_never_finishes_a_request_is_not_waited_for(
 
 def test_who_never_reads_his_answer_is_cut_off(hasty: tuple[str, int]) -> None:
     with socket.create_connection(hasty, 30) as line:
-        line.sendall(b"GET /long HTTP/1.1\r\nHost: whales\r\n\r\n")
+        line.sendall(b"GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n")
         time.sleep(2.5)
         got = 0
         with contextlib.suppress(ConnectionError):
@@ -184,5 +184,5 @@ def test_too_many_connections_do_not_hold_up_those_that_are_there(
         lines = [opened.enter_context(socket.create_connection(hasty, 30)) for _ in range(4)]
         assert ended(opened.enter_context(socket.create_connection(hasty, 30)))
         for line in lines:
-            line.sendall(b"GET / HTTP/1.1\r\nHost: whales\r\nConnection: close\r\n\r\n")
+            line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             assert answer(line)[0] == 200

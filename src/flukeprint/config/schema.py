@@ -70,9 +70,20 @@ class ServeConfig(Section):
         description="Most requests of one address a minute that need the network; 0: no limit; "
         "auto: 120, on a loopback host none.",
     )
+    hosts: tuple[str, ...] | Literal["auto"] = Field(
+        "auto",
+        description="Host names that requests may be for, whatever the port; others are refused; "
+        "`['*']` allows any. auto: on a loopback host localhost, 127.0.0.1 and ::1, elsewhere "
+        "any.",
+    )
     cors: tuple[str, ...] = Field((), description="Origins of other sites that may call the API.")
     enroll: bool = Field(
         False, description="Allow enrolling; needs FLUKEPRINT_ENROLL_TOKEN in the environment."
+    )
+    people: Path | None = Field(
+        None,
+        description="File of people with tokens, name,role,sha256, of `flukeprint token`; with it "
+        "looking needs a token too.",
     )
     false_accept: float = Field(
         0.01, gt=0, lt=1, description="False-accept rate at which `verify` decides."

@@ -32,6 +32,10 @@ def has_catalogue(folder: Path) -> bool:
     return (folder / POINTER).is_file()
 
 
+class UnusableCatalogueError(FlukeprintError):
+    """The database does not answer, or another process holds it; nothing was changed."""
+
+
 class Database:
     """Transactions on a catalogue's tables."""
 
@@ -159,17 +163,17 @@ class Database:
         except sa.exc.DBAPIError as error:
             said = str(error.orig)
             if "locked" in said or "lock timeout" in said:
-                raise FlukeprintError(
+                raise UnusableCatalogueError(
                     f"another process is still writing to {self.label}; try again when it is done"
                 ) from None
-            raise FlukeprintError(
+            raise UnusableCatalogueError(
                 f"{self.label} cannot be used: {_reason(error.orig)}; nothing was changed"
             ) from error
         except sa.exc.SQLAlchemyError as error:
-            raise FlukeprintError(f"{self.label} cannot be used: {error}") from error
+            raise UnusableCatalogueError(f"{self.label} cannot be used: {error}") from error
         except Exception as error:  # of the driver, where a server ends in the middle of an answer
             if self._is_server and _is_cut_off(error):
-                raise FlukeprintError(
+                raise UnusableCatalogueError(
                     f"{self.label} cannot be used: {_reason(error)}; nothing was changed"
                 ) from error
             raise

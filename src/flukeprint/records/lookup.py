@@ -107,7 +107,11 @@ class IndividualPage:
 
 def individual_page(connection: sa.Connection, name: str) -> IndividualPage:
     """All that is known of the animal that a name or alias means; FlukeprintError for nobody."""
-    who = find_individual(connection, name)
+    return page_of(connection, find_individual(connection, name))
+
+
+def page_of(connection: sa.Connection, who: int) -> IndividualPage:
+    """All that is known of an animal that is there, by its id."""
     photos = list_photographs(connection, photographs.c.individual_id == who)
     numbers = sorted({photo.encounter for photo in photos if photo.encounter is not None})
     return IndividualPage(
@@ -206,9 +210,25 @@ def find_photographs(connection: sa.Connection, images: Sequence[str]) -> dict[s
     return found
 
 
-def history(connection: sa.Connection, most: int | None = None) -> tuple[Event, ...]:
-    """The events of a catalogue, the last one first; most: how many."""
+def history(
+    connection: sa.Connection,
+    most: int | None = None,
+    *,
+    before: int | None = None,
+    author: str | None = None,
+    kind: str | None = None,
+) -> tuple[Event, ...]:
+    """The events of a catalogue, the last one first.
+
+    most: how many.  before: those with smaller numbers alone.  author, kind: those alone.
+    """
     asked = sa.select(events).order_by(events.c.id.desc())
+    if before is not None:
+        asked = asked.where(events.c.id < before)
+    if author is not None:
+        asked = asked.where(events.c.author == author)
+    if kind is not None:
+        asked = asked.where(events.c.kind == kind)
     return tuple(event_of(row) for row in connection.execute(asked.limit(most)))
 
 

@@ -4,8 +4,9 @@ Other processes change it too: the command line, other workers, other servers.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.card import KEPT_FORMAT, card_digest, read_card
@@ -13,11 +14,17 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.photo_input import names_of, told_names
 from flukeprint.keeper.keeper import Enrolment, Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph
-from flukeprint.records.database import FILE, has_catalogue
+from flukeprint.keeper.queue.shared_queue import SharedQueue
+from flukeprint.records.database import FILE, Database, has_catalogue
 from flukeprint.records.journal import Note
 
 Signature = tuple[object, ...]
+Result = TypeVar("Result")
 _SETTLED = 2.0  # seconds after which the time of a file tells whether it was written again
+
+
+class NoCatalogueError(FlukeprintError):
+    """What was asked for needs a catalogue, and there is none."""
 
 
 class CatalogueWatch:
@@ -29,6 +36,7 @@ class CatalogueWatch:
     def __init__(self, folder: Path, identifier: Identifier) -> None:
         self._folder = folder
         self._keeper: Keeper | None = None
+        self._database: Database | None = None
         self._seen: Signature | None = None
         self.identifier = identifier
 
@@ -80,6 +88,34 @@ class CatalogueWatch:
             ],
             Note(author), force=force, thumbnails=thumbnails,
         )  # fmt: skip
+
+    def database(self) -> Database:
+        """The records, to read; raises NoCatalogueError where there are none."""
+        if self._database is None:
+            if not has_catalogue(self._folder):
+                raise NoCatalogueError(
+                    "this identifier keeps no catalogue yet: begin one with flukeprint keep, or "
+                    "enroll a photograph"
+                )
+            self._database = Database.open(self._folder)
+        return self._database
+
+    def queue(self) -> SharedQueue:
+        """The queue of uploads; raises NoCatalogueError where there is no catalogue."""
+        return SharedQueue(self._folder, self.database())
+
+    def change(self, call: Callable[[Keeper], Result]) -> Result:
+        """Let `call` change the catalogue; `look` shows it.
+
+        Raises:
+            NoCatalogueError: there is none.
+            FlukeprintError: what `call` raises.
+        """
+        self.database()
+        if self._keeper is None:
+            self._keeper = Keeper.open(self._folder, identifier=self.identifier)
+        self._seen = None
+        return call(self._keeper)
 
     def _renew(self, keeper: Keeper) -> bool:
         now = keeper.identifier

@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import socket
 import sys
 import warnings
@@ -32,11 +33,13 @@ from flukeprint.identifier.class_cards import read_cards
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.showcase import Showcase, pick_examples, read_class_tables
 from flukeprint.identifier.taxonomy import Taxonomy
+from flukeprint.serving.api.access.hosts import hosts_advice
 from flukeprint.serving.api.app import build_api
 from flukeprint.serving.api.docs import DOCS, SCRIPTS
 from flukeprint.serving.api.middleware import add_middleware
 from flukeprint.serving.page.app import POLICY, add_pages
 from flukeprint.serving.service import Service
+from flukeprint.serving.sessions import SECRET
 
 TOKEN = "FLUKEPRINT_ENROLL_TOKEN"
 FEWEST_CHARACTERS = 16  # of the token
@@ -66,6 +69,7 @@ def serve(identifier: Path, config: Config) -> None:
         app = "flukeprint.serving.server:worker"
         served = {"identifier": str(identifier), "config": config.model_dump(mode="json")}
         os.environ[_WORKER] = json.dumps(served)
+        os.environ.setdefault(SECRET, secrets.token_hex(32))  # one for all workers
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
@@ -84,6 +88,9 @@ def serve(identifier: Path, config: Config) -> None:
         timeout_worker_healthcheck=60,  # a worker that loads the network is slow to answer
         ws="none",
     )
+    advice = hosts_advice(settings)
+    if advice is not None:
+        print(advice, file=sys.stderr, flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         if settings.workers > 1:
             Multiprocess(how, sockets=[listener]).run()
@@ -137,11 +144,11 @@ def worker() -> FastAPI:
 def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
     """The application that serves the identifier in a folder: API, page and middleware.
 
-    token: what a client has to present for enrolling; None: nobody can enroll.
+    token: the server's own, with which one may change everything; None: there is none.
 
     Raises:
-        FlukeprintError: no identifier there, or examples or tables of classes that cannot be
-            read or do not fit.
+        FlukeprintError: no identifier there, or examples, people or tables of classes that
+            cannot be read or do not fit.
     """
     settings = config.serve
     keep_memory()

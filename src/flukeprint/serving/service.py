@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,9 +28,11 @@ from flukeprint.evaluation.verification import VerificationThreshold
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.photo_input import Prepared
 from flukeprint.identifier.verdict import Verdict
-from flukeprint.keeper.keeper import Enrolment
+from flukeprint.keeper.keeper import Enrolment, Keeper
+from flukeprint.keeper.queue.shared_queue import SharedQueue
 from flukeprint.ranking.features import Features
-from flukeprint.serving.catalogue_watch import CatalogueWatch
+from flukeprint.records.database import Database
+from flukeprint.serving.catalogue_watch import CatalogueWatch, NoCatalogueError
 
 AUTHOR = "web"  # of what is enrolled by somebody who gives no name
 LOOK_SECONDS = 1.0  # between two looks at what other processes changed
@@ -150,6 +152,7 @@ class Service:
         self._batcher = Batcher(self._examine, settings.batch)
         self._changing = asyncio.Lock()
         self._enrolments: set[asyncio.Task[Enrolment]] = set()
+        self._changes: set[asyncio.Task[Any]] = set()
         self._following: asyncio.Task[None] | None = None
 
     def _examine(self, photos: Sequence[Prepared]) -> Features:
@@ -213,6 +216,43 @@ class Service:
         enrolment.add_done_callback(self._enrolments.discard)
         return await asyncio.shield(enrolment)
 
+    def database(self) -> Database:
+        """The records of the catalogue, to read; raises NoCatalogueError where there are none."""
+        if self._watch is None:
+            raise NoCatalogueError("this identifier has no folder, and keeps no catalogue")
+        return self._watch.database()
+
+    def queue(self) -> SharedQueue:
+        """The queue of uploads; raises NoCatalogueError where there is no catalogue."""
+        self.database()
+        assert self._watch is not None
+        return self._watch.queue()
+
+    async def change(self, call: Callable[[Keeper], Result]) -> Result:
+        """Let `call`, in a thread, change the catalogue; every answer shows it at once.
+
+        Once begun it is finished even if the request is cancelled.
+
+        Raises:
+            NoCatalogueError: there is none.
+            FlukeprintError: what `call` raises.
+        """
+        self.database()
+        assert self._watch is not None
+        change = asyncio.create_task(self._change(partial(self._watch.change, call)))
+        self._changes.add(change)
+        change.add_done_callback(self._changes.discard)
+        return await asyncio.shield(change)
+
+    async def _change(self, call: Callable[[], Result]) -> Result:
+        async with self._changing:
+            done = await self._in_ranking_thread(call)
+            try:
+                await self._take_over()
+            except FlukeprintError as error:  # it is kept, and looked for again
+                LOG.error("what was changed cannot be shown yet: %s", error)
+        return done
+
     async def _enroll(self, call: Callable[[], Enrolment]) -> Enrolment:
         async with self._changing:
             try:
@@ -268,7 +308,7 @@ class Service:
     async def close(self) -> None:
         """Finish what has begun, then stop all threads."""
         # Errors go to the requests that asked for the enrolments.
-        await asyncio.gather(*self._enrolments, return_exceptions=True)
+        await asyncio.gather(*self._enrolments, *self._changes, return_exceptions=True)
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)

@@ -124,7 +124,7 @@ def form(*photos: bytes, end: bytes = b"--x--\r\n") -> bytes:
 
 def head(body: bytes, work: str = "identify", *more: str) -> bytes:
     lines = [
-        f"POST /v1/{work} HTTP/1.1", "Host: whales", f"Content-Length: {len(body)}",
+        f"POST /v1/{work} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}",
         "Content-Type: multipart/form-data; boundary=x", *more,
     ]  # fmt: skip
     return "\r\n".join((*lines, "", "")).encode()

@@ -19,7 +19,6 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.records.journal import Note
-from flukeprint.serving.api.photo_routes import token_matches
 from tests.serving.api.http_client import (
     BEARER,
     SECRET,
@@ -89,6 +88,7 @@ def test_an_individual_is_enrolled_and_found(growing: Served, known: Identifier)
         classes = well(client.get("/v1/classes"))["total"]
         assert well(enroll(client, "  Ñandú 7 ", secretive(), photo(71, 1)), 201) == {
             "identity": "Ñandú 7", "photos": 2, "classes": classes + 1, "gallery": count + 2,
+            "event": 2,
         }  # fmt: skip
         assert well(enroll(client, "Ñandú 7", photo(71, 2), keep="no"), 201)["photos"] == 3
         for data in (secretive(), photo(71, 1), photo(71, 2)):
@@ -249,24 +249,3 @@ def test_what_has_begun_is_finished_and_survives_a_restart(
         assert lineages == {first: {"tribe": "Tribus"}, "late": {}}
         placed = well(post(client, "identify", photo(7, 7)))["placement"]
         assert placed is None or placed["rank"] in ("class", "tribe", None)
-
-
-@pytest.mark.parametrize(
-    ("header", "token", "matches"),
-    [
-        ("Bearer abc", "abc", True),
-        ("bearer  abc ", "abc", True),
-        ("Bearer abcd", "abc", False),
-        ("Bearer ab", "abc", False),
-        ("Bearer", "abc", False),
-        ("Basic abc", "abc", False),
-        ("abc", "abc", False),
-        ("", "abc", False),
-        (None, "abc", False),
-        ("Bearer ", "", False),
-        (None, "", False),
-        ("Bearer é\udcff", "é\udcff", True),
-    ],
-)
-def test_a_token_matches_itself_as_a_bearer(header: str | None, token: str, matches: bool) -> None:
-    assert token_matches(header, token) is matches

@@ -84,7 +84,7 @@ def test_what_starlette_refuses_is_a_problem_too(client: TestClient) -> None:
     assert "SECRET" not in missing.text
     wrong = client.post("/page")
     assert wrong.status_code == 405
-    assert wrong.headers["allow"] == "GET"
+    assert wrong.headers["allow"] == "GET, HEAD"
     assert wrong.json()["type"] == "urn:flukeprint:problem:method_not_allowed"
     for status, kind in ((401, "unauthorized"), (415, "unsupported_media_type"), (418, None)):
         answer = client.get(f"/http/{status}")

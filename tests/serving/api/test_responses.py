@@ -42,7 +42,7 @@ def test_an_identifier_that_knows_less_is_served_as_well(known: Identifier) -> N
     """Without thumbnails, calibration, threshold and pairs, as an earlier version saved it."""
     nothing = dict.fromkeys(("calibration", "threshold", "verifier", "outside", "measured"))
     bare = replace(known, showcase=None, card=known.card.model_copy(update=nothing))
-    with TestClient(assemble(Service(bare, ServeConfig()))) as client:
+    with TestClient(assemble(Service(bare, ServeConfig())), "http://localhost") as client:
         about = client.get("/v1/about").json()
         for name in ("threshold", "outside", "confidence", "accuracy", "verify"):
             assert about[name] is None

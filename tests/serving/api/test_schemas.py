@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
+from flukeprint.keeper.keeper import Keeper
 from tests.serving.served import TOKEN, Served, copied, photo, served
 
 EXAMPLES = 60
@@ -32,12 +33,19 @@ WANTED = {
     *((f"POST {path}", 200) for path in WORK - {"/v1/enroll"}),
     ("GET /v1/photos/{photo}", 404), ("GET /v1/photos/{photo}", 422),
     ("POST /v1/enroll", 201), ("POST /v1/enroll", 401), ("POST /v1/enroll", 409),
+    *((f"GET /v1/{path}", 200) for path in ("animals", "encounters", "events", "facets")),
+    *((f"GET /v1/{path}", 200) for path in ("batches", "session")),
+    ("POST /v1/batches", 201), ("POST /v1/queue/next", 200), ("POST /v1/queue/next", 401),
+    *((f"POST /v1/animals/{{animal}}/{what}", 422) for what in ("rename", "merge", "describe")),
+    ("POST /v1/session", 401), ("POST /v1/events/{event}/undo", 404),
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def server(identifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(copied(identifier, tmp_path_factory.mktemp("schemas")), enroll=True) as running:
+    folder = copied(identifier, tmp_path_factory.mktemp("schemas"))
+    Keeper.open(folder, author="ana")  # begins its catalogue
+    with served(folder, enroll=True) as running:
         yield running
 
 
@@ -144,7 +152,7 @@ def test_refusals_are_declared_with_what_they_bring(told: dict[str, Any]) -> Non
     enroll = told["paths"]["/v1/enroll"]["post"]
     assert {"201", "401", "403", "409"} <= set(enroll["responses"])
     assert "WWW-Authenticate" in enroll["responses"]["401"]["headers"]
-    assert enroll["security"] == [{"HTTPBearer": []}]
+    assert enroll["security"] == [{"HTTPBearer": []}, {"APIKeyCookie": []}]
     assert set(told["components"]["schemas"]["Problem"]["required"]) == {
         "type", "title", "status", "detail"
     }  # fmt: skip

@@ -190,7 +190,7 @@ def test_the_api_keeps_its_own_refusals_and_documentation(client: TestClient) ->
 def test_the_language_is_asked_for_remembered_or_preferred(
     known: Identifier, query: str, cookie: str, header: str, language: str
 ) -> None:
-    with TestClient(assemble(Service(known, ServeConfig()))) as visitor:
+    with TestClient(assemble(Service(known, ServeConfig())), "http://127.0.0.1") as visitor:
         if cookie:
             visitor.cookies.set("lang", cookie)
         answer = visitor.get(f"/{query}", headers={"accept-language": header})
@@ -202,7 +202,7 @@ def test_the_language_is_asked_for_remembered_or_preferred(
 
 def test_a_title_is_not_markup(known: Identifier) -> None:
     settings = ServeConfig(title="</script><script>alert(1)</script>")
-    with TestClient(assemble(Service(known, settings))) as visitor:
+    with TestClient(assemble(Service(known, settings)), "http://127.0.0.1") as visitor:
         text = visitor.get("/").text
     assert "<script>alert(1)" not in text
     assert "&lt;script&gt;" in text
@@ -324,7 +324,7 @@ def test_points_of_a_gallery_without_photographs_apart() -> None:
 
 def test_a_gallery_that_changes_is_shown_anew(known: Identifier, identifier: Path) -> None:
     service = Service(known, ServeConfig(), path=identifier)
-    with TestClient(assemble(service)) as visitor:
+    with TestClient(assemble(service), "http://127.0.0.1") as visitor:
         assert "Bella" not in visitor.get("/classes?q=bella").text
         gallery = known.gallery
         renamed = tuple(

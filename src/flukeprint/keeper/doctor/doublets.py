@@ -27,7 +27,7 @@ def doublets(
         if likely[place] < least:
             break
         first, second = sorted(pairs[place].tolist())
-        seen, best = _witnesses(material, first, second)
+        seen, best = witnesses(material, first, second)
         found.append(
             CatalogueFinding(
                 "doublet",
@@ -68,7 +68,7 @@ def _judged(material: CatalogueMaterial, likeness: Evidence) -> tuple[Ints, Valu
     return pairs, ratios
 
 
-def _witnesses(
+def witnesses(
     material: CatalogueMaterial, first: int, second: int
 ) -> tuple[tuple[tuple[str, str], ...], float]:
     """The most similar photographs of two animals, one of each, no photograph twice."""

@@ -29,6 +29,12 @@ class Buckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
+    def wait(self, address: str) -> float:
+        """Seconds until there is a token, 0 where there is one; none is taken."""
+        tokens, then = self._buckets.get(address, (float(self._full), 0.0))
+        tokens += (self._clock() - then) * self._per_second
+        return 0.0 if tokens >= 1 - 1e-9 else (1 - tokens) / self._per_second
+
     def take(self, address: str) -> float:
         """Take a token and return 0, or take none and return the seconds until there is one."""
         now = self._clock()

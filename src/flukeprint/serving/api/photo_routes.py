@@ -2,23 +2,22 @@
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from flukeprint.config.schema import ServeConfig
 from flukeprint.data.names import spelling
 from flukeprint.errors import FlukeprintError
+from flukeprint.serving.api.access.doors import Doors
 from flukeprint.serving.api.photo_checks import check_photo
 from flukeprint.serving.api.problems import LOG, RefusedError, responses
 from flukeprint.serving.api.responses import identification
 from flukeprint.serving.api.schemas import EmbeddingBody, Enrolled, Identification, Verification
 from flukeprint.serving.api.uploads import Upload, read_photos
+from flukeprint.serving.people import Person
 from flukeprint.serving.service import AUTHOR, DamagedPhotoError, NotSavedError, Service
 
 _REFUSALS = (
@@ -86,43 +85,51 @@ async def read_identification(request: Request, service: Service) -> Identificat
     return identification(verdict, len(photos), by.card.new_label, by.numbers)
 
 
-def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> None:
-    """Add `/v1/enroll` to `app`; it refuses everybody where `token` is None."""
+def add_enrolment_route(app: FastAPI, service: Service, doors: Doors) -> None:
+    """Add `/v1/enroll` to `app`, for those of role `keep`."""
     settings = service.settings
-    bearer = HTTPBearer(auto_error=False, description="FLUKEPRINT_ENROLL_TOKEN of the server")
+    keeps = doors.needs("keep")
 
     @app.post(
         "/v1/enroll", tags=["work"], status_code=201,
         responses=responses(*_REFUSALS, "unauthorized", "forbidden", "conflict"),
         openapi_extra=_form(
             1, settings.photos,
-            identity={"type": "string", "minLength": 1},
-            keep_photos={"type": "string", "enum": ["yes", "no"]},
-            force={"type": "string", "enum": ["yes", "no"], "default": "no"},
-            author={"type": "string", "minLength": 1, "default": AUTHOR},
+            identity={
+                "type": "string", "minLength": 1, "examples": ["w_300"],
+                "description": "Whom they show; a name that is not there makes a new individual",
+            },
+            keep_photos={
+                "type": "string", "enum": ["yes", "no"], "examples": ["yes"],
+                "description": "Whether small pictures of them are kept and shown",
+            },
+            force={
+                "type": "string", "enum": ["yes", "no"], "default": "no", "examples": ["no"],
+                "description": "Take near copies and nearly known names all the same",
+            },
+            author={
+                "type": "string", "minLength": 1, "default": AUTHOR, "examples": ["Ana"],
+                "description": "Who does it, for the history; only with the server's own token",
+            },
         ),
     )  # fmt: skip
-    async def enroll(
-        request: Request,
-        given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-    ) -> Enrolled:
+    async def enroll(request: Request, person: Annotated[Person, Depends(keeps)]) -> Enrolled:
         """Add an individual, or photographs of one, without training.
 
         `keep_photos` yes keeps small pictures of them to show beside answers; no keeps their
         embeddings alone.  A name that is nearly a known one is a conflict, and so is a photograph
         that looks like a copy of one in the gallery; `force` yes takes both all the same.  The
-        history of the catalogue names `author`.
+        history of the catalogue names whose token it is; of the server's own token, `author`.
         """
-        if not settings.enroll or not token:
-            raise RefusedError("forbidden", "enrolling is off here; serve with --enroll")
-        if not token_matches(request.headers.get("authorization"), token):
-            raise RefusedError("unauthorized", "enrolling needs the token of this server")
         upload = await _read_and_check(
             request,
             settings,
             fields=("identity", "keep_photos"),
-            optional={"force": "no", "author": AUTHOR},
+            optional={"force": "no", "author": person.name},
         )
+        author = upload.fields["author"]
+        if author != person.name and not doors.is_own(person):
+            raise RefusedError("invalid", f"the history will name {person.name}; leave author out")
         keep, force = upload.fields["keep_photos"], upload.fields["force"]
         for field, value in (("keep_photos", keep), ("force", force)):
             if value not in ("yes", "no"):
@@ -134,7 +141,7 @@ def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> No
         try:
             done = await service.enroll(
                 wanted, upload.photos, thumbnails=keep == "yes", force=force == "yes",
-                author=upload.fields["author"],
+                author=author,
             )  # fmt: skip
         except DamagedPhotoError as error:
             raise RefusedError("damaged_photograph", str(error)) from None
@@ -152,21 +159,8 @@ def add_enrolment_route(app: FastAPI, service: Service, token: str | None) -> No
             photos=len(now.prepared.gallery.rows_of(name)),
             classes=len(now.identities),
             gallery=len(now.gallery),
+            event=done.event.id,
         )
-
-
-def token_matches(header: str | None, token: str) -> bool:
-    """Whether an Authorization header bears `token`; the time taken does not tell how nearly.
-
-    An empty token matches nothing.
-    """
-    scheme, _, given = (header or "").partition(" ")
-    digests = (
-        hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        for text in (given.strip(), token)
-    )
-    same = hmac.compare_digest(*digests)
-    return same and scheme.lower() == "bearer" and token != ""
 
 
 def _form(fewest: int, most: int, **fields: dict[str, Any]) -> dict[str, Any]:
@@ -179,6 +173,7 @@ def _form(fewest: int, most: int, **fields: dict[str, Any]) -> dict[str, Any]:
         "items": {"type": "string", "format": "binary"},
         "minItems": fewest,
         "maxItems": most,
+        "description": "Photographs in any of the formats that `/v1/about` lists",
     }
     required = ["photos", *(name for name, field in fields.items() if "default" not in field)]
     schema = {"type": "object", "properties": {"photos": photos, **fields}, "required": required}

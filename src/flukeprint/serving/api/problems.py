@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from flukeprint.errors import listed, nearest
@@ -47,8 +48,10 @@ KINDS: dict[str, ProblemKind] = {
     "conflict": ProblemKind(409, "In conflict with what there is"),
     "too_many_bytes": ProblemKind(413, "Too many bytes"),
     "too_many_pixels": ProblemKind(413, "Too many pixels"),
+    "no_catalogue": ProblemKind(409, "There is no catalogue"),
     "unsupported_media_type": ProblemKind(415, "Not this media type"),
     "not_a_photograph": ProblemKind(415, "Not a photograph"),
+    "foreign_host": ProblemKind(421, "Not this host"),
     "invalid": ProblemKind(422, "The request is not valid"),
     "damaged_photograph": ProblemKind(422, "Damaged photograph"),
     "no_photograph": ProblemKind(422, "No photograph"),
@@ -221,7 +224,18 @@ async def _validation_error(_: Request, error: Exception) -> Response:
     return RefusedError("invalid", listed(lines, most=3)).response()
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+def _methods(request: Request) -> list[str]:
+    """All methods that an address takes; starlette names those of its first route alone."""
+    found: set[str] = set()
+    for route in getattr(request.app, "routes", ()):
+        if route.matches(request.scope)[0] != Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    if "GET" in found:
+        found.add("HEAD")  # `access/head.py` answers it
+    return sorted(found)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
     """The problem for a refusal by starlette or FastAPI; headers such as Allow are kept."""
     assert isinstance(error, HTTPException)
     status = error.status_code
@@ -233,6 +247,8 @@ async def _http_error(_: Request, error: Exception) -> Response:
     if not isinstance(detail, str) or detail in ("", phrase):
         detail = _DETAILS.get(status, phrase)
     headers = {**({"WWW-Authenticate": "Bearer"} if status == 401 else {}), **(error.headers or {})}
+    if status == 405 and (taken := _methods(request)):
+        headers["Allow"] = ", ".join(taken)
     return _response(named, status, title, detail, headers)
 
 

@@ -112,6 +112,8 @@ def about(service: Service, identifier: Identifier | None = None) -> About:
             pairs=point.pairs,
         ),
         enroll=settings.enroll,
+        catalogue=identifier.kept is not None,
+        people=settings.people is not None,
         max_bytes=settings.photo_bytes,
         max_pixels=settings.photo_pixels,
         max_photos=settings.photos,

@@ -1,0 +1,1 @@
+"""A queue of uploaded photographs that several people decide, no two of them the same one."""

@@ -1,0 +1,1 @@
+"""Who may ask for what: host names, query parameters, people with tokens and their sessions."""
