@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Pytorch-metric-learning's accuracy leaves out the queries of animals that the gallery lacks.
 #
-# Packages: pytorch-metric-learning==2.9.0, torch==2.14.1, numpy==2.4.6
+# Packages: pytorch-metric-learning==2.9.0, torch==2.14.1, faiss-cpu==1.15.1, numpy==2.4.6
 # Guess: a query without a right answer counts as wrong, so that accuracy falls with the share of
 # new animals.
 # Behaviour: AccuracyCalculator drops queries whose label the references do not have; half of four
@@ -14,7 +14,7 @@ folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv venv
-venv/bin/python -m pip install --quiet --disable-pip-version-check 'pytorch-metric-learning==2.9.0' 'torch==2.14.1' 'numpy==2.4.6'
+venv/bin/python -m pip install --quiet --disable-pip-version-check 'pytorch-metric-learning==2.9.0' 'torch==2.14.1' 'faiss-cpu==1.15.1' 'numpy==2.4.6'
 venv/bin/python - <<'PYTHON'
 import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator

@@ -97,3 +97,25 @@ def test_of_copies_a_gallery_finds_the_lowest_rows_with_any_index(kind, copies) 
     for k in (1, 3, 8):
         want = np.flatnonzero(rows == 7)[:k].tolist()
         assert Gallery(photos, index=index).search(one, k).rows[0].tolist() == want
+
+
+@pytest.mark.parametrize("kind", [Hnsw, IvfPq], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("noise", [0.0, 1e-4])
+@pytest.mark.parametrize("step", [100, 5000])
+def test_thousands_of_copies_hide_nobody(kind, noise: float, step: int) -> None:
+    """A stuck camera's frames come first; every other photograph is still found by itself."""
+    rng = np.random.default_rng(3)
+    others = unit_rows(rng.normal(size=(400, 64)).astype(np.float32))
+    frame = np.repeat(others[:1], 1600, 0) + noise * rng.normal(size=(1600, 64)) / 8
+    vectors = np.concatenate([unit_rows(frame.astype(np.float32)), others[1:]])
+    names = tuple(map(str, range(len(vectors))))
+    photos = Embeddings(vectors, names, names, None, "s")
+    first = len(photos) if kind is IvfPq else min(step, len(photos))
+    index = built(kind, photos.take(np.arange(first)))
+    for start in range(len(index), len(photos), step):
+        rows = np.arange(start, min(start + step, len(photos)))
+        index.add(photos.take(rows), rows)
+    gallery = Gallery(photos, index=index)
+    asked = np.arange(1700, 1999)
+    found = gallery.search(photos.take(asked), 1).rows.ravel()
+    assert (found == asked).mean() > 0.99

@@ -109,7 +109,9 @@ class Hnsw(FaissIndex):
         return index
 
     def _stored(self, vectors: Floats) -> Floats:
-        return np.clip(np.rint(self._projected(vectors)), -127, 127)
+        projected = self._projected(vectors)
+        projected = projected + _unlike(len(self._rows), *projected.shape)
+        return np.clip(np.rint(projected), -127, 127)
 
     def _projected(self, queries: Floats) -> Floats:
         return (queries @ self._axes) * np.float32(math.sqrt(self._scale))
@@ -187,6 +189,16 @@ class IvfPq(FaissIndex):
         """Bytes of main memory that the index needs."""
         centers = 4 * int(self._index.nlist) * int(self._index.d)
         return super().memory() + centers
+
+
+def _unlike(start: int, n: int, d: int) -> Floats:
+    """Numbers (n, d) of -0.25..0.25 by the place of a vector, from `start` on, and of a number."""
+    rows = np.arange(start, start + n, dtype=np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15)
+    mixed = rows + np.arange(1, d + 1, dtype=np.uint64) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(31)
+    mixed *= np.uint64(0x94D049BB133111EB)  # splitmix64, Steele et al. 2014
+    shares = (mixed >> np.uint64(40)).astype(np.float32) / np.float32(2**24)
+    return np.asarray((shares - np.float32(0.5)) * np.float32(0.5), dtype=np.float32)
 
 
 def _axes(vectors: Floats, held: float | None = None) -> Floats:

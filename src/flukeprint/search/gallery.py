@@ -162,7 +162,12 @@ class Gallery:
             # What was not found may equal the worst of a full list, with a lower row.
             worst = np.full(len(left), np.inf, dtype=np.float32)
             np.minimum.at(worst, place, scores)
-            worst[(rows == NOTHING).any(axis=1)] = -np.inf
+            best = np.full(len(left), -np.inf, dtype=np.float32)
+            np.maximum.at(best, place, scores)
+            # A list that is not full is all that there is, unless it holds copies of one only: then
+            # an approximate index may not have come to the others.
+            ended = (rows == NOTHING).any(axis=1) & ((best > worst) | (there.sum(axis=1) == n))
+            worst[ended] = -np.inf
             kinds = found_rows if groups is None else groups[found_rows]
             above = scores > worst[place]
             distinct = np.unique(place[above] * len(self) + kinds[above]) // len(self)
