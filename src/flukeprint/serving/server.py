@@ -211,7 +211,7 @@ def assemble(service: Service, token: str | None = None) -> FastAPI:
     """The application that serves API and page of a service, with the middleware around both."""
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     app = build_api(service, token=token)
-    add_pages(app, service, app.state.descriptions)
+    add_pages(app, service, app.state.descriptions, app.state.doors)
 
     def page_csp(scope: Scope) -> str:
         own = scope["path"] == DOCS or scope["path"].startswith(SCRIPTS)

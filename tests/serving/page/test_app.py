@@ -17,7 +17,7 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.serving.page.app import POLICY
 from flukeprint.serving.page.assets import FOLDER
 from flukeprint.serving.page.context import PageContext
-from flukeprint.serving.page.document import PATHS, footer, header
+from flukeprint.serving.page.document import PATHS, Visitor, footer, header
 from flukeprint.serving.page.i18n import LANGUAGES, Language
 from flukeprint.serving.page.map_points import MapPoints
 from flukeprint.serving.page.site import FRAGMENT_BYTES
@@ -68,7 +68,7 @@ def test_every_page_can_be_built(language: Language, variant: str) -> None:
         identify_page(asked), verify_page(asked), review_page(asked), about_page(asked),
         classes_page(asked, "q=a"), map_page(asked, points, grouping(asked, points), "/x", ""),
     ):  # fmt: skip
-        tree = parsed([header(asked, "/"), content, footer(asked)])
+        tree = parsed([header(asked, "/", Visitor()), content, footer(asked)])
         assert len(list(elements(tree, id="page-title"))) == 1
         ids = [one.get("id") for one in elements(tree) if one.get("id")]
         assert len(ids) == len(set(ids))

@@ -7,7 +7,9 @@ without asking again.  Only a browser without scripts sends photographs here.
 
 from fastapi import FastAPI
 
+from flukeprint.serving.api.access.doors import Doors
 from flukeprint.serving.api.responses import Descriptions
+from flukeprint.serving.page.routes.catalogue import catalogue_routes
 from flukeprint.serving.page.routes.collection import collection_routes
 from flukeprint.serving.page.routes.frame import frame_routes
 from flukeprint.serving.page.routes.identifying import identifying_routes
@@ -31,10 +33,12 @@ POLICY = "; ".join(
 )
 
 
-def add_pages(app: FastAPI, service: Service, descriptions: Descriptions) -> Site:
+def add_pages(
+    app: FastAPI, service: Service, descriptions: Descriptions, doors: Doors | None = None
+) -> Site:
     """Add the page to `app`, behind all routes that it has already."""
-    site = Site(service, descriptions)
-    for routes in (identifying_routes, collection_routes, frame_routes):
+    site = Site(service, descriptions, doors)
+    for routes in (identifying_routes, collection_routes, catalogue_routes, frame_routes):
         for path, methods, endpoint in routes(site):
             app.add_route(path, endpoint, list(methods), include_in_schema=False)
     return site

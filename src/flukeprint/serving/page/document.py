@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlencode
 
 import htpy as html
 from htpy import Element
@@ -19,8 +21,10 @@ PATHS: Final[Mapping[str, str | None]] = {
     "/review": "nav_review",
     "/map": "nav_map",
     "/classes": "nav_classes",
+    "/animals": "nav_animals",
     "/about": "nav_about",
     "/similar": None,
+    "/sign-in": None,
 }
 # The scripts of a page besides `page.js`, which all have.
 SCRIPTS: Final[Mapping[str, Sequence[str]]] = {
@@ -29,10 +33,35 @@ SCRIPTS: Final[Mapping[str, Sequence[str]]] = {
     "/review": ("review.js",),
     "/map": ("map.js",),
     "/classes": ("classes.js",),
+    "/sign-in": ("sign_in.js",),
 }
 
 
-def document(context: PageContext, assets: Assets, path: str, title: str, content: Content) -> str:
+@dataclass(frozen=True)
+class Visitor:
+    """Who looks at a page.
+
+    people: whether the server knows people by tokens.  name: of the one who has signed in.
+    csrf: what scripts send with a change.  catalogue: whether there is one to look at.
+    address: of the page, to come back to.
+    """
+
+    people: bool = False
+    name: str | None = None
+    csrf: str = ""
+    catalogue: bool = False
+    address: str = "/"
+
+
+def document(
+    context: PageContext,
+    visitor: Visitor,
+    assets: Assets,
+    path: str,
+    title: str,
+    content: Content,
+    scripts: Sequence[str] = (),
+) -> str:
     """The whole document of the page at a path.
 
     title: of the page as HTML, for the window.
@@ -48,28 +77,28 @@ def document(context: PageContext, assets: Assets, path: str, title: str, conten
         html.link(rel="stylesheet", href=assets.url("parts.css")),
         [
             html.script(type="module", src=assets.url(name))
-            for name in ("page.js", *SCRIPTS.get(path, ()))
+            for name in ("page.js", *SCRIPTS.get(path, ()), *scripts)
         ],
     ]
     body = html.body[
         html.div(id="shell")[
-            html.header(id="header")[header(context, path)],
+            html.header(id="header")[header(context, path, visitor)],
             html.p(id="gone", role="alert", hidden=True),
             html.main(id="page", tabindex="-1")[content],
             html.footer(id="footer")[footer(context)],
             html.div(aria(hidden="true"), id="drop-over"),
         ],
-        _facts(context),
+        _facts(context, visitor),
     ]
     return str(html.html(lang=context.language)[head, body])
 
 
-def header(context: PageContext, path: str) -> Content:
-    """The name of the catalogue, the choice of languages, and the navigation."""
+def header(context: PageContext, path: str, visitor: Visitor) -> Content:
+    """The name of the catalogue, who has signed in, the languages, and the navigation."""
     links = [
         html.li[_link(context, other, key, here=other == path)]
         for other, key in PATHS.items()
-        if key is not None and _offered(context, other)
+        if key is not None and _offered(context, other, visitor)
     ]
     return [
         html.a(href="#page", class_="skip")[context.text("skip")],
@@ -78,6 +107,7 @@ def header(context: PageContext, path: str) -> Content:
                 html.span(aria(hidden="true"), class_="mark"),
                 html.span(class_="title")[context.info.title],
             ],
+            _person(context, visitor),
             _languages(context),
         ],
         html.nav(aria(label=context.text("pages")))[html.ul[links]],
@@ -93,7 +123,9 @@ def footer(context: PageContext) -> Content:
     ]
 
 
-def _offered(context: PageContext, path: str) -> bool:
+def _offered(context: PageContext, path: str, visitor: Visitor) -> bool:
+    if path == "/animals":
+        return visitor.catalogue
     if path == "/verify":
         return context.info.verify is not None
     return path != "/map" or context.map_ is not None
@@ -104,6 +136,14 @@ def _link(context: PageContext, path: str, key: str, *, here: bool) -> Element:
     return html.a(aria(current="page") if here else {}, href=path, class_="here" if here else None)[
         name
     ]
+
+
+def _person(context: PageContext, visitor: Visitor) -> Content:
+    if not visitor.people:
+        return []
+    words = context.text("sign_in") if visitor.name is None else visitor.name
+    href = f"/sign-in?{urlencode({'next': visitor.address})}"
+    return [html.a(href=href, class_="person", id="person", rel="nofollow")[words]]
 
 
 def _languages(context: PageContext) -> Element:
@@ -124,13 +164,14 @@ def _languages(context: PageContext) -> Element:
     return html.div(aria(label=context.text("language")), class_="languages", role="group")[links]
 
 
-def _facts(context: PageContext) -> Element:
+def _facts(context: PageContext, visitor: Visitor) -> Element:
     """What the page's scripts need to know: limits and texts, as data that is never run."""
     info = context.info
     facts = {
         "language": context.language,
         "model": info.model,
         "version": info.version,
+        "csrf": visitor.csrf,
         "limits": {
             "max_bytes": info.max_bytes,
             "max_pixels": info.max_pixels,

@@ -12,17 +12,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from flukeprint.identifier.identifier import Identifier
+from flukeprint.serving.api.access.doors import Doors
 from flukeprint.serving.api.problems import RefusedError
 from flukeprint.serving.api.responses import Descriptions
 from flukeprint.serving.page.assets import Assets
 from flukeprint.serving.page.context import Content, PageContext, kind_of
-from flukeprint.serving.page.document import document
+from flukeprint.serving.page.document import Visitor, document
 from flukeprint.serving.page.i18n import LANGUAGES
 from flukeprint.serving.page.languages import COOKIE, language_of
 from flukeprint.serving.page.map_points import MapPoints
 from flukeprint.serving.page.names import NameIndex
 from flukeprint.serving.page.views.map_groups import Grouping, grouping
 from flukeprint.serving.service import Service
+from flukeprint.serving.sessions import Session
 
 FRAGMENT_BYTES = 256 * 1024  # most of an answer that comes back to be shown
 YEAR: Final = 31_536_000  # seconds
@@ -67,8 +69,11 @@ class GalleryFacts:
 class Site:
     """The page of a service."""
 
-    def __init__(self, service: Service, descriptions: Descriptions) -> None:
-        self.service = service
+    def __init__(
+        self, service: Service, descriptions: Descriptions, doors: Doors | None = None
+    ) -> None:
+        """doors: which people there are; None: there are none."""
+        self.service, self._doors = service, doors
         self.assets = Assets()
         self._descriptions = descriptions
         self._facts: GalleryFacts | None = None
@@ -79,6 +84,15 @@ class Site:
         if known is None or known.identifier is not self._descriptions.identifier():
             known = self._facts = GalleryFacts.of(self._descriptions)
         return known
+
+    def session(self, request: Request) -> Session | None:
+        """The session of the person who asks; None for somebody who has not signed in."""
+        return None if self._doors is None else self._doors.session(request)
+
+    def may_change(self, request: Request) -> bool:
+        """Whether who asks may change the catalogue."""
+        session = self.session(request)
+        return session is not None and session.person.may("keep")
 
     def context(self, request: Request) -> PageContext:
         """The facts in the language of a visitor."""
@@ -91,13 +105,23 @@ class Site:
         path: str,
         content: Content,
         status: int = 200,
+        script: str | None = None,
     ) -> Response:
         """The document of a page, or 304 where the browser has it.
 
-        path: of the page, as in `document.PATHS`.  content: its `heading` first.
+        path: of the page, as in `document.PATHS`.  content: its `heading` first.  script: one that
+            it needs besides those of its path.
         """
         title = str(content[0]).partition(">")[2].partition("<")[0]  # escaped already
-        text = document(context, self.assets, path, title, content).encode()
+        session = self.session(request)
+        people = self._doors is not None and self._doors.changes
+        visitor = Visitor(
+            people, None if session is None else session.person.name,
+            "" if session is None else session.csrf,
+            self.service.identifier.kept is not None, request.url.path,
+        )  # fmt: skip
+        scripts = () if script is None else (script,)
+        text = document(context, visitor, self.assets, path, title, content, scripts).encode()
         etag = f'W/"{hashlib.sha256(text).hexdigest()[:20]}"'
         headers = {
             "ETag": etag, "Cache-Control": UNCHANGED, "Content-Language": context.language,

@@ -8,9 +8,11 @@ import hmac
 import math
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flukeprint.config.schema import ServeConfig
@@ -27,7 +29,9 @@ OPEN = ("/v1/health", "/v1/ready", "/v1/about", "/v1/session")
 FAILURES = 20  # wrong tokens of one address a minute; none are counted on a loopback host
 SAFE = ("GET", "HEAD", "OPTIONS")
 # The page's documents that show the gallery, and what they fetch, are closed as well.
-_GUARDED = ("/v1/", "/classes", "/similar", "/map", "/fragments/")
+_GUARDED = ("/v1/", "/classes", "/similar", "/map", "/fragments/", "/animals")
+# Documents that a person without a token may see; from all others he is sent to sign in.
+_OPEN_PAGES = ("/sign-in", "/about", "/docs", "/assets/", "/openapi.json")
 _KNOWN = "flukeprint.person"  # in a request's scope
 
 BEARER = HTTPBearer(auto_error=False, description="A person's token, or the server's own")
@@ -157,15 +161,36 @@ class Guard:
         if (
             scope["type"] == "http"
             and self._doors.closed
-            and needs_token(path_of(scope), scope["method"])
+            and (needs_token(path_of(scope), scope["method"]) or wants_page(scope))
         ):
             try:
                 if scope["method"] != "OPTIONS" and self._doors.who(Request(scope)) is None:
+                    if wants_page(scope):
+                        await to_sign_in(scope)(scope, receive, send)
+                        return
                     raise RefusedError("unauthorized", "this server needs a token: ask its keeper")
             except RefusedError as error:
                 await error.response()(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def wants_page(scope: Scope) -> bool:
+    """Whether a browser asks for a document that shows or asks something of the catalogue."""
+    path = path_of(scope)
+    accepted = dict(scope["headers"]).get(b"accept", b"")
+    return (
+        scope["method"] == "GET"
+        and b"text/html" in accepted
+        and not path.startswith(("/v1/", "/fragments/", *_OPEN_PAGES))
+    )
+
+
+def to_sign_in(scope: Scope) -> Response:
+    """Sends a browser to the page on which people sign in, and from there back."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    wanted = path_of(scope) + (f"?{query}" if query else "")
+    return RedirectResponse(f"/sign-in?{urlencode({'next': wanted})}", 303)
 
 
 def needs_token(path: str, method: str = "GET") -> bool:

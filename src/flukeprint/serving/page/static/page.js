@@ -4,6 +4,9 @@ const facts = JSON.parse(document.getElementById("facts").textContent);
 
 export const { language, limits, model, version } = facts;
 
+// What a change of somebody who has signed in needs.
+export const headers = () => (facts.csrf ? { "X-CSRF-Token": facts.csrf } : {});
+
 export function translate(key, values = {}) {
   const text = facts.texts[key] || "";
   return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));

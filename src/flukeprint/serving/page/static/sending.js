@@ -1,6 +1,6 @@
 // Sends photographs to the API and turns its answers into HTML of the page.
 // Outcomes are described in views/problems.py.
-import { acts, at, element, gone, limits, translate } from "./page.js";
+import { acts, at, element, gone, headers, limits, translate } from "./page.js";
 
 const RETRY_S = 2; // wait before trying a busy service again, if it sends no Retry-After
 const RETRY_MOST_S = 30;
@@ -60,6 +60,7 @@ function sendOnce(path, files, job, report) {
     job.request = request;
     request.open("POST", path);
     request.setRequestHeader("Accept", "application/json, application/problem+json");
+    for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => {
       if (event.lengthComputable) report({ phase: "sending", share: event.loaded / event.total });
     };
@@ -113,7 +114,7 @@ export function withheld(files, most) {
 export async function shown(fragment, outcome) {
   try {
     const answer = await fetch(`/fragments/${fragment}`, {
-      method: "POST", body: JSON.stringify(outcome), headers: { "Content-Type": "application/json" },
+      method: "POST", body: JSON.stringify(outcome), headers: { ...headers(), "Content-Type": "application/json" },
     });
     return answer.ok ? await answer.json() : null;
   } catch {
