@@ -400,6 +400,43 @@ def test_a_page_without_scripts_identifies(
     context.close()
 
 
+def test_a_large_photograph_is_made_smaller_before_it_is_sent(
+    whales: tuple[Path, Path], site: Served, chrome: Browser, tmp_path: Path
+):
+    """Turned by its EXIF as well; whom it shows stays the same."""
+    with Image.open(photographs(whales)[1]) as image:
+        large = image.convert("RGB").resize((5200, 5200 * image.height // image.width))
+    exif = Image.Exif()
+    exif[0x0112] = 8  # stored turned to the right
+    large.transpose(Image.Transpose.ROTATE_270).save(
+        tmp_path / "large.jpg", quality=98, exif=exif, subsampling=0
+    )
+    size = (tmp_path / "large.jpg").stat().st_size
+    assert size > 2_000_000
+    with visit(chrome, site.url) as visitor:
+        page = visitor.open()
+        page.route("**/large.jpg", lambda route: route.fulfill(path=tmp_path / "large.jpg"))
+        script = page.evaluate("document.querySelector('script[src*=\"identify.js\"]').src")
+        numbers = page.evaluate(
+            """async (address) => {
+              const { prepared } = await import(address);
+              const blob = await (await fetch("/large.jpg")).blob();
+              const made = await prepared(new File([blob], "large.jpg", { type: "image/jpeg" }));
+              return [...new Uint8Array(await made.arrayBuffer())];
+            }""",
+            script.replace("identify.js", "sending.js"),
+        )
+    sent = bytes(numbers)
+    assert len(sent) < size / 2
+    with Image.open(BytesIO(sent)) as small:
+        assert max(small.size) == 2048
+        assert small.getexif().get(0x0112, 1) == 1
+        assert (small.width > small.height) == (large.width > large.height)
+    known = Identifier.load(whales[0])
+    before, after = known.embed([tmp_path / "large.jpg", sent]).vectors
+    assert float(before @ after) > 0.99
+
+
 def test_nothing_moves_as_an_answer_comes(whales: tuple[Path, Path], site: Served, chrome: Browser):
     for how in (DESKTOP, PHONE):
         with visit(chrome, site.url, **how) as visitor:

@@ -43,7 +43,7 @@ class Visitor:
 
     people: whether the server knows people by tokens.  name: of the one who has signed in.
     csrf: what scripts send with a change.  catalogue: whether there is one to look at.
-    address: of the page, to come back to.
+    address: of the page, to come back to.  side: longest one of a photograph that is sent, px.
     """
 
     people: bool = False
@@ -51,6 +51,7 @@ class Visitor:
     csrf: str = ""
     catalogue: bool = False
     address: str = "/"
+    side: int = 2048
 
 
 def document(
@@ -175,6 +176,7 @@ def _facts(context: PageContext, visitor: Visitor) -> Element:
         "limits": {
             "max_bytes": info.max_bytes,
             "max_pixels": info.max_pixels,
+            "side": visitor.side,
             "max_request_bytes": info.max_request_bytes,
             "max_photos": info.max_photos,
         },

@@ -27,6 +27,7 @@ from flukeprint.serving.service import Service
 from flukeprint.serving.sessions import Session
 
 FRAGMENT_BYTES = 256 * 1024  # most of an answer that comes back to be shown
+FEWEST_PIXELS: Final = 2048  # a photograph is never sent with a shorter longest side
 YEAR: Final = 31_536_000  # seconds
 UNCHANGED: Final = "private, no-cache"  # a browser asks each time whether its copy is still right
 # Path, methods, and what answers it.
@@ -64,6 +65,17 @@ class GalleryFacts:
             return None
         data = points.packed(groups.of_points.tolist())
         return data, hashlib.sha256(data).hexdigest()[:16]
+
+
+def longest_side(identifier: Identifier) -> int:
+    """The longest side of a photograph of which an identifier makes use, px.
+
+    Photographs are cut to boxes and zoomed into before the network sees them, so it is some times
+    as long as the network's own.
+    """
+    image, local = identifier.card.image, identifier.card.method.rules.local
+    keypoints = 2 * local.side if local.candidates else 0
+    return max(FEWEST_PIXELS, 4 * image.height, 4 * image.width, keypoints)
 
 
 class Site:
@@ -119,6 +131,7 @@ class Site:
             people, None if session is None else session.person.name,
             "" if session is None else session.csrf,
             self.service.identifier.kept is not None, request.url.path,
+            longest_side(self.service.identifier),
         )  # fmt: skip
         scripts = () if script is None else (script,)
         text = document(context, visitor, self.assets, path, title, content, scripts).encode()

@@ -1,6 +1,6 @@
 // The first page: photographs of one encounter are sent as soon as they are chosen.
 import { acts, at, limits, takePhotographs, whenBack } from "./page.js";
-import { Flow, fetchBlob, forget, preview, previewView, smallPicture, withheld } from "./sending.js";
+import { Flow, fetchBlob, forget, prepared, preview, previewView, smallPicture, withheld } from "./sending.js";
 
 const flow = new Flow("identify", "/v1/identify", limits.max_photos);
 let previews = [];
@@ -16,6 +16,10 @@ async function identify(files) {
   previews = [];
   flow.pictures = [];
   showPreviews();
+  flow.files = files; // until it is known whether they can be sent
+  const smaller = await Promise.all(files.map(prepared));
+  if (flow.files !== files) return; // other files were chosen meanwhile
+  files = smaller;
   const refused = withheld(files, limits.max_photos);
   flow.files = refused ? [] : files;
   if (refused) {

@@ -2,7 +2,7 @@
 // Photographs, answers and decisions are kept in the page only.
 import { acts, at, element, gone, model, takePhotographs, translate, whenBack } from "./page.js";
 import { csv } from "./csv.js";
-import { preview, previewView, send, shown, withheld } from "./sending.js";
+import { prepared, preview, previewView, send, shown, withheld } from "./sending.js";
 
 const COLUMNS = [
   "photograph", "decision", "identity", "score", "probability", "seconds", "name", "decided", "model",
@@ -107,8 +107,9 @@ async function run() {
     updateList();
     item.preview = item.preview || (await preview(item.file));
     const job = { cancelled: false, request: null };
-    const refused = withheld([item.file], 1);
-    item.outcome = refused || (await send("/v1/identify", [item.file], job, () => {}, true));
+    const file = await prepared(item.file);
+    const refused = withheld([file], 1);
+    item.outcome = refused || (await send("/v1/identify", [file], job, () => {}, true));
     item.state = item.outcome && item.outcome.state === "answer" ? "answered" : "failed";
     if (items[current] === item) {
       since = performance.now();

@@ -4,6 +4,7 @@ import { acts, at, element, gone, headers, limits, translate } from "./page.js";
 
 const RETRY_S = 2; // wait before trying a busy service again, if it sends no Retry-After
 const RETRY_MOST_S = 30;
+const SMALL_ENOUGH = 1_000_000; // bytes that are sent without a thought
 const PHOTO_NAME = /\.(jpe?g|png|tiff?|webp|heic|heif|avif|bmp|gif)$/i;
 const KIND_OF_STATUS = {
   404: "not_found", 413: "too_many_bytes", 415: "unsupported_media_type", 422: "invalid",
@@ -71,6 +72,31 @@ function sendOnce(path, files, job, report) {
     request.onabort = () => done(null);
     request.send(form);
   });
+}
+
+// A photograph as it is sent: a large one is made smaller, to the longest side of which the network
+// makes use, upright, as a JPEG.  Whatever the browser cannot decode goes as it is.
+export async function prepared(file) {
+  if (file.size < SMALL_ENOUGH || typeof createImageBitmap !== "function") return file;
+  try {
+    const image = await createImageBitmap(file, { imageOrientation: "from-image" });
+    const share = limits.side / Math.max(image.width, image.height);
+    if (share >= 1) {
+      image.close();
+      return file;
+    }
+    const canvas = document.createElement("canvas");
+    canvas.width = Math.max(1, Math.round(image.width * share));
+    canvas.height = Math.max(1, Math.round(image.height * share));
+    const pen = canvas.getContext("2d");
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+    image.close();
+    const small = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
+    return small && small.size < file.size ? new File([small], file.name, { type: "image/jpeg" }) : file;
+  } catch {
+    return file;
+  }
 }
 
 // The outcome, null when cancelled.  A busy service (503) is tried once more; with `patient`

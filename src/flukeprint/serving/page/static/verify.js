@@ -1,6 +1,6 @@
 // Two photographs are compared as soon as both are there.
 import { at, takePhotographs, whenBack } from "./page.js";
-import { Flow, forget, preview, previewView, withheld } from "./sending.js";
+import { Flow, forget, prepared, preview, previewView, withheld } from "./sending.js";
 
 if (at("verify-result")) {
   const flow = new Flow("verify", "/v1/verify", 2);
@@ -11,6 +11,7 @@ if (at("verify-result")) {
 
   takePhotographs(async (files, input) => {
     flow.cancel();
+    files = await Promise.all(files.map(prepared));
     const refused = withheld(files, 2);
     if (refused) {
       await flow.show(refused);
