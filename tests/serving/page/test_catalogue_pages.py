@@ -230,3 +230,14 @@ def test_a_keeper_signs_in_looks_at_an_animal_and_undoes(
         shown.set_input_files("#file-identify", tmp_path / "a.png")
         shown.wait_for_selector("#answer-5")
         visitor.complaints = [said for said in visitor.complaints if "401" not in said]
+
+
+def test_no_page_holds_what_a_change_needs(team: Served, tokens: dict[str, str]) -> None:
+    """A page is compressed with what an address says, and its length would give a secret away."""
+    with connected(team) as visitor:
+        csrf = visitor.post("/v1/session", json={"token": tokens["keep"]}).json()["csrf"]
+        for path in ("/", "/animals?q=x", "/sign-in", "/about"):
+            text = visitor.get(path, headers=HTML).text
+            assert "the keep" in text
+            assert csrf not in text
+        assert visitor.get("/v1/session").json()["csrf"] == csrf

@@ -42,13 +42,12 @@ class Visitor:
     """Who looks at a page.
 
     people: whether the server knows people by tokens.  name: of the one who has signed in.
-    csrf: what scripts send with a change.  catalogue: whether there is one to look at.
+    catalogue: whether there is one to look at.
     address: of the page, to come back to.  side: longest one of a photograph that is sent, px.
     """
 
     people: bool = False
     name: str | None = None
-    csrf: str = ""
     catalogue: bool = False
     address: str = "/"
     side: int = 2048
@@ -172,7 +171,7 @@ def _facts(context: PageContext, visitor: Visitor) -> Element:
         "language": context.language,
         "model": info.model,
         "version": info.version,
-        "csrf": visitor.csrf,
+        "signed_in": visitor.name is not None,
         "limits": {
             "max_bytes": info.max_bytes,
             "max_pixels": info.max_pixels,

@@ -129,7 +129,6 @@ class Site:
         people = self._doors is not None and self._doors.changes
         visitor = Visitor(
             people, None if session is None else session.person.name,
-            "" if session is None else session.csrf,
             self.service.identifier.kept is not None, request.url.path,
             longest_side(self.service.identifier),
         )  # fmt: skip

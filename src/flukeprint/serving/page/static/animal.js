@@ -5,7 +5,7 @@ acts.undo = async (from) => {
   from.disabled = true;
   const said = at("undo-said");
   try {
-    const answer = await fetch(from.dataset.undo, { method: "POST", headers: headers() });
+    const answer = await fetch(from.dataset.undo, { method: "POST", headers: await headers() });
     if (answer.ok) {
       window.location.reload();
       return;

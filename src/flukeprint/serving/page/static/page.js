@@ -4,8 +4,16 @@ const facts = JSON.parse(document.getElementById("facts").textContent);
 
 export const { language, limits, model, version } = facts;
 
-// What a change of somebody who has signed in needs.
-export const headers = () => (facts.csrf ? { "X-CSRF-Token": facts.csrf } : {});
+// What a change of somebody who has signed in needs.  It is not in the page itself, whose
+// compressed length would give it away letter by letter to who can make us ask for pages.
+let asked = null;
+export async function headers() {
+  if (!facts.signed_in) return {};
+  asked = asked || fetch("/v1/session").then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
+  const { csrf } = await asked;
+  if (!csrf) asked = null; // ask again the next time
+  return csrf ? { "X-CSRF-Token": csrf } : {};
+}
 
 export function translate(key, values = {}) {
   const text = facts.texts[key] || "";

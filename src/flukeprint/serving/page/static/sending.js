@@ -52,7 +52,7 @@ export async function fetchBlob(address) {
 }
 
 // job: {cancelled, request}; report({phase, share, seconds}) is called with the progress.
-function sendOnce(path, files, job, report) {
+function sendOnce(path, files, job, report, more) {
   return new Promise((done) => {
     const form = new FormData();
     // Names of files may be private, and the API does not need them.
@@ -61,7 +61,7 @@ function sendOnce(path, files, job, report) {
     job.request = request;
     request.open("POST", path);
     request.setRequestHeader("Accept", "application/json, application/problem+json");
-    for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(more)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => {
       if (event.lengthComputable) report({ phase: "sending", share: event.loaded / event.total });
     };
@@ -104,7 +104,7 @@ export async function prepared(file) {
 export async function send(path, files, job, report, patient = false) {
   for (let again = 0; ; again += 1) {
     report({ phase: "sending", share: 0 });
-    const outcome = await sendOnce(path, files, job, report);
+    const outcome = await sendOnce(path, files, job, report, await headers());
     const status = outcome && outcome.state === "problem" ? outcome.status : 0;
     const retry = (status === 503 && again === 0) || (status === 429 && patient);
     if (!retry || job.cancelled) return job.cancelled ? null : outcome;
@@ -140,7 +140,7 @@ export function withheld(files, most) {
 export async function shown(fragment, outcome) {
   try {
     const answer = await fetch(`/fragments/${fragment}`, {
-      method: "POST", body: JSON.stringify(outcome), headers: { ...headers(), "Content-Type": "application/json" },
+      method: "POST", body: JSON.stringify(outcome), headers: { ...(await headers()), "Content-Type": "application/json" },
     });
     return answer.ok ? await answer.json() : null;
   } catch {

@@ -9,7 +9,7 @@ at("sign-in").addEventListener("submit", async (event) => {
     const answer = await fetch("/v1/session", {
       method: "POST",
       body: JSON.stringify({ token: at("token").value }),
-      headers: { ...headers(), "Content-Type": "application/json" },
+      headers: { ...(await headers()), "Content-Type": "application/json" },
     });
     if (answer.ok) window.location.assign(at("after").value);
     else said.textContent = translate(answer.status === 429 ? "slow_down" : "wrong_token");
@@ -21,7 +21,7 @@ at("sign-in").addEventListener("submit", async (event) => {
 const out = at("sign-out");
 if (out) {
   out.addEventListener("click", async () => {
-    await fetch("/v1/session", { method: "DELETE", headers: headers() });
+    await fetch("/v1/session", { method: "DELETE", headers: await headers() });
     window.location.reload();
   });
 }
