@@ -22,6 +22,7 @@ PATHS: Final[Mapping[str, str | None]] = {
     "/map": "nav_map",
     "/classes": "nav_classes",
     "/animals": "nav_animals",
+    "/queue": "nav_queue",
     "/about": "nav_about",
     "/similar": None,
     "/sign-in": None,
@@ -34,6 +35,7 @@ SCRIPTS: Final[Mapping[str, Sequence[str]]] = {
     "/map": ("map.js",),
     "/classes": ("classes.js",),
     "/sign-in": ("sign_in.js",),
+    "/queue": ("queue.js",),
 }
 
 
@@ -42,13 +44,14 @@ class Visitor:
     """Who looks at a page.
 
     people: whether the server knows people by tokens.  name: of the one who has signed in.
-    catalogue: whether there is one to look at.
+    catalogue: whether there is one to look at.  reviews: whether he or she may decide photographs.
     address: of the page, to come back to.  side: longest one of a photograph that is sent, px.
     """
 
     people: bool = False
     name: str | None = None
     catalogue: bool = False
+    reviews: bool = False
     address: str = "/"
     side: int = 2048
 
@@ -85,7 +88,7 @@ def document(
             html.header(id="header")[header(context, path, visitor)],
             html.p(id="gone", role="alert", hidden=True),
             html.main(id="page", tabindex="-1")[content],
-            html.footer(id="footer")[footer(context)],
+            html.footer(id="footer")[footer(context, path)],
             html.div(aria(hidden="true"), id="drop-over"),
         ],
         _facts(context, visitor),
@@ -114,11 +117,11 @@ def header(context: PageContext, path: str, visitor: Visitor) -> Content:
     ]
 
 
-def footer(context: PageContext) -> Content:
-    """What is kept of a photograph (nothing), and the link to the API."""
+def footer(context: PageContext, path: str) -> Content:
+    """What is kept of a photograph (nothing, unless it is uploaded), and the link to the API."""
     version = f"flukeprint {context.info.version}"
     return [
-        html.p(id="privacy")[context.text("privacy")],
+        html.p(id="privacy")[context.text("privacy_queue" if path == "/queue" else "privacy")],
         html.p[version, " · ", html.a(href="/docs")[context.text("footer_api")]],
     ]
 
@@ -126,6 +129,8 @@ def footer(context: PageContext) -> Content:
 def _offered(context: PageContext, path: str, visitor: Visitor) -> bool:
     if path == "/animals":
         return visitor.catalogue
+    if path == "/queue":
+        return visitor.catalogue and visitor.reviews
     if path == "/verify":
         return context.info.verify is not None
     return path != "/map" or context.map_ is not None

@@ -101,6 +101,11 @@ class Site:
         """The session of the person who asks; None for somebody who has not signed in."""
         return None if self._doors is None else self._doors.session(request)
 
+    @property
+    def people(self) -> bool:
+        """Whether the server knows people by tokens, so that somebody can sign in."""
+        return self._doors is not None and self._doors.changes
+
     def may_change(self, request: Request) -> bool:
         """Whether who asks may change the catalogue."""
         session = self.session(request)
@@ -126,10 +131,10 @@ class Site:
         """
         title = str(content[0]).partition(">")[2].partition("<")[0]  # escaped already
         session = self.session(request)
-        people = self._doors is not None and self._doors.changes
         visitor = Visitor(
-            people, None if session is None else session.person.name,
-            self.service.identifier.kept is not None, request.url.path,
+            self.people, None if session is None else session.person.name,
+            self.service.identifier.kept is not None,
+            session is not None and session.person.may("review"), request.url.path,
             longest_side(self.service.identifier),
         )  # fmt: skip
         scripts = () if script is None else (script,)

@@ -46,6 +46,9 @@ class QueueDecision(Request):
         "A known animal, a new one, unsure, or nobody who could be told", "known"
     )
     animal: Number | None = given("Id of the known animal", 5, default=None)
+    identity: Name | None = given(
+        "Name of the known animal, as an answer tells it, instead of its id", "n_084", default=None
+    )
     new_name: Name | None = given(
         "Of the new animal; null takes the next free name", "n_273", default=None
     )

@@ -220,13 +220,16 @@ def add_queue_routes(app: FastAPI, service: Service, doors: Doors, answering: An
         What is decided as known or new is an event, whose undo brings the photograph back into the
         queue; unsure and nobody are taken back by `reopen`.
         """
-        if (asked.decision == "known") != (asked.animal is not None):
-            raise RefusedError("invalid", "tell the animal of a known one, and of no other")
+        told = (asked.animal is not None) + (asked.identity is not None)
+        if told != (asked.decision == "known"):
+            raise RefusedError(
+                "invalid", "tell either animal or identity of a known one, and of no other"
+            )
         if asked.new_name is not None and asked.decision != "new":
             raise RefusedError("invalid", "a new_name is of a new animal alone")
 
         def act(keeper: Keeper) -> DecidedUpload:
-            name = asked.new_name
+            name = asked.identity or asked.new_name
             if asked.animal is not None:
                 name = name_of_animal(keeper, asked.animal)
             decision = ItemDecision(asked.decision, name, asked.note or None, asked.force)

@@ -1,9 +1,10 @@
 """The pages of a catalogue, and the one on which people sign in."""
 
 import re
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.records.kinds import LIFE_STAGES, SEXES, read_moment
@@ -33,6 +34,7 @@ from flukeprint.serving.page.views.animals import (
     without_catalogue,
 )
 from flukeprint.serving.page.views.photographs import heading
+from flukeprint.serving.page.views.queue import queue_page
 from flukeprint.serving.page.views.sign_in import sign_in_page
 
 SHOWN = 48  # animals of a page
@@ -49,6 +51,7 @@ def catalogue_routes(site: Site) -> Routes:
         ("/animals", get, pages.animals),
         ("/animals/{animal:int}", get, pages.animal),
         ("/sign-in", get, pages.sign_in),
+        ("/queue", get, pages.queue),
     )
 
 
@@ -107,6 +110,22 @@ class CataloguePages:
         may = self.site.may_change(request)
         content = animal_page(context, body, alike, may)
         return self.site.page(request, context, "/animals", content, script="animal.js")
+
+    def queue(self, request: Request) -> Response:
+        """The page on which photographs are uploaded and decided, for those who may."""
+        context, session = self.site.context(request), self.site.session(request)
+        if session is None and self.site.people:
+            return RedirectResponse(f"/sign-in?{urlencode({'next': '/queue'})}", 303)
+        try:
+            with reading(self.site.service) as connection:
+                suggested = suggested_name(connection)
+            if session is None or not session.person.may("review"):
+                raise RefusedError("forbidden", "this needs the role review")
+        except RefusedError as error:
+            return self._refused(request, error)
+        batch, person = request.query_params.get("batch", "")[:LONGEST], session.person
+        content = queue_page(context, suggested, batch, person.name, person.may("keep"))
+        return self.site.page(request, context, "/queue", content)
 
     def sign_in(self, request: Request) -> Response:
         """The page on which people sign in."""

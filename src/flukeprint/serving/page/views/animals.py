@@ -19,6 +19,7 @@ from flukeprint.serving.api.catalogue.bodies import (
 )
 from flukeprint.serving.page.context import Content, PageContext, aria, data, photo_url
 from flukeprint.serving.page.i18n import probability
+from flukeprint.serving.page.views.animal_edits import animal_edits
 from flukeprint.serving.page.views.photographs import heading
 
 ASKED = ("q", "place", "from", "to", "sex", "view", "sort")
@@ -128,7 +129,10 @@ def animal_page(
         for key, value in (
             ("animal_aliases", ", ".join(animal.aliases)),
             ("animals_sex", "" if animal.sex is None else context.text(f"sex_{animal.sex}")),
-            ("animal_stage", animal.life_stage or ""),
+            (
+                "animal_stage",
+                "" if animal.life_stage is None else context.text(f"stage_{animal.life_stage}"),
+            ),
             ("animal_died", animal.died or ""),
             ("card_note", animal.notes or ""),
             ("animal_seen", _span(animal)),
@@ -143,12 +147,13 @@ def animal_page(
             html.div(class_="side")[
                 html.dl(class_="facts")[rows],
                 _map(context, animal.seen),
-                _alike(context, alike),
+                _alike(context, alike, may_change),
             ],
             html.div(class_="body")[
                 _photos(context, animal.photos),
                 _encounters(context, animal),
                 _history(context, animal.history, may_change),
+                animal_edits(context, animal) if may_change else None,
             ],
         ],
     ]
@@ -237,7 +242,7 @@ def _map(context: PageContext, seen: Sequence[EncounterBody]) -> Content:
     ]  # fmt: skip
 
 
-def _alike(context: PageContext, alike: Sequence[AlikeBody]) -> Content:
+def _alike(context: PageContext, alike: Sequence[AlikeBody], may_change: bool) -> Content:
     if not alike:
         return []
     rows = []
@@ -255,6 +260,13 @@ def _alike(context: PageContext, alike: Sequence[AlikeBody]) -> Content:
             )
         parts.append(html.p[html.a(href=animal_href(one.id))[one.name]])
         parts.append(html.p(class_="figures")[likely])
+        if may_change:
+            parts.append(
+                html.button(
+                    data(act="same", animal=str(int(one.id)), name=one.name), type="button",
+                    class_="button plain small", id=f"same-{int(one.id)}",
+                )[context.text("edit_same")]
+            )  # fmt: skip
         rows.append(html.li[parts])
     return [
         html.h2(class_="quiet")[context.text("animal_alike")],
