@@ -19,7 +19,7 @@ from flukeprint.records.edits import (
 )
 from flukeprint.records.journal import Note, undo
 from flukeprint.records.kinds import Event
-from flukeprint.records.lookup import history, individual_page, list_individuals
+from flukeprint.records.lookup import history, history_of, individual_page, list_individuals
 from flukeprint.records.names import find_individual
 from flukeprint.records.naming_edits import add_alias, name_nobody, remove_alias
 from flukeprint.records.schema import changes, events
@@ -74,6 +74,27 @@ def test_an_edit_is_taken_back_done_again_and_taken_back(database: Database, wha
         1: (None, None), event.id: (None, back.id), back.id: (event.id, None),
         again.id: (back.id, last.id), last.id: (again.id, None),
     }  # fmt: skip
+
+
+CONCERNED = {
+    "rename": {"n_1"}, "merge": {"n_1", "n_2"}, "split": {"n_1"}, "split named": {"n_1"},
+    "move": {"n_1", "n_2", "Zo\u00eb"}, "move to a new one": {"n_1"}, "remove": {"n_2"},
+    "remove photographs": {"n_1"}, "alias": {"n_2"}, "nobody": {"n_1", "n_2"},
+    "describe": {"n_1"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_animal_keeps_what_was_taken_back_in_its_history(database: Database, what: str) -> None:
+    event = EDITS[what](database, ANA)
+    back = undo(database, ANA)
+    with database.reading() as connection:
+        for name, _ in ANIMALS:
+            found = history_of(connection, find_individual(connection, name))
+            numbers = [one.id for one in found]
+            assert numbers == sorted(set(numbers), reverse=True)
+            wanted = {event.id, back.id} if name in CONCERNED[what] else set()
+            assert set(numbers) - {1} == wanted, name
 
 
 @pytest.mark.parametrize("what", EDITS)

@@ -118,7 +118,7 @@ def page_of(connection: sa.Connection, who: int) -> IndividualPage:
         list_individuals(connection, ids=[who])[0],
         photos,
         list_encounters(connection, numbers),
-        events_about(connection, who),
+        history_of(connection, who),
     )
 
 
@@ -240,6 +240,35 @@ def events_about(connection: sa.Connection, who: int) -> tuple[Event, ...]:
     )
     asked = sa.select(events).where(events.c.id.in_(sa.select(changes.c.event_id).where(about)))
     return tuple(event_of(row) for row in connection.execute(asked.order_by(events.c.id.desc())))
+
+
+def history_of(connection: sa.Connection, who: int) -> tuple[Event, ...]:
+    """All events of an animal, the last one first: also those by which it lost photographs or
+    names, and what was taken back, so that this can be taken back too.
+    """
+    named = (changes.c.of_table == "aliases") & changes.c.of_row.in_(
+        sa.select(aliases.c.id).where(aliases.c.individual_id == who)
+    )
+    # What moves photographs notes whose they were and whose they become.
+    told = f'%"individual_id": {int(who)}'
+    moved = (
+        (changes.c.of_table == "photographs")
+        & events.c.kind.in_(("merge", "split", "move", "undo"))
+        & sa.or_(
+            *(
+                side.like(told + end)
+                for side in (changes.c.before, changes.c.after)
+                for end in ("}", ",%")
+            )
+        )
+    )
+    asked = sa.select(changes.c.event_id).join(events, events.c.id == changes.c.event_id)
+    more = {*connection.scalars(asked.where(named | moved)).all()}
+    about = events_about(connection, who)
+    known = {event.id for event in about}
+    found = connection.execute(sa.select(events).where(events.c.id.in_(more - known)))
+    others = tuple(event_of(row) for row in found)
+    return tuple(sorted((*about, *others), key=lambda event: -event.id))
 
 
 def _escaped(text: str) -> str:

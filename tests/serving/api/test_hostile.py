@@ -130,7 +130,7 @@ def test_bombs_are_refused_for_what_they_are(client: httpx2.Client) -> None:
 
 
 def test_memory_does_not_grow(client: httpx2.Client, server: Served) -> None:
-    """The allocator keeps what the largest photographs needed; a second pass must need no more."""
+    """The allocator keeps what the largest photographs needed; then a pass must need no more."""
 
     def go() -> float:
         for data in corpus().values():
@@ -138,9 +138,11 @@ def test_memory_does_not_grow(client: httpx2.Client, server: Served) -> None:
         return server.memory_mb()
 
     assert sum(map(len, corpus().values())) > MOST_GROWTH * 2**20  # if any upload were kept
-    first = go()
-    second = go()
-    assert second - first < MOST_GROWTH, f"{first:.0f} MB, then {second:.0f} MB"
+    passes = [go(), go()]
+    # Each thread has an arena of its own, which a pass may be the first to fill.
+    while passes[-1] - passes[-2] >= MOST_GROWTH and len(passes) < 6:
+        passes.append(go())
+    assert passes[-1] - passes[-2] < MOST_GROWTH, f"MB after each pass: {passes}"
 
 
 def test_whatever_is_read_can_be_enrolled(client: httpx2.Client) -> None:

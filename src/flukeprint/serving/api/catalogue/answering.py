@@ -9,6 +9,7 @@ from flukeprint.errors import FlukeprintError
 from flukeprint.keeper.queue.kinds import NotThereError, UploadItem
 from flukeprint.keeper.queue.shared_queue import SharedQueue
 from flukeprint.serving.api.responses import identification
+from flukeprint.serving.api.schemas import Identification
 from flukeprint.serving.catalogue_watch import NoCatalogueError
 from flukeprint.serving.service import DamagedPhotoError, Service
 
@@ -79,10 +80,8 @@ class Answering:
                 await asyncio.to_thread(queue.keep_failure, number, str(error))
             return
         body = identification(verdict, 1, by.card.new_label, by.numbers)
-        first = body.answers[0].probability
         keep = partial(
-            queue.keep_answer, number, body.model_dump_json(),
-            body.closeness if first is None else first,
+            queue.keep_answer, number, body.model_dump_json(), sureness(body),
             0 if by.kept is None else by.kept.records.event,
         )  # fmt: skip
         await asyncio.to_thread(keep)
@@ -94,3 +93,15 @@ class Answering:
             await self.answer(queue, item.id)
             return await asyncio.to_thread(queue.item, item.id)
         return item
+
+
+def sureness(body: Identification) -> float:
+    """How sure an answer is, to decide the least sure first.
+
+    Calibration gives many photographs the very same probability: among these, the one whose first
+    answer is the least ahead of the second.
+    """
+    first, *others = body.answers
+    sure = body.closeness if first.probability is None else first.probability
+    ahead = first.score - others[0].score if others else 1.0
+    return sure + 1e-6 * ahead / (1.0 + abs(ahead))

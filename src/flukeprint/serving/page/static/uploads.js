@@ -26,7 +26,8 @@ async function patiently(...asked) {
 // Gives true when they have all been handled.
 async function upload(files, refused) {
   if (!batchId()) {
-    const title = (files[0].webkitRelativePath || "").split("/")[0] || files[0].name;
+    const names = [...new Set([files[0].name, files[files.length - 1].name])];
+    const title = (files[0].webkitRelativePath || "").split("/")[0] || names.join(" … ");
     const made = await patiently("POST", "/v1/batches", {
       title: title.slice(0, NAME_LENGTH), keep_dates: at("upload-dates").checked,
     });
