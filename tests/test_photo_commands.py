@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from flukeprint.cli import app
+from flukeprint.data.synthetic.shapes import draw_shape
 from flukeprint.identifier.identifier import Identifier
 from tests.identifier.earlier import without_digests
 from tests.processes import call
@@ -112,6 +115,31 @@ def test_an_encounter_leaves_out_what_cannot_be_read(
     only, error = says("identify", identifier, photos / "b.jpg", "--encounter", "--json")
     assert [row["verdict"] for row in json.loads(only)] == [None]
     assert error is not None
+
+
+def test_each_animal_of_a_photograph_is_answered_by_its_box(
+    identifier: Path, tmp_path: Path, says: Says
+) -> None:
+    pair = np.concatenate([draw_shape(1, 5, 64), draw_shape(2, 5, 64)], axis=1)
+    path = tmp_path / "pair.png"
+    Image.fromarray(pair).save(path)
+    boxes = ["0,0,0.5,1", "0.5,0,0.5,1"]
+    asked = ["--box", boxes[0], "--box", boxes[1]]
+    rows = json.loads(says("identify", identifier, path, *asked, "--json")[0])
+    assert [(row["photo"], row["box"]) for row in rows] == [(str(path), box) for box in boxes]
+    known = Identifier.load(identifier)
+    for row, half in zip(rows, (pair[:, :64], pair[:, 64:]), strict=True):
+        (verdict,) = known.judge([half])
+        assert [a["score"] for a in row["answers"]] == pytest.approx(
+            verdict.ranking.scores[0].tolist(), abs=1e-5
+        )
+    assert f"{path}, box {boxes[1]}: " in str(says("identify", identifier, path, *asked)[0])
+    for more, said in (
+        (["--box", "0,0,2,1"], "--box 0,0,2,1: the box is not inside the photograph"),
+        (["--box", boxes[0], "--encounter"], "--box goes with one photograph"),
+        (["--box", boxes[0], path.with_name("other.png")], "--box goes with one photograph"),
+    ):
+        assert said in str(says("identify", identifier, path, *more)[1])
 
 
 def test_a_folder_without_photographs_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flukeprint.data.catalog import Box
 from flukeprint.errors import FlukeprintError
 from flukeprint.output import say
 
@@ -28,6 +29,13 @@ def identify(
     at: Annotated[
         str | None,
         typer.Option(help="LATITUDE,LONGITUDE; animals seen near there before are likelier."),
+    ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="X,Y,WIDTH,HEIGHT in shares of the upright photograph: an animal in it. Once for "
+            "each animal of one photograph."
+        ),
     ] = None,
     like: Annotated[
         Path | None,
@@ -52,7 +60,7 @@ def identify(
     again with the answers, beside it; a run that was stopped goes on with the same command.
     """
     if like is not None:
-        if photos or as_json or encounter or date is not None or at is not None:
+        if photos or as_json or encounter or box or date is not None or at is not None:
             raise FlukeprintError(
                 "--like SOURCE goes with --root, --out and --again only; leave the others out"
             )
@@ -63,6 +71,7 @@ def identify(
     if not photos:
         raise FlukeprintError("no photograph was given; name some, folders, or --like SOURCE")
     from flukeprint.identifier.answering import (
+        answer_boxes,
         answer_each,
         answer_encounter,
         check_all_read,
@@ -72,6 +81,7 @@ def identify(
     from flukeprint.identifier.verdict import row_text
 
     paths = photographs_at(photos)
+    boxes = _boxes(box or [], paths, encounter)
     known = Identifier.load(identifier)
     weights = None
     if date is not None or at is not None:
@@ -82,10 +92,28 @@ def identify(
         position = None if at is None else read_position(at)
         weights, numbers = prior_weights(identifier, known.identities, moment, position)
         say(prior_text(numbers))
-    answer = answer_encounter if encounter else answer_each
-    rows = answer(known, paths, log_weights=weights)
+    if boxes:
+        rows = answer_boxes(known, paths[0], boxes, log_weights=weights)
+    else:
+        answer = answer_encounter if encounter else answer_each
+        rows = answer(known, paths, log_weights=weights)
     print(json.dumps(rows, indent=2) if as_json else "\n".join(map(row_text, rows)))
     check_all_read(rows, len(paths))
+
+
+def _boxes(texts: list[str], paths: list[Path], encounter: bool) -> dict[str, Box]:
+    """The boxes by how they were given; refuses what does not go together."""
+    from flukeprint.data.readers.boxes import asked_box
+
+    if texts and (len(paths) != 1 or encounter):
+        raise FlukeprintError("--box goes with one photograph, without --encounter")
+    boxes = {}
+    for text in texts:
+        try:
+            boxes[text] = asked_box(text)
+        except FlukeprintError as error:
+            raise FlukeprintError(f"--box {text}: {error}") from None
+    return boxes
 
 
 def _answer_like(

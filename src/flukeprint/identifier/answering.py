@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flukeprint.data.formats.photo_formats import SUFFIXES, named_like_photo
+from flukeprint.data.catalog import Box
+from flukeprint.data.decoding import read_photo
+from flukeprint.data.formats.photo_formats import SUFFIXES, UnusableError, named_like_photo
+from flukeprint.data.readers.boxes import shares_in_pixels
 from flukeprint.embedding.engine_choice import WORTH_MEASURING
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.identifier.identifier import Identifier
@@ -67,6 +70,33 @@ def answer_each(
                 verdict = known.judge_encounter(one, log_weights=log_weights)
                 rows.append(verdict_row(str(photo), verdict, known.card.new_label))
             stage.update(len(block))
+    return rows
+
+
+def answer_boxes(
+    known: Identifier,
+    photo: Path,
+    boxes: Mapping[str, Box],
+    *,
+    log_weights: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """Answer each animal of a photograph: a `verdict_row` for each box, which it names.
+
+    boxes: shares of the upright photograph, by how the row calls them.
+    """
+    try:
+        data = read_photo(photo)
+    except UnusableError as error:
+        return [unread_row(str(photo), f"photograph {photo}: {error}")]
+    rows = []
+    for told, box in boxes.items():
+        try:
+            ready = known.prepare(data, str(photo), shares_in_pixels(box, data))
+        except FlukeprintError as error:
+            return [unread_row(str(photo), str(error))]
+        verdict = known.judge_encounter(known.examine_prepared([ready]), log_weights=log_weights)
+        row = verdict_row(str(photo), verdict, known.card.new_label)
+        rows.append({**row, "box": told})
     return rows
 
 

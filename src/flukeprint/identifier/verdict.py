@@ -199,7 +199,8 @@ def row_text(row: dict[str, Any]) -> str:
         said += "" if chance is None else f", probability {_percent(chance)}"
         if row["verdict"] == "new" and chance is not None and chance < 0.5:
             said += "; the threshold decides"
-    lines = [f"{row['photo']}: {said}"]
+    box = f", box {row['box']}" if "box" in row else ""
+    lines = [f"{row['photo']}{box}: {said}"]
     placed = row["placement"]
     if placed is not None and placed["rank"] not in (None, "class"):
         lines.append(f"  {placed['rank']} {placed['name']}, narrower is unsure")

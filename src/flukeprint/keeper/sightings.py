@@ -8,6 +8,7 @@ import numpy as np
 from flukeprint.errors import FlukeprintError
 from flukeprint.ranking.encounters.priors import (
     FEWEST_ENCOUNTERS,
+    EncounterPrior,
     PriorNumbers,
     Sighting,
     fit_prior,
@@ -33,6 +34,22 @@ def read_sightings(database: Database) -> tuple[Sighting, ...]:
     )
 
 
+def read_prior(database: Database) -> EncounterPrior:
+    """The prior of a catalogue, fitted to its encounters.
+
+    Raises:
+        FlukeprintError: they do not show that time or place tells anything.
+    """
+    prior = fit_prior(read_sightings(database))
+    if prior.numbers.weight == 0:
+        raise FlukeprintError(
+            "the catalogue's encounters do not show that time or place tells who an animal is "
+            f"({prior.numbers.encounters} of animals with others, at least {FEWEST_ENCOUNTERS} are "
+            "needed, and a gain beyond chance)"
+        )
+    return prior
+
+
 def prior_weights(
     folder: Path, names: Sequence[str], moment: Moment | None, position: Position | None
 ) -> tuple[dict[str, float], PriorNumbers]:
@@ -47,16 +64,20 @@ def prior_weights(
             f"{folder} keeps no catalogue, so nothing is known of when and where its animals were "
             "seen; leave --date and --at out"
         )
-    prior = fit_prior(read_sightings(Database.open(folder)))
-    if prior.numbers.weight == 0:
-        raise FlukeprintError(
-            "the catalogue's encounters do not show that time or place tells who an animal is "
-            f"({prior.numbers.encounters} of animals with others, at least {FEWEST_ENCOUNTERS} are "
-            "needed, and a gain beyond chance); leave --date and --at out"
-        )
+    try:
+        prior = read_prior(Database.open(folder))
+    except FlukeprintError as error:
+        raise FlukeprintError(f"{error}; leave --date and --at out") from None
+    return weights_of(prior, names, moment, position), prior.numbers
+
+
+def weights_of(
+    prior: EncounterPrior, names: Sequence[str], moment: Moment | None, position: Position | None
+) -> dict[str, float]:
+    """The log weight of each of these animals at a time and place."""
     weights = prior.log_weights(names, moment, position)
     assert np.isfinite(weights).all()
-    return dict(zip(names, weights.tolist(), strict=True)), prior.numbers
+    return dict(zip(names, weights.tolist(), strict=True))
 
 
 def prior_text(numbers: PriorNumbers) -> str:

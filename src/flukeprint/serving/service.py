@@ -21,7 +21,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from flukeprint.config.schema import ServeConfig
+from flukeprint.data.catalog import Box
 from flukeprint.data.embeddings import Embeddings
+from flukeprint.data.readers.boxes import shares_in_pixels
 from flukeprint.data.thumbnails import Thumbnails
 from flukeprint.errors import FlukeprintError, ProblemsError
 from flukeprint.evaluation.verification import VerificationThreshold
@@ -30,8 +32,11 @@ from flukeprint.identifier.photo_input import Prepared
 from flukeprint.identifier.verdict import Verdict
 from flukeprint.keeper.keeper import Enrolment, Keeper
 from flukeprint.keeper.queue.shared_queue import SharedQueue
+from flukeprint.keeper.sightings import read_prior, weights_of
+from flukeprint.ranking.encounters.priors import EncounterPrior
 from flukeprint.ranking.features import Features
 from flukeprint.records.database import Database
+from flukeprint.records.kinds import Moment, Position
 from flukeprint.serving.catalogue_watch import CatalogueWatch, NoCatalogueError
 
 AUTHOR = "web"  # of what is enrolled by somebody who gives no name
@@ -109,6 +114,18 @@ class Batcher:
         return batch
 
 
+@dataclass(frozen=True)
+class Circumstances:
+    """When and where photographs were taken, as far as somebody says so."""
+
+    moment: Moment | None = None
+    position: Position | None = None
+
+    @property
+    def known(self) -> bool:
+        return self.moment is not None or self.position is not None
+
+
 class DamagedPhotoError(FlukeprintError):
     """A photograph that cannot be decoded."""
 
@@ -154,21 +171,45 @@ class Service:
         self._enrolments: set[asyncio.Task[Enrolment]] = set()
         self._changes: set[asyncio.Task[Any]] = set()
         self._following: asyncio.Task[None] | None = None
+        self._prior: tuple[Identifier, EncounterPrior] | None = None  # fitted for that state
 
     def _examine(self, photos: Sequence[Prepared]) -> Features:
         # Any identifier will do: enrolling changes the gallery, never the network.
         return self.identifier.examine_prepared(photos)
 
-    async def identify(self, photos: Sequence[bytes]) -> tuple[Verdict, Identifier]:
+    async def identify(
+        self,
+        photos: Sequence[bytes],
+        boxes: Sequence[Box] = (),
+        when: Circumstances | None = None,
+    ) -> tuple[Verdict, Identifier]:
         """The verdict on the photographs of one encounter, and the identifier that gave it.
+
+        boxes: the animal in each photograph, in shares of it; none: all of each.
+        when: by which animals that were seen near there or about then are likelier.
 
         Raises:
             DamagedPhotoError: a photograph that cannot be decoded.
+            NoCatalogueError: with `when`, where there is none.
+            FlukeprintError: with `when`, where time and place tell nothing, or there are no
+                probabilities.
         """
         identifier = self.identifier
-        features = await self._features(photos)
-        judge = partial(identifier.judge_encounter, features)
+        weights = None
+        if when is not None and when.known:  # refused before anything is decoded
+            weigh = partial(self._weights, identifier, when)
+            weights = await self._in_ranking_thread(weigh)
+        features = await self._features(photos, boxes)
+        judge = partial(identifier.judge_encounter, features, log_weights=weights)
         return await self._in_ranking_thread(judge), identifier
+
+    def _weights(self, identifier: Identifier, when: Circumstances) -> dict[str, float]:
+        if identifier.card.calibration is None:
+            raise FlukeprintError("this identifier gives no probabilities to weigh")
+        fitted = self._prior
+        if fitted is None or fitted[0] is not identifier:
+            fitted = self._prior = identifier, read_prior(self.database())
+        return weights_of(fitted[1], identifier.identities, when.moment, when.position)
 
     async def embed(self, photos: Sequence[bytes]) -> Embeddings:
         """Unit embeddings of the photographs; raises as `identify` does."""
@@ -316,13 +357,14 @@ class Service:
         self._decoders.shutdown()
         self._rankers.shutdown()
 
-    async def _features(self, photos: Sequence[bytes]) -> Features:
-        return await self._batcher.examine(await self._prepared(photos))
+    async def _features(self, photos: Sequence[bytes], boxes: Sequence[Box] = ()) -> Features:
+        return await self._batcher.examine(await self._prepared(photos, boxes))
 
-    async def _prepared(self, photos: Sequence[bytes]) -> list[Prepared]:
+    async def _prepared(self, photos: Sequence[bytes], boxes: Sequence[Box] = ()) -> list[Prepared]:
         loop = asyncio.get_running_loop()
         names = [f"photograph {number}" for number in range(1, len(photos) + 1)]
-        calls = [partial(self._prepare, *pair) for pair in zip(photos, names, strict=True)]
+        cuts: Sequence[Box | None] = boxes or (None,) * len(photos)
+        calls = [partial(self._prepare, *one) for one in zip(photos, names, cuts, strict=True)]
         tasks = [loop.run_in_executor(self._decoders, call) for call in calls]
         try:
             return list(await asyncio.gather(*tasks))
@@ -330,9 +372,10 @@ class Service:
             for task in tasks:  # if the request ends early, decoding that has not begun never does
                 task.cancel()
 
-    def _prepare(self, photo: bytes, name: str) -> Prepared:
+    def _prepare(self, photo: bytes, name: str, box: Box | None) -> Prepared:
         try:
-            return self.identifier.prepare(photo, name)
+            cut = None if box is None else shares_in_pixels(box, photo)
+            return self.identifier.prepare(photo, name, cut)
         except FlukeprintError as error:
             raise DamagedPhotoError(
                 f"{name} is damaged or truncated, or its pixels are neither of 8 nor of 16 bits; "

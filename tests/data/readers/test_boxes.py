@@ -10,7 +10,13 @@ from PIL import Image
 
 from flukeprint.data.catalog import Box
 from flukeprint.data.decoding import decode
-from flukeprint.data.readers.boxes import box_of_cell, read_boxes, upright_size
+from flukeprint.data.readers.boxes import (
+    asked_box,
+    box_of_cell,
+    read_boxes,
+    shares_in_pixels,
+    upright_size,
+)
 from flukeprint.data.readers.read import read_test
 from tests.data.readers.layouts import labelled, touch, write
 from tests.refusals import refused
@@ -134,3 +140,26 @@ def test_boxes_in_shares_become_pixels_of_the_upright_photograph(tmp_path: Path)
     from flukeprint.config.data import DataConfig
 
     assert read_test(DataConfig(root=tmp_path, **keys)).boxes == ((0, 0, 20, 30),)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "four numbers"), ("a,b,c,d", "four numbers"), ("0.1,0.2,0.3", "four numbers"),
+        ("0,0,1,1,1", "four numbers"), ("nan,0,1,1", "finite"), ("0,0,inf,1", "finite"),
+        ("0.5,0.5,0,0.1", "empty"), ("0.5,0.5,0.1,-0.1", "empty"), ("-0.1,0,0.5,0.5", "inside"),
+        ("0.6,0,0.5,0.5", "inside"), ("0,1,0.5,0.0005", "inside"), ("10,20,300,400", "inside"),
+    ],
+)  # fmt: skip
+def test_a_box_that_is_asked_for_lies_in_the_photograph(text: str, words: str) -> None:
+    refused(lambda: asked_box(text), words, "X,Y,WIDTH,HEIGHT in shares")
+
+
+def test_a_box_that_is_asked_for_becomes_pixels_of_the_upright_photograph(tmp_path: Path) -> None:
+    assert asked_box(" 0.1, 0.25 ,0.4,0.7504") == (0.1, 0.25, 0.5, 1.0)  # rounded by who asked
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg", exif=exif)
+    data = (tmp_path / "a.jpg").read_bytes()
+    assert shares_in_pixels(asked_box("0.1,0.25,0.4,0.75"), data) == (4, 15, 20, 60)
+    assert shares_in_pixels((0, 0, 1, 1), b"nothing") is None

@@ -4,6 +4,7 @@ import io
 import resource
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,20 @@ import httpx2
 import numpy as np
 import pillow_heif
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 
+from flukeprint.config.schema import ServeConfig
+from flukeprint.data.catalog import Catalog
+from flukeprint.data.synthetic.shapes import draw_shape
 from flukeprint.identifier.identifier import Identifier
+from flukeprint.keeper.keeper import Keeper
+from flukeprint.keeper.new_photographs import NewPhotograph
+from flukeprint.ranking.calibration import Calibration, Rising
+from flukeprint.records.journal import Note
+from flukeprint.records.kinds import Encounter, Moment, Position
+from flukeprint.serving.server import assemble
+from flukeprint.serving.service import Service
 from tests.serving.api.http_client import (
     SECRET,
     WORK,
@@ -27,7 +39,12 @@ from tests.serving.api.http_client import (
     snapshot,
     well,
 )
-from tests.serving.served import Served, photo
+from tests.serving.served import Served, copied, photo
+
+EVEN = Calibration(
+    right=Rising(intercept=0.5, score=1.0, lead=1.0),
+    known=Rising(intercept=0.5, score=1.0, lead=1.0), queries=100,
+)  # fmt: skip
 
 
 def test_a_photograph_is_judged_to_the_digit(client: httpx2.Client, known: Identifier) -> None:
@@ -53,6 +70,93 @@ def test_photographs_of_one_encounter_are_one_answer(
     assert found == expected(verdict, 4, known.card.new_label)
     assert found["answers"] != well(post(client, "identify", several[0]))["answers"]
     assert well(post(client, "identify", several[0], name="photo"))["photos"] == 1
+
+
+def test_a_box_is_cut_as_those_of_a_catalogue_are(
+    client: httpx2.Client, known: Identifier, tmp_path: Path
+) -> None:
+    """Of a photograph that its camera turned, two animals; of an encounter one each."""
+    wide = np.full((90, 200, 3), 90, np.uint8)
+    wide[10:66, 20:84] = draw_shape(7, 1, 64)[:56]
+    wide[16:72, 120:184] = draw_shape(9, 1, 64)[:56]
+    turned = Image.Exif()
+    turned[0x0112] = 8  # stored turned to the right
+    Image.fromarray(np.rot90(wide, -1).copy()).save(
+        tmp_path / "a.jpg", exif=turned, quality=95, subsampling=0
+    )
+    data = (tmp_path / "a.jpg").read_bytes()
+    corners = ((20.0, 10.0, 84.0, 66.0), (120.0, 16.0, 184.0, 72.0))
+    shares = [f"{x / 200},{y / 90},{64 / 200},{56 / 90}" for x, y, _, _ in corners]
+    found = [well(post(client, "identify", data, data={"box": share})) for share in shares]
+    for corner, one in zip(corners, found, strict=True):
+        row = Catalog(("a.jpg",), (tmp_path / "a.jpg",), boxes=(corner,))
+        (verdict,) = known.judge(row)
+        names = [answer["identity"] for answer in one["answers"]]
+        assert names == list(verdict.ranking.identities[0])
+        scores = [answer["score"] for answer in one["answers"]]
+        assert scores == pytest.approx(verdict.ranking.scores[0].tolist(), abs=1e-5)
+    assert found[0]["answers"] != found[1]["answers"]
+    whole = well(post(client, "identify", data))
+    assert whole["answers"] not in [one["answers"] for one in found]
+    assert well(post(client, "identify", data, data={"box": "0,0,1,1"})) == whole
+    both = well(post(client, "identify", data, data, data={"box": [shares[0], "0,0,1,1"]}))
+    assert both["photos"] == 2
+    assert both["answers"] not in (found[0]["answers"], whole["answers"])
+
+
+def test_wrong_boxes_dates_and_places_are_refused_in_a_line(client: httpx2.Client) -> None:
+    for fields, said in (
+        ({"box": f"0,0,{SECRET},1"}, "box 1: a box is four numbers; write X,Y,WIDTH,HEIGHT in"),
+        ({"box": "0,0,nan,1"}, "box 1: a box is four finite numbers"),
+        ({"box": "0.2,0.2,0,0.5"}, "box 1: the box is empty"),
+        ({"box": "0.5,0.5,0.6,0.1"}, "box 1: the box is not inside the photograph"),
+        ({"box": ["0,0,1,1"] * 2}, "there are 1 photographs and 2 boxes"),
+        ({"date": f"12.5.{SECRET}"}, "date: write 2026-05-12"),
+        ({"date": "2999"}, "date: write"),
+        ({"at": f"{SECRET},1"}, "at: write latitude and longitude"),
+        ({"at": "91,0"}, "at: write"),
+    ):
+        detail = refused(post(client, "identify", photo(), data=fields), 422, "invalid")
+        assert detail.startswith(said)
+        assert SECRET not in detail
+    for fields in ({"date": "2026-05-12T13:55"}, {"at": "-27,32"}):
+        detail = refused(post(client, "identify", photo(), data=fields), 409, "no_catalogue")
+        assert "leave date and at out" in detail
+
+
+def test_date_and_place_count_only_where_they_are_sent(
+    identifier: Path, known: Identifier, tmp_path: Path
+) -> None:
+    """What a camera wrote into the photograph itself changes nothing."""
+    folder, shots = copied(identifier, tmp_path), []
+    for animal in range(14):  # each stays where it is, far from the others
+        for number in range(2):
+            path = tmp_path / f"{animal}_{number}.jpg"
+            path.write_bytes(photo(80 + animal, 30 + number))
+            place = Position(animal * 3.0, animal * 2.0)
+            seen = Encounter(0, Moment(f"2026-0{number + 1}-03"), place)
+            shots.append(NewPhotograph(path, str(path), path.name, f"b_{animal:02d}", seen))
+    Keeper.open(folder, author="ana").enroll(shots, Note("ana"), force=True)
+    calibrated = known.card.model_copy(update={"calibration": known.card.calibration or EVEN})
+    kept = replace(Identifier.load(folder), card=calibrated)
+    app = assemble(Service(kept, ServeConfig(), path=folder))
+    exif = Image.Exif()
+    exif.get_ifd(0x8825).update({1: "N", 2: (3.0, 0.0, 0.0), 3: "E", 4: (2.0, 0.0, 0.0)})
+    file = io.BytesIO()
+    Image.open(io.BytesIO(photo(81, 50))).save(file, "JPEG", exif=exif, quality=95)
+    bare = io.BytesIO()
+    Image.open(io.BytesIO(photo(81, 50))).save(bare, "JPEG", quality=95)
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+
+        def ask(data: bytes, **fields: str) -> Any:
+            answer = client.post("/v1/identify", files=[("photos", data)], data=fields)
+            assert answer.status_code == 200, answer.text
+            return {one["identity"]: one["probability"] for one in answer.json()["answers"]}
+
+        plain = ask(bare.getvalue())
+        assert ask(file.getvalue()) == plain
+        there = ask(file.getvalue(), at="3,2", date="2026-01-03")
+        assert there["b_01"] > plain.get("b_01", 0)
 
 
 def test_embeddings_are_the_identifiers(client: httpx2.Client, known: Identifier) -> None:

@@ -65,9 +65,10 @@ def read(
     limits: ServeConfig = LIMITS,
     fields: tuple[str, ...] = (),
     content_type: str | None = TYPE,
+    lists: tuple[str, ...] = (),
 ) -> Upload:
     asked, _ = request([body] if isinstance(body, bytes) else body, content_type)
-    return asyncio.run(read_photos(asked, limits, fields=fields))
+    return asyncio.run(read_photos(asked, limits, fields=fields, lists=lists))
 
 
 def refusal(*args: Any, **more: Any) -> RefusedError:
@@ -81,9 +82,17 @@ def test_photographs_and_fields_come_back_as_they_were_sent() -> None:
         photo(b"one"), text("identity", " Ala ñ 1 ".encode()), photo(b"", "photo"), photo(b"\r\n--")
     )
     upload = read(body, fields=("identity",))
-    assert upload == Upload((b"one", b"", b"\r\n--"), {"identity": "Ala ñ 1"})
+    assert upload == Upload((b"one", b"", b"\r\n--"), {"identity": "Ala ñ 1"}, {})
     assert "one" not in repr(upload)  # so that no log shows it
     assert "Ala" not in repr(upload)
+
+
+def test_a_field_of_a_list_comes_as_often_as_photographs_may() -> None:
+    one, two = text("box", b"1"), text("box", b" 2 ")
+    assert read(form(photo(b"one"), one, two), lists=("box",)).lists == {"box": ("1", "2")}
+    assert read(form(photo(b"one")), lists=("box",)).lists == {"box": ()}
+    many = form(photo(b"one"), *[one] * (LIMITS.photos + 1))
+    assert "more than" in refusal(many, lists=("box",)).detail
 
 
 pieces = st.lists(st.sampled_from([b"\r\n", b"--", b"\r", BOUNDARY, b"\x00\xff", b"a"]), max_size=9)

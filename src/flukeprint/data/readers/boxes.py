@@ -2,11 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import pandas as pd
 from PIL import Image
@@ -30,6 +31,7 @@ _AROUND = re.compile(
 )
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?inf(?:inity)?", re.IGNORECASE)
 _NOTHING = ("nan", "none", "null", "<na>", "nat")
+_ROUNDED = 1e-3  # by which a box of a request may reach beyond the photograph
 _ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4
 
 
@@ -91,6 +93,41 @@ def box_of_cell(cell: object, where: str, unit: BoxUnit = "pixels") -> Box | Non
     return in_unit((x, y, x + width, y + height), unit, where)
 
 
+def asked_box(text: str) -> Box:
+    """The box `X,Y,WIDTH,HEIGHT` of a request, in shares of the upright photograph, as corners.
+
+    Raises FlukeprintError, without the text, for anything else, and for a box that is empty or not
+    inside the photograph.
+    """
+    advice = "write X,Y,WIDTH,HEIGHT in shares of the upright photograph, such as 0.25,0.1,0.5,0.6"
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        raise FlukeprintError(f"a box is four numbers; {advice}") from None
+    if not all(map(math.isfinite, (x, y, width, height))):
+        raise FlukeprintError(f"a box is four finite numbers; {advice}")
+    if not (width > 0 and height > 0):
+        raise FlukeprintError(f"the box is empty; {advice}")
+    if min(x, y) < -_ROUNDED or max(x + width, y + height) > 1 + _ROUNDED:
+        raise FlukeprintError(f"the box is not inside the photograph, whose sides are 1; {advice}")
+    x0, y0, x1, y1 = (min(max(side, 0.0), 1.0) for side in (x, y, x + width, y + height))
+    if not (x0 < x1 and y0 < y1):
+        raise FlukeprintError(f"the box is not inside the photograph, whose sides are 1; {advice}")
+    return x0, y0, x1, y1
+
+
+def shares_in_pixels(box: Box, photo: bytes) -> Box | None:
+    """A box in shares of an encoded photograph in pixels of it; None where it cannot be read."""
+    size = _upright_size(lambda: BytesIO(photo), lambda: photo)
+    if size is None:
+        return None
+    width, height = size
+    # Boxes are cut rounded outwards, so that an error of the last digit would add a row of pixels.
+    x0, x1 = (round(share * width, 6) for share in box[::2])
+    y0, y1 = (round(share * height, 6) for share in box[1::2])
+    return x0, y0, x1, y1
+
+
 def in_unit(box: Box, unit: BoxUnit, where: str) -> Box:
     """Refuse a box that cannot be in this unit: shares taken for pixels, or pixels for shares."""
     numbers = ", ".join(f"{number:g}" for number in box)
@@ -140,8 +177,14 @@ def boxes_in_pixels(catalog: Catalog) -> Catalog:
 
 def upright_size(path: Path) -> tuple[int, int] | None:
     """Width and height of an upright photograph, from its header; None if unreadable."""
+    return _upright_size(lambda: source(path), lambda: read_photo(path))
+
+
+def _upright_size(
+    opened: Callable[[], Path | IO[bytes]], read: Callable[[], bytes]
+) -> tuple[int, int] | None:
     try:
-        with Image.open(source(path), formats=formats()) as image:
+        with Image.open(opened(), formats=formats()) as image:
             if image.format != "TIFF":  # of which the first picture may be a thumbnail
                 width, height = image.size
                 turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
@@ -149,7 +192,7 @@ def upright_size(path: Path) -> tuple[int, int] | None:
     except Exception:  # a parser of foreign bytes may fail in any way
         pass  # Pillow does not know every TIFF
     try:
-        width, height = map(round, look(read_photo(path), min_size=JUDGED).size)
+        width, height = map(round, look(read(), min_size=JUDGED).size)
         return width, height
     except UnusableError:
         return None

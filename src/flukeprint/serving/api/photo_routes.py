@@ -9,22 +9,50 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request
 
 from flukeprint.config.schema import ServeConfig
+from flukeprint.data.catalog import Box
 from flukeprint.data.names import spelling
+from flukeprint.data.readers.boxes import asked_box
 from flukeprint.errors import FlukeprintError
+from flukeprint.records.kinds import read_moment, read_position
 from flukeprint.serving.api.access.doors import Doors
 from flukeprint.serving.api.photo_checks import check_photo
 from flukeprint.serving.api.problems import LOG, RefusedError, responses
 from flukeprint.serving.api.responses import identification
 from flukeprint.serving.api.schemas import EmbeddingBody, Enrolled, Identification, Verification
 from flukeprint.serving.api.uploads import Upload, read_photos
+from flukeprint.serving.catalogue_watch import NoCatalogueError
 from flukeprint.serving.people import Person
-from flukeprint.serving.service import AUTHOR, DamagedPhotoError, NotSavedError, Service
+from flukeprint.serving.service import (
+    AUTHOR,
+    Circumstances,
+    DamagedPhotoError,
+    NotSavedError,
+    Service,
+)
 
 _REFUSALS = (
     "too_many_bytes", "too_many_pixels", "unsupported_media_type", "not_a_photograph", "invalid",
     "slow_upload", "rate_limited", "busy", "timeout", "no_photograph", "too_many_photographs",
     "damaged_photograph",
 )  # fmt: skip
+_ASKED: dict[str, dict[str, Any]] = {
+    "box": {
+        "type": "array", "items": {"type": "string"}, "default": [],
+        "examples": [["0.25,0.1,0.5,0.6"]],
+        "description": "The animal in each photograph, as `X,Y,WIDTH,HEIGHT` in shares (0..1) of "
+        "the upright photograph from its left upper corner; one for each photograph in their order "
+        "(`0,0,1,1`: all of it), or none. For several animals of a photograph ask once for each",
+    },
+    "date": {
+        "type": "string", "default": "", "examples": ["2026-05-12T13:55"],
+        "description": "When they were taken: animals that were seen about then are likelier",
+    },
+    "at": {
+        "type": "string", "default": "", "examples": ["-27.05,32.41"],
+        "description": "Where, as `LATITUDE,LONGITUDE`: animals that were seen near there are "
+        "likelier",
+    },
+}  # fmt: skip
 
 
 def add_photo_routes(app: FastAPI, service: Service) -> None:
@@ -33,10 +61,16 @@ def add_photo_routes(app: FastAPI, service: Service) -> None:
     refusals = responses(*_REFUSALS)
 
     @app.post(
-        "/v1/identify", tags=["work"], responses=refusals, openapi_extra=_form(1, settings.photos)
-    )
+        "/v1/identify", tags=["work"],
+        responses=responses(*_REFUSALS, "conflict", "no_catalogue"),
+        openapi_extra=_form(1, settings.photos, **_ASKED),
+    )  # fmt: skip
     async def identify(request: Request) -> Identification:
-        """Who is this?  One photograph, or several of one encounter; five answers."""
+        """Who is this?  One photograph, or several of one encounter; five answers.
+
+        With `box` the animal in a box of it.  `date` and `at` need a catalogue whose encounters
+        show that time or place tells who an animal is; elsewhere they are a conflict.
+        """
         return await read_identification(request, service)
 
     @app.post(
@@ -79,10 +113,55 @@ async def read_identification(request: Request, service: Service) -> Identificat
     Raises:
         RefusedError: as the route.
     """
-    photos = (await _read_and_check(request, service.settings)).photos
-    with _damage_refused():
-        verdict, by = await service.identify(photos)
+    upload = await _read_and_check(
+        request, service.settings, optional={"date": "", "at": ""}, lists=("box",)
+    )
+    photos = upload.photos
+    boxes = _boxes(upload)
+    when = _circumstances(upload)
+    try:
+        verdict, by = await service.identify(photos, boxes, when)
+    except DamagedPhotoError as error:
+        raise RefusedError("damaged_photograph", str(error)) from None
+    except NoCatalogueError as error:
+        raise RefusedError("no_catalogue", f"{error}; leave date and at out") from None
+    except FlukeprintError as error:
+        if not when.known:
+            raise
+        raise RefusedError("conflict", f"{error}; leave date and at out") from None
     return identification(verdict, len(photos), by.card.new_label, by.numbers)
+
+
+def _boxes(upload: Upload) -> list[Box]:
+    given = upload.lists["box"]
+    if given and len(given) != len(upload.photos):
+        raise RefusedError(
+            "invalid",
+            f"there are {len(upload.photos)} photographs and {len(given)} boxes; give one box for "
+            "each, 0,0,1,1 for all of it, and ask once for each animal of a photograph",
+        )
+    boxes = []
+    for number, text in enumerate(given, 1):
+        try:
+            boxes.append(asked_box(text))
+        except FlukeprintError as error:
+            raise RefusedError("invalid", f"box {number}: {error}") from None
+    return boxes
+
+
+def _circumstances(upload: Upload) -> Circumstances:
+    date, at = upload.fields["date"], upload.fields["at"]
+    try:
+        moment = read_moment(date) if date else None
+    except FlukeprintError:  # whose text quotes it
+        raise RefusedError(
+            "invalid", "date: write 2026-05-12, 2026-05-12T13:55 or 2026, none in the future"
+        ) from None
+    try:
+        position = read_position(at) if at else None
+    except FlukeprintError:
+        raise RefusedError("invalid", "at: write latitude and longitude, as -27.05,32.41") from None
+    return Circumstances(moment, position)
 
 
 def add_enrolment_route(app: FastAPI, service: Service, doors: Doors) -> None:
@@ -187,9 +266,10 @@ async def _read_and_check(
     settings: ServeConfig,
     fields: tuple[str, ...] = (),
     optional: Mapping[str, str] | None = None,
+    lists: tuple[str, ...] = (),
 ) -> Upload:
     """The upload, each photograph of which has passed `check_photo`."""
-    upload = await read_photos(request, settings, fields=fields, optional=optional)
+    upload = await read_photos(request, settings, fields=fields, optional=optional, lists=lists)
     for number, photo in enumerate(upload.photos, 1):
         # In a thread: hostile headers take seconds to read.
         check = partial(check_photo, photo, settings, name=f"photograph {number}")

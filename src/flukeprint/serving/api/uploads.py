@@ -31,10 +31,14 @@ _MUTE = logging.Logger("multipart", level=logging.CRITICAL + 1)
 
 @dataclass(frozen=True)
 class Upload:
-    """The encoded photographs of a request, in their order, and its text fields."""
+    """The encoded photographs of a request, in their order, and its text fields.
+
+    lists: texts of the fields that may come several times, in their order.
+    """
 
     photos: tuple[bytes, ...] = field(repr=False)
     fields: dict[str, str] = field(repr=False)
+    lists: dict[str, tuple[str, ...]] = field(repr=False)
 
 
 async def read_photos(
@@ -43,10 +47,12 @@ async def read_photos(
     *,
     fields: tuple[str, ...] = (),
     optional: Mapping[str, str] | None = None,
+    lists: tuple[str, ...] = (),
 ) -> Upload:
     """Read one or more photographs (parts `photos` or `photo`) and each text field of `fields`.
 
     optional: further fields with the text that stands for one that is missing.
+    lists: further fields, each of which may come as often as photographs may.
 
     Raises:
         RefusedError: as soon as the reason is known.  unsupported_media_type (415), invalid
@@ -63,7 +69,7 @@ async def read_photos(
         )
     if not options.get(b"boundary"):
         raise _broken("its Content-Type names no boundary")
-    form = _Form(limits, fields, optional or {})
+    form = _Form(limits, fields, optional or {}, lists)
     try:
         parser = MultipartParser(options[b"boundary"], form.callbacks())
     except ValueError as error:
@@ -84,9 +90,14 @@ class _Form:
     """Collects the parts of a form from the callbacks of the parser."""
 
     def __init__(
-        self, limits: ServeConfig, wanted: tuple[str, ...], optional: Mapping[str, str]
+        self,
+        limits: ServeConfig,
+        wanted: tuple[str, ...],
+        optional: Mapping[str, str],
+        lists: tuple[str, ...],
     ) -> None:
         self._limits, self._wanted, self._optional = limits, wanted, optional
+        self._lists: dict[str, list[str]] = {name: [] for name in lists}
         self._photos: list[bytes] = []
         self._fields: dict[str, str] = {}
         self._ended = False
@@ -114,7 +125,8 @@ class _Form:
         for name in self._wanted:
             if name not in self._fields:
                 raise RefusedError("invalid", f"the form lacks the field {name}")
-        return Upload(tuple(self._photos), {**self._optional, **self._fields})
+        lists = {name: tuple(texts) for name, texts in self._lists.items()}
+        return Upload(tuple(self._photos), {**self._optional, **self._fields}, lists)
 
     def _begin(self) -> None:
         self._header, self._value, self._data = bytearray(), bytearray(), bytearray()
@@ -144,8 +156,15 @@ class _Form:
                     f"at most {self._limits.photos} photographs go into one request; send the "
                     "others in another",
                 )
+        elif name in self._lists:
+            if len(self._lists[name]) == self._limits.photos:
+                raise RefusedError(
+                    "invalid",
+                    f"the form has the field {name} more than {self._limits.photos} times",
+                )
+            self._name = name
         elif name not in self._wanted and name not in self._optional:
-            parts = ", ".join((PHOTO_PARTS[0], *self._wanted, *self._optional))
+            parts = ", ".join((PHOTO_PARTS[0], *self._wanted, *self._optional, *self._lists))
             raise RefusedError("invalid", f"the form has an unknown part; its parts are: {parts}")
         elif name in self._fields:
             raise RefusedError("invalid", f"the form has the field {name} twice")
@@ -163,6 +182,8 @@ class _Form:
     def _close(self) -> None:
         if self._name is None:
             self._photos.append(bytes(self._data))
+        elif self._name in self._lists:
+            self._lists[self._name].append(_text(self._name, self._data))
         else:
             self._fields[self._name] = _text(self._name, self._data)
         self._data = bytearray()
