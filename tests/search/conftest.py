@@ -5,12 +5,29 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.search.edge_engine import EdgeEngine
 from tests.search.qdrant_server import Server
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
+    yield from _served(Server())
+
+
+@pytest.fixture
+def engine() -> Iterator[EdgeEngine]:
+    engine = EdgeEngine()
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def engine_server(engine: EdgeEngine) -> Iterator[Server]:
+    """A server before Qdrant's own engine, not the client's embedded mode, which is Python."""
+    yield from _served(Server(qdrant=engine))
+
+
+def _served(server: Server) -> Iterator[Server]:
     yield server
     server.shutdown()
     server.server_close()

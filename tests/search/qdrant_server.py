@@ -1,4 +1,4 @@
-"""Qdrant's REST interface before its embedded mode, answering requests as a server does.
+"""Qdrant's REST interface before its embedded mode or its engine, answering as a server does.
 
 Everything that the client sends is parsed by the client's own schema.
 """
@@ -12,17 +12,20 @@ from typing import Any
 from qdrant_client import QdrantClient, models
 
 from flukeprint.config.ranking import GalleryConfig
+from tests.search.edge_engine import EdgeEngine
 
 KEY = "a key that nobody may see"
 
 
 class Server(ThreadingHTTPServer):
-    """Qdrant's REST interface, as far as galleries need it, before the embedded mode."""
+    """Qdrant's REST interface, as far as galleries need it; by default before the embedded mode."""
 
-    def __init__(self, key: str | None = None) -> None:
+    def __init__(
+        self, key: str | None = None, qdrant: QdrantClient | EdgeEngine | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
         self.key = key
-        self.qdrant = QdrantClient(":memory:")
+        self.qdrant: Any = qdrant or QdrantClient(":memory:")
         self.lock = threading.Lock()
         self.seen: list[tuple[str, str, Any]] = []  # method, path, body
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
@@ -85,14 +88,19 @@ class Answers(BaseHTTPRequestHandler):
         name, what = found[1], found[2] or ""
         if (method, what) == ("PUT", ""):
             asked = models.CreateCollection(**body)
-            return q.create_collection(name, asked.vectors, metadata=asked.metadata)
+            return q.create_collection(
+                name, asked.vectors, metadata=asked.metadata, hnsw_config=asked.hnsw_config,
+                quantization_config=asked.quantization_config,
+            )  # fmt: skip
         if (method, what) == ("DELETE", ""):
             return q.delete_collection(name)
         if (method, what) == ("GET", ""):
             return q.get_collection(name)
         done = {"operation_id": 0, "status": "completed"}
         if (method, what) == ("PUT", "/index"):
-            models.CreateFieldIndex(**body)
+            field = models.CreateFieldIndex(**body)
+            if isinstance(q, EdgeEngine):  # the embedded mode has none
+                q.create_payload_index(name, field.field_name, field.field_schema)
             return done
         if (method, what) == ("PUT", "/points"):
             q.upsert(name, models.PointsList(**body).points)

@@ -13,10 +13,11 @@ from tests.search.contract import DIM, drawn
 from tests.search.qdrant_server import Server, config
 
 
-@pytest.mark.parametrize("served", [False, True])
-def test_filters_find_only_what_they_let_through(served: bool, server: Server):
+@pytest.mark.parametrize("mode", ["embedded", "server", "engine"])
+def test_filters_find_only_what_they_let_through(mode: str, server: Server, engine_server: Server):
     photos, queries = drawn(60), drawn(8, seed=1).vectors
-    index = QdrantIndex.build(photos, config(server.url if served else None, recall_at_5=1))
+    url = {"embedded": None, "server": server.url, "engine": engine_server.url}[mode]
+    index = QdrantIndex.build(photos, config(url, recall_at_5=1))
 
     def right(query: Any, allowed: list[int]) -> list[int]:
         return sorted(allowed, key=lambda row: -float(photos.vectors[row] @ query))[:5]

@@ -53,15 +53,19 @@ class TestEmbedded(IndexContract):
 
 
 class TestBehindHttp(IndexContract):
+    exhaustive, quantize = True, False
+
     @pytest.fixture(autouse=True)
     def _served(self, server: Server) -> None:
         self.server = server
 
     def build(self, photos: Embeddings, rows: Any = None) -> QdrantIndex:
         name = f"g{uuid.uuid4().hex[:6]}"  # the contract builds several at once
-        return QdrantIndex.build(
-            photos, config(self.server.url, collection=name, recall_at_5=1), rows
+        target = 1 if self.exhaustive else 0.99
+        settings = config(
+            self.server.url, collection=name, recall_at_5=target, quantize=self.quantize
         )
+        return QdrantIndex.build(photos, settings, rows)
 
     def load(self, folder: Path) -> QdrantIndex:
         return QdrantIndex.load(folder)
@@ -69,6 +73,18 @@ class TestBehindHttp(IndexContract):
     def test_only_its_place_is_saved(self, tmp_path: Path) -> None:
         self.build(drawn(3)).save(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["qdrant.json"]
+
+
+class TestEngine(TestBehindHttp):
+    """The engine of a server: it orders equal scores otherwise than the client's Python."""
+
+    @pytest.fixture(autouse=True)
+    def _served(self, engine_server: Server) -> None:
+        self.server = engine_server
+
+
+class TestEngineOfCodes(TestEngine):
+    recall, exhaustive, quantize = 0.99, False, True
 
 
 @pytest.mark.skipif(not os.environ.get("QDRANT_URL"), reason="QDRANT_URL names no server")

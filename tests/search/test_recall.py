@@ -1,12 +1,19 @@
 """Recall against a count by hand, and the effort that it takes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from flukeprint.data.embeddings import unit_rows
+from flukeprint.search.backends import BACKENDS
 from flukeprint.search.faiss_kinds import Hnsw, IvfPq
 from flukeprint.search.gallery import Gallery
+from flukeprint.search.qdrant_index import QdrantIndex
 from flukeprint.search.recall import exact_neighbours, measure_recall, sampled, tune
 from tests.search.animals import drawn
+from tests.search.contract import named
+from tests.search.qdrant_server import Server, config
 
 pytest.importorskip("faiss")
 
@@ -49,3 +56,25 @@ def test_effort_rises_until_the_recall_is_there() -> None:
     assert "recall@5" in high.text()
     assert "out of reach" not in high.text()
     assert "out of reach" in tune(gallery, 1.1).text()
+
+
+def test_a_server_searches_as_thoroughly_as_the_recall_needs(
+    engine_server: Server, tmp_path: Path
+) -> None:
+    # Nearly one direction, as a network's embeddings often are: its int8 codes tell little apart.
+    noise = np.random.default_rng(0).normal(size=(600, 64))
+    vectors = unit_rows(0.2 * noise + np.random.default_rng(1).normal(size=64))
+    photos = named(vectors)
+    said: list[str] = []
+    index = BACKENDS["qdrant"].build(
+        photos, config(engine_server.url, quantize=True, recall_at_5=0.99), said.append
+    )
+    assert isinstance(index, QdrantIndex)
+    assert said[0].startswith("qdrant: recall@5 ")
+    assert "out of reach" not in said[0]
+    asked = engine_server.bodies("/points/query/batch")[-1]["searches"][0]
+    assert asked["params"]["hnsw_ef"] >= index.effort
+    assert asked["limit"] >= index.candidates
+    index.save(tmp_path)
+    again = QdrantIndex.load(tmp_path)
+    assert (again.effort, again.candidates) == (index.effort, index.candidates)

@@ -90,7 +90,13 @@ def _faiss(kind: type[FaissIndex]) -> Backend:
 def _build_qdrant(
     embeddings: Embeddings, config: GalleryConfig, report: Report | None
 ) -> QdrantIndex:
-    return QdrantIndex.build(embeddings, config)
+    index = QdrantIndex.build(embeddings, config)
+    if not index.exact:
+        index.wait(report)  # until then it compares every vector, and any effort finds all
+        found = tune(Gallery(embeddings, index=index), config.recall_at_5)
+        if report is not None:
+            report(found.text())
+    return index
 
 
 def _repair_qdrant(index: Index, photographs: int) -> bool:

@@ -6,7 +6,7 @@ identities, and scores the candidates of an approximate index again, exactly.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -88,6 +88,15 @@ class Index(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write into an empty folder the files that the class's `load(folder)` reads."""
+
+
+@runtime_checkable
+class TunableIndex(Index, Protocol):
+    """An approximate index, whose searches can be more thorough: see `recall.tune`."""
+
+    # (effort, candidates that the gallery scores), from quick to thorough.
+    EFFORTS: tuple[tuple[int, int], ...]
+    effort: int  # how thorough a search is, in a unit of each kind
 
 
 class PresentRows:

@@ -25,7 +25,8 @@ UPSERT = 256  # points of a request: some 3 MB of JSON with 512 numbers each; 32
 QUERIES_PER_REQUEST = 64
 LINKS = 16  # m of HNSW: neighbours that a vector is linked with; twice as many on the ground level
 EFFORT = 200  # candidates kept while the graph is built
-EF = 128  # and while it is searched
+EF = 128  # and while it is searched, if nothing is measured
+TIES = 1024  # results among which an approximate search looks for equals of the last one
 OVERSAMPLING = 2.0  # int8 candidates for each result, re-scored with the float32 vectors
 
 
@@ -35,6 +36,7 @@ class QdrantCollection:
     def __init__(self, location: QdrantLocation, client: "QdrantClient", name: str) -> None:
         self.location, self.client, self.name = location, client, name
         self.exact: bool = location.url is None or location.thorough
+        self.effort = EF
 
     def create(self) -> None:
         """Make the collection, empty."""
@@ -134,12 +136,13 @@ class QdrantCollection:
         """(scores, rows) of at least k photographs, or all, for each query, in any order.
 
         Qdrant orders equal scores arbitrarily: where the k-th place is shared, more are requested
-        until it is not, so that the lower rows win.
+        until it is not, so that the lower rows win.  Of an approximate search they are the lower
+        ones of the first `TIES`.
         """
         found: list[tuple[Floats, Ints]] = [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(
             queries
         )
-        left, limit = list(range(len(queries))), k + 1 if self.exact else k
+        left, limit = list(range(len(queries))), k + 1
         while left:
             shared = []
             for start in range(0, len(left), QUERIES_PER_REQUEST):
@@ -151,7 +154,7 @@ class QdrantCollection:
                     scores = np.sort(hit[0])[::-1]
                     if len(scores) == limit > k and scores[k - 1] == scores[-1]:
                         shared.append(query)
-            left, limit = shared, 4 * limit
+            left, limit = shared if self.exact or limit < TIES else [], 4 * limit
         return found
 
     def _request(
@@ -163,7 +166,7 @@ class QdrantCollection:
         params = None
         if self.location.url is not None:  # the embedded mode has no parameters
             params = models.SearchParams(
-                hnsw_ef=max(EF, 2 * limit),
+                hnsw_ef=max(self.effort, 2 * limit),
                 exact=self.exact,
                 quantization=rescored if self.location.quantize else None,
             )

@@ -8,7 +8,9 @@ step.
 """
 
 import json
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,19 +22,23 @@ from flukeprint.errors import FlukeprintError, listed
 from flukeprint.files import read_npz, written_whole
 from flukeprint.search.index import NOTHING, Matches
 from flukeprint.search.qdrant_client import QdrantLocation, SearchFilter, answering, connected
-from flukeprint.search.qdrant_collection import LINKS, QdrantCollection
+from flukeprint.search.qdrant_collection import EF, LINKS, QdrantCollection
+
+_PAUSE = 1.0  # s between two looks at a server that builds its graph
 
 
 class QdrantIndex:
     """An `Index` in Qdrant.  Raises FlukeprintError, in one line, for all errors of a server."""
 
     name = "qdrant"
-    candidates = 0
+    # (neighbours that a search keeps in view, candidates that the gallery scores); see `recall.tune`
+    EFFORTS = ((64, 32), (EF, 32), (256, 64), (512, 128), (1024, 192), (2048, 256), (4096, 256))
 
     def __init__(self, collection: QdrantCollection) -> None:
         """Use `build`, `connect` or `load`."""
         self.location, self.collection = collection.location, collection
         self.exact = collection.exact
+        self.candidates = 0 if self.exact else self.EFFORTS[1][1]
         self.shared = collection.location.url is not None
 
     @classmethod
@@ -77,6 +83,30 @@ class QdrantIndex:
             )
         index.collection.check()
         return index
+
+    @property
+    def effort(self) -> int:
+        """How many neighbours a search of a server's graph keeps in view (`hnsw_ef`)."""
+        return self.collection.effort
+
+    @effort.setter
+    def effort(self, effort: int) -> None:
+        self.collection.effort = effort
+
+    def wait(self, report: Callable[[str], None] | None = None) -> None:
+        """Wait until the server has built the graph of what it was given.
+
+        report: receives a line if there is something to wait for.
+        """
+        while True:
+            with answering(self.location):
+                status = self.collection.client.get_collection(self.collection.name).status
+            if status != "yellow":  # of Qdrant: it is optimizing
+                return
+            if report is not None:
+                report(f"{self.location.label} builds the graph of {self.location.alias}")
+                report = None
+            time.sleep(_PAUSE)
 
     # The interface `Index`.
 
@@ -150,7 +180,8 @@ class QdrantIndex:
             with written_whole(folder / "points.npz") as path, path.open("wb") as file:
                 np.savez(file, vectors=vectors, rows=rows, facts=text)
         with written_whole(folder / "qdrant.json") as path:
-            path.write_text(json.dumps(asdict(self.location), indent=2) + "\n")
+            measured = {"effort": self.effort, "candidates": self.candidates}
+            path.write_text(json.dumps(asdict(self.location) | measured, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "QdrantIndex":
@@ -160,13 +191,18 @@ class QdrantIndex:
         """
         file = folder / "qdrant.json"
         try:
-            location = QdrantLocation(**json.loads(file.read_text()))
-        except (OSError, ValueError, TypeError) as error:
+            known = json.loads(file.read_text())
+            measured = {name: known.pop(name) for name in ("effort", "candidates") if name in known}
+            location = QdrantLocation(**known)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise FlukeprintError(f"{file} describes no gallery in Qdrant ({error})") from None
         found = QdrantCollection(location, connected(location.url), location.alias)
         if location.url is not None:
             found.check()
-            return cls(found)
+            index = cls(found)
+            for name, value in measured.items():  # files of earlier versions have none
+                setattr(index, name, int(value))
+            return index
         with read_npz(folder / "points.npz", "points") as arrays:
             facts = json.loads(arrays["facts"].tobytes())
             found.name = f"{location.alias}.saved"

@@ -11,9 +11,8 @@ import numpy as np
 
 from flukeprint.data.embeddings import Embeddings, Ints
 from flukeprint.intervals import wilson
-from flukeprint.search.faiss_index import FaissIndex
 from flukeprint.search.gallery import Gallery
-from flukeprint.search.index import Matches
+from flukeprint.search.index import Matches, TunableIndex
 
 K = 5
 _SEED = 0
@@ -92,7 +91,7 @@ def measure_recall(
     A photograph as near as the K-th nearest counts as found in its stead.
     """
     index = gallery.index
-    assert isinstance(index, FaissIndex)
+    assert isinstance(index, TunableIndex)
     queries = gallery.embeddings.take(rows)
     found = without_itself(gallery.search(queries, K + 1), rows)
     vectors = gallery.embeddings.vectors
@@ -123,7 +122,7 @@ def tune(gallery: Gallery, target: float) -> Recall:
     says so.
     """
     index = gallery.index
-    assert isinstance(index, FaissIndex)
+    assert isinstance(index, TunableIndex)
     rows = sampled(gallery.embeddings)
     exact = exact_neighbours(gallery, rows)
     mixed = np.random.default_rng(_SEED).permutation(len(rows))
