@@ -16,8 +16,7 @@ folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv venv
-venv/bin/python -m pip install --quiet --disable-pip-version-check \
-  'qdrant-edge-py==0.9.0' 'qdrant-client==1.20.0' 'numpy==2.4.6'
+venv/bin/python -m pip install --quiet --disable-pip-version-check 'qdrant-edge-py==0.9.0' 'qdrant-client==1.20.0' 'numpy==2.4.6'
 venv/bin/python - <<'PYTHON'
 import numpy as np
 import qdrant_edge as edge

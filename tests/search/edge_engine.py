@@ -1,7 +1,7 @@
 """Qdrant's own engine in this process, behind the calls that `qdrant_server.py` makes.
 
-`qdrant-edge-py` is the engine of a server without its network: names and aliases of collections, which
-are the server's, are kept by the client's embedded mode, and points by the engine.
+`qdrant-edge-py` is the engine of a server without its network: names and aliases of collections,
+which are the server's, are kept by the client's embedded mode, and points by the engine.
 """
 
 import tempfile
@@ -17,7 +17,7 @@ _SMALL = 1  # kB of vectors from which a segment is quantised and gets its graph
 
 
 class EdgeEngine:
-    """As far as galleries need it; vectors are quantised and linked before an approximate search."""
+    """As far as galleries need it; codes and graph are made before an approximate search."""
 
     def __init__(self) -> None:
         self._names = QdrantClient(":memory:")

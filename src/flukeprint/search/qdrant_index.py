@@ -31,7 +31,7 @@ class QdrantIndex:
     """An `Index` in Qdrant.  Raises FlukeprintError, in one line, for all errors of a server."""
 
     name = "qdrant"
-    # (neighbours that a search keeps in view, candidates that the gallery scores); see `recall.tune`
+    # (neighbours that a search keeps in view, candidates for the gallery); see `recall.tune`
     EFFORTS = ((64, 32), (EF, 32), (256, 64), (512, 128), (1024, 192), (2048, 256), (4096, 256))
 
     def __init__(self, collection: QdrantCollection) -> None:
