@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("identifier",),
     ("keeper",),
-    ("training", "submission", "serving"),
+    ("training", "submission", "serving", "bulk"),
     ("commands",),  # the modules at the top that do
 )
 WITHOUT_TORCH = ("ground", "config", "data", "search", "records", "ranking", "evaluation")

@@ -29,7 +29,7 @@ def test_a_long_stage_has_a_few_lines(
     lines = err.splitlines()
     assert out == ""
     assert "\r" not in err
-    assert lines[0] == "embedding: 61 of 10,000 photos, 61 s"
+    assert lines[0] == "embedding: 61 of 10,000 photos, 61 s, 1 a second, 3 h left"
     assert lines[-1] == "embedding: 10,000 photos, 10000.0 s"
     assert 4 <= len(lines) <= 10
 

@@ -1,4 +1,4 @@
-"""Costs that grow with a catalogue: its table, several embedding processes and Qdrant.
+"""Costs that grow with a catalogue: its table and Qdrant.
 
     python -m benchmarks.speed.scale [--quick]
     python -m benchmarks.speed.scale --render    docs/scale.md from the results that are there
@@ -13,26 +13,14 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from benchmarks.harness.arguments import options
 from benchmarks.harness.random_embeddings import random_embeddings
 from benchmarks.harness.timing import save, timed
-from benchmarks.speed.scale_page import SIDE, D, render
-from flukeprint.config.data import ImageConfig
+from benchmarks.speed.scale_page import D, render
 from flukeprint.config.ranking import GalleryConfig
-from flukeprint.config.training import ModelConfig
-from flukeprint.data.catalog import Catalog
 from flukeprint.data.readers.kaggle_csv import read_label_table
-from flukeprint.embedding.embed import embed
-from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
-from flukeprint.embedding.sharding import embed_sharded
-from flukeprint.models.network import build_model
 from flukeprint.search.qdrant_index import QdrantIndex
 from flukeprint.storage import join, parse_path
-
-STAMP = "drawn"
 
 Row = dict[str, Any]
 
@@ -91,56 +79,10 @@ def qdrant(quick: bool) -> list[Row]:
     return rows
 
 
-def processes(quick: bool) -> list[Row]:
-    """Embedding of random pixels by one process and by two, PyTorch float32."""
-    n, rounds = (48, 1) if quick else (512, 3)
-    torch.manual_seed(0)
-    net = build_model(
-        ModelConfig(backbone="tf_efficientnet_lite0", weights="none"), (SIDE, SIDE)
-    ).eval()
-    pixels = np.random.default_rng(0).integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
-    catalog = Catalog(tuple(f"{number}.jpg" for number in range(n)), pixels=pixels)
-    image = ImageConfig(height=SIDE, width=SIDE, cache=None)
-    recipe = EmbeddingRecipe(image, stamp=STAMP)
-    compute = Compute(batch_size=32, workers=1, engine="torch", precision="fp32")
-    device = torch.device("cpu")
-    one: list[float] = []
-    two: list[float] = []
-    start: list[float] = []
-
-    def sharded(photos: Catalog) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            found = embed_sharded(
-                net, photos, recipe, Path(folder), compute, accelerator="cpu", devices=2
-            )
-            assert found is not None
-            assert len(found) == len(photos)
-
-    embed(net, catalog.take(range(32)), recipe, compute, device=device)
-    for _ in range(rounds):
-        one.append(timed(lambda: embed(net, catalog, recipe, compute, device=device)))
-        two.append(timed(lambda: sharded(catalog)))
-        if not quick:
-            start.append(timed(lambda: sharded(catalog.take(range(2)))))
-    alone = row("embedding, one process", "a second", [n / s for s in one], photos=n)
-    if quick:
-        both = row("embedding, two processes and their start", "s", two, photos=n)
-        return [alone, both]
-    work = [max(both - begin, 1e-9) for both, begin in zip(two, start, strict=True)]
-    gain = [single / share for single, share in zip(one, work, strict=True)]
-    return [
-        alone,
-        row("embedding, two processes, without their start", "a second",
-            [n / s for s in work], photos=n),
-        row("two processes against one, without their start", "times", gain),
-        row("starting two processes and joining their parts", "s", start),
-    ]  # fmt: skip
-
-
 def measure(quick: bool) -> dict[str, Any]:
     """Measure everything."""
     rows: list[Row] = []
-    for part in (names, qdrant, processes):
+    for part in (names, qdrant):
         print(part.__name__, flush=True)
         rows += part(quick)
     return {"rows": rows, "dimension": D}

@@ -76,8 +76,6 @@ def constants(figures: Figures) -> dict[str, float | None]:
         "table_us": scale("reading the table"),
         "row_bytes": scale("catalogue, photographs on a disk"),
         "far_bytes": scale("path to an object storage"),
-        "gain": scale("two processes against one, without their start"),
-        "start_s": scale("starting two processes and joining their parts"),
         "qdrant_upserts": min(upserts, default=None),
         "qdrant_ms_3": scale("Qdrant embedded, a query among 1,000"),
         "qdrant_ms_4": scale("Qdrant embedded, a query among 10,000"),

@@ -12,6 +12,7 @@ import typer
 
 from flukeprint.commands import catalogue, edits
 from flukeprint.commands.doctor import doctor
+from flukeprint.commands.embed_all import embed_all
 from flukeprint.commands.imports import import_source
 from flukeprint.commands.people import token
 from flukeprint.commands.reports import ResultTable, compare, report, triplets
@@ -52,8 +53,8 @@ def train_command(
 ) -> None:
     """Train on a fold, validate with MAP@5 and keep the identifier."""
     from flukeprint.config.load import load_config
-    from flukeprint.embedding.sharding import first_process
     from flukeprint.training.train import baselines, train
+    from flukeprint.training.trainer import first_process
 
     settings = load_config(config, overrides or [])
     with _stoppable("training"):
@@ -80,8 +81,8 @@ def pretrain_command(
 ) -> None:
     """Pretrain the backbone without labels, for later trainings to start from."""
     from flukeprint.config.load import load_config
-    from flukeprint.embedding.sharding import first_process
     from flukeprint.training.pretraining.pretrain import pretrain
+    from flukeprint.training.trainer import first_process
 
     settings = load_config(config, overrides or [])
     with _stoppable("pretraining"):
@@ -118,8 +119,7 @@ def infer_command(
         say(f"run: {one.description()}")
     together = len(found) > 1
     answers = infer_together(settings, found, shares) if together else infer(settings, found[0])
-    if answers is not None:  # only the first process prints
-        print(answers.text())
+    print(answers.text())
 
 
 @app.command("pseudo-label")
@@ -155,6 +155,7 @@ for command in (
 app.command("apply-review")(apply_review)
 app.command("import")(import_source)
 app.command("export-catalogue")(catalogue.export_catalogue)
+app.command("embed-all")(embed_all)
 
 
 @app.command("index")

@@ -48,7 +48,10 @@ class Stage:
             self._bar.update(number)
         elif self.title is not None and (elapsed := time.monotonic() - self._start) > self._next:
             self._next = 2 * elapsed
-            say(f"{self.title}: {self.done:,} of {self.total:,} {self.unit}s, {elapsed:.0f} s")
+            say(
+                f"{self.title}: {self.done:,} of {self.total:,} {self.unit}s, {elapsed:.0f} s, "
+                f"{_remaining(elapsed, self.done, self.total)}"
+            )
 
     def __enter__(self) -> "Stage":
         return self
@@ -66,6 +69,17 @@ class Stage:
             if elapsed >= WORTH_A_LINE:
                 unit = self.unit if self.done == 1 else f"{self.unit}s"
                 say(f"{self.title}: {self.done:,} {unit}, {elapsed:.1f} s")
+
+
+def _remaining(elapsed: float, done: int, total: int) -> str:
+    """The rate so far, and the time that the rest takes at it."""
+    rate = done / elapsed
+    left = (total - done) / rate if rate else 0.0
+    unit, length = next(
+        (each for each in (("days", 86_400), ("h", 3600), ("min", 60)) if left >= 2 * each[1]),
+        ("s", 1),
+    )
+    return f"{rate:,.3g} a second, {left / length:.0f} {unit} left"
 
 
 def followed(

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path, PurePath
-from typing import Annotated, Any, NamedTuple, cast
+from typing import IO, Annotated, Any, NamedTuple, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
@@ -161,6 +161,18 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     with _reached(path):
         return cast(bytes, _storage(path).cat_file(_inside(path)))
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file to read and seek in, whose parts are fetched as they are asked for.
+
+    Raises OSError if it is missing or out of reach; reading raises what the storage's package does.
+    """
+    if is_local(path):
+        _check_ordinary(path)
+        return path.open("rb")
+    with _reached(path):
+        return cast(IO[bytes], _storage(path).open(_inside(path), "rb"))
 
 
 def digest(path: Path) -> str:

@@ -251,3 +251,10 @@ def test_keypoints_are_matched_at_once_only_where_parts_are_fused(tmp_path: Path
             lambda: load_config(path, ["rank.fuse=true", f"rank.local.candidates={candidates}"]),  # noqa: B023
             "rank.local.candidates", candidates,
         )  # fmt: skip
+
+
+def test_keys_of_several_embedding_processes_are_gone() -> None:
+    """Runs of earlier versions have saved them as 1."""
+    assert load_config(None, ["infer.devices=1", "infer.num_nodes=1"]) == load_config(None)
+    with pytest.raises(FlukeprintError, match=r"infer\.devices is no more.*embed-all"):
+        load_config(None, ["infer.devices=8"])

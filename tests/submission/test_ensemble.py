@@ -219,8 +219,6 @@ def test_what_does_not_belong_together_is_refused_before_long_work(
     untouched(monkeypatch)
     with pytest.raises(FlukeprintError, match="as many weights above 0"):
         infer_together(tiny(), [one, two], [1, 2, 3])
-    with pytest.raises(FlukeprintError, match=r"set infer\.devices=1"):
-        infer_together(tiny("infer.devices=2"), [one, two])
     with pytest.raises(FlukeprintError, match=r"the configuration tiny .*data\.new_label"):
         infer_together(tiny("data.new_label=stranger"), [one, two])
     other = copied(two, tmp_path / "data")

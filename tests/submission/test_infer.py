@@ -230,11 +230,3 @@ def test_damaged_test_photographs_are_all_named_or_all_skipped(
         rows = {row["Image"]: row["Id"] for row in csv.DictReader(file)}
     assert len(rows) == len(sound.ranking)
     assert all(rows[photo.name] == "new_whale" for photo in damaged)
-
-
-def test_two_processes_give_the_same_submission(tiny: TinyConfig, run: Run) -> None:
-    one, two = infer(tiny(*RULES), run), infer(tiny(*RULES, "infer.devices=2"), run)
-    assert two.ranking.images == one.ranking.images
-    assert two.ranking.identities == one.ranking.identities
-    np.testing.assert_allclose(two.ranking.scores, one.ranking.scores, atol=1e-5)
-    assert not (run.path / "parts").exists()

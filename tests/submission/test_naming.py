@@ -21,7 +21,7 @@ RUN = "20260131-120000"
     ("overrides", "suffix"),
     [
         ([], ""),
-        (["infer.batch_size=7", "infer.devices=2", "data.competition=x", "train.workers=0"], ""),
+        (["infer.batch_size=7", "data.competition=x", "train.workers=0"], ""),
         ([f"data.root={Path.cwd()}/input/whales"], ""),  # the same folder
         (["infer.threshold=none"], "-threshold-none"),
         (["infer.threshold=0.5"], "-threshold-0.5"),

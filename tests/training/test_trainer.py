@@ -13,7 +13,7 @@ from flukeprint.config.schema import Config
 from flukeprint.identifier.runs import Run
 from flukeprint.training import train as training
 from flukeprint.training.train import train
-from flukeprint.training.trainer import lightning_precision
+from flukeprint.training.trainer import first_process, lightning_precision
 from tests.tiny import TinyConfig
 
 
@@ -65,3 +65,24 @@ def test_several_nodes_train_together(tiny: TinyConfig, tmp_path: Path) -> None:
     assert isinstance(trainer.strategy, DDPStrategy)
     alone = training.make_trainer(tiny(), Run(tmp_path))
     assert not isinstance(alone.strategy, DDPStrategy)
+
+
+@pytest.mark.parametrize(
+    ("variables", "first"),
+    [
+        ({}, True),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "0", "WORLD_SIZE": "2"}, True),
+        ({"LOCAL_RANK": "1", "NODE_RANK": "0"}, False),  # Lightning, one node
+        ({"NODE_RANK": "1"}, False),  # Lightning, the first process of another node
+        ({"RANK": "4", "LOCAL_RANK": "0", "GROUP_RANK": "1"}, False),  # torchrun
+        ({"SLURM_PROCID": "3"}, False),
+    ],
+)
+def test_one_process_is_the_first(
+    variables: dict[str, str], first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert first_process() is first

@@ -15,7 +15,7 @@ NOT_OF_THE_RECIPE = (
     "train.report", "train.num_nodes", "image.cache", "image.cache_gb", "data.root",
     "train.all_epochs", "train.all_lr_factor",  # no figure is of the network that they make
     "rank.encounters",  # no figure is of several photographs together
-    "infer.outside", "infer.engine", "infer.devices", "infer.num_nodes",
+    "infer.outside", "infer.engine",
     "gallery.url", "gallery.collection", "gallery.memory_gb", "cards", "taxonomy", "serve",
 )  # fmt: skip
 

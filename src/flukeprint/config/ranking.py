@@ -190,8 +190,6 @@ class InferConfig(Section):
         description="Inference engine; auto: the fastest here with the same photographs nearest.",
     )
     precision: PrecisionName = Field("auto", description="Arithmetic of the engine.")
-    devices: int = Field(1, ge=1, description="Processes of a node that share the photographs.")
-    num_nodes: int = Field(1, ge=1, description="Number of machines.")
     threshold: Threshold = Field(
         "best_map5", description="How the score below which an animal is new is chosen."
     )
@@ -206,6 +204,21 @@ class InferConfig(Section):
         "something else; null refuses none.",
     )
     answers: int = Field(5, ge=1, le=5, description="Answers of each photograph in a submission.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_process(cls, given: Any) -> Any:
+        """Runs of earlier versions have saved both keys, as 1."""
+        if not isinstance(given, dict):
+            return given
+        gone = [key for key in ("devices", "num_nodes") if key in given]
+        for key in gone:
+            if given[key] != 1:
+                raise ValueError(
+                    f"infer.{key} is no more; leave it out, and embed a large catalogue with "
+                    "`flukeprint embed-all --engine ray`"
+                )
+        return {key: value for key, value in given.items() if key not in gone}
 
 
 class GalleryConfig(Section):

@@ -1,1 +1,1 @@
-"""From photographs to unit vectors: preparation, inference engines, and several processes."""
+"""From photographs to unit vectors: preparation and inference engines."""

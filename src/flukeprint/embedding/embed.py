@@ -4,13 +4,14 @@ Validation, gallery and queries all go through `embed`, so that their embeddings
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from flukeprint.data.catalog import Catalog
+from flukeprint.data.decoding import Pixels
 from flukeprint.data.embeddings import Embeddings, Floats
 from flukeprint.embedding.engine import Engine, Photos
 from flukeprint.embedding.engine_choice import PHOTOGRAPHS, pick_engine
@@ -22,6 +23,12 @@ from flukeprint.models.network import FlukeNet
 from flukeprint.output import Stage, say
 
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
+
+
+class PhotoPixels(Protocol):
+    """The photographs of a catalogue at `photos.kept_size`, by row; asked by several threads."""
+
+    def __getitem__(self, row: int) -> Pixels: ...
 
 
 def pick_device(accelerator: Accelerator) -> torch.device:
@@ -71,6 +78,7 @@ def embed(
     *,
     device: torch.device | None = None,
     progress: str | None = None,
+    photos: PhotoPixels | None = None,
 ) -> Embeddings:
     """Embed every photograph of a catalogue, in its order.
 
@@ -79,6 +87,7 @@ def embed(
         recipe: stamped, see `EmbeddingRecipe.stamped`.
         compute: None takes the defaults of `Compute`.
         progress: title of a progress bar; None shows none.
+        photos: gives the pixels; None reads and decodes the catalogue's, through the cache.
 
     Returns:
         Embeddings with unit rows (n, d), or (n, 2 d) for mirrors side by side.
@@ -89,7 +98,7 @@ def embed(
     compute = compute or Compute()
     device = device or next(net.parameters()).device
     net.eval().to(device)
-    views = Variants(catalog, recipe)
+    views = Variants(catalog, recipe, photos)
     engine = pick_engine(
         net, views.size, compute.engine, compute.precision, stamp=recipe.stamp,
         sample=views.sample, passes=len(catalog) * views.each,
@@ -117,13 +126,15 @@ class Variants:
     through the network together.
     """
 
-    def __init__(self, catalog: Catalog, recipe: EmbeddingRecipe) -> None:
+    def __init__(
+        self, catalog: Catalog, recipe: EmbeddingRecipe, photos: PhotoPixels | None = None
+    ) -> None:
         image = recipe.image
         self.photos, self.sides = len(catalog), len(recipe.sides)
         self.zooms, self.each = len(recipe.zooms), recipe.variants
         self.size = (image.height, image.width)
         self._parts = [(mirrored, zoom) for mirrored in recipe.sides for zoom in recipe.zooms]
-        self._cache = PhotoCache(catalog, image)
+        self._cache = PhotoCache(catalog, image) if photos is None else photos
         self._turned = catalog.in_views(image.mirror_views)
 
     def fill(self, row: int, out: Photos) -> None:

@@ -60,7 +60,7 @@ def check_machine(config: Config) -> torch.device:
         FlukeprintError: so.
     """
     device = pick_device(config.train.accelerator)
-    check_devices(config.train.accelerator, config.infer.devices, "infer.devices")
+    check_devices(config.train.accelerator, 1, "devices")
     check_engine(config.infer.engine, config.infer.precision, device.type)
     check_writable(config.submissions)
     return device

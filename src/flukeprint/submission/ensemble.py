@@ -86,10 +86,6 @@ def infer_together(
             what `infer` refuses.
     """
     keep_memory()
-    if config.infer.devices * config.infer.num_nodes > 1:
-        raise FlukeprintError(
-            "several runs answer in one process: set infer.devices=1 and infer.num_nodes=1"
-        )
     shares_of(weights, len(runs))
     device = check_machine(config)
     if config.rank.local.candidates:

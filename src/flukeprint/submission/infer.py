@@ -1,21 +1,17 @@
 """Identify the test photographs with a finished run and write a submission."""
 
-import shutil
 from dataclasses import dataclass
 
 from flukeprint.config.ranking import NewShare
 from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
-from flukeprint.data.catalog import Catalog
 from flukeprint.disks import full_disk_named
 from flukeprint.embedding.recipe import Compute
-from flukeprint.embedding.sharding import embed_sharded
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.evaluation.validation import validate_rankings
 from flukeprint.evaluation.validation_queries import QUERIES_FILE, ValidationQueries
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
-from flukeprint.ranking.features import Features, extract_features
 from flukeprint.ranking.ranking import insert_new_individual
 from flukeprint.submission.answers import (
     AS_BEFORE,
@@ -28,8 +24,6 @@ from flukeprint.submission.answers import (
 )
 from flukeprint.submission.naming import embeddings_name, submission_name
 
-PARTS = "parts"  # folder of a run, for parts of the test embeddings
-
 
 @dataclass(frozen=True)
 class RunAnswers(Answers):
@@ -38,15 +32,12 @@ class RunAnswers(Answers):
     identifier: Identifier
 
 
-def infer(config: Config, run: Run) -> RunAnswers | None:
+def infer(config: Config, run: Run) -> RunAnswers:
     """Identify the test photographs of `config` with the identifier of `run`.
 
     The test embeddings are saved in the run as `test.npz`, stamped.  The submission is
     `<submissions>/<config>-<run>.csv`.  Both names end in what was set otherwise than in training,
     so that only the same settings replace a file.
-
-    Returns:
-        None in a further process of infer.devices and infer.num_nodes, which only embeds.
 
     Raises:
         FlukeprintError: no test photographs, an unfinished run, settings that the run was not
@@ -59,15 +50,13 @@ def infer(config: Config, run: Run) -> RunAnswers | None:
     known = identifier.identities
     asked = read_questions(config, known)
     identifier.net.to(device)
+    compute = Compute.of(config)
     test, queries = of_readable(
-        asked, config, lambda photos: _examined(identifier, photos, config, run)
+        asked, config, lambda photos: identifier.examine(photos, compute=compute, progress=True)
     )
-    if queries is None:
-        return None
     trained = run.config()
     with full_disk_named(run.path, lambda: AS_BEFORE):
         queries.embeddings.save(run.path / embeddings_name(config, trained))
-    shutil.rmtree(run.path / PARTS, ignore_errors=True)  # written by further processes
     ranking = identifier.rank(queries, progress=True)
     setting = config.infer.threshold
     answerer = identifier
@@ -78,21 +67,6 @@ def infer(config: Config, run: Run) -> RunAnswers | None:
     target = config.submissions / submission_name(config, trained, run.name)
     notes = (*notes, *write_answers(config, asked.images, ranking, target, known))
     return RunAnswers(target, identifier.card.new_label, test, ranking, notes, answerer)
-
-
-def _examined(identifier: Identifier, test: Catalog, config: Config, run: Run) -> Features | None:
-    """Embeddings and keypoints of the test photographs; None in a further process."""
-    card, compute = identifier.card, Compute.of(config)
-    if config.infer.devices * config.infer.num_nodes == 1:
-        return identifier.examine(test, compute=compute, progress=True)
-    embeddings = embed_sharded(
-        identifier.net, test, card.recipe, run.path / PARTS, compute,
-        accelerator=config.train.accelerator, devices=config.infer.devices,
-        num_nodes=config.infer.num_nodes, progress="photographs",
-    )  # fmt: skip
-    if embeddings is None:
-        return None
-    return extract_features(embeddings, test, card.image, card.method.rules, progress="keypoints")
 
 
 def _configured(

@@ -16,7 +16,7 @@ LONGEST = 48  # characters of all settings in a name; a digest stands for more
 LONGEST_RUNS = 120  # the same of the names of all runs
 # Settings that decide no answer: how to compute, and what is for training or the web page alone.
 _NOT_OF_ANSWERS = {
-    "infer": {"batch_size", "devices", "num_nodes", "outside"},
+    "infer": {"batch_size", "outside"},
     "data": {
         "labels", "train", "pattern", "bursts", "min_photos", "pair_with", "new_photos", "classes",
         "pseudo_labels", "pseudo_confidence", "competition", "skip_unreadable", "synthetic",

@@ -18,11 +18,11 @@ from flukeprint.data.names import identity_name
 from flukeprint.data.readers.read import read_test
 from flukeprint.data.splits import Split, group_photos
 from flukeprint.data.tables import check_filled, check_once, lines, read_table
-from flukeprint.embedding.sharding import first_process
 from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.identifier.runs import PSEUDO_LABEL_COLUMNS, Run
 from flukeprint.output import say
 from flukeprint.training.distillation import other_fold
+from flukeprint.training.trainer import first_process
 
 
 def train_photos(config: Config, catalog: Catalog, split: Split) -> Catalog:

@@ -20,7 +20,6 @@ from flukeprint.cpu import keep_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.disks import full_disk_named
 from flukeprint.drafts import clear_drafts
-from flukeprint.embedding.sharding import first_process
 from flukeprint.evaluation.fold_pictures import draw_fold
 from flukeprint.evaluation.metrics import Scores
 from flukeprint.evaluation.report.material import RunMaterial
@@ -46,7 +45,13 @@ from flukeprint.training.finishing.fold import (
     measured_before,
 )
 from flukeprint.training.pretraining.stage import pretrain_backbone
-from flukeprint.training.trainer import fit, make_trainer, quieten_lightning, stopped_early
+from flukeprint.training.trainer import (
+    first_process,
+    fit,
+    make_trainer,
+    quieten_lightning,
+    stopped_early,
+)
 
 RUN_VARIABLE = "FLUKEPRINT_RUN"  # names the run's folder to further processes of a training
 

@@ -1,6 +1,7 @@
 """Set up Lightning's trainer: devices, precision, checkpoints, early stopping and logs."""
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -190,3 +191,13 @@ def quieten_lightning() -> None:
         ".*exists and is not empty.*",
     ):  # fmt: skip
         warnings.filterwarnings("ignore", text)
+
+
+def first_process() -> bool:
+    """Whether this is the first process of all nodes, or the only one.
+
+    It reads the variables of Lightning, torchrun and Slurm, so it works before there is a process
+    group.
+    """
+    ranks = ("RANK", "SLURM_PROCID", "NODE_RANK", "GROUP_RANK", "LOCAL_RANK")
+    return all(int(os.environ.get(name) or 0) == 0 for name in ranks)
