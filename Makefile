@@ -6,7 +6,7 @@ BIN := .venv/bin
 demo: install
 	$(BIN)/flukeprint demo
 
-test: install
+test: install .venv/generator
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pytest
@@ -30,6 +30,11 @@ bench-quick: .venv/peers
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .peers --upgrade open-metric-learning==4.0.0 \
 		validators==0.35.0 gdown==5.2.0 omegaconf==2.3.0 antlr4-python3-runtime==4.9.3 beautifulsoup4
 	touch $@
+
+# Generates a client from the API's schema, for its test; it asks for an older typer than ours.
+.venv/generator: .venv/installed
+	rm -rf $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $@ openapi-python-client==0.29.1
 
 install: .venv/installed
 

@@ -2,13 +2,26 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flukeprint.commands.imports import (
+    BoxesIn,
+    Columns,
+    Dates,
+    DecimalSign,
+    FolderPattern,
+    KeywordPatterns,
+    SheetName,
+    read_options,
+)
 from flukeprint.data.catalog import Box
-from flukeprint.errors import FlukeprintError
+from flukeprint.errors import FlukeprintError, listed
 from flukeprint.output import say
+
+if TYPE_CHECKING:
+    from flukeprint.data.exchange.options import ReadOptions
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a trained identifier.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -52,22 +65,37 @@ def identify(
     again: Annotated[
         bool, typer.Option("--again", help="With --like: also those that a machine named.")
     ] = False,
+    column: Columns = None,
+    dates: Dates = None,
+    sheet: SheetName = None,
+    decimal: DecimalSign = None,
+    box_unit: BoxesIn = "pixels",
+    pattern: FolderPattern = None,
+    keywords: KeywordPatterns = None,
 ) -> None:
     """Name the five likeliest animals for each photograph.
 
     A photograph that cannot be read is named with its error, the others are answered.  With a time
     or a place each answer tells by how much they made it likelier.  With --like a source is written
-    again with the answers, beside it; a run that was stopped goes on with the same command.
+    again with the answers, beside it; a run that was stopped goes on with the same command.  What
+    such a source does not say itself is said as to `flukeprint import`.
     """
+    options = read_options(column, dates, sheet, decimal, box_unit, pattern, keywords)
     if like is not None:
         if photos or as_json or encounter or box or date is not None or at is not None:
             raise FlukeprintError(
-                "--like SOURCE goes with --root, --out and --again only; leave the others out"
+                "--like SOURCE goes with --root, --out, --again and what says how it is read; "
+                "leave the others out"
             )
-        _answer_like(identifier, like, root, out, again)
+        _answer_like(identifier, like, root, out, again, options)
         return
     if root is not None or out is not None or again:
         raise FlukeprintError("--root, --out and --again go with --like SOURCE")
+    if options.given:
+        from flukeprint.data.exchange.forms import OPTION_NAMES
+
+        given = listed(OPTION_NAMES[name] for name in options.given)
+        raise FlukeprintError(f"{given}: of --like SOURCE only; leave it out")
     if not photos:
         raise FlukeprintError("no photograph was given; name some, folders, or --like SOURCE")
     from flukeprint.identifier.answering import (
@@ -117,12 +145,19 @@ def _boxes(texts: list[str], paths: list[Path], encounter: bool) -> dict[str, Bo
 
 
 def _answer_like(
-    identifier: Path, source: Path, root: Path | None, out: Path | None, again: bool
+    identifier: Path,
+    source: Path,
+    root: Path | None,
+    out: Path | None,
+    again: bool,
+    options: "ReadOptions",
 ) -> None:
     from flukeprint.identifier.sources.answer_source import answer_source
 
     try:
-        found = answer_source(identifier, source, root=root, target=out, again=again)
+        found = answer_source(
+            identifier, source, root=root, target=out, again=again, options=options
+        )
     except KeyboardInterrupt:
         say("stopped; the same command goes on where it was")
         raise typer.Exit(130) from None

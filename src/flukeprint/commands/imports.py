@@ -1,12 +1,38 @@
 """The command import: what other programs of the field have written about photographs."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.output import say
+
+if TYPE_CHECKING:
+    from flukeprint.data.exchange.options import ReadOptions
+
+# What a person says of a source that it does not say itself; see `ReadOptions`.
+Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="What a table's column is, as image=File; may be repeated."),
+]
+Dates = Annotated[
+    str | None, typer.Option(help="Order in a table's dates: day-first, month-first or %d-%b-%Y.")
+]
+SheetName = Annotated[str | None, typer.Option(help="Sheet of a workbook; the first by default.")]
+DecimalSign = Annotated[
+    Literal["point", "comma"] | None,
+    typer.Option(help="What stands before a table's decimals; a comma where ; separates."),
+]
+BoxesIn = Annotated[Literal["pixels", "share"], typer.Option(help="Unit of a table's boxes.")]
+FolderPattern = Annotated[
+    str | None,
+    typer.Option(help="How a folder's files are called: {site}/{identity}/{view}_*.jpg."),
+]
+KeywordPatterns = Annotated[
+    list[str] | None,
+    typer.Option(help="How XMP keywords name an animal: Animals|Leopard|{identity}."),
+]
 
 
 def import_source(
@@ -20,32 +46,13 @@ def import_source(
     root: Annotated[
         Path | None, typer.Option(help="Where relative names of photographs begin.")
     ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="What a table's column is, such as image=File; may be repeated."),
-    ] = None,
-    dates: Annotated[
-        str | None,
-        typer.Option(help="Order in a table's dates: day-first, month-first or %d-%b-%Y."),
-    ] = None,
-    sheet: Annotated[
-        str | None, typer.Option(help="Sheet of a workbook; the first by default.")
-    ] = None,
-    decimal: Annotated[
-        Literal["point", "comma"] | None,
-        typer.Option(help="What stands before a table's decimals; a comma where ; separates."),
-    ] = None,
-    box_unit: Annotated[
-        Literal["pixels", "share"], typer.Option(help="Unit of a table's boxes.")
-    ] = "pixels",
-    pattern: Annotated[
-        str | None,
-        typer.Option(help="How a folder's files are called: {site}/{identity}/{view}_*.jpg."),
-    ] = None,
-    keywords: Annotated[
-        list[str] | None,
-        typer.Option(help="How XMP keywords name an animal: Animals|Leopard|{identity}."),
-    ] = None,
+    column: Columns = None,
+    dates: Dates = None,
+    sheet: SheetName = None,
+    decimal: DecimalSign = None,
+    box_unit: BoxesIn = "pixels",
+    pattern: FolderPattern = None,
+    keywords: KeywordPatterns = None,
     table: Annotated[
         Path | None,
         typer.Option(help="Write a CSV for `flukeprint enroll` and `annotate`, with boxes."),
@@ -57,17 +64,20 @@ def import_source(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where --to writes.")] = None,
 ) -> None:
     """Say what a source of the field holds and what is left out and why; make another of it."""
-    from flukeprint.data.exchange.forms import read_observed, write_observed, writer_of
-    from flukeprint.data.exchange.options import ReadOptions
+    from flukeprint.data.exchange.forms import (
+        check_options,
+        read_observed,
+        write_observed,
+        writer_of,
+    )
     from flukeprint.data.exchange.photo_table import write_photo_table
 
     if (form is None) != (out is None):
         raise FlukeprintError("--to FORM and --out PATH are given together")
     if form is not None:
         writer_of(form)
-    options = ReadOptions(
-        _columns(column or []), dates, sheet, decimal, box_unit, pattern, tuple(keywords or ())
-    )
+    options = read_options(column, dates, sheet, decimal, box_unit, pattern, keywords)
+    check_options(source, options)
     observed = read_observed(source, root, options)
     print(observed.text())
     if table is not None:
@@ -77,6 +87,23 @@ def import_source(
         for line in write_observed(observed, out, form):
             say(line)
         print(f"{counted(len(observed.photos), 'record')}: {out}")
+
+
+def read_options(
+    column: list[str] | None,
+    dates: str | None,
+    sheet: str | None,
+    decimal: Literal["point", "comma"] | None,
+    box_unit: Literal["pixels", "share"],
+    pattern: str | None,
+    keywords: list[str] | None,
+) -> "ReadOptions":
+    """What the options of a command say of a source."""
+    from flukeprint.data.exchange.options import ReadOptions
+
+    return ReadOptions(
+        _columns(column or []), dates, sheet, decimal, box_unit, pattern, tuple(keywords or ())
+    )
 
 
 def _columns(given: list[str]) -> dict[str, str]:

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from flukeprint.data.exchange.any_table.columns import COLUMNS, FIELDS
-from flukeprint.data.exchange.forms import FORMS, TABLE, form_of, read_observed, recognised
+from flukeprint.data.exchange.forms import (
+    FORMS,
+    TABLE,
+    check_options,
+    form_of,
+    read_observed,
+    recognised,
+)
 from flukeprint.data.exchange.options import ReadOptions
 from tests.data.readers.layouts import touch, write
 from tests.refusals import refused
@@ -53,10 +60,20 @@ def test_options_of_a_table_make_it_one(tmp_path: Path) -> None:
     assert [photo.image for photo in found.photos] == ["a.jpg"]
 
 
-def test_formats_that_leave_nothing_open_are_read_as_they_are(tmp_path: Path) -> None:
-    path = tmp_path / "t.json"
-    path.write_text(json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}))
-    assert read_observed(path, options=ReadOptions(dates="day-first")) == read_observed(path)
+def test_options_that_a_format_has_no_use_for_are_refused(tmp_path: Path) -> None:
+    coco = tmp_path / "t.json"
+    coco.write_text(json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}))
+    check_options(coco, ReadOptions())
+    dated = ReadOptions(dates="day-first", box_unit="share")
+    refused(lambda: check_options(coco, dated), "read as COCO", "--dates, --box-unit means nothing")
+    table = write(tmp_path / "b.csv", "image,identity", "a.jpg,Ada")
+    check_options(table, dated)
+    refused(lambda: check_options(table, ReadOptions(keywords=("{identity}",))), "--keywords")
+    touch(tmp_path / "p" / "Ada" / "a.jpg")
+    check_options(tmp_path / "p", ReadOptions(pattern="{identity}/*", dates="day-first"))
+    patterned = ReadOptions(pattern="{identity}/*", box_unit="share")
+    refused(lambda: check_options(tmp_path / "p", patterned), "--box-unit means nothing")
+    check_options(tmp_path / "p", ReadOptions(keywords=("{identity}",)))
 
 
 def test_what_is_enrolled_can_be_imported_under_the_same_names() -> None:

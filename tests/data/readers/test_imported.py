@@ -99,6 +99,16 @@ def test_folders_by_a_pattern_are_trained_on(tmp_path: Path) -> None:
     assert (catalog.identities, catalog.views) == (("Ada", "Bo"), ("left", "right"))
 
 
+def test_what_no_source_has_a_use_for_is_refused(table: Path) -> None:
+    images = [{"id": 1, "file_name": "b.jpg"}]
+    (table / "c.json").write_text(json.dumps({"images": images, "annotations": []}))
+    refused(lambda: read_labelled(config(table, labels="c.json")), "data.dates means nothing")
+    named = {"dates": None, "keywords": ("Animals|{identity}",)}
+    refused(lambda: read_labelled(config(table, **named)), "data.keywords means nothing")
+    # It is of use to one of both.
+    refused(lambda: read_labelled(config(table, labels="c.json", test="mine.csv")), "names its")
+
+
 def test_what_is_to_be_identified_is_a_folder_or_a_source(table: Path) -> None:
     touch(table / "test" / "y.jpg", table / "test" / "x.jpg")
     found = read_test(config(table, columns={"image": "File"}))

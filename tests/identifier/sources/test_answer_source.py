@@ -274,6 +274,31 @@ def test_a_form_without_an_answerer_is_written_by_its_writer(
         refused(lambda: answer_source(identifier, md), "only read", "--to")
 
 
+def test_a_table_is_answered_as_it_is_told(identifier: Path, tmp_path: Path, says: Says) -> None:
+    draw(tmp_path, NAMES[:2])
+    table = tmp_path / "mine.csv"
+    table.write_text(f"Bild,Tag\n{NAMES[0]},03/04/2021\n{NAMES[1]},04/04/2021\n")
+    like = ["identify", identifier, "--like", table]
+    keywords = ["--column", "image=Bild", "--keywords", "{identity}"]
+    for wrong, why in ((keywords, "--keywords means nothing"), ([], "Bild, Tag")):
+        _, error = says(*like, *wrong)
+        assert error is not None
+        assert why in error
+    told = ["--column", "image=Bild", "--column", "date=Tag", "--dates", "day-first"]
+    said, error = says(*like, *told)
+    assert error is None
+    assert "2 photographs" in said
+    rows = read_observed(tmp_path / "mine-identified.csv").photos
+    assert [str(one.date) for one in rows] == ["2021-04-03", "2021-04-04"]
+    known = Identifier.load(identifier)
+    for row in rows:
+        agrees(known.judge([tmp_path / row.image])[0], row.identity, row.probability)
+    # A folder by a pattern is answered in a table beside it.
+    said, error = says("identify", identifier, "--like", tmp_path, "--pattern", "{view}/*")
+    assert error is None
+    assert (tmp_path.parent / f"{tmp_path.name}-identified.csv").exists()
+
+
 def many(folder: Path, number: int) -> Path:
     """Some dozens of photographs under many names, and a damaged one."""
     drawn = draw(folder / "drawn", [f"{n:02}.png" for n in range(40)])
@@ -449,7 +474,7 @@ def test_options_that_do_not_go_together(identifier: Path, tmp_path: Path, says:
     photo = tmp_path / "a.png"
     for words in (
         [photo, "--like", tmp_path], ["--like", tmp_path, "--json"], ["--out", photo, photo],
-        [photo, "--again"], [],
+        [photo, "--again"], [], [photo, "--dates", "day-first"],
     ):  # fmt: skip
         _, error = says("identify", identifier, *words)
         assert error is not None

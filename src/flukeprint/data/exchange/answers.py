@@ -11,9 +11,18 @@ from flukeprint.data.exchange.answered import RowAnswers, with_answers
 from flukeprint.data.exchange.camtrap.answers import answer_camtrap_dp
 from flukeprint.data.exchange.camtrap.data_package import DESCRIPTION
 from flukeprint.data.exchange.coco.answers import answer_coco
-from flukeprint.data.exchange.forms import FORMS, Form, write_observed
+from flukeprint.data.exchange.forms import (
+    FORMS,
+    TABLE,
+    Form,
+    check_options,
+    is_of,
+    no_form,
+    write_observed,
+)
 from flukeprint.data.exchange.megadetector_answers import answer_megadetector
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
+from flukeprint.data.exchange.options import ReadOptions
 from flukeprint.data.formats.photo_formats import SUFFIXES, named_like_photo
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
@@ -33,16 +42,19 @@ _OTHERS = ("second", "third", "fourth", "fifth")
 COLUMNS = ("image", "identity", "probability", "verdict", *_OTHERS, "error")
 
 
-def source_form(source: Path) -> tuple[str, Form]:
+def source_form(source: Path, options: ReadOptions | None = None) -> tuple[str, Form]:
     """The key and the form of a source; a folder of no form is one of photographs.
 
     Raises:
-        FlukeprintError: it is missing, of no form, or of one in which nothing can be answered.
+        FlukeprintError: it is missing, of no form, or of one in which nothing can be answered, or
+            one to which an option means nothing.
     """
     if not source.exists():
         raise FlukeprintError(f"{source} is missing; check the path")
+    if options is not None and options.given:
+        check_options(source, options)
     for key, form in FORMS.items():
-        if not form.recognises(source):
+        if not is_of(key, source, options):
             continue
         if key not in ANSWERERS and form.write is None:
             raise FlukeprintError(
@@ -52,8 +64,7 @@ def source_form(source: Path) -> tuple[str, Form]:
         return key, form
     if source.is_dir():
         return PHOTOGRAPHS, Form(PHOTOGRAPHS, lambda _: True, _photographs)
-    known = ", ".join(form.name for form in FORMS.values())
-    raise FlukeprintError(f"{source} is no folder and of no format that is read: {known}")
+    raise no_form(source)
 
 
 def usual_target(source: Path, key: str) -> Path:
@@ -61,7 +72,7 @@ def usual_target(source: Path, key: str) -> Path:
     place = source.absolute()
     if place.name == DESCRIPTION:
         place = place.parent
-    if key == PHOTOGRAPHS:
+    if key == PHOTOGRAPHS or (key == TABLE and place.is_dir()):
         return place.with_name(f"{place.name}-identified.csv")
     if place.is_dir():
         return place.with_name(f"{place.name}-identified")

@@ -27,6 +27,11 @@ from flukeprint.data.exchange.xmp import reading as xmp
 from flukeprint.data.exchange.xmp.writing import write_xmp
 from flukeprint.errors import FlukeprintError, listed, nearest
 
+# How a command calls what `ReadOptions` holds.
+OPTION_NAMES = {
+    "columns": "--column", "dates": "--dates", "sheet": "--sheet", "decimal": "--decimal",
+    "box_unit": "--box-unit", "pattern": "--pattern", "keywords": "--keywords",
+}  # fmt: skip
 TABLE = "table"  # key of any table, and of folders with a pattern
 
 # Writes what is known of photographs to a path that is not there; returns lines for people.
@@ -41,6 +46,7 @@ class Form:
     read: from the path and the folder in which relative names begin, None for the usual one.
     write: None for a format that is only read.
     read_with: like `read`, as options say; None for a format that leaves nothing open.
+    options: names of those of `ReadOptions` that `read_with` follows.
     into_existing: whether a folder that is there may be written into.
     """
 
@@ -49,7 +55,14 @@ class Form:
     read: Callable[[Path, Path | None], Observed]
     write: Writer | None = None
     read_with: Callable[[Path, Path | None, ReadOptions], Observed] | None = None
+    options: frozenset[str] = frozenset()
     into_existing: bool = False
+
+    def read_as(self, path: Path, root: Path | None, options: ReadOptions) -> Observed:
+        """Read a path as options say, where the format leaves something open."""
+        if self.read_with is None:
+            return self.read(path, root)
+        return self.read_with(path, root, options)
 
 
 def _camtrap_dp(observed: Observed, path: Path) -> tuple[str, ...]:
@@ -86,19 +99,37 @@ FORMS: Mapping[str, Form] = {
     "xmp": Form(
         "XMP keywords", xmp.recognises, xmp.read_xmp, write_xmp,
         lambda path, root, options: xmp.read_xmp(path, root, options.keywords),
-        into_existing=True,
+        frozenset({"keywords"}), into_existing=True,
     ),
     # The last one, as most programs' tables could be taken for it.
     TABLE: Form(
         "a table whose headers name photographs", any_table.recognises, any_table.read_any_table,
         write_any_table, any_table.read_any_table,
+        frozenset({"columns", "dates", "sheet", "decimal", "box_unit", "pattern"}),
     ),
 }  # fmt: skip
 
 
+def is_of(key: str, path: Path, options: ReadOptions | None = None) -> bool:
+    """Whether a path is of the format `key`: by what the options can be meant for, else by a look.
+
+    Raises:
+        FlukeprintError: it is read to find out, and damaged.
+    """
+    if options is not None and options.of_table:
+        return key == TABLE
+    if options is not None and options.keywords and path.is_dir():
+        return key == "xmp"
+    return FORMS[key].recognises(path)
+
+
 def recognised(path: Path) -> Form | None:
     """The format that a file or folder looks like; None for none."""
-    return next((form for form in FORMS.values() if form.recognises(path)), None)
+    return _found(path, None)
+
+
+def _found(path: Path, options: ReadOptions | None) -> Form | None:
+    return next((form for key, form in FORMS.items() if is_of(key, path, options)), None)
 
 
 def form_of(path: Path, options: ReadOptions | None = None) -> Form:
@@ -111,13 +142,14 @@ def form_of(path: Path, options: ReadOptions | None = None) -> Form:
     """
     if not path.exists():
         raise FlukeprintError(f"{path} is missing; check the path")
-    if options is not None and options.of_table:
-        return FORMS[TABLE]
-    if options is not None and options.keywords and path.is_dir():
-        return FORMS["xmp"]
-    form = recognised(path)
+    form = _found(path, options)
     if form is not None:
         return form
+    raise no_form(path)
+
+
+def no_form(path: Path) -> FlukeprintError:
+    """The error of a path that is of no format: which ones are read, and what could be said."""
     known = ", ".join(form.name for form in FORMS.values())
     headers = headers_of(path)  # which says what is wrong with a damaged table
     hint = ""
@@ -125,7 +157,32 @@ def form_of(path: Path, options: ReadOptions | None = None) -> Form:
         hint = f"; say what its columns {listed(filter(None, headers))} are, at least the image"
     elif path.is_dir():
         hint = "; for a folder of photographs give a pattern, such as {identity}/*"
-    raise FlukeprintError(f"{path} is of no format that is read: {known}{hint}")
+    return FlukeprintError(f"{path} is of no format that is read: {known}{hint}")
+
+
+def unused_options(path: Path, options: ReadOptions) -> tuple[str, ...]:
+    """Names of the options that are given and of no use to the format of a file or folder.
+
+    Raises:
+        FlukeprintError: it is missing, or of no format that is read.
+    """
+    form = form_of(path, options)
+    of_folders = {"pattern", "dates", "decimal"}
+    follows = form.options & of_folders if options.pattern is not None else form.options
+    return tuple(name for name in options.given if name not in follows)
+
+
+def check_options(path: Path, options: ReadOptions) -> None:
+    """Raise FlukeprintError for options that would have no effect on a file or folder."""
+    unused = unused_options(path, options)
+    if unused:
+        form = form_of(path, options)
+        table = form is FORMS[TABLE] or path.is_dir()
+        hint = "" if table else "; --column image=HEADER reads it as any table"
+        raise FlukeprintError(
+            f"{path} is read as {form.name}, to which "
+            f"{listed(OPTION_NAMES[name] for name in unused)} means nothing; leave it out{hint}"
+        )
 
 
 def read_observed(
@@ -140,9 +197,7 @@ def read_observed(
         FlukeprintError: it is missing, of no format that is read, or damaged.
     """
     form = form_of(path, options)
-    if form.read_with is None or options is None:
-        return form.read(path, root)
-    return form.read_with(path, root, options)
+    return form.read(path, root) if options is None else form.read_as(path, root, options)
 
 
 def writer_of(key: str) -> Writer:

@@ -1,7 +1,7 @@
 """What a person says of a source that it does not say itself: columns, dates, units, patterns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from flukeprint.data.readers.boxes import BoxUnit
@@ -30,6 +30,13 @@ class ReadOptions:
     box_unit: BoxUnit = "pixels"
     pattern: str | None = None
     keywords: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of those that say something."""
+        usual = ReadOptions()
+        names = (one.name for one in fields(self))
+        return tuple(name for name in names if getattr(self, name) != getattr(usual, name))
 
     @property
     def of_table(self) -> bool:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.exchange.forms import read_observed, recognised
+from flukeprint.data.exchange.forms import read_observed, recognised, unused_options
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
 from flukeprint.data.exchange.options import ReadOptions
 from flukeprint.data.names import identity_name
@@ -26,6 +26,7 @@ def labelled_imported(config: DataConfig) -> Catalog:
     Those without a name are left out, or new individuals, as `data.unnamed` says; what is left
     out is said on standard error.
     """
+    _check_options(config)
     observed = _read(config, config.labels)
     named: list[ObservedPhoto] = []
     lost: Counter[str] = Counter()
@@ -79,6 +80,23 @@ def _read(config: DataConfig, name: str) -> Observed:
     if root is not None and not is_folder(root):
         raise FlukeprintError(f"data.photo_root: there is no folder {root}")
     return read_observed(path, root, _options(config, folder=is_folder(path)))
+
+
+def _check_options(config: DataConfig) -> None:
+    """Refuse what the configuration says of sources and none of them has a use for."""
+    names = [config.labels] if config.test is None else [config.labels, str(config.test)]
+    useless: list[set[str]] = []
+    for path in (config.root / name for name in names):
+        folder = is_folder(path)
+        # Of a folder of photographs without a source nothing can be said.
+        if is_file(path) or (folder and (path == config.root / config.labels or recognised(path))):
+            useless.append(set(unused_options(path, _options(config, folder=folder))))
+    # `box_unit` is of `data.boxes` too.
+    for name in sorted(set.intersection(*useless) - {"box_unit"}) if useless else []:
+        raise FlukeprintError(
+            f"data.{name} means nothing to {config.root / config.labels}, by its format; "
+            "leave it out"
+        )
 
 
 def _options(config: DataConfig, *, folder: bool) -> ReadOptions:

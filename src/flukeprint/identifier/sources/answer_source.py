@@ -16,6 +16,7 @@ from flukeprint.cpu import keep_memory
 from flukeprint.data.exchange.answered import MAKER, RowAnswer, RowAnswers
 from flukeprint.data.exchange.answers import source_form, usual_target, write_in_form
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
+from flukeprint.data.exchange.options import ReadOptions
 from flukeprint.disks import full_disk_named
 from flukeprint.embedding.engine_choice import WORTH_MEASURING
 from flukeprint.errors import FlukeprintError, counted, listed
@@ -77,12 +78,14 @@ def answer_source(
     root: Path | None = None,
     target: Path | None = None,
     again: bool = False,
+    options: ReadOptions | None = None,
 ) -> SourceAnswers:
     """Answer all rows of `source` that nobody named, and write it with the answers to `target`.
 
     root: where relative names of photographs begin; the usual place of the form by default.
     target: beside the source by default.
     again: also ask about those that a machine named.
+    options: how the source is read, where its form leaves something open.
 
     A run that was killed goes on with the next one of the same arguments, by its journal.
 
@@ -90,13 +93,14 @@ def answer_source(
         FlukeprintError: the source cannot be read, the target is there or cannot be written, a
             journal of another run, or another process that writes the same target.
     """
-    key, form = source_form(source)
+    options = options or ReadOptions()
+    key, form = source_form(source, options)
     target = usual_target(source, key) if target is None else target
     _check_target(source, target)
     with only_run(target):
         if target.exists():  # by a run that has ended meanwhile
             raise FlukeprintError(f"{target} is there already; name another with --out")
-        observed = form.read(source, root)
+        observed = form.read_as(source, root, options)
         asked = [one for one in observed.photos if _is_asked(one, again) and one.path is not None]
         _check_asked(source, observed, asked)
         say(observed.text().splitlines()[0])
