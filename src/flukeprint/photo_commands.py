@@ -16,11 +16,11 @@ from flukeprint.commands.imports import (
     SheetName,
     read_options,
 )
-from flukeprint.data.catalog import Box
-from flukeprint.errors import FlukeprintError, listed
+from flukeprint.errors import FlukeprintError
 from flukeprint.output import say
 
 if TYPE_CHECKING:
+    from flukeprint.data.catalog import Box
     from flukeprint.data.exchange.options import ReadOptions
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a trained identifier.")]
@@ -80,22 +80,19 @@ def identify(
     again with the answers, beside it; a run that was stopped goes on with the same command.  What
     such a source does not say itself is said as to `flukeprint import`.
     """
-    options = read_options(column, dates, sheet, decimal, box_unit, pattern, keywords)
+    told = (column, dates, sheet, decimal, box_unit, pattern, keywords)
     if like is not None:
         if photos or as_json or encounter or box or date is not None or at is not None:
             raise FlukeprintError(
                 "--like SOURCE goes with --root, --out, --again and what says how it is read; "
                 "leave the others out"
             )
-        _answer_like(identifier, like, root, out, again, options)
+        _answer_like(identifier, like, root, out, again, read_options(*told))
         return
     if root is not None or out is not None or again:
         raise FlukeprintError("--root, --out and --again go with --like SOURCE")
-    if options.given:
-        from flukeprint.data.exchange.forms import OPTION_NAMES
-
-        given = listed(OPTION_NAMES[name] for name in options.given)
-        raise FlukeprintError(f"{given}: of --like SOURCE only; leave it out")
+    if told != (None, None, None, None, "pixels", None, None):
+        raise FlukeprintError("--column, --dates and kin say how --like SOURCE is read")
     if not photos:
         raise FlukeprintError("no photograph was given; name some, folders, or --like SOURCE")
     from flukeprint.identifier.answering import (
@@ -129,7 +126,7 @@ def identify(
     check_all_read(rows, len(paths))
 
 
-def _boxes(texts: list[str], paths: list[Path], encounter: bool) -> dict[str, Box]:
+def _boxes(texts: list[str], paths: list[Path], encounter: bool) -> "dict[str, Box]":
     """The boxes by how they were given; refuses what does not go together."""
     from flukeprint.data.readers.boxes import asked_box
 
