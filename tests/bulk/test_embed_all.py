@@ -14,9 +14,11 @@ import pytest
 from flukeprint.bulk.embed_all import EmbedAllOptions, LocalEngine, Work, embed_all
 from flukeprint.bulk.partitions import EmbeddedPartition
 from flukeprint.bulk.tables import Partition
+from flukeprint.config.ranking import GalleryConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
+from flukeprint.search.qdrant_index import QdrantIndex
 from tests.says import Says
 from tests.tiny import TinyConfig
 
@@ -177,5 +179,36 @@ def test_the_command_says_what_it_made(
     ]
     out, _ = says(*command, "--partition", "8")
     assert "there before: 17 photographs" in out
+    assert "heeds the section gallery alone" in str(says(*command, "train.epochs=1")[1])
+    assert "add gallery.backend=qdrant" in str(says(*command, "gallery.collection=a")[1])
     assert "is not FIELD=NAME" in str(says(*command, "--column", "image")[1])
     assert "Known: local, ray" in str(says(*command, "--engine", "rays")[1])
+
+
+def test_qdrant_gets_every_photograph_once(tiny_run: Run, table: Path, tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client")
+    from tests.search.qdrant_server import Server
+
+    with Server() as server:
+        gallery = GalleryConfig(backend="qdrant", url=server.url, collection="whales")
+        options = replace(OPTIONS, gallery=gallery, first_row=100)
+        with pytest.raises(KeyboardInterrupt):
+            embed_all(table, tiny_run.identifier, tmp_path / "to", options, Interrupted(2))
+        # The last upsert was not noted, and the first partition is damaged on the disk.
+        finished = tmp_path / "to" / "finished.jsonl"
+        finished.write_text("".join(finished.read_text().splitlines(keepends=True)[:-1]))
+        (tmp_path / "to" / "embeddings" / "part-00000-000000000000.parquet").write_bytes(b"")
+        embed_all(table, tiny_run.identifier, tmp_path / "to", options)
+        stamp = Identifier.load(tiny_run.identifier).card.stamp
+        index = QdrantIndex.connect(gallery, stamp, 16)
+        rows = pq.read_table(tmp_path / "to" / "embeddings").to_pylist()
+        assert len(index) == len(rows) == 17
+        for row in rows[::5]:
+            query = np.array([row["embedding"]], dtype=np.float32)
+            assert index.search(query, 1).rows[0, 0] == 100 + row["source_row"]
+        with pytest.raises(FlukeprintError, match="whales from row 100 on, not into whales from 0"):
+            embed_all(table, tiny_run.identifier, tmp_path / "to", replace(options, first_row=0))
+        with pytest.raises(FlukeprintError, match="has photographs under rows 110 to 129"):
+            embed_all(
+                table, tiny_run.identifier, tmp_path / "other", replace(options, first_row=110)
+            )

@@ -21,6 +21,7 @@ from flukeprint.embedding.engine import Engine, Photos
 from flukeprint.embedding.engine_choice import WORTH_MEASURING, pick_engine
 from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.models.network import FlukeNet
+from flukeprint.storage import parse_path
 
 SIZES = {"cpu": (8, 16, 32, 64, 128), "cuda": (32, 64, 128, 256, 512, 1024)}
 LONG_ENOUGH = 0.3  # s that a batch size is timed for
@@ -56,7 +57,7 @@ def choose_compute(
     """
     rows = read_rows(tables[partition.table], partition)
     photos = PartitionPhotos(
-        rows, settings.columns, settings.root, recipe.image,
+        rows, settings.columns, parse_path(settings.root), recipe.image,
         list_unreachable=settings.list_unreachable,
     )  # fmt: skip
     views = Variants(photos.catalog(), recipe, photos)

@@ -8,7 +8,7 @@ Nothing grows with the number of photographs but the plan, some 300 bytes a part
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,16 +22,18 @@ from flukeprint.bulk.partitions import (
     PartitionSettings,
 )
 from flukeprint.bulk.photographs import find_columns
+from flukeprint.bulk.qdrant_points import QdrantPoints
 from flukeprint.bulk.tables import Partition, Source, plan_source
 from flukeprint.bulk.target import DAMAGED, FOLDER, Target, manifest_of
-from flukeprint.config.ranking import EngineName, PrecisionName
+from flukeprint.config.ranking import EngineName, GalleryConfig, PrecisionName
 from flukeprint.embedding.embed import Accelerator, check_devices, pick_device
 from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.models.network import FlukeNet
 from flukeprint.output import Stage
-from flukeprint.storage import is_local, require_local
+from flukeprint.search.qdrant_client import check_answers
+from flukeprint.storage import is_local, parse_path, require_local
 
 FAR_READERS = 16  # threads that wait for a storage which is no disk
 PARTITION_ROWS = 8192  # minutes of a core, some 16 MB
@@ -48,6 +50,8 @@ class EmbedAllOptions:
     readers: threads of a process that read and decode; None: its cores, more where photographs are
         on no disk.
     list_unreachable: list photographs that their storage refuses as damaged.
+    gallery: of a server of Qdrant that gets the embeddings, too; first_row: the number there of the
+        source's first row.
     """
 
     photos: Path | None = None
@@ -60,6 +64,8 @@ class EmbedAllOptions:
     readers: int | None = None
     accelerator: Accelerator = "auto"
     list_unreachable: bool = False
+    gallery: GalleryConfig | None = None
+    first_row: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ class Work:
         """Threads that read and decode in a process of `cores`."""
         if self.readers is not None:
             return self.readers
-        return cores if is_local(self.settings.root) else max(FAR_READERS, cores)
+        return cores if is_local(parse_path(self.settings.root)) else max(FAR_READERS, cores)
 
     def embedder(self, device: torch.device, cores: int) -> PartitionEmbedder:
         """The embedder of a process."""
@@ -175,17 +181,26 @@ def embed_all(
     engine = engine or LocalEngine(options.accelerator)
     folder = Target(target)
     before = folder.settings()
+    source = _anywhere(source)
     found = plan_source(source, options.partition_rows)
     known = Identifier.load(identifier, with_index=False)
     columns = find_columns(found.tables[0].names, options.columns, str(found.tables[0].path))
     root = options.photos or (source.parent if source == found.tables[0].path else source)
     settings = PartitionSettings(
-        columns, root, options.numbers, *_computed_as(options, before), options.list_unreachable
-    )
+        columns, str(_anywhere(root)), options.numbers, *_computed_as(options, before),
+        options.list_unreachable,
+    )  # fmt: skip
     stamp = known.card.stamp
     recipe = known.card.recipe
     work = Work(known.net, recipe, found, settings, options.readers)
     folder.check(manifest_of(found, stamp, _kept(work, options, chosen=False)))
+    points = None
+    if options.gallery is not None:
+        points = QdrantPoints(
+            options.gallery, stamp, recipe.dim(known.net), first_row=options.first_row,
+            new_label=known.card.new_label, columns=columns,
+        )  # fmt: skip
+        check_answers(options.gallery)
     with engine.running():
         if not before:
             choice = engine.choose(work, found.rows)
@@ -194,16 +209,23 @@ def embed_all(
             work = Work(known.net, recipe, found, choice.settings, options.readers)
         manifest = manifest_of(found, stamp, _kept(work, options))
         with folder.writing(manifest, found):
-            return _embed_missing(work, engine, folder, report, progress)
+            return _embed_missing(work, engine, folder, points, report, progress)
 
 
 def _embed_missing(
     work: Work,
     engine: BulkEngine,
     folder: Target,
+    points: QdrantPoints | None,
     report: Callable[[str], None],
     progress: bool,
 ) -> EmbedAllResult:
+    if points is not None:
+        points.begin(folder.folder, work.source)
+        for before in folder.finished():
+            if not before.upserted:
+                points.upsert(folder.file(before.number))
+                folder.note(replace(before, upserted=True))
     missing = folder.missing()
     left = sum(one.rows for one in missing)
     if left < work.source.rows:
@@ -211,7 +233,10 @@ def _embed_missing(
     made = 0
     with Stage("photographs" if progress else None, left) as bar:
         for embedded in engine.embed(work, missing) if missing else ():
-            folder.write(embedded)
+            finished = folder.write(embedded)
+            if points is not None:
+                points.upsert(folder.file(finished.number))
+                folder.note(replace(finished, upserted=True))
             made += embedded.rows
             bar.update(embedded.partition.rows)
     if folder.missing():
@@ -220,9 +245,8 @@ def _embed_missing(
             "makes what is missing"
         )
     damaged = folder.write_damaged()
-    finished = folder.finished()
-    rows = sum(one.rows for one in finished)
-    return EmbedAllResult(folder.folder, rows, len(finished), damaged, made)
+    rows = sum(one.rows for one in folder.finished())
+    return EmbedAllResult(folder.folder, rows, len(folder.finished()), damaged, made)
 
 
 def _computed_as(
@@ -240,13 +264,17 @@ def _computed_as(
 def _kept(work: Work, options: EmbedAllOptions, *, chosen: bool = True) -> dict[str, object]:
     """The settings of the manifest; without those that are still to be chosen."""
     settings = asdict(work.settings)
-    settings |= {"root": str(work.settings.root), "columns": dict(work.settings.columns)}
     settings["partition_rows"] = options.partition_rows
     if not chosen:
         for key, undecided in (("engine", "auto"), ("precision", "auto"), ("batch_size", 0)):
             if settings[key] == undecided:
                 del settings[key]
     return settings
+
+
+def _anywhere(path: Path) -> Path:
+    """The path as processes in other folders find it."""
+    return path.absolute() if is_local(path) else path
 
 
 def _cores() -> int:

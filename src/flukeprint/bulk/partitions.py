@@ -20,6 +20,7 @@ from flukeprint.data.embeddings import Floats
 from flukeprint.embedding.embed import embed
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.models.network import FlukeNet
+from flukeprint.storage import parse_path
 
 NumberType = Literal["float32", "float16"]
 ABOUT = b"flukeprint"  # key of a file's metadata
@@ -51,13 +52,14 @@ class EmbeddedPartition:
 class PartitionSettings:
     """What the embeddings of a partition depend on, besides its rows and the network.
 
-    columns: field of `photographs.FIELDS` -> header.  root: where names of photographs begin.
+    columns: field of `photographs.FIELDS` -> header.
+    root: address at which names of photographs begin.
     numbers: type of what is written.
     engine, precision, batch_size: as of `Compute`.
     """
 
     columns: Mapping[str, str]
-    root: Path
+    root: str
     numbers: NumberType
     engine: EngineName
     precision: PrecisionName
@@ -93,7 +95,7 @@ class PartitionEmbedder:
         settings = self._settings
         rows = read_rows(self._tables[partition.table], partition)
         photos = PartitionPhotos(
-            rows, settings.columns, settings.root, self._recipe.image,
+            rows, settings.columns, parse_path(settings.root), self._recipe.image,
             list_unreachable=settings.list_unreachable,
         )  # fmt: skip
         found = embed(
@@ -106,6 +108,13 @@ class PartitionEmbedder:
             for row, reason in sorted(photos.damaged.items())
         )
         return _written(partition, rows, found.vectors, damaged, self._recipe.stamp, settings)
+
+
+def open_partition(file: Path) -> Any:
+    """The `pyarrow.Table` of a partition's file."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(file, page_checksum_verification=True)
 
 
 def _written(

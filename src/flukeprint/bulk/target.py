@@ -3,6 +3,7 @@
     manifest.json           source, identifier and settings; another one is refused
     embeddings/part-*.parquet   a file of each partition, written whole
     finished.jsonl          a line for each of them, with its digest
+    qdrant.json             where they go besides, see `qdrant_points`
     damaged.csv             photographs that could not be used, and why
 
 A partition counts as finished once its line is there and its file has that digest; everything else
@@ -142,12 +143,14 @@ class Target:
         """The file of a partition."""
         return self.folder / FOLDER / self._partitions[number].file
 
-    def write(self, made: EmbeddedPartition) -> None:
+    def write(self, made: EmbeddedPartition) -> Finished:
         """Write the file of a partition, whole, and then its line."""
         number = made.partition.number
         with written_whole(self.file(number)) as path:
             path.write_bytes(made.data)
-        self.note(Finished(number, xxhash.xxh3_128_hexdigest(made.data), made.rows, made.damaged))
+        finished = Finished(number, xxhash.xxh3_128_hexdigest(made.data), made.rows, made.damaged)
+        self.note(finished)
+        return finished
 
     def note(self, finished: Finished) -> None:
         """Write the line of a partition; a later one counts."""

@@ -1,11 +1,15 @@
 """The command that embeds all photographs of tables, on one machine or on a cluster."""
 
+import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flukeprint.errors import FlukeprintError, nearest
+
+if TYPE_CHECKING:
+    from flukeprint.config.ranking import GalleryConfig
 
 
 def embed_all(
@@ -14,6 +18,10 @@ def embed_all(
     ],
     identifier: Annotated[Path, typer.Option(help="The folder of a trained identifier.")],
     to: Annotated[Path, typer.Option(help="The folder of the embeddings.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Such as gallery.collection=whales."),
+    ] = None,
     photos: Annotated[
         str | None, typer.Option(help="Where names of photographs begin; else the tables' folder.")
     ] = None,
@@ -41,6 +49,12 @@ def embed_all(
         str | None, typer.Option(metavar="LEAST..MOST", help="Of Ray's pool, such as 2..16.")
     ] = None,
     cores: Annotated[int, typer.Option(help="Of each of Ray's actors.", min=1)] = 1,
+    qdrant_url: Annotated[
+        str | None, typer.Option(help="Also upsert into this server, as gallery.backend=qdrant.")
+    ] = None,
+    first_row: Annotated[
+        int, typer.Option(help="Number in Qdrant of the source's first row.", min=0)
+    ] = 0,
     list_unreachable: Annotated[
         bool,
         typer.Option("--list-unreachable", help="List what a storage refuses as damaged."),
@@ -68,7 +82,8 @@ def embed_all(
     options = EmbedAllOptions(
         photos=None if photos is None else parse_path(photos), columns=_columns(column or []),
         partition_rows=partition, batch_size=batch_size, readers=readers,
-        list_unreachable=list_unreachable, **asked,
+        list_unreachable=list_unreachable, gallery=_gallery(qdrant_url, overrides or []),
+        first_row=first_row, **asked,
     )  # fmt: skip
     if engine == "local" and (address or actors or cores != 1):
         raise FlukeprintError("--address, --actors and --cores are of Ray; add --engine ray")
@@ -93,6 +108,23 @@ def _columns(given: list[str]) -> dict[str, str]:
             raise FlukeprintError(f"--column {each} is not FIELD=NAME, such as image=filename")
         found[field.strip()] = name
     return found
+
+
+def _gallery(url: str | None, overrides: list[str]) -> "GalleryConfig | None":
+    """The section `gallery` where it is of a server of Qdrant."""
+    from flukeprint.config.load import load_config
+
+    if url is not None:
+        overrides = ["gallery.backend=qdrant", f"gallery.url={json.dumps(url)}", *overrides]
+    other = [each for each in overrides if not each.startswith("gallery.")]
+    if other:
+        raise FlukeprintError(f"{other[0]}: embed-all heeds the section gallery alone")
+    gallery = load_config(None, overrides).gallery
+    if gallery.backend != "qdrant" and overrides:
+        raise FlukeprintError(
+            "embeddings are upserted into Qdrant alone; add gallery.backend=qdrant"
+        )
+    return gallery if gallery.backend == "qdrant" else None
 
 
 def _limits(actors: str | None) -> tuple[int, int] | None:
