@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness.places import BENCHMARKS, REPORTS, ROOT
-from benchmarks.speed import report, scale_page
+from benchmarks.speed import embed_all_page, report, scale_page
 from flukeprint.evaluation.results_table import read_rows
 
 PAGES = [
@@ -94,6 +94,9 @@ def test_pages_are_as_their_scripts_write_them(
         "growth.png",
         "search.png",
     ]
+    monkeypatch.setattr(embed_all_page, "PAGE", tmp_path / "scale.md")
+    embed_all_page.render(quick=False)
+    assert (tmp_path / "scale.md").read_text() == (REPORTS / "scale.md").read_text()
     monkeypatch.setattr(scale_page, "PAGE", tmp_path / "scale.md")
     scale_page.render(quick=False)
     assert (tmp_path / "scale.md").read_text() == (ROOT / "docs" / "scale.md").read_text()

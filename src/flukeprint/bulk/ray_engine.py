@@ -79,7 +79,10 @@ class RayEngine:
             ray.shutdown()
 
     def choose(self, work: Work, photographs: int) -> Choice:
-        """Engine and batch size, measured where an actor would be."""
+        """Engine and batch size, measured where an actor would be, if anything is open."""
+        settings = work.settings
+        if settings.batch_size and "auto" not in (settings.engine, settings.precision):
+            return Choice(settings, ())
         ray = _import_ray()
         needs_of = self._resources()
         measure = ray.remote(_measured).options(max_retries=3, **needs_of)
