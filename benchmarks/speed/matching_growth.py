@@ -23,6 +23,7 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.embeddings import Floats, Ints
 from flukeprint.data.synthetic.dataset import write_whales
 from flukeprint.ranking.local.descriptor_index import DescriptorIndex
+from flukeprint.ranking.local.keypoint_parts import HeldKeypoints
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import Keypoints
 from flukeprint.ranking.local.naive_bayes import NaiveBayesMatcher
@@ -77,7 +78,8 @@ def store_of(descriptors: Bytes, points: Floats, each: int, stamp: str) -> Keypo
     """Keypoints of photographs with `each` descriptors, over arrays as they lie."""
     n = len(descriptors) // each
     sizes = np.full((n, 2), SIZE, np.int64)
-    return KeypointStore(points, descriptors, np.arange(n + 1) * each, sizes, stamp)
+    part = HeldKeypoints(points, descriptors, np.arange(n + 1) * each, sizes)
+    return KeypointStore.holding(part, stamp)
 
 
 def measure_growth(keep: Callable[[Any], None], work: Path, known: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +142,12 @@ def _inode(file: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def read_npz(path: Path, what: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+def read_npz(
+    path: Path, what: str, *, names: Collection[str] | None = None
+) -> Iterator[dict[str, npt.NDArray[Any]]]:
     """Read the arrays of an `.npz` without pickles, and check what is done with them.
 
-    what: their name in messages, such as embeddings.
+    what: their name in messages, such as embeddings.  names: of those to read; None: all.
 
     Raises:
         FlukeprintError: no such file; or the file, or its use in the body of the `with`
@@ -153,7 +155,7 @@ def read_npz(path: Path, what: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            yield dict(file)
+            yield dict(file) if names is None else {name: file[name] for name in names}
     except FileNotFoundError as error:
         raise FlukeprintError(f"no {what} at {path}; make them first") from error
     except (

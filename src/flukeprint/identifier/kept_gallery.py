@@ -185,7 +185,7 @@ def keypoint_bytes(found: Keypoints) -> bytes:
 def _keypoints_of(data: bytes | None, like: KeptKeypoints) -> Keypoints:
     """The keypoints of one photograph; none where none are kept, of the type of the others."""
     if data is None:
-        kind = like.descriptors.dtype if isinstance(like, KeypointStore) else np.dtype(np.uint8)
+        kind = like.kind if isinstance(like, KeypointStore) else np.uint8
         return Keypoints(np.empty((0, 2), np.float32), np.empty((0, SIFT_DIMENSIONS), kind), (1, 1))
     with np.load(BytesIO(data), allow_pickle=False) as arrays:
         height, width = arrays["size"].tolist()

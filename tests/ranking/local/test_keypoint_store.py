@@ -76,7 +76,7 @@ def test_files_that_hold_no_keypoints_are_refused(tmp_path: Path):
     with pytest.raises(FlukeprintError, match="no whole keypoints"):
         KeypointStore.load(path)
     with pytest.raises(ValueError, match="offsets"):
-        replace(store, offsets=np.array([0, 10_000]))
+        replace(store.whole, offsets=np.array([0, 10_000]))
 
 
 @pytest.fixture

@@ -52,13 +52,14 @@ class DescriptorCodes:
         """
         with needs("search"):
             import faiss
-        count = len(store.points)
+        held = store.whole
+        count = len(held.points)
         cells = min(MOST_CELLS, max(1, count // CELL))
         rng = np.random.default_rng(0)
         chosen = rng.permutation(count)[: max(_FEWEST, _TRAINED_ON * cells)]
-        sample = directions(store.descriptors[np.sort(chosen)])
+        sample = directions(held.descriptors[np.sort(chosen)])
         if len(sample) < _FEWEST:
-            random = rng.normal(size=(_FEWEST - len(sample), store.descriptors.shape[1]))
+            random = rng.normal(size=(_FEWEST - len(sample), held.descriptors.shape[1]))
             sample = np.concatenate([sample, directions(random.astype(np.float32))])
         kept = min(DIMENSIONS, sample.shape[1])
         if cells > _MOST_AT_ONCE:
@@ -119,15 +120,15 @@ class DescriptorCodes:
     def add(self, store: KeypointStore) -> None:
         """Add the photographs of a store under the next numbers."""
         first = len(self.points)
-        if len(store.points):
-            for start in range(0, len(store.points), _AT_ONCE):
-                vectors = directions(store.descriptors[start : start + _AT_ONCE])
-                numbers = np.arange(first + start, first + start + len(vectors), dtype=np.int64)
-                self.index.add_with_ids(vectors, numbers)
-        self.points.extend(store.points.astype(np.float16))
-        self.starts.extend(store.offsets[:-1] + first)
-        self.ends.extend(store.offsets[1:] + first)
-        self.sizes.extend(store.sizes.astype(np.int32))
+        held = store.whole
+        for start in range(0, len(held.points), _AT_ONCE):
+            vectors = directions(held.descriptors[start : start + _AT_ONCE])
+            numbers = np.arange(first + start, first + start + len(vectors), dtype=np.int64)
+            self.index.add_with_ids(vectors, numbers)
+        self.points.extend(held.points.astype(np.float16))
+        self.starts.extend(held.offsets[:-1] + first)
+        self.ends.extend(held.offsets[1:] + first)
+        self.sizes.extend(held.sizes.astype(np.int32))
 
     def nearest(self, descriptors: npt.NDArray[Any], k: int, last: int) -> tuple[Floats, Ints]:
         """Squared distances and numbers (m, k) of the nearest below `last`; -1 where fewer are."""

@@ -1,12 +1,13 @@
-"""Extract the keypoints of a whole catalogue, and keep them in memory and in a cache on disk.
+"""Extract the keypoints of a whole catalogue, and keep them in a file and in a cache on disk.
 
 Each photograph is searched for keypoints once; the cache lies beside the resized photographs.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,18 @@ from flukeprint.config.ranking import LocalConfig
 from flukeprint.data.cache_entries import STAMP_BYTES, Entry, find_entry, write_entry
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import DECODING_VERSION, decode_row
-from flukeprint.data.embeddings import Floats
+from flukeprint.data.embeddings import Floats, Ints
 from flukeprint.errors import FlukeprintError
-from flukeprint.files import read_npz, written_whole
+from flukeprint.files import written_whole
 from flukeprint.output import followed
+from flukeprint.ranking.local.keypoint_parts import (
+    HeldKeypoints,
+    KeypointPart,
+    Rows,
+    read_part,
+    runs_of,
+    write_npz,
+)
 from flukeprint.ranking.local.keypoints import (
     DESCRIPTOR_TYPES,
     SIFT_DIMENSIONS,
@@ -32,56 +41,126 @@ from flukeprint.ranking.local.keypoints import (
 )
 
 _HEADER = np.dtype("<i4")  # k, height, width
+_AT_ONCE = 1024  # photographs whose keypoints are read together
+_MOST_PARTS = 64  # of a store; more are packed
 
 
 @dataclass(frozen=True)
 class KeypointStore:
-    """The keypoints of n photographs, packed into arrays; `store[row]` gives one photograph's.
+    """The keypoints of n photographs; `store[row]` gives one photograph's.
 
-    points: (N, 2) float32; descriptors: (N, 128) uint8 or float16.
-    offsets: (n + 1,) int64, where each photograph's keypoints begin.
-    sizes: (n, 2) int64, height and width of the resized photographs, px.
+    parts: where they are, in memory or in files of which only what is asked for is read.
+    part, place: (n,) the part of each photograph, and its place in it.
     stamp: `extraction_digest` of the settings that they were found with.
     1,500 photographs with 600 SIFT keypoints take 122 MB.
     """
 
-    points: Floats
-    descriptors: Descriptors
-    offsets: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
+    parts: tuple[KeypointPart, ...]
+    part: npt.NDArray[np.int32]
+    place: Ints
     stamp: str
 
-    def __post_init__(self) -> None:
-        n, total = len(self.offsets) - 1, len(self.points)
-        if n < 0 or self.sizes.shape != (n, 2):
-            raise ValueError(f"sizes are {self.sizes.shape} for {n} photographs")
-        if self.offsets[0] != 0 or self.offsets[-1] != total or np.any(np.diff(self.offsets) < 0):
-            raise ValueError(f"offsets do not divide {total} keypoints")
-        Keypoints(self.points, self.descriptors, (0, 0))  # checks their shapes
-
     def __len__(self) -> int:
-        return len(self.sizes)
+        return len(self.part)
 
     def __getitem__(self, row: int) -> Keypoints:
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)} photographs")
-        part = slice(int(self.offsets[row]), int(self.offsets[row + 1]))
-        size = (int(self.sizes[row, 0]), int(self.sizes[row, 1]))
-        return Keypoints(self.points[part], self.descriptors[part], size)
+        part, place = self.parts[int(self.part[row])], int(self.place[row])
+        height, width = part.sizes[place].tolist()
+        first, last = part.offsets[place : place + 2].tolist()
+        return Keypoints(*part.read(first, last), (height, width))
+
+    @property
+    def kind(self) -> type[Any]:
+        """Type of the descriptors' numbers."""
+        return self.parts[0].kind
+
+    @cached_property
+    def whole(self) -> HeldKeypoints:
+        """All of them in memory, one photograph after the other."""
+        part = self.parts[0]
+        in_order = len(self.parts) == 1 and np.array_equal(self.place, np.arange(len(part.sizes)))
+        if in_order and isinstance(part, HeldKeypoints):
+            return part
+        return _held(
+            self._counts(),
+            self._sizes(),
+            [np.empty((0, 2), np.float32), *self._blocks(0)],
+            [np.empty((0, SIFT_DIMENSIONS), self.kind), *self._blocks(1)],
+        )
+
+    @property
+    def points(self) -> Floats:
+        """(N, 2) of all photographs, in memory."""
+        return self.whole.points
+
+    @property
+    def descriptors(self) -> Descriptors:
+        """(N, 128) of all photographs, in memory."""
+        return self.whole.descriptors
+
+    @property
+    def offsets(self) -> Ints:
+        """(n + 1,) where each photograph's begin in these."""
+        return self.whole.offsets
+
+    @property
+    def sizes(self) -> Ints:
+        """(n, 2) height and width of the resized photographs, px."""
+        return self.whole.sizes
 
     def take(self, rows: npt.ArrayLike) -> "KeypointStore":
-        """Select photographs in the order of `rows`: integers, or a boolean mask of length n."""
+        """Select photographs in the order of `rows`: integers, or a boolean mask of length n.
+
+        Nothing is copied or read.
+        """
         index = np.asarray(rows)
         index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
-        kind = self.descriptors.dtype.type
-        return _packed([self[int(row)] for row in index], self.stamp, kind)
+        wrong = index[(index < 0) | (index >= len(self))]
+        if len(wrong):
+            raise IndexError(f"row {wrong[0]} of {len(self)} photographs")
+        return replace(self, part=self.part[index], place=self.place[index])
 
     @staticmethod
     def concatenate(parts: Sequence["KeypointStore"]) -> "KeypointStore":
-        """Join stores one after the other; FlukeprintError for keypoints of different settings."""
+        """Join stores one after the other; FlukeprintError for keypoints of different settings.
+
+        Those of a large store are not copied.
+        """
         check_one_extraction({part.stamp for part in parts})
-        found = [part[row] for part in parts for row in range(len(part))]
-        return _packed(found, parts[0].stamp, parts[0].descriptors.dtype.type)
+        small = [part if len(part.parts) < _MOST_PARTS else _fewer_parts(part) for part in parts]
+        firsts = np.cumsum([0, *(len(part.parts) for part in small)]).tolist()
+        return KeypointStore(
+            tuple(one for part in small for one in part.parts),
+            np.concatenate(
+                [part.part + np.int32(first) for part, first in zip(small, firsts, strict=False)]
+            ),
+            np.concatenate([part.place for part in small]),
+            parts[0].stamp,
+        )
+
+    def _counts(self) -> Ints:
+        """(n,) number of keypoints of each photograph."""
+        counts = np.empty(len(self), np.int64)
+        for number, part in enumerate(self.parts):
+            mine = self.part == number
+            counts[mine] = np.diff(part.offsets)[self.place[mine]]
+        return counts
+
+    def _sizes(self) -> Ints:
+        sizes = np.empty((len(self), 2), np.int64)
+        for number, part in enumerate(self.parts):
+            mine = self.part == number
+            sizes[mine] = part.sizes[self.place[mine]]
+        return sizes
+
+    def _blocks(self, which: int) -> Iterator[npt.NDArray[Any]]:
+        """All points (0) or descriptors (1), in blocks of few photographs."""
+        for first, last in runs_of(self.part, self.place, _AT_ONCE):
+            part, place = self.parts[int(self.part[first])], int(self.place[first])
+            offsets = part.offsets
+            yield part.read(int(offsets[place]), int(offsets[place + last - first]))[which]
 
     @staticmethod
     def of(
@@ -128,25 +207,37 @@ class KeypointStore:
         """Pack keypoints of one photograph or more, found with the settings of `stamp`."""
         return _packed(found, stamp, found[0].descriptors.dtype.type)
 
+    @staticmethod
+    def holding(part: KeypointPart, stamp: str) -> "KeypointStore":
+        """The photographs of one part, in its order."""
+        n = len(part.sizes)
+        return KeypointStore((part,), np.zeros(n, np.int32), np.arange(n), stamp)
+
     def save(self, path: Path) -> None:
         """Write an `.npz` without pickles; a failure raises FlukeprintError and leaves no file."""
-        with written_whole(path) as partial, partial.open("wb") as file:
-            np.savez(
-                file,
-                points=self.points,
-                descriptors=self.descriptors,
-                offsets=self.offsets,
-                sizes=self.sizes,
-                stamp=np.frombuffer(self.stamp.encode(), dtype=np.uint8),
+        counts = self._counts()
+        total, kind = int(counts.sum()), np.dtype(self.kind)
+        with written_whole(path) as partial:
+            write_npz(
+                partial,
+                {
+                    "offsets": np.cumsum([0, *counts.tolist()], dtype=np.int64),
+                    "sizes": self._sizes(),
+                    "stamp": np.frombuffer(self.stamp.encode(), dtype=np.uint8),
+                },
+                {
+                    "points": Rows((total, 2), np.dtype(np.float32), self._blocks(0)),
+                    "descriptors": Rows((total, SIFT_DIMENSIONS), kind, self._blocks(1)),
+                },
             )
 
     @classmethod
     def load(cls, path: Path) -> "KeypointStore":
-        """Read what `save` wrote.  Raises FlukeprintError for any other file."""
-        with read_npz(path, "keypoints") as arrays:
-            names = ("points", "descriptors", "offsets", "sizes")
-            stamp = arrays["stamp"].tobytes().decode()
-            return cls(**{name: arrays[name] for name in names}, stamp=stamp)
+        """Open what `save` wrote.  Raises FlukeprintError for any other file.
+
+        Of a large file only the keypoints of photographs that are asked for are read.
+        """
+        return cls.holding(*read_part(path))
 
 
 def check_one_extraction(stamps: set[str]) -> None:
@@ -163,17 +254,30 @@ def _sift(config: LocalConfig) -> Extractor:
 
 
 def _packed(found: Sequence[Keypoints], stamp: str, kind: type[Any]) -> KeypointStore:
-    counts = [len(keypoints) for keypoints in found]
-    points = [np.empty((0, 2), np.float32), *(keypoints.points for keypoints in found)]
-    none = np.empty((0, SIFT_DIMENSIONS), kind)
-    descriptors = [none, *(keypoints.descriptors for keypoints in found)]
-    return KeypointStore(
-        points=np.concatenate(points),
-        descriptors=np.concatenate(descriptors),
-        offsets=np.cumsum([0, *counts], dtype=np.int64),
-        sizes=np.array([keypoints.size for keypoints in found], np.int64).reshape(-1, 2),
-        stamp=stamp,
+    part = _held(
+        [len(keypoints) for keypoints in found],
+        np.array([keypoints.size for keypoints in found], np.int64).reshape(-1, 2),
+        [np.empty((0, 2), np.float32), *(keypoints.points for keypoints in found)],
+        [np.empty((0, SIFT_DIMENSIONS), kind), *(keypoints.descriptors for keypoints in found)],
     )
+    return KeypointStore.holding(part, stamp)
+
+
+def _held(
+    counts: npt.ArrayLike, sizes: Ints, points: list[Floats], descriptors: list[Descriptors]
+) -> HeldKeypoints:
+    offsets = np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64))]).astype(np.int64)
+    return HeldKeypoints(np.concatenate(points), np.concatenate(descriptors), offsets, sizes)
+
+
+def _fewer_parts(store: KeypointStore) -> KeypointStore:
+    """The same photographs, all but those of the largest part packed into one."""
+    largest = max(range(len(store.parts)), key=lambda number: len(store.parts[number].sizes))
+    mine = store.part == largest
+    rest = KeypointStore.holding(store.take(~mine).whole, store.stamp)
+    part, place = np.ones(len(store), np.int32), np.empty(len(store), np.int64)
+    part[mine], place[mine], place[~mine] = 0, store.place[mine], np.arange(len(rest))
+    return KeypointStore((store.parts[largest], *rest.parts), part, place, store.stamp)
 
 
 class _Source:

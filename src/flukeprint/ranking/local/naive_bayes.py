@@ -157,21 +157,20 @@ def nearest_exactly(
     query: Keypoints, gallery: KeypointStore, rows: Ints, k: int
 ) -> NearestDescriptors:
     """Find the k nearest descriptors among those of some photographs (r,), by all distances."""
-    numbers = [np.arange(gallery.offsets[row], gallery.offsets[row + 1]) for row in rows.tolist()]
-    owners = np.repeat(rows, [len(part) for part in numbers])
-    every = np.concatenate([np.empty(0, np.int64), *numbers])
-    m, have = len(query), min(k, len(every))
+    some = [gallery[row] for row in rows.tolist()]
+    owners = np.repeat(rows, [len(keypoints) for keypoints in some])
+    m, have = len(query), min(k, len(owners))
     distances = np.full((m, k), np.inf, np.float32)
     photographs = np.full((m, k), -1, np.int64)
     points = np.full((m, k, 2), np.nan, np.float32)
     if m and have:
         with needs("search"):
             import faiss
-        there = directions(gallery.descriptors[every])
+        there = directions(np.concatenate([keypoints.descriptors for keypoints in some]))
         squares, near = faiss.knn(directions(query.descriptors), there, have)
         distances[:, :have] = np.sqrt(np.maximum(squares, 0))
         photographs[:, :have] = owners[near]
-        points[:, :have] = gallery.points[every][near]
+        points[:, :have] = np.concatenate([keypoints.points for keypoints in some])[near]
     return NearestDescriptors(distances, photographs, points)
 
 
