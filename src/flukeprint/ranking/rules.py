@@ -23,10 +23,13 @@ class FittedRules(Section):
 
 
 def looks_at_all(rules: RankConfig) -> bool:
-    """Whether the rules need the scores of all gallery photographs, so that no index will do."""
+    """Whether the rules need the scores of all gallery photographs, so that no index will do.
+
+    Keypoints of a number of candidates do not: these are found by an index as well.
+    """
     changed = (
         rules.prototype, rules.head, rules.whiten, rules.within, rules.expand,
         rules.augment_gallery, rules.hubness, rules.reciprocal and rules.reciprocal_weight,
-        rules.other_view, rules.local.candidates, rules.fuse,
+        rules.other_view, rules.local.candidates == "all", rules.fuse,
     )  # fmt: skip
     return rules.identity != "max" or any(changed)

@@ -19,7 +19,7 @@ query's answer depend on the other queries.  A threshold holds for the rules it 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,6 +42,7 @@ from flukeprint.ranking.neighbours import (
 from flukeprint.ranking.rules import looks_at_all
 from flukeprint.ranking.score_parts import Fusion, PartScores, PhotoScores, ScoreParts
 from flukeprint.ranking.vector_rules import VectorRules
+from flukeprint.search.candidates import Candidates, leading
 from flukeprint.search.exact import nearest_rows
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import IdentityMatches
@@ -52,6 +53,18 @@ class ScoreAdjustment(Protocol):
 
     def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
         """Adjusted scores (b, n) from (b,) rows of the queries and their (b, n) scores."""
+
+
+@runtime_checkable
+class ShortlistAdjustment(ScoreAdjustment, Protocol):
+    """Raises the scores of each query's best photographs by cosine, and changes no others."""
+
+    @property
+    def candidates(self) -> int:
+        """How many of a query's best photographs may change."""
+
+    def of_candidates(self, query_rows: Ints, rows: Ints, scores: Floats) -> Floats:
+        """Scores (b, c), none lower, of gallery rows (b, c) with scores (b, c), best first."""
 
 
 class Scorer:
@@ -131,6 +144,9 @@ class Scorer:
         if adjustment is None and other_view == 0 and self._plain():
             return self.gallery.search_identities(queries, top)
         keep = min(top, len(self.gallery.vocabulary))
+        if other_view == 0 and self._plain() and isinstance(adjustment, ShortlistAdjustment):
+            numbers = np.arange(len(queries)) if rows is None else rows
+            return self._shortlisted(queries, top, adjustment, numbers)
         if adjustment is None and other_view == 0 and self._only_vectors():
             ours = self._vector_rules
             vectors = ours.improved(queries.vectors, many=True)
@@ -148,6 +164,29 @@ class Scorer:
             of_identities = self._identity_scores(vectors, plain, photos, best)
             names = self._centers.blended(raw, of_identities)
             scores[block], found[block] = self._first(names, best, keep)
+        return IdentityMatches(scores, self._labels[found], found, self.gallery.vocabulary)
+
+    def _shortlisted(
+        self, queries: Embeddings, top: int, adjustment: ShortlistAdjustment, rows: Ints
+    ) -> IdentityMatches:
+        """What `search` finds by all scores, from the best photographs and identities alone.
+
+        An identity without a photograph among the candidates keeps its score, and none falls: so it
+        is among the first `top` only if it is there by cosine.
+        """
+        plain = self.gallery.search_identities(queries, top)
+        count = min(adjustment.candidates, len(self.gallery))
+        if not count:
+            return plain
+        near = self.gallery.search(queries, count)
+        gained = adjustment.of_candidates(rows, near.rows, near.scores)
+        keep = plain.scores.shape[1]
+        both = Candidates(
+            np.repeat(np.arange(len(queries)), keep + count),
+            np.concatenate([plain.rows, near.rows], axis=1).ravel(),
+            np.concatenate([plain.scores, gained], axis=1).ravel(),
+        )
+        scores, found = leading(both, len(queries), keep, self._labels)
         return IdentityMatches(scores, self._labels[found], found, self.gallery.vocabulary)
 
     def search_fused(

@@ -93,14 +93,23 @@ class KeypointFusion:
 
     def __call__(self, query_rows: Ints, scores: Floats) -> Floats:
         """Fused scores (b, n) float32 of the queries at (b,) rows; no score falls."""
-        if self.gain.scale == 0 or self._candidates == 0:
+        if self.candidates == 0:
             return scores
-        found = self.counts(query_rows, scores)
+        rows = largest(scores, self._candidates).rows
         fused = scores.copy()
-        best = np.take_along_axis(scores, found.rows, axis=1).astype(np.float64)
-        gained = (best + self.gain(found.strengths)).astype(np.float32)
-        np.put_along_axis(fused, found.rows, gained, axis=1)
+        best = np.take_along_axis(scores, rows, axis=1)
+        np.put_along_axis(fused, rows, self.of_candidates(query_rows, rows, best), axis=1)
         return fused
+
+    @property
+    def candidates(self) -> int:
+        """How many of a query's best photographs may gain; 0 where nothing is gained."""
+        return 0 if self.gain.scale == 0 else self._candidates
+
+    def of_candidates(self, query_rows: Ints, rows: Ints, scores: Floats) -> Floats:
+        """Fused scores (b, c) of gallery rows (b, c) with scores (b, c); only these are matched."""
+        gained = scores.astype(np.float64) + self.gain(self.strengths(query_rows, rows))
+        return gained.astype(np.float32)
 
     def counts(self, query_rows: Ints, scores: Floats) -> Counts:
         """Match the best candidates of each query by score, equal ones by row."""
