@@ -165,12 +165,23 @@ def index_command(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Such as gallery.backend=hnsw."),
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="What embed-all wrote; its photographs join the gallery."),
+    ] = None,
 ) -> None:
     """Build the gallery's index again, and measure the recall of an approximate one."""
     from flukeprint.config.load import load_config
     from flukeprint.identifier.build import build_index_again
 
     settings = load_config(None, overrides or []).gallery
+    if source is not None:
+        from flukeprint.bulk.fill_gallery import fill_gallery
+
+        filled = fill_gallery(identifier, source, settings, print, waiting=say, progress=True)
+        print(filled.text())
+        print(f"{counted(len(filled.identifier.gallery), 'photograph')} in {identifier}")
+        return
     known = build_index_again(identifier, settings, print, say)
     print(f"{counted(len(known.gallery), 'photograph')} in {identifier}")
 

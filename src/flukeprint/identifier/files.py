@@ -93,6 +93,17 @@ def write_gallery(gallery: Embeddings, card: IdentifierCard, old: Path, folder: 
     GalleryStore.create(folder / GALLERY, gallery)
 
 
+def linked_gallery(old: Path, folder: Path) -> GalleryStore:
+    """Give `folder` the gallery of `old`, to which photographs can be appended.
+
+    The files are shared; what is appended counts in `folder` alone.
+    """
+    store = GalleryStore.open(old / GALLERY)
+    if store.facts.removed or not _linked_folder(old / GALLERY, folder / GALLERY):
+        GalleryStore.create(folder / GALLERY, store.present)
+    return GalleryStore.open(folder / GALLERY)
+
+
 def read_gallery(folder: Path, *, checked: bool) -> Embeddings:
     """Read the gallery of an identifier's folder.
 

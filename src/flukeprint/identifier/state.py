@@ -217,6 +217,10 @@ class IdentifierState:
         """Write all files into `draft`; those that `old` has already are links to its files."""
         write_network(self.net, self.card, old, draft)
         write_gallery(self.gallery, self.card, old, draft)
+        return self.written_around(draft, old)
+
+    def written_around(self, draft: Path, old: Path) -> Self:
+        """Write all files but network and gallery, which are in `draft` already."""
         saved = self._without_catalogue()
         if saved.index is not None:
             index, there = write_index(

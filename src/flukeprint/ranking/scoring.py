@@ -47,6 +47,9 @@ from flukeprint.search.exact import nearest_rows
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import IdentityMatches
 
+_PHOTOS_EACH = 8  # photographs looked for, for each identity that is wanted
+_DEEPEST = 4096  # photographs of a query above which identities are searched for instead
+
 
 class ScoreAdjustment(Protocol):
     """Changes the scores of photographs, for example by matched keypoints."""
@@ -174,20 +177,27 @@ class Scorer:
         An identity without a photograph among the candidates keeps its score, and none falls: so it
         is among the first `top` only if it is there by cosine.
         """
-        plain = self.gallery.search_identities(queries, top)
-        count = min(adjustment.candidates, len(self.gallery))
+        q, n, keep = len(queries), len(self.gallery), min(top, len(self.gallery.vocabulary))
+        count = min(adjustment.candidates, n)
         if not count:
-            return plain
-        near = self.gallery.search(queries, count)
-        gained = adjustment.of_candidates(rows, near.rows, near.scores)
-        keep = plain.scores.shape[1]
-        both = Candidates(
-            np.repeat(np.arange(len(queries)), keep + count),
-            np.concatenate([plain.rows, near.rows], axis=1).ravel(),
-            np.concatenate([plain.scores, gained], axis=1).ravel(),
+            return self.gallery.search_identities(queries, top)
+        deeper = _PHOTOS_EACH * keep
+        near = self.gallery.search(queries, max(count, deeper if deeper <= _DEEPEST else 0))
+        gained = near.scores.copy()
+        gained[:, :count] = adjustment.of_candidates(
+            rows, near.rows[:, :count], near.scores[:, :count]
         )
-        scores, found = leading(both, len(queries), keep, self._labels)
-        return IdentityMatches(scores, self._labels[found], found, self.gallery.vocabulary)
+        width = near.rows.shape[1]
+        found = Candidates(np.repeat(np.arange(q), width), near.rows.ravel(), gained.ravel())
+        # Most often the best photographs are of enough identities already.
+        kinds = [len(np.unique(names)) for names in self._labels[near.rows]]
+        few = np.flatnonzero(np.array(kinds, np.int64) < keep)
+        if len(few):
+            plain = self.gallery.search_identities(queries.take(few), top)
+            more = Candidates(np.repeat(few, keep), plain.rows.ravel(), plain.scores.ravel())
+            found = Candidates.joined([found, more])
+        scores, best = leading(found, q, keep, self._labels)
+        return IdentityMatches(scores, self._labels[best], best, self.gallery.vocabulary)
 
     def search_fused(
         self,

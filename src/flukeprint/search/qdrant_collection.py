@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 UPSERT = 256  # points of a request: some 3 MB of JSON with 512 numbers each; 32 MB are allowed
+_PUT_AT_ONCE = 1 << 14  # points whose payload is made at once
 QUERIES_PER_REQUEST = 64
 LINKS = 16  # m of HNSW: neighbours that a vector is linked with; twice as many on the ground level
 EFFORT = 200  # candidates kept while the graph is built
@@ -67,16 +68,18 @@ class QdrantCollection:
     def put(self, photos: Embeddings, rows: Ints) -> None:
         """Add photographs under `rows` (n,)."""
         views = photos.views or (None,) * len(photos)
-        self.upload(
-            photos.vectors,
-            rows,
-            [
-                {"image": image, "identity": identity, "view": view}
-                for image, identity, view in zip(
-                    photos.images, photos.identities, views, strict=True
-                )
-            ],
-        )
+        for start in range(0, len(photos), _PUT_AT_ONCE):
+            part = slice(start, start + _PUT_AT_ONCE)
+            self.upload(
+                photos.vectors[part],
+                rows[part],
+                [
+                    {"image": image, "identity": identity, "view": view}
+                    for image, identity, view in zip(
+                        photos.images[part], photos.identities[part], views[part], strict=True
+                    )
+                ],
+            )
 
     def upload(self, vectors: Floats, rows: Ints, payload: Sequence[dict[str, str | None]]) -> None:
         """Add points: vectors (n, d), rows (n,), and a payload of each."""

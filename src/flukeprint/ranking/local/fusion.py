@@ -95,7 +95,7 @@ class KeypointFusion:
         """Fused scores (b, n) float32 of the queries at (b,) rows; no score falls."""
         if self.candidates == 0:
             return scores
-        rows = largest(scores, self._candidates).rows
+        rows = self._best(query_rows, scores)
         fused = scores.copy()
         best = np.take_along_axis(scores, rows, axis=1)
         np.put_along_axis(fused, rows, self.of_candidates(query_rows, rows, best), axis=1)
@@ -113,13 +113,16 @@ class KeypointFusion:
 
     def counts(self, query_rows: Ints, scores: Floats) -> Counts:
         """Match the best candidates of each query by score, equal ones by row."""
+        rows = self._best(query_rows, scores)
+        return Counts(rows, self.strengths(query_rows, rows))
+
+    def _best(self, query_rows: Ints, scores: Floats) -> Ints:
         if scores.shape != (len(query_rows), len(self._gallery)):
             raise ValueError(
                 f"scores are {scores.shape} for {len(query_rows)} queries and "
                 f"{len(self._gallery)} photographs"
             )
-        rows = largest(scores, self._candidates).rows
-        return Counts(rows, self.strengths(query_rows, rows))
+        return largest(scores, self._candidates).rows
 
     def strengths(self, query_rows: Ints, rows: Ints) -> Floats:
         """Match strengths (b, c) float32 of query rows (b,) and gallery rows (b, c)."""

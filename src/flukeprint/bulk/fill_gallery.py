@@ -1,0 +1,275 @@
+"""Fill an identifier's gallery from the files of an embedding job, piece by piece.
+
+Vectors go from the Parquet files into the gallery's without being in memory together.  A photograph
+keeps its row, which is its number in an index and in a collection of Qdrant; one that is there
+already is not added again, so that the same command can be repeated.  The identifier is replaced as
+a whole at the end; what a killed process left in the gallery's files is not counted.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flukeprint.bulk.partitions import ABOUT
+from flukeprint.bulk.tables import ADDED
+from flukeprint.bulk.target import FOLDER
+from flukeprint.config.ranking import GalleryConfig
+from flukeprint.data.embeddings import PRECISIONS, Embeddings, Floats, check_stamp, unit_rows
+from flukeprint.data.readers.boxes import CORNERS
+from flukeprint.data.thumbnails import Thumbnails
+from flukeprint.errors import FlukeprintError, counted, listed, needs
+from flukeprint.files import folder_written_whole, locked_for_writing
+from flukeprint.identifier.build import with_index
+from flukeprint.identifier.files import linked_gallery, write_network
+from flukeprint.identifier.gallery_map import placed
+from flukeprint.identifier.identifier import Identifier
+from flukeprint.output import Stage
+from flukeprint.records.database import has_catalogue
+from flukeprint.search.gallery_store import GalleryStore
+
+_AT_ONCE = 1 << 13  # photographs in memory together
+_MAP = 1000  # known photographs among which new ones are placed on the map
+_SAME = 2e-3  # most that a number of a vector may differ, for float16 is rounded
+
+
+@dataclass(frozen=True)
+class EmbeddedFile:
+    """One Parquet file of an embedding job, with what its metadata says."""
+
+    path: Path
+    rows: int
+    dimension: int
+    stamp: str
+    precision: str
+    columns: Mapping[str, str]  # field -> header
+
+
+@dataclass(frozen=True)
+class FilledGallery:
+    """What was done.  there: photographs that the gallery had; nameless: rows without an animal."""
+
+    identifier: Identifier
+    added: int
+    there: int
+    nameless: int
+
+    def text(self) -> str:
+        """One line for people."""
+        line = f"added: {counted(self.added, 'photograph')}"
+        if self.there:
+            line += f"; there before: {self.there:,}"
+        if self.nameless:
+            line += f"; without an animal, left out: {self.nameless:,}"
+        return line
+
+
+def embedded_files(source: Path) -> tuple[EmbeddedFile, ...]:
+    """The files of an embedding job, of the folder that was given as its target.
+
+    Raises:
+        FlukeprintError: there are none, they cannot be read, or they are not of such a job.
+    """
+    folder = source / FOLDER if (source / FOLDER).is_dir() else source
+    paths = [source] if source.is_file() else sorted(folder.glob("*.parquet"))
+    if not paths:
+        raise FlukeprintError(
+            f"{source} holds no .parquet; give the folder that embed-all wrote with --to"
+        )
+    with needs("tables"):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    files = []
+    for path in paths:
+        try:
+            with pq.ParquetFile(path) as file:
+                schema, rows = file.schema_arrow, file.metadata.num_rows
+            about = json.loads((schema.metadata or {})[ABOUT])
+            kind = schema.field(ADDED[1]).type
+            if not pa.types.is_fixed_size_list(kind):
+                raise ValueError(f"{ADDED[1]} is {kind}")
+            files.append(
+                EmbeddedFile(
+                    path, rows, kind.list_size, about["stamp"], about["precision"], about["columns"]
+                )
+            )
+        except (KeyError, TypeError) as error:
+            raise FlukeprintError(
+                f"{path} does not say which network embedded it ({error}); make it with embed-all"
+            ) from None
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise FlukeprintError(f"{path} holds no whole embeddings: {reason}") from None
+    return tuple(files)
+
+
+def blocks_of(file: EmbeddedFile) -> Iterator[Embeddings]:
+    """The photographs of a file, some thousands at once; those without an animal have None.
+
+    Of several boxes of one photograph each has a name of its own.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = file.columns
+    image = columns.get("image", columns.get("file_path", ""))
+    boxed = any(field in columns for field in ("box", *CORNERS))
+    view, identity = columns.get("view"), columns.get("identity")
+    wanted = [name for name in (image, identity, view, *ADDED) if name]
+    try:
+        with pq.ParquetFile(file.path) as table:
+            for batch in table.iter_batches(batch_size=_AT_ONCE, columns=wanted):
+                names = [str(name) for name in batch.column(image).to_pylist()]
+                if boxed:
+                    rows = batch.column(ADDED[0]).to_pylist()
+                    names = [f"{name}#{row}" for name, row in zip(names, rows, strict=True)]
+                yield Embeddings(
+                    _vectors(batch.column(ADDED[1]), file.dimension),
+                    tuple(names),
+                    _texts(batch, identity) or (None,) * len(names),
+                    _texts(batch, view),
+                    file.stamp,
+                    next((one for one in PRECISIONS if one == file.precision), "fp32"),
+                )
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FlukeprintError(f"{file.path} holds no whole embeddings: {reason}") from None
+
+
+def _vectors(column: Any, dimension: int) -> Floats:
+    if column.null_count:
+        raise ValueError("a row has no embedding")
+    numbers = column.flatten().to_numpy(zero_copy_only=False)
+    return unit_rows(numbers.reshape(-1, dimension)) if len(numbers) else _none(dimension)
+
+
+def _none(dimension: int) -> Floats:
+    return np.empty((0, dimension), np.float32)
+
+
+def _texts(batch: Any, name: str | None) -> tuple[str | None, ...] | None:
+    if name is None:
+        return None
+    cells = batch.column(name).to_pylist()
+    return tuple(None if cell is None else str(cell).strip() or None for cell in cells)
+
+
+def fill_gallery(
+    folder: Path,
+    source: Path,
+    settings: GalleryConfig,
+    report: Callable[[str], None] | None = None,
+    *,
+    waiting: Callable[[str], None] | None = None,
+    progress: bool = False,
+) -> FilledGallery:
+    """Add the photographs of an embedding job to the identifier in `folder`, and index all.
+
+    report, waiting: as of `build_index_again`.
+
+    Raises:
+        FlukeprintError: an identifier that keeps a catalogue or matches keypoints, embeddings of
+            another network, or a photograph that the gallery has otherwise; nothing is changed.
+    """
+    if has_catalogue(folder):
+        raise FlukeprintError(
+            f"{folder} keeps a catalogue, whose gallery grows by flukeprint enroll; fill an "
+            "identifier before flukeprint keep"
+        )
+    files = embedded_files(source)
+    with locked_for_writing(folder, waiting):
+        known = Identifier.load(folder, with_index=False)
+        if known.card.method.rules.local.candidates:
+            raise FlukeprintError(
+                f"{folder} ranks by keypoints, which embeddings do not have; enroll the "
+                "photographs, or train with rank.local.candidates=0"
+            )
+        for file in files:
+            check_stamp(known.gallery, file.stamp, second=str(file.path))
+        with folder_written_whole(folder) as draft:
+            write_network(known.net, known.card, folder, draft)
+            store = linked_gallery(folder, draft)
+            filling = _Filling(store, known.card.new_label)
+            with Stage("photographs" if progress else None, sum(one.rows for one in files)) as bar:
+                for file in files:
+                    for block in blocks_of(file):
+                        filling.add(block, file.path)
+                        bar.update(len(block))
+            grown = replace(known, gallery=store.embeddings, showcase=_showcase(known, store))
+            with_index(grown, settings, report).written_around(draft, folder)
+    return FilledGallery(Identifier.load(folder), filling.added, filling.there, filling.nameless)
+
+
+class _Filling:
+    """Appends to a gallery what it has not yet."""
+
+    def __init__(self, store: GalleryStore, new_label: str) -> None:
+        here = store.embeddings
+        self._store, self._new = store, new_label
+        self._row = {name: row for row, name in enumerate(here.images)}
+        self._owners = list(here.identities)
+        self.added = self.there = self.nameless = 0
+
+    def add(self, block: Embeddings, path: Path) -> None:
+        """Append the photographs of animals that are not there.
+
+        Raises:
+            FlukeprintError: one is there as another animal's, or with another embedding.
+        """
+        named = [
+            row for row, who in enumerate(block.identities) if who is not None and who != self._new
+        ]
+        self.nameless += len(block) - len(named)
+        fresh: list[int] = []
+        again: list[tuple[int, int]] = []  # row in the block, row in the gallery
+        for row in named:
+            place = self._row.setdefault(block.images[row], len(self._owners))
+            if place == len(self._owners):
+                self._owners.append(block.identities[row])
+                fresh.append(row)
+            else:
+                again.append((row, place))
+        if fresh:
+            self._store.append(block.take(fresh))
+        self._check_same(block, again, path)
+        self.added, self.there = self.added + len(fresh), self.there + len(again)
+
+    def _check_same(self, block: Embeddings, again: list[tuple[int, int]], path: Path) -> None:
+        if not again:
+            return
+        other = [row for row, place in again if self._owners[place] != block.identities[row]]
+        if not other:
+            facts = self._store.facts
+            vectors = np.memmap(
+                self._store.folder / "vectors.f32", np.float32, "r",
+                shape=(facts.photos, facts.dimension),
+            )  # fmt: skip
+            rows, places = np.array(again).T
+            off = np.abs(vectors[places] - block.vectors[rows]).max(axis=1)
+            other = rows[off > _SAME].tolist()
+        if other:
+            raise FlukeprintError(
+                f"{path}: the gallery has {listed(block.images[row] for row in other)} already, of "
+                "another animal or another photograph; rename them in the table"
+            )
+
+
+def _showcase(known: Identifier, store: GalleryStore) -> Any:
+    """Places on the map for what was added, without thumbnails; None where there is no showcase."""
+    showcase, here, first = known.showcase, store.embeddings, len(known.gallery)
+    if showcase is None:
+        return None
+    some = np.unique(np.linspace(0, first - 1, min(first, _MAP)).astype(np.int64))
+    near, xy = np.asarray(known.gallery.vectors[some]), showcase.xy[some]
+    places = [
+        placed(near, xy, np.asarray(here.vectors[start : start + _AT_ONCE]))
+        for start in range(first, len(here), _AT_ONCE)
+    ]
+    added = len(here) - first
+    grown = showcase.followed_by(
+        Thumbnails.none(added), np.concatenate([np.empty((0, 2), np.float32), *places])
+    )
+    return grown.naming(dict.fromkeys(str(who) for who in here.identities[first:]))
