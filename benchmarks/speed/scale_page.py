@@ -52,6 +52,9 @@ def constants(figures: Figures) -> dict[str, float | None]:
     def ours(backbone: str, photographs: str, what: str = "flukeprint") -> Any:
         return figures.value("embedding", what=what, backbone=backbone, photographs=photographs)
 
+    def large(what: str) -> Any:
+        return figures.value("large", what=what)
+
     search = figures.of("search")
     many = search.get("photos")
     graph = [
@@ -97,6 +100,19 @@ def constants(figures: Figures) -> dict[str, float | None]:
         "enroll_small_ms": grown[0]["enroll_ms"] if grown else None,
         "enroll_large_ms": grown[-1]["enroll_ms"] if grown else None,
         "enroll_n": grown[-1]["photos"] if grown else None,
+        "fill_rate": large("filling a gallery, of a core"),
+        "fill_mb": large("filling a gallery, memory"),
+        "rerank_n": figures.value("large", "photos", what="keypoints, a query"),
+        "rerank_k": figures.value("large", "keypoints", what="keypoints, a query"),
+        "rerank_q": figures.value("large", "queries", what="keypoints, a query"),
+        "rerank_gb": large("keypoints, file"),
+        "rerank_ms": large("keypoints, a query"),
+        "rerank_core_ms": large("keypoints, a query of a core"),
+        "rerank_growth": large("keypoints, memory after all queries"),
+        "edge_n": figures.value("large", "photos", what="engine, ef 128"),
+        "edge_128": figures.value("large", "recall", what="engine, ef 128"),
+        "edge_512": figures.value("large", "recall", what="engine, ef 512, 128 candidates"),
+        "edge_off": figures.value("large", "off", what="engine, ef 128, not rescored"),
         "validation_mb": figures.value("memory", what="validation"),
         "memory_n": memory.get("photographs"),
         "memory_q": memory.get("queries"),

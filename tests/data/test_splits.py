@@ -394,3 +394,27 @@ def test_a_pipe_among_the_photographs_is_refused_at_once(tmp_path: Path) -> None
     paths[1].touch()  # of the same size, so that both would be read
     catalog = Catalog(images=("a.jpg", "b.jpg"), paths=paths)
     refused(lambda: group_photos(catalog), "a.jpg: cannot be read", "a pipe")
+
+
+def test_a_sample_of_the_queries_leaves_train_and_gallery_as_they_are() -> None:
+    catalog = tail()
+    whole = split(catalog, folds=3)
+    assert whole.drawn_from is None
+    sizes = (2, 7, 12)
+    some = [split(catalog, folds=3, queries=size) for size in sizes]
+    right = dict(zip(whole.queries.tolist(), whole.answers, strict=True))
+    share = sum(answer is not None for answer in whole.answers) / len(whole.answers)
+    for size, one in zip(sizes, some, strict=True):
+        assert (len(one.queries), one.drawn_from) == (size, len(whole.queries))
+        assert one.train.tolist() == whole.train.tolist()
+        assert one.gallery.tolist() == whole.gallery.tolist()
+        assert all(
+            right[row] == answer
+            for row, answer in zip(one.queries.tolist(), one.answers, strict=True)
+        )
+        known = sum(answer is not None for answer in one.answers)
+        assert abs(known - size * share) <= 1
+    assert set(some[1].queries.tolist()) <= set(some[2].queries.tolist())
+    assert some[2].queries.tolist() == split(catalog, folds=3, queries=12).queries.tolist()
+    assert some[2].queries.tolist() != split(catalog, folds=3, queries=12, seed=1).queries.tolist()
+    assert split(catalog, folds=3, queries=10_000).drawn_from is None

@@ -241,6 +241,12 @@ class SplitConfig(Section):
         lt=1,
         description="Share of the queries whose individual is not in the gallery.",
     )
+    queries: int | None = Field(
+        None,
+        ge=2,
+        description="Most queries of a fold, drawn with the seed; the others are left out. "
+        "Training and gallery are the same, so that MAP@5 estimates that of all. null: all.",
+    )
     seed: int = Field(0, ge=0, description="Seed of the split and of bootstrap intervals.")
 
     @model_validator(mode="after")

@@ -20,7 +20,10 @@ NOT_OF_THE_RECIPE = (
 )  # fmt: skip
 
 # Settings of ranking; a training does not depend on them, unless it stops early.
-RANKING = ("rank", "infer.threshold", "infer.fallback", "infer.answers", "infer.batch_size")
+RANKING = (
+    "rank", "split.queries", "infer.threshold", "infer.fallback", "infer.answers",
+    "infer.batch_size",
+)  # fmt: skip
 
 
 def recipe_digest(config: Config) -> str:

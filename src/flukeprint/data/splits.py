@@ -32,12 +32,14 @@ class Split:
     gallery: the photos of `train` that have an identity.
     queries: photos to identify; none is in `train`.
     answers: for each query its identity, or None for an individual absent from the gallery.
+    drawn_from: number of queries of which these are a sample; None: these are all.
     """
 
     train: Ints
     gallery: Ints
     queries: Ints
     answers: tuple[str | None, ...]
+    drawn_from: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("train", "gallery", "queries"):
@@ -87,7 +89,9 @@ def make_split(
         in train (never in the gallery); `queries_only`: they are never in train; `ignore`: they
         are neither queries nor in train.
 
-    A group with a query has no photo in train, even under another name.
+    A group with a query has no photo in train, even under another name.  Of more queries than
+    `config.queries` a sample is drawn, with the share of known ones that all have; the others are
+    nowhere.
     Raises FlukeprintError when the identities are too few for the folds or the share.
     """
     names = catalog.vocabulary()
@@ -120,12 +124,14 @@ def make_split(
     chosen = known | unseen
     free = ~np.isin(groups, groups[chosen]) & ~held_out[labels]
     train = free & (named | new if new_photos == "negatives" else named)
-    queries = np.flatnonzero(chosen)
+    every = np.flatnonzero(chosen)
+    queries = _sampled(every, known[every], config)
     return Split(
         train=np.flatnonzero(train),
         gallery=np.flatnonzero(train & named),
         queries=queries,
         answers=tuple(catalog.identities[row] if known[row] else None for row in queries),
+        drawn_from=len(every) if len(queries) < len(every) else None,
     )
 
 
@@ -239,6 +245,22 @@ def _draw_unseen(
             "the share or set data.closed_set"
         )
     return np.concatenate(drawn), held_out
+
+
+def _sampled(rows: Ints, known: Mask, config: SplitConfig) -> Ints:
+    """At most `config.queries` of the queries at `rows`, ascending; `known` says which are known.
+
+    A sample of fewer queries is part of one of more, of each kind.
+    """
+    if config.queries is None or len(rows) <= config.queries:
+        return rows
+    rng = np.random.default_rng([config.seed, 3, config.fold])
+    of_known, of_new = rng.permutation(rows[known]), rng.permutation(rows[~known])
+    wanted = round(config.queries * len(of_known) / len(rows))
+    if len(of_known) and len(of_new):
+        wanted = min(max(wanted, 1), config.queries - 1)
+    taken = [of_known[:wanted], of_new[: config.queries - wanted]]
+    return np.sort(np.concatenate(taken))
 
 
 def _wanted(known_queries: int, config: SplitConfig) -> int:

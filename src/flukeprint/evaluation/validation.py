@@ -70,6 +70,7 @@ class Validation:
     constants: metrics of the constant answers of an open set, `never new` and `always new first`,
     on the reporting queries.  doubt: why the threshold is that of `infer.fallback`, one line.
     deployed: the threshold for the identifier, whose ranking rules were fitted on all queries.
+    drawn_from: number of queries of which these are a sample; None: these are all.
     """
 
     scores: Scores
@@ -84,6 +85,7 @@ class Validation:
     constants: dict[str, Scores]
     doubt: str | None = None
     deployed: float | None = None
+    drawn_from: int | None = None
 
     def summary(self) -> dict[str, Any]:
         """Everything for `validation.json`; `text` and `lines` are for people."""
@@ -98,6 +100,7 @@ class Validation:
             "doubt": self.doubt,
             "threshold": self.threshold,
             "fitted_on": self.fitted_on,
+            "drawn_from": self.drawn_from,
             "expectation": None if self.expectation is None else asdict(self.expectation),
             "reliability": None if self.reliability is None else self.reliability.summary(),
         }
@@ -109,6 +112,11 @@ class Validation:
     def lines(self) -> list[str]:
         """Lines for people on the threshold and on the probabilities."""
         lines = [] if self.doubt is None else [self.doubt]
+        if self.drawn_from is not None:
+            lines.append(
+                f"the {len(self.queries.answers):,} queries were drawn from {self.drawn_from:,}; "
+                f"MAP@5 of all is in {self.scores.map5.text()} with 95 % confidence"
+            )
         if self.expectation is not None:
             lines += self.expectation.text().splitlines()
         if self.reliability is None:
@@ -159,6 +167,7 @@ def validate(
     found = validate_rankings(ValidationQueries(ranking, split.answers, individuals), config)
     if fits_something(config.rank) and is_fitted(config):
         found = _deployed(found, ranker.rank(fitted), split.answers, config)
+    found = replace(found, drawn_from=split.drawn_from)
     return found, fit_encounters(
         ranker, fitted, split.answers, found.calibration, seed=config.split.seed
     )
