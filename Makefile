@@ -16,7 +16,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Measures and writes benchmarks/reports/speed.md, about 45 minutes; bench-quick takes 4 and writes
+# Measures and writes benchmarks/reports/speed.md, about 40 minutes; bench-quick takes 4 and writes
 # benchmarks/results/speed-quick.md instead.
 bench: .venv/peers
 	$(BIN)/python -m benchmarks.speed.run_all

@@ -26,7 +26,7 @@ from benchmarks.harness.timing import in_turns, ratio, save
 from flukeprint.config.data import ImageConfig
 from flukeprint.data.cache_entries import find_entry
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.decoding import decode, decode_bytes
+from flukeprint.data.decoding import decode, decode_bytes, look
 from flukeprint.embedding.photos import PhotoCache, fit
 
 SIDE = 224
@@ -58,7 +58,7 @@ def measure(quick: bool) -> dict[str, Any]:
                     }
                 )
             plain = seconds["plain, Pillow"]
-            for way in ("decode and fit", "cache, hit"):
+            for way in ("decode and fit", "decode and fit, of many", "cache, hit"):
                 gains[f"{what}: {way} against plain"] = ratio(plain, seconds[way])
             gains[f"{what}: 2 threads against 1"] = ratio(
                 seconds["decode and fit"], seconds["decode and fit, 2 threads"]
@@ -97,6 +97,9 @@ def _contestants(paths: Sequence[Path], cache: Path) -> dict[str, Callable[[], o
     return {
         "plain, Pillow": lambda: [_plain(path) for path in paths],
         "decode and fit": lambda: [ours(path) for path in paths],
+        "decode and fit, of many": lambda: [
+            fit(look(path.read_bytes(), min_size=need, many=True).pixels, config) for path in paths
+        ],
         "decode and fit, 2 threads": lambda: list(pool.map(ours, paths)),
         "cache, miss": miss,
         "cache, hit": lambda: [kept[row] for row in range(len(paths))],

@@ -229,7 +229,7 @@ def measure(quick: bool, photos: Path | None = None) -> dict[str, Any]:
     """Measure everything, with real photographs if a folder is given."""
     warnings.filterwarnings("ignore")
     keep_memory()
-    rounds = 3 if quick else 5
+    rounds = 3
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,6 +1,6 @@
 """Run all speed benchmarks one after the other, and write the page of their results.
 
-python -m benchmarks.speed.run_all             all, about 45 minutes; reports/speed.md, plots/
+python -m benchmarks.speed.run_all             all, about 40 minutes; reports/speed.md, plots/
 python -m benchmarks.speed.run_all --quick     4 minutes; results/speed-quick.md
 python -m benchmarks.speed.run_all --render    the page from the results that are there
 """

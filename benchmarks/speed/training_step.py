@@ -45,7 +45,7 @@ from benchmarks.speed.training_contestants import (
 
 def measure(quick: bool) -> dict[str, Any]:
     """Time all contestants: rows of {what, backbone, device, median, all} photographs a second."""
-    rounds, warm = (2, 1) if quick else (5, 1)
+    rounds, warm = (2, 1) if quick else (3, 1)
     steps = {"tf_efficientnet_lite0": 4} if quick else {"tf_efficientnet_lite0": 4, "resnet50": 2}
     import torch
 

@@ -1,9 +1,9 @@
 """Decodes photographs of any kind to upright 8-bit RGB arrays (h, w, 3).
 
 Field photographs come turned by EXIF, grey, CMYK, with a palette, 1-bit, 16-bit or with
-transparency.  Large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size when the caller gives how
-many pixels it needs.  Only the first frame of an animation is read, and of a TIFF the full
-picture; colour profiles are not applied.
+transparency.  Large JPEGs are decoded at the least of 1/8, 1/4, 1/2 and 1 of their size that leaves
+as many pixels as the caller needs.  Only the first frame of an animation is read, and of a TIFF the
+full picture; colour profiles are not applied.
 
 `look` alone decides whether a photograph can be used: training, inference and serving decode with
 it, and the doctor asks it for a small picture.
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from flukeprint.data.catalog import Box, Catalog
+from flukeprint.data.formats.jpeg import eighth
 from flukeprint.data.formats.photo_formats import (
     UnusableError,
     format_claimed,
@@ -66,8 +67,16 @@ class Look:
     size: tuple[float, float]
 
 
-def look(data: bytes, *, box: Box | None = None, min_size: tuple[int, int] | None = None) -> Look:
+def look(
+    data: bytes,
+    *,
+    box: Box | None = None,
+    min_size: tuple[int, int] | None = None,
+    many: bool = False,
+) -> Look:
     """Decode encoded bytes as `decode` does; what this refuses cannot be used anywhere.
+
+    many: this is one of many photographs, for which it pays to load a faster decoder.
 
     Raises UnusableError.
     """
@@ -75,7 +84,7 @@ def look(data: bytes, *, box: Box | None = None, min_size: tuple[int, int] | Non
         raise UnusableError("is empty (0 bytes)")
     silence_libtiff()
     try:
-        return _look(data, box, min_size)
+        return _look(data, box, min_size, many)
     except UnusableError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -148,18 +157,25 @@ def decode_array(pixels: Pixels, name: str, *, box: Box | None = None) -> Pixels
         return _look_at_array(pixels, name, box).pixels
 
 
-def decode_row(catalog: Catalog, row: int, *, min_size: tuple[int, int] | None = None) -> Pixels:
+def decode_row(
+    catalog: Catalog, row: int, *, min_size: tuple[int, int] | None = None, many: bool = False
+) -> Pixels:
     """Decode photograph `row` of a catalogue to (h, w, 3) uint8 RGB, cut to its box if any."""
     with _named(catalog.images[row] if catalog.paths is None else str(catalog.paths[row])):
-        return look_at_row(catalog, row, None, min_size=min_size).pixels
+        return look_at_row(catalog, row, None, min_size=min_size, many=many).pixels
 
 
 def look_at_row(
-    catalog: Catalog, row: int, data: bytes | None, *, min_size: tuple[int, int] | None = None
+    catalog: Catalog,
+    row: int,
+    data: bytes | None,
+    *,
+    min_size: tuple[int, int] | None = None,
+    many: bool = False,
 ) -> Look:
     """Look at photograph `row` of a catalogue, cut to its box if any.
 
-    data: its encoded bytes where they have been read already.
+    data: its encoded bytes where they have been read already.  many: see `look`.
 
     Raises UnusableError.
     """
@@ -168,7 +184,7 @@ def look_at_row(
         return _look_at_array(catalog.pixels[row], catalog.images[row], box)
     assert catalog.paths is not None  # a Catalog has either
     data = read_photo(catalog.paths[row]) if data is None else data
-    return look(data, box=box, min_size=min_size)
+    return look(data, box=box, min_size=min_size, many=many)
 
 
 @contextmanager
@@ -180,7 +196,7 @@ def _named(name: str) -> Iterator[None]:
         raise FlukeprintError(f"photograph {name}: {error}") from error
 
 
-def _look(data: bytes, box: Box | None, min_size: tuple[int, int] | None) -> Look:
+def _look(data: bytes, box: Box | None, min_size: tuple[int, int] | None, many: bool) -> Look:
     tiff = full_picture(data) if is_tiff(data) else None
     if tiff is not None:
         data = tiff.data
@@ -188,7 +204,7 @@ def _look(data: bytes, box: Box | None, min_size: tuple[int, int] | None) -> Loo
         if tiff.page.unpackable and (tiff.page.bits < 16 or tiff.page.loose):
             _check_size(tiff.page.size)
             turn = tiff.page.turn if tiff.turn == 1 else tiff.turn
-            return _upright(samples_to_rgb(tiff.page), data, turn, tiff, box, min_size)
+            return _upright(samples_to_rgb(tiff.page), data, turn, tiff, box, min_size, many)
     elif data.startswith(b"\x89PNG"):
         # The checksums of all chunks, as decoding alone does not notice every damage.
         with Image.open(BytesIO(data), formats=formats()) as image:
@@ -196,7 +212,7 @@ def _look(data: bytes, box: Box | None, min_size: tuple[int, int] | None) -> Loo
     with Image.open(BytesIO(data), formats=formats()) as image:
         _check_size(image.size)
         turn = _orientation(image) if tiff is None else tiff.turn
-        return _upright(image, data, turn, tiff, box, min_size)
+        return _upright(image, data, turn, tiff, box, min_size, many)
 
 
 def _look_at_array(pixels: Pixels, name: str, box: Box | None) -> Look:
@@ -222,6 +238,7 @@ def _upright(
     tiff: Tiff | None,
     box: Box | None,
     min_size: tuple[int, int] | None,
+    many: bool,
 ) -> Look:
     if tiff is not None:
         image.load()  # by which Pillow turns it by its own orientation
@@ -235,7 +252,11 @@ def _upright(
     if min_size == JUDGED:
         check_range(image)
         return Look(np.empty((0, 0, 3), np.uint8), _size(area))
-    rgb = to_rgb(image, data, None if tiff is None else tiff.page)
+    reduced = eighth(data) if many and scale == 8 and image.mode == "RGB" else None
+    if reduced is None:
+        rgb = to_rgb(image, data, None if tiff is None else tiff.page)
+    else:
+        rgb = Image.fromarray(reduced)
     if turn in _TURNS:
         rgb = rgb.transpose(_TURNS[turn])
     pixels = np.asarray(rgb)

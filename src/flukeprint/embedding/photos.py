@@ -14,6 +14,7 @@ from flukeprint.config.data import ImageConfig
 from flukeprint.data.cache_entries import find_entry
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import DECODING_VERSION, Pixels, decode_row
+from flukeprint.data.formats.jpeg import MANY
 from flukeprint.data.photo_store import PhotoStore
 
 # Raise it when `fit` gives other pixels than before: older entries are then unused.
@@ -95,6 +96,7 @@ class PhotoCache:
     def __init__(self, catalog: Catalog, config: ImageConfig) -> None:
         self._catalog = catalog
         self._config = config
+        self._many = len(catalog) >= MANY
         self._folder: Path | None = None
         self._store: PhotoStore | None = None
         if config.cache is not None and catalog.paths is not None:
@@ -119,4 +121,4 @@ class PhotoCache:
 
     def _made(self, row: int) -> Pixels:
         need = kept_size(self._config)
-        return fit(decode_row(self._catalog, row, min_size=need), self._config)
+        return fit(decode_row(self._catalog, row, min_size=need, many=self._many), self._config)
