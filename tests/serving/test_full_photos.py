@@ -8,12 +8,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flukeprint.config.schema import ServeConfig
+from flukeprint.data.decoding import decode_bytes
+from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import bytes_digest
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.records.journal import Note
 from flukeprint.serving import full_photos
-from flukeprint.serving.full_photos import SIDE, FullPhotos, RecordedFile, recorded_file
+from flukeprint.serving.full_photos import (
+    SIDE,
+    FullPhotos,
+    GalleryPictures,
+    RecordedFile,
+    file_below,
+    recorded_file,
+)
+from flukeprint.serving.service import Service
 from tests.keeper.kept import frame, identifier
 
 
@@ -93,3 +104,37 @@ def test_a_file_is_known_by_its_row_while_it_is_there(tmp_path: Path) -> None:
     os.utime(file)
     assert done.images == ("new.png",)
     assert recorded_file(keeper.database, row + 1) is None
+
+
+def test_only_a_file_inside_of_the_folder_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "train"
+    (folder / "n_1").mkdir(parents=True)
+    for path in (tmp_path / "outside.jpg", folder / "n_1" / "a.jpg"):
+        path.write_bytes(b"x")
+    (folder / "linked.jpg").symlink_to(tmp_path / "outside.jpg")  # whoever keeps it wants that
+    assert file_below(folder, "n_1/a.jpg") == folder / "n_1" / "a.jpg"
+    assert file_below(folder, "linked.jpg") is not None
+    for name in ("../outside.jpg", str(tmp_path / "outside.jpg"), "n_1", "b.jpg", "a\0.jpg", ""):
+        assert file_below(folder, name) is None
+
+
+def test_photographs_of_the_training_are_large_where_their_folder_is_known(
+    known: Identifier, tmp_path: Path
+) -> None:
+    """The file must show what the thumbnail shows."""
+    assert known.showcase is not None
+    names = known.gallery.images
+    small = [decode_bytes(known.showcase.thumbnails[row] or b"", "it") for row in (0, 1)]
+    large = np.repeat(np.repeat(small[0], 10, axis=0), 10, axis=1)
+    for name in names[:2]:  # the second one is another photograph of the same name
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(large).save(tmp_path / name, "PNG")
+    pictures = GalleryPictures(Service(known, ServeConfig(photos_folder=tmp_path)))
+    found = {row: pictures.picture(row) for row in (0, 1, 2)}
+    assert [one and one[1] for one in found.values()] == ["full", "thumbnail", "thumbnail"]
+    assert found[0] is not None
+    assert opened(found[0][0]).size == (10 * small[0].shape[1], 10 * small[0].shape[0])
+    assert pictures.picture(0, "thumbnail") == (known.showcase.thumbnails[0], "thumbnail")
+    assert pictures.picture(len(names)) is None
+    bare = GalleryPictures(Service(known, ServeConfig()))
+    assert bare.picture(0) == (known.showcase.thumbnails[0], "thumbnail")

@@ -85,6 +85,11 @@ class ServeConfig(Section):
         description="File of people with tokens, name,role,sha256, of `flukeprint token`; with it "
         "looking needs a token too.",
     )
+    photos_folder: Path | None = Field(
+        None,
+        description="Folder below which the training's photographs lie, by the names that the "
+        "gallery has for them (as data.root/train); those that are there are shown large.",
+    )
     false_accept: float = Field(
         0.01, gt=0, lt=1, description="False-accept rate at which `verify` decides."
     )

@@ -55,11 +55,15 @@ class FoundAnimal:
 
 @dataclass(frozen=True)
 class Found:
-    """A page of what was found: how many there are in all, and where the next page begins."""
+    """A page of what was found: how many there are in all, and where the next page begins.
+
+    before: cursor of the page before; "" where that is the first, None where there is none.
+    """
 
     total: int
     animals: tuple[FoundAnimal, ...]
     next: str | None
+    before: str | None = None
 
 
 def find_animals(
@@ -135,7 +139,13 @@ def find_animals(
         len(rows),
         tuple(FoundAnimal(details[row.id], row.photo) for _, _, row in page),
         _cursor(page[-1][1], page[-1][2].id) if more else None,
+        _before(rows[: max(0, start - most)]) if start else None,
     )
+
+
+def _before(rows: Sequence[tuple[Any, Any, Any]]) -> str:
+    """The cursor of a page that begins behind these rows."""
+    return _cursor(rows[-1][1], rows[-1][2].id) if rows else ""
 
 
 def current_animal(connection: sa.Connection, who: int) -> int | None:

@@ -147,13 +147,16 @@ def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
     token: the server's own, with which one may change everything; None: there is none.
 
     Raises:
-        FlukeprintError: no identifier there, or examples, people or tables of classes that
-            cannot be read or do not fit.
+        FlukeprintError: no identifier there, or examples, people, photographs or tables of
+            classes that cannot be read or do not fit.
     """
     settings = config.serve
     keep_memory()
     silence_decoders()
     examples = None if settings.examples is None else _examples(settings.examples)
+    folder = settings.photos_folder
+    if folder is not None and not folder.is_dir():
+        raise FlukeprintError(f"serve.photos_folder: there is no folder {folder}")
     known = Identifier.load(identifier)
     adapt = partial(with_knowledge, config=config)
     service = Service(known, settings, path=identifier, examples=examples, adapt=adapt)

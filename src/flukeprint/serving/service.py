@@ -12,7 +12,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 
 from flukeprint.config.schema import ServeConfig
 from flukeprint.data.catalog import Box
+from flukeprint.data.decoding import decode_bytes
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.readers.boxes import shares_in_pixels
 from flukeprint.data.thumbnails import Thumbnails
@@ -35,11 +36,14 @@ from flukeprint.keeper.queue.shared_queue import SharedQueue
 from flukeprint.keeper.sightings import read_prior, weights_of
 from flukeprint.ranking.encounters.priors import EncounterPrior
 from flukeprint.ranking.features import Features
+from flukeprint.ranking.local.agreeing_points import AgreeingPoints, agreeing_points
+from flukeprint.ranking.local.sift import sift_backend
 from flukeprint.records.database import Database
 from flukeprint.records.kinds import Moment, Position
 from flukeprint.serving.catalogue_watch import CatalogueWatch, NoCatalogueError
 
 AUTHOR = "web"  # of what is enrolled by somebody who gives no name
+MOST_PAIRS = 40  # of keypoints that are told of two photographs
 LOOK_SECONDS = 1.0  # between two looks at what other processes changed
 LOG = logging.getLogger("flukeprint.serving")
 
@@ -128,6 +132,13 @@ class Circumstances:
 
 class DamagedPhotoError(FlukeprintError):
     """A photograph that cannot be decoded."""
+
+
+def _damaged(name: str) -> DamagedPhotoError:
+    return DamagedPhotoError(
+        f"{name} is damaged or truncated, or its pixels are neither of 8 nor of 16 bits; save it "
+        "anew"
+    )
 
 
 class NotSavedError(FlukeprintError):
@@ -220,6 +231,38 @@ class Service:
         features = await self._features(pair)
         rate = self.settings.false_accept
         return await self._in_ranking_thread(partial(self.identifier.verify, features, rate))
+
+    async def matched_points(
+        self, photo: bytes, candidate: bytes, *, mirror: bool
+    ) -> AgreeingPoints:
+        """Keypoints that agree in a photograph and in a picture of the gallery.
+
+        mirror: matches the photograph's mirror image; places are told in the photograph itself.
+
+        Raises:
+            DamagedPhotoError: a photograph that cannot be decoded.
+        """
+        call = partial(self._match, photo, candidate, mirror=mirror)
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, call)
+
+    def _match(self, photo: bytes, candidate: bytes, *, mirror: bool) -> AgreeingPoints:
+        local = self.identifier.card.method.rules.local
+        backend = sift_backend(local)  # as a review's pictures have them, whatever ranks
+        both = []
+        for data, name in ((photo, "photograph 1"), (candidate, "the candidate")):
+            try:
+                both.append(decode_bytes(data, name, min_size=(local.side, local.side)))
+            except FlukeprintError as error:
+                raise _damaged(name) from error
+        if mirror:
+            both[0] = np.ascontiguousarray(both[0][:, ::-1])
+        mine, theirs = map(backend.extract, both)
+        found = agreeing_points(mine, theirs, backend.match, MOST_PAIRS)
+        if mirror:
+            places = found.places.copy()
+            places[:, 0] = 1 - places[:, 0]
+            found = replace(found, places=places)
+        return found
 
     async def enroll(
         self,
@@ -377,10 +420,7 @@ class Service:
             cut = None if box is None else shares_in_pixels(box, photo)
             return self.identifier.prepare(photo, name, cut)
         except FlukeprintError as error:
-            raise DamagedPhotoError(
-                f"{name} is damaged or truncated, or its pixels are neither of 8 nor of 16 bits; "
-                "save it anew"
-            ) from error  # its text may quote the photograph
+            raise _damaged(name) from error  # its text may quote the photograph
 
     async def _in_ranking_thread(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._rankers, call)

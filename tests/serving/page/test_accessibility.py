@@ -23,6 +23,7 @@ RULES = {
 }
 PATHS = (
     "/", "/verify", "/review", "/map", "/classes", "/classes?q=zzz", "/similar?photo=0", "/about",
+    "/compare?query=0&photo=1&photo=2",
     "/nothing",
 )  # fmt: skip
 WAYS = [

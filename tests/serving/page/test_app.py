@@ -77,6 +77,19 @@ def test_every_page_can_be_built(language: Language, variant: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_where_people_may_keep_a_catalogue_the_page_says_what_begins_it(
+    language: Language,
+) -> None:
+    said = {
+        (people, kept): "flukeprint keep IDENTIFIER"
+        in read(about_page(context(language, people=people, catalogue=kept)))
+        for people in (True, False)
+        for kept in (True, False)
+    }
+    assert [asked for asked, told in said.items() if told] == [(True, False)]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_figures_of_an_earlier_network_are_said_to_be_that(language: Language) -> None:
     said = {"en": "the network learned on", "es": "la red sigui"}[language]
     told = [

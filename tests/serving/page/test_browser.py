@@ -228,6 +228,33 @@ def test_what_is_no_photograph_is_refused_kindly(site: Served, chrome: Browser, 
         visitor.complaints = [c for c in visitor.complaints if "415" not in c]
 
 
+@pytest.mark.parametrize(
+    ("how", "size"), [(DESKTOP, (1280, 800)), (PHONE, (390, 844))], ids=["desktop", "phone"]
+)
+def test_a_verdict_on_two_photographs_is_seen_without_scrolling(
+    site: Served, chrome: Browser, tmp_path: Path, how: dict, size: tuple[int, int]
+):
+    """Also of tall photographs, which move it down."""
+    tall = np.random.default_rng(0).integers(0, 256, (1600, 900, 3), dtype=np.uint8)
+    for name in ("one.png", "other.png"):
+        Image.fromarray(tall).save(tmp_path / name)
+    view = {"viewport": {"width": size[0], "height": size[1]}}
+    with visit(chrome, site.url, **{**how, **view}) as visitor:
+        page = visitor.open("/verify")
+        page.set_input_files("#file-verify-first", tmp_path / "one.png")
+        page.set_input_files("#file-verify-second", tmp_path / "other.png")
+        page.wait_for_selector("#verify-headline")
+        for _ in range(60):
+            if page.evaluate("document.activeElement.id") == "verify-result":
+                break
+            page.wait_for_timeout(250)
+        page.wait_for_timeout(400)  # until it has risen
+        box = page.locator("#verify-headline").bounding_box()
+        assert box is not None
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= size[1]
+
+
 def test_two_photographs_are_compared(whales: tuple[Path, Path], site: Served, chrome: Browser):
     one, other = photographs(whales)[:2]
     with visit(chrome, site.url, "es-CL", **PHONE) as visitor:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import httpx2
@@ -102,15 +103,22 @@ def test_the_list_is_narrowed_down(
         assert kept == value
 
 
-def test_all_animals_come_page_by_page(client: httpx2.Client) -> None:
+def test_all_animals_come_page_by_page_and_back(client: httpx2.Client) -> None:
     total = client.get("/v1/animals").json()["total"]
     found: list[str] = []
-    path: str | None = "/animals"
+    path: str | None = "/animals?sort=-photographs"
+    pages = []
     while path:
-        text = page(client, path)
-        found += names(text)
-        path = next((one.get("href") for one in elements(text, "a", rel="next")), None)
+        pages.append(page(client, path))
+        found += names(pages[-1])
+        path = next((one.get("href") for one in elements(pages[-1], "a", rel="next")), None)
     assert len(found) == len(set(found)) == total
+    assert len(pages) > 1
+    for before, text in pairwise(pages):
+        (back,) = elements(text, "a", rel="prev")
+        assert "sort=-photographs" in back.get("href", "")
+        assert names(page(client, back.get("href", ""))) == names(before)
+    assert not list(elements(pages[0], "a", rel="prev"))
 
 
 def test_an_animal_is_told_whole(client: httpx2.Client) -> None:
@@ -151,6 +159,7 @@ def test_without_a_catalogue_there_is_no_list(identifier: Path) -> None:
         answer = visitor.get("/animals", headers=HTML)
         assert answer.status_code == 409
         assert "keeps no catalogue yet" in answer.text
+        assert "flukeprint keep IDENTIFIER" in answer.text
 
 
 def test_who_has_no_token_is_sent_to_sign_in(team: Served, tokens: dict[str, str]) -> None:

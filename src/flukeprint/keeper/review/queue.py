@@ -14,8 +14,9 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import bytes_digest
 from flukeprint.keeper.review.questions import ProposedAnimal, ReviewQuestion
 from flukeprint.output import Stage
+from flukeprint.ranking.local.agreeing_points import agreeing_points
 from flukeprint.ranking.local.keypoints import Keypoints
-from flukeprint.ranking.local.sift import KeypointBackend, shown_inliers, sift_backend
+from flukeprint.ranking.local.sift import KeypointBackend, sift_backend
 
 # Long side in px and JPEG quality: of the photograph in question, of a candidate's best, of others.
 QUERY, BEST, OTHERS = (512, 64), (288, 56), (120, 60)
@@ -245,13 +246,8 @@ def _candidate(
 
 
 def _matched(mine: Keypoints, theirs: Keypoints, local: KeypointBackend) -> MatchedPoints:
-    found = local.match(mine, theirs)
-    pairs = found.pairs[shown_inliers(found, MOST_LINES)]
-    ends = [
-        np.rint(points.points[pairs[:, side]] / (points.size[1], points.size[0]) * PARTS)
-        for side, points in enumerate((mine, theirs))
-    ]
-    lines = np.concatenate(ends, axis=1).astype(int).clip(0, PARTS)
+    found = agreeing_points(mine, theirs, local.match, MOST_LINES)
+    lines = np.rint(found.places * PARTS).astype(int)
     return MatchedPoints(
         found.count, tuple((int(a), int(b), int(c), int(d)) for a, b, c, d in lines)
     )

@@ -20,10 +20,12 @@ from flukeprint.serving.api.catalogue.edit_routes import add_edit_routes
 from flukeprint.serving.api.catalogue.queue_routes import add_queue_routes
 from flukeprint.serving.api.docs import add_docs
 from flukeprint.serving.api.gallery_routes import add_gallery_routes
+from flukeprint.serving.api.match_routes import add_match_route
 from flukeprint.serving.api.photo_routes import add_enrolment_route, add_photo_routes
 from flukeprint.serving.api.problems import RefusedError, install, responses
 from flukeprint.serving.api.responses import Descriptions
 from flukeprint.serving.api.schemas import About, Status
+from flukeprint.serving.full_photos import GalleryPictures
 from flukeprint.serving.service import Service
 
 TAGS = {
@@ -49,6 +51,7 @@ def build_api(service: Service, *, token: str | None = None) -> FastAPI:
     doors = Doors(settings, token)
     descriptions = Descriptions(service)
     answering = Answering(service)
+    pictures = GalleryPictures(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -77,8 +80,9 @@ def build_api(service: Service, *, token: str | None = None) -> FastAPI:
     install(app)
     add_docs(app)
     _add_state_routes(app, descriptions)
-    add_gallery_routes(app, service, descriptions)
+    add_gallery_routes(app, service, descriptions, pictures)
     add_photo_routes(app, service)
+    add_match_route(app, service, pictures)
     add_enrolment_route(app, service, doors)
     add_session_routes(app, doors)
     add_animal_routes(app, service)

@@ -1,15 +1,13 @@
 """The routes that show the gallery: its classes, its map, thumbnails, neighbours and examples."""
 
-import contextlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Response
 
-from flukeprint.errors import FlukeprintError
 from flukeprint.serving.api.problems import RefusedError, responses
 from flukeprint.serving.api.responses import Descriptions, similar
 from flukeprint.serving.api.schemas import Classes, Examples, GalleryMap, Similar
-from flukeprint.serving.full_photos import FullPhotos, recorded_file
+from flukeprint.serving.full_photos import GalleryPictures, Size
 from flukeprint.serving.service import Service
 
 LARGEST_ID = 2**53  # the largest integer that JSON carries exactly
@@ -26,7 +24,9 @@ JPEG: dict[str, Any] = {
 }
 
 
-def add_gallery_routes(app: FastAPI, service: Service, descriptions: Descriptions) -> None:
+def add_gallery_routes(
+    app: FastAPI, service: Service, descriptions: Descriptions, pictures: GalleryPictures
+) -> None:
     """Add `/v1/classes`, `/v1/map`, `/v1/photos/...` and `/v1/examples...` to `app`."""
 
     @app.get("/v1/classes", tags=["gallery"], responses=responses("invalid"))
@@ -38,8 +38,6 @@ def add_gallery_routes(app: FastAPI, service: Service, descriptions: Description
     ) -> Classes:
         """The individuals or species of the gallery, by name, with what is known of them."""
         return descriptions.page(offset, limit)
-
-    full_photos = FullPhotos()
 
     # Not async, like `list_similar_photos`: they run in a thread, since a large gallery takes long.
     @app.get("/v1/map", tags=["gallery"], responses=responses("not_found"))
@@ -60,29 +58,18 @@ def add_gallery_routes(app: FastAPI, service: Service, descriptions: Description
     def get_photo(
         photo: PhotoId,
         size: Annotated[
-            Literal["thumbnail", "full"],
+            Size,
             Query(description="full: from its file, at most 2400 px", examples=["full"]),
         ] = "thumbnail",
     ) -> Response:
         """A photo of the gallery.
 
-        At full size where the catalogue knows its file and that is still there, unchanged; the
-        thumbnail otherwise.  The header X-Photo-Size says which.
+        At full size where its file is known (to the catalogue, or in `serve.photos_folder`) and
+        still shows the same; the thumbnail otherwise.  The header X-Photo-Size says which.
         """
-        identifier = service.identifier
-        shown, row = identifier.showcase, identifier.row_of(photo)
-        missing = f"the gallery has no picture of photo {photo}"
-        if row is None:
-            raise RefusedError("not_found", missing)
-        data = None
-        if size == "full" and identifier.kept is not None:
-            with contextlib.suppress(FlukeprintError):
-                file = recorded_file(service.database(), photo)
-                data = None if file is None else full_photos.picture(file)
-        told = "thumbnail" if data is None else "full"
-        if data is None and shown is not None:
-            data = shown.thumbnails[row]
-        answer = _jpeg(data, missing)
+        found = pictures.picture(photo, size)
+        data, told = found or (None, "thumbnail")
+        answer = _jpeg(data, f"the gallery has no picture of photo {photo}")
         answer.headers["X-Photo-Size"] = told
         return answer
 

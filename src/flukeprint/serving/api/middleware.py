@@ -32,7 +32,9 @@ from flukeprint.serving.api.body_limit import BodyLimit
 from flukeprint.serving.api.load_limits import Admission, Deadline, RateLimit
 from flukeprint.serving.api.security_headers import API_CSP, SecurityHeaders
 
-PHOTO_PATHS = ("/v1/identify", "/v1/embed", "/v1/verify", "/v1/enroll", "/identify")
+PHOTO_PATHS = (
+    "/v1/identify", "/v1/embed", "/v1/verify", "/v1/matches", "/v1/enroll", "/identify",
+)  # fmt: skip
 # What is compressed already, as regular expressions of the beginnings of paths.
 PACKED_PATHS = (r"^/v1/photos/\d+$", r"^/v1/examples/\d+$", r"^/assets/")
 FORM_BYTES = 64 * 1024  # allowed for a form besides its photographs

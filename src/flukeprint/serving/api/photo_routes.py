@@ -30,7 +30,7 @@ from flukeprint.serving.service import (
     Service,
 )
 
-_REFUSALS = (
+PHOTO_REFUSALS = (
     "too_many_bytes", "too_many_pixels", "unsupported_media_type", "not_a_photograph", "invalid",
     "slow_upload", "rate_limited", "busy", "timeout", "no_photograph", "too_many_photographs",
     "damaged_photograph",
@@ -58,12 +58,12 @@ _ASKED: dict[str, dict[str, Any]] = {
 def add_photo_routes(app: FastAPI, service: Service) -> None:
     """Add `/v1/identify`, `/v1/embed` and `/v1/verify` to `app`."""
     settings = service.settings
-    refusals = responses(*_REFUSALS)
+    refusals = responses(*PHOTO_REFUSALS)
 
     @app.post(
         "/v1/identify", tags=["work"],
-        responses=responses(*_REFUSALS, "conflict", "no_catalogue"),
-        openapi_extra=_form(1, settings.photos, **_ASKED),
+        responses=responses(*PHOTO_REFUSALS, "conflict", "no_catalogue"),
+        openapi_extra=photo_form(1, settings.photos, **_ASKED),
     )  # fmt: skip
     async def identify(request: Request) -> Identification:
         """Who is this?  One photograph, or several of one encounter; five answers.
@@ -74,29 +74,29 @@ def add_photo_routes(app: FastAPI, service: Service) -> None:
         return await read_identification(request, service)
 
     @app.post(
-        "/v1/embed", tags=["work"], responses=refusals, openapi_extra=_form(1, settings.photos)
+        "/v1/embed", tags=["work"], responses=refusals, openapi_extra=photo_form(1, settings.photos)
     )
     async def embed(request: Request) -> EmbeddingBody:
         """The unit vectors of photographs, for a gallery of your own."""
-        photos = (await _read_and_check(request, settings)).photos
-        with _damage_refused():
+        photos = (await read_and_check(request, settings)).photos
+        with damage_refused():
             found = await service.embed(photos)
         return EmbeddingBody(model=found.stamp, embeddings=found.vectors.tolist())
 
     @app.post(
-        "/v1/verify", tags=["work"], openapi_extra=_form(2, 2),
-        responses=responses(*_REFUSALS, "conflict"),
+        "/v1/verify", tags=["work"], openapi_extra=photo_form(2, 2),
+        responses=responses(*PHOTO_REFUSALS, "conflict"),
     )  # fmt: skip
     async def verify(request: Request) -> Verification:
         """Do two photographs show one individual (or one species)?"""
-        photos = (await _read_and_check(request, settings)).photos
+        photos = (await read_and_check(request, settings)).photos
         if len(photos) != 2:
             raise RefusedError("invalid", "two photographs are compared, no more and no fewer")
         if service.identifier.card.verifier is None:
             raise RefusedError(
                 "conflict", "this identifier has no threshold for pairs: its fold had too few"
             )
-        with _damage_refused():
+        with damage_refused():
             score, point = await service.verify(photos)
         return Verification(
             same=score >= point.threshold,
@@ -113,7 +113,7 @@ async def read_identification(request: Request, service: Service) -> Identificat
     Raises:
         RefusedError: as the route.
     """
-    upload = await _read_and_check(
+    upload = await read_and_check(
         request, service.settings, optional={"date": "", "at": ""}, lists=("box",)
     )
     photos = upload.photos
@@ -171,8 +171,8 @@ def add_enrolment_route(app: FastAPI, service: Service, doors: Doors) -> None:
 
     @app.post(
         "/v1/enroll", tags=["work"], status_code=201,
-        responses=responses(*_REFUSALS, "unauthorized", "forbidden", "conflict"),
-        openapi_extra=_form(
+        responses=responses(*PHOTO_REFUSALS, "unauthorized", "forbidden", "conflict"),
+        openapi_extra=photo_form(
             1, settings.photos,
             identity={
                 "type": "string", "minLength": 1, "examples": ["w_300"],
@@ -200,7 +200,7 @@ def add_enrolment_route(app: FastAPI, service: Service, doors: Doors) -> None:
         that looks like a copy of one in the gallery; `force` yes takes both all the same.  The
         history of the catalogue names whose token it is; of the server's own token, `author`.
         """
-        upload = await _read_and_check(
+        upload = await read_and_check(
             request,
             settings,
             fields=("identity", "keep_photos"),
@@ -242,7 +242,7 @@ def add_enrolment_route(app: FastAPI, service: Service, doors: Doors) -> None:
         )
 
 
-def _form(fewest: int, most: int, **fields: dict[str, Any]) -> dict[str, Any]:
+def photo_form(fewest: int, most: int, **fields: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI description of a form with photographs.
 
     Declaring FastAPI's own UploadFile instead would write uploads to disk.
@@ -261,7 +261,7 @@ def _form(fewest: int, most: int, **fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _read_and_check(
+async def read_and_check(
     request: Request,
     settings: ServeConfig,
     fields: tuple[str, ...] = (),
@@ -278,7 +278,7 @@ async def _read_and_check(
 
 
 @contextlib.contextmanager
-def _damage_refused() -> Iterator[None]:
+def damage_refused() -> Iterator[None]:
     try:
         yield
     except DamagedPhotoError as error:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
 
 def told(text: str, *examples: Any) -> Any:
     """What a field of a body is, for the OpenAPI schema, with examples of it."""
@@ -283,6 +285,44 @@ class Verification(Body):
     false_reject_rate: Annotated[
         float, told("Share of pairs of one individual taken for two, measured", 0.12)
     ]
+
+
+class MatchedPair(Body):
+    """A keypoint of the photograph and the one of the candidate that agrees with it.
+
+    Places are shares of the width, from the left, and of the height, from the top.
+    """
+
+    x: Annotated[Share, told("In the photograph, upright as it was sent", 0.31)]
+    y: Annotated[Share, told("In the photograph", 0.52)]
+    candidate_x: Annotated[Share, told("In the picture of the candidate", 0.47)]
+    candidate_y: Annotated[Share, told("In the picture of the candidate", 0.5)]
+    weight: Annotated[Share, told("How distinct the pair is", 0.4)]
+
+
+class PointMatches(Body):
+    """Keypoints that agree in a photograph and in one of the gallery.
+
+    They are places that look alike and lie alike, of the animal or of what is around it: many in
+    one scene, often none in two photographs of one animal.  They prove nothing alone.
+    """
+
+    candidate: Annotated[int, told("Id of the photo of the gallery", 31)]
+    size: Annotated[
+        Literal["thumbnail", "full"], told("Of the candidate's picture that was looked at", "full")
+    ]
+    mirrored: Annotated[bool, told("Whether the mirror image of the photograph was matched", False)]
+    points: Annotated[int, told("Keypoints of the photograph", 600)]
+    candidate_points: Annotated[int, told("Keypoints of the candidate", 580)]
+    paired: Annotated[int, told("Pairs of them that look alike", 41)]
+    agreed: Annotated[int, told("Those of these pairs that one change of view explains", 12)]
+    pairs: Annotated[
+        list[MatchedPair],
+        told(
+            "Of those that agree the most distinct, at most 40, best first",
+            [{"x": 0.31, "y": 0.52, "candidate_x": 0.47, "candidate_y": 0.5, "weight": 0.4}],
+        ),
+    ]  # fmt: skip
 
 
 class SimilarPhoto(NearPhoto):

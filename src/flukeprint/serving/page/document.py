@@ -25,6 +25,7 @@ PATHS: Final[Mapping[str, str | None]] = {
     "/queue": "nav_queue",
     "/about": "nav_about",
     "/similar": None,
+    "/compare": None,
     "/sign-in": None,
 }
 # The scripts of a page besides `page.js`, which all have.
@@ -36,6 +37,7 @@ SCRIPTS: Final[Mapping[str, Sequence[str]]] = {
     "/classes": ("classes.js",),
     "/sign-in": ("sign_in.js",),
     "/queue": ("queue.js",),
+    "/compare": ("compare_page.js",),
 }
 
 
@@ -46,6 +48,7 @@ class Visitor:
     people: whether the server knows people by tokens.  name: of the one who has signed in.
     catalogue: whether there is one to look at.  reviews: whether he or she may decide photographs.
     address: of the page, to come back to.  side: longest one of a photograph that is sent, px.
+    asked: what the address asks, which stays in another language.
     """
 
     people: bool = False
@@ -54,6 +57,7 @@ class Visitor:
     reviews: bool = False
     address: str = "/"
     side: int = 2048
+    asked: Sequence[tuple[str, str]] = ()
 
 
 def document(
@@ -111,7 +115,7 @@ def header(context: PageContext, path: str, visitor: Visitor) -> Content:
                 html.span(class_="title")[context.info.title],
             ],
             _person(context, visitor),
-            _languages(context),
+            _languages(context, visitor.asked),
         ],
         html.nav(aria(label=context.text("pages")))[html.ul[links]],
     ]
@@ -151,12 +155,13 @@ def _person(context: PageContext, visitor: Visitor) -> Content:
     return [html.a(href=href, class_="person", id="person", rel="nofollow")[words]]
 
 
-def _languages(context: PageContext) -> Element:
+def _languages(context: PageContext, asked: Sequence[tuple[str, str]]) -> Element:
+    others = [one for one in asked if one[0] != "lang"]
     links = [
         html.a(
             aria(current="true") if language == context.language else {},
             id=f"language-{language}",
-            href=f"?lang={language}",
+            href=f"?{urlencode([*others, ('lang', language)])}",
             lang=language,
             hreflang=language,
             rel="nofollow",

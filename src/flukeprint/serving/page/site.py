@@ -135,7 +135,7 @@ class Site:
             self.people, None if session is None else session.person.name,
             self.service.identifier.kept is not None,
             session is not None and session.person.may("review"), request.url.path,
-            longest_side(self.service.identifier),
+            longest_side(self.service.identifier), request.query_params.multi_items(),
         )  # fmt: skip
         scripts = () if script is None else (script,)
         text = document(context, visitor, self.assets, path, title, content, scripts).encode()

@@ -151,7 +151,10 @@ def test_names_are_text_and_addresses_are_made_of_numbers():
         if "src" in one.attrib:
             assert re.fullmatch(r"/v1/photos/\d+", one.get("src", ""))
         if "href" in one.attrib:
-            assert re.fullmatch(r"/(similar\?photo=\d+|map\?class=[\w%.+-]*)", one.get("href", ""))
+            assert re.fullmatch(
+                r"/(similar\?photo=\d+|compare\?photo=\d+(&(photo|at)=\d+)*|map\?class=[\w%.+-]*)",
+                one.get("href", ""),
+            )
 
 
 def test_candidates_are_accepted_by_number():

@@ -29,7 +29,9 @@ OPEN = ("/v1/health", "/v1/ready", "/v1/about", "/v1/session")
 FAILURES = 20  # wrong tokens of one address a minute; none are counted on a loopback host
 SAFE = ("GET", "HEAD", "OPTIONS")
 # The page's documents that show the gallery, and what they fetch, are closed as well.
-_GUARDED = ("/v1/", "/classes", "/similar", "/map", "/fragments/", "/animals", "/queue")
+_GUARDED = (
+    "/v1/", "/classes", "/similar", "/compare", "/map", "/fragments/", "/animals", "/queue",
+)  # fmt: skip
 # Documents that a person without a token may see; from all others he is sent to sign in.
 _OPEN_PAGES = ("/sign-in", "/about", "/docs", "/assets/", "/openapi.json")
 _KNOWN = "flukeprint.person"  # in a request's scope

@@ -113,7 +113,9 @@ def add_animal_routes(app: FastAPI, service: Service) -> None:
         """All that is known of an animal: facts, photographs, encounters and history."""
         with reading(service) as connection:
             known_animal(connection, animal)
-            return animal_page(page_of(connection, animal), last_event(connection))
+            return animal_page(
+                page_of(connection, animal), last_event(connection), service.settings.photos_folder
+            )
 
     @app.get(
         "/v1/animals/{animal}/alike", tags=["catalogue"],

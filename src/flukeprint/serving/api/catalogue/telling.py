@@ -16,6 +16,7 @@ from flukeprint.serving.api.catalogue.bodies import (
     PositionBody,
     SeenEncounter,
 )
+from flukeprint.serving.full_photos import file_below
 
 
 def event_body(event: Event) -> EventBody:
@@ -59,10 +60,13 @@ def animal_row(one: Individual, photo: int | None) -> AnimalRow:
     )  # fmt: skip
 
 
-def animal_page(page: IndividualPage, event: int) -> AnimalPage:
-    """All that is known of an animal; event: the catalogue's last one."""
+def animal_page(page: IndividualPage, event: int, folder: Path | None = None) -> AnimalPage:
+    """All that is known of an animal; event: the catalogue's last one.
+
+    folder: in which the training's photographs lie, where it is known.
+    """
     dates = {one.id: _date(one.moment) for one in page.encounters}
-    photos = [_photo(one, dates.get(one.encounter or 0)) for one in page.photographs]
+    photos = [_photo(one, dates.get(one.encounter or 0), folder) for one in page.photographs]
     photos.sort(key=lambda one: (one.view is None, one.view or "", one.date is None, one.date or "",
                                  one.photo))  # fmt: skip
     first = min((one.row for one in page.photographs), default=None)
@@ -76,11 +80,14 @@ def animal_page(page: IndividualPage, event: int) -> AnimalPage:
     )
 
 
-def _photo(one: PhotoRecord, date: str | None) -> AnimalPhoto:
+def _photo(one: PhotoRecord, date: str | None, folder: Path | None) -> AnimalPhoto:
+    if one.file is not None:
+        full = Path(one.file).is_file()
+    else:
+        full = folder is not None and file_below(folder, one.image) is not None
     return AnimalPhoto(
         photo=one.row, image=one.image, view=one.view, encounter=one.encounter, date=date,
-        full=one.file is not None and Path(one.file).is_file(),
-        decided_by=one.decided_by, decider=one.decider, probability=one.probability,
+        full=full, decided_by=one.decided_by, decider=one.decider, probability=one.probability,
     )  # fmt: skip
 
 

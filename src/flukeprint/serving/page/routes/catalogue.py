@@ -90,7 +90,7 @@ class CataloguePages:
             return self._refused(request, error)
         rows = [animal_row(one.individual, one.photo) for one in found.animals]
         body = Animals(total=found.total, animals=rows, next=found.next, event=event)
-        content = animals_page(context, body, facets, asked)
+        content = animals_page(context, body, facets, asked, found.before)
         return self.site.page(request, context, "/animals", content)
 
     def animal(self, request: Request) -> Response:
@@ -103,7 +103,10 @@ class CataloguePages:
                     raise RefusedError("not_found", f"the catalogue has no animal {number}")
                 if now != number:  # it was merged into another one
                     return Response(status_code=301, headers={"Location": f"/animals/{now}"})
-                body = page_body(page_of(connection, number), last_event(connection))
+                body = page_body(
+                    page_of(connection, number), last_event(connection),
+                    self.site.service.settings.photos_folder,
+                )  # fmt: skip
             alike = self._could_be(body.name)
         except RefusedError as error:
             return self._refused(request, error)

@@ -1,5 +1,5 @@
 // The first page: photographs of one encounter are sent as soon as they are chosen.
-import { acts, at, limits, takePhotographs, whenBack } from "./page.js";
+import { acts, at, compareOver, limits, takePhotographs, whenBack } from "./page.js";
 import { Flow, fetchBlob, forget, prepared, preview, previewView, smallPicture, withheld } from "./sending.js";
 
 const flow = new Flow("identify", "/v1/identify", limits.max_photos);
@@ -51,6 +51,10 @@ flow.onAnswer = (outcome) => {
   const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   result.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
 };
+
+acts.compare = (from, event) => compareOver(from, event, {
+  own: previews.map(({ name, url }) => ({ name, url, whole: flow.files.length > 0 })),
+});
 
 acts.example = async (from) => {
   const number = Number(from.dataset.number);

@@ -74,9 +74,18 @@ export const acts = {
   choose: (from) => at(from.dataset.input).click(),
 };
 
+// A link to a comparison that is shown over the page; one for a new window stays a link.
+// told: as of `compareHere`.
+export async function compareOver(link, event, told) {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const { compareHere } = await import("./compare_here.js");
+  compareHere(link, told);
+}
+
 document.addEventListener("click", (event) => {
   const from = event.target.closest("[data-act]");
-  if (from && acts[from.dataset.act]) acts[from.dataset.act](from);
+  if (from && acts[from.dataset.act]) acts[from.dataset.act](from, event);
 });
 
 // Photographs that are chosen, dropped on the page or pasted: take(files, id of the input or null).

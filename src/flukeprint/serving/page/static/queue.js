@@ -1,7 +1,7 @@
 // Photographs that were uploaded are decided one by one, each by one person only.
 import { ask, why } from "./api.js";
 import { batchId, results, undoButton, whenChanged } from "./batch.js";
-import { acts, at, element, headers, translate, whenBack } from "./page.js";
+import { acts, at, compareOver, element, headers, translate, whenBack } from "./page.js";
 import { shown } from "./sending.js";
 import "./uploads.js";
 
@@ -58,6 +58,9 @@ async function answerOf(mine, outcome) {
   if (found === null || item !== mine) return;
   at("queue-headline").innerHTML = found.headline;
   at("queue-candidates").innerHTML = found.candidates;
+  for (const link of at("queue-candidates").querySelectorAll('[data-act="compare"]')) {
+    link.href = `${link.getAttribute("href")}&item=${mine.id}`;
+  }
 }
 
 async function decide(decision) {
@@ -106,6 +109,13 @@ Object.assign(acts, {
   },
   verdict: (from) => (from.dataset.verdict === "new" ? newOne() : decide({ decision: from.dataset.verdict })),
   known: (from) => decide({ decision: "known", animal: Number(from.dataset.animal) }),
+  compare: (from, event) => compareOver(from, event, {
+    own: item ? [{ name: item.name }] : [],
+    same: (identity, close) => {
+      close();
+      decide({ decision: "known", identity });
+    },
+  }),
   release: async () => {
     if (busy || item === null) return;
     const freed = await ask("POST", `/v1/queue/${item.id}/release`);

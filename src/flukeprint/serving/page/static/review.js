@@ -1,6 +1,6 @@
 // The review queue: sends photographs one after the other; a visitor decides who each one is.
 // Photographs, answers and decisions are kept in the page only.
-import { acts, at, element, gone, model, takePhotographs, translate, whenBack } from "./page.js";
+import { acts, at, compareOver, element, gone, model, takePhotographs, translate, whenBack } from "./page.js";
 import { csv } from "./csv.js";
 import { prepared, preview, previewView, send, shown, withheld } from "./sending.js";
 
@@ -172,6 +172,17 @@ function download() {
 }
 
 Object.assign(acts, {
+  compare: (from, event) => {
+    const item = items[current];
+    compareOver(from, event, {
+      own: item.preview ? [{ name: item.name, url: item.preview.url, whole: true }] : [],
+      same: (identity, close) => {
+        const number = answers(item).findIndex((answer) => answer.identity === identity) + 1;
+        close();
+        if (items[current] === item && number > 0) decide(String(number));
+      },
+    });
+  },
   decide: (from) => decide(from.dataset.decision),
   go: (from) => show(current + Number(from.dataset.step)),
   show: (from) => show(Number(from.dataset.index)),

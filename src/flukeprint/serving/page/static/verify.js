@@ -34,12 +34,16 @@ if (at("verify-result")) {
     if (flow.files.every((file) => file !== null)) await flow.ask();
   });
 
-  flow.onAnswer = (outcome) => {
+  flow.onAnswer = async (outcome) => {
     if (outcome.state === "lost") {
       whenBack(() => flow.ask());
       return;
     }
-    // The verdict may be below the photographs.
-    at("verify-result").scrollIntoView({ block: "nearest" });
+    // The verdict is below the photographs, which move it until they are there.
+    const images = [...document.querySelectorAll(".half img")];
+    await Promise.all(images.map((image) => image.decode().catch(() => {})));
+    const result = at("verify-result");
+    result.focus({ preventScroll: true });
+    result.scrollIntoView({ block: "center" });
   };
 }

@@ -104,6 +104,8 @@ def _kept(context: PageContext) -> Content:
     lines = [context.text("privacy"), context.text("about_kept_browser")]
     if context.info.enroll:
         lines.append(context.text("about_enroll"))
+    if context.info.people and not context.info.catalogue:
+        lines.append(context.text("about_no_catalogue"))
     return [
         *(html.p[line] for line in lines),
         html.p[html.a(href="/docs")[context.text("footer_api")]],

@@ -13,19 +13,19 @@ from flukeprint.serving.api.catalogue.bodies import (
     AnimalPhoto,
     AnimalRow,
     Animals,
-    EncounterBody,
     EventBody,
     Facets,
 )
 from flukeprint.serving.page.context import Content, PageContext, aria, data, photo_url
 from flukeprint.serving.page.i18n import probability
 from flukeprint.serving.page.views.animal_edits import animal_edits
+from flukeprint.serving.page.views.animal_map import places_map
+from flukeprint.serving.page.views.compare import compare_href, compare_link
 from flukeprint.serving.page.views.photographs import heading
 
 ASKED = ("q", "place", "from", "to", "sex", "view", "sort")
 SORTS = ("name", "-last_seen", "-photographs")
 LONGEST = 100  # characters of a field
-_SIDE, _EDGE = 300, 24  # of the map, px
 
 
 def animal_href(animal: int) -> str:
@@ -34,9 +34,13 @@ def animal_href(animal: int) -> str:
 
 
 def animals_page(
-    context: PageContext, found: Animals, facets: Facets, asked: Mapping[str, str]
-) -> Content:
-    """The list: a form to narrow it down, and the animals that meet what was asked."""
+    context: PageContext, found: Animals, facets: Facets, asked: Mapping[str, str],
+    before: str | None = None,
+) -> Content:  # fmt: skip
+    """The list: a form to narrow it down, and the animals that meet what was asked.
+
+    before: cursor of the page before; "" where that is the first, None where there is none.
+    """
     counts = {"found": context.number(found.total), "total": context.number(context.info.classes)}
     parts: Content = [
         heading(context.text("animals_title")),
@@ -48,12 +52,24 @@ def animals_page(
     ]
     if not found.animals:
         parts.append(html.p[context.text("animals_nothing")])
-    if found.next is not None:
-        kept = {name: asked[name] for name in ASKED if asked.get(name)}
-        href = f"/animals?{urlencode({**kept, 'cursor': found.next})}"
-        more = html.a(href=href, rel="next")[context.text("page_after")]
-        parts.append(html.nav(aria(label=context.text("classes_pages")), class_="pager")[more])
+    links = [
+        html.a(href=_page_href(asked, cursor), rel=way)[context.text(key)]
+        for way, key, cursor in (
+            ("prev", "page_before", before), ("next", "page_after", found.next)
+        )
+        if cursor is not None
+    ]  # fmt: skip
+    if links:
+        parts.append(html.nav(aria(label=context.text("classes_pages")), class_="pager")[links])
     return parts
+
+
+def _page_href(asked: Mapping[str, str], cursor: str) -> str:
+    """The address of a page of what was asked; cursor "": the first one."""
+    kept = {name: asked[name] for name in ASKED if asked.get(name)}
+    if cursor:
+        kept["cursor"] = cursor
+    return f"/animals?{urlencode(kept)}"
 
 
 def _form(context: PageContext, facets: Facets, asked: Mapping[str, str]) -> Element:
@@ -146,7 +162,7 @@ def animal_page(
         html.div(class_="columns animal")[
             html.div(class_="side")[
                 html.dl(class_="facts")[rows],
-                _map(context, animal.seen),
+                places_map(context, animal.seen),
                 _alike(context, alike, may_change),
             ],
             html.div(class_="body")[
@@ -167,13 +183,15 @@ def _span(animal: AnimalPage) -> str:
 def _photos(context: PageContext, photos: Sequence[AnimalPhoto]) -> Content:
     """The photographs by view, each view by date."""
     parts: Content = [html.h2(class_="quiet")[context.text("animal_photos")]]
+    numbers = [one.photo for one in photos]
     for view, group in groupby(photos, key=lambda one: one.view):
         parts.append(html.h3[view or context.text("animal_no_view")])
-        parts.append(html.ul(class_="tiles")[[_photo(context, one) for one in group]])
+        parts.append(html.ul(class_="tiles")[[_photo(context, one, numbers) for one in group]])
     return parts
 
 
-def _photo(context: PageContext, one: AnimalPhoto) -> Element:
+def _photo(context: PageContext, one: AnimalPhoto, numbers: Sequence[int]) -> Element:
+    """One of the photographs of an animal; numbers: of them all, to compare it with the others."""
     date = "" if one.date is None else shown(one.date)
     alt = context.text("animal_photo", image=one.image, date=date or "?")
     picture: Content = [alt]
@@ -192,7 +210,16 @@ def _photo(context: PageContext, one: AnimalPhoto) -> Element:
     return html.li[
         html.a(href=href, class_="photo-link")[picture],
         html.p(class_="label")[", ".join(said)] if said else None,
+        _beside_others(context, one, numbers),
     ]
+
+
+def _beside_others(context: PageContext, one: AnimalPhoto, numbers: Sequence[int]) -> Content:
+    others = [number for number in numbers if number != one.photo]
+    if not others or not context.info.thumbnails:
+        return []
+    href = compare_href(others, min(numbers.index(one.photo), len(others) - 1), one.photo)
+    return [html.p[compare_link(context, href, one.image)]]
 
 
 def _encounters(context: PageContext, animal: AnimalPage) -> Content:
@@ -213,40 +240,12 @@ def _encounters(context: PageContext, animal: AnimalPage) -> Content:
     ]
 
 
-def _map(context: PageContext, seen: Sequence[EncounterBody]) -> Content:
-    """The positions of encounters as dots, to the north up; no map of anybody else is needed."""
-    places = [one for one in seen if one.position is not None]
-    if not places:
-        return []
-    at = [(one.position.longitude, one.position.latitude) for one in places if one.position]
-    west, east = min(x for x, _ in at), max(x for x, _ in at)
-    south, north = min(y for _, y in at), max(y for _, y in at)
-    wide = max(east - west, north - south) or 1.0
-    room = _SIDE - 2 * _EDGE
-    dots = [
-        html.circle(
-            cx=f"{_SIDE / 2 + (x - (west + east) / 2) / wide * room:.1f}",
-            cy=f"{_SIDE / 2 - (y - (south + north) / 2) / wide * room:.1f}",
-            r="6",
-        )[html.title[f"{shown(one.date or '?')} {one.place or ''}".strip()]]
-        for one, (x, y) in zip(places, at, strict=True)
-    ]
-    corner = f"{south:.4f}, {west:.4f} - {north:.4f}, {east:.4f}"
-    drawn = html.svg(
-        aria(label=context.text("animal_map", count=context.number(len(places)))),
-        viewBox=f"0 0 {_SIDE} {_SIDE}", role="img", class_="places",
-    )[dots]  # fmt: skip
-    return [
-        html.h2(class_="quiet")[context.text("animal_places")], drawn,
-        html.p(class_="hint")[corner],
-    ]  # fmt: skip
-
-
 def _alike(context: PageContext, alike: Sequence[AlikeBody], may_change: bool) -> Content:
     if not alike:
         return []
     rows = []
-    for one in alike:
+    pairs = [one.photo for one in alike], [one.other for one in alike]
+    for number, one in enumerate(alike):
         likely = context.text("similarity", score=context.number(one.similarity, 2))
         if one.probability is not None:
             share = probability(context.language, one.probability)
@@ -260,6 +259,9 @@ def _alike(context: PageContext, alike: Sequence[AlikeBody], may_change: bool) -
             )
         parts.append(html.p[html.a(href=animal_href(one.id))[one.name]])
         parts.append(html.p(class_="figures")[likely])
+        if context.info.thumbnails:
+            href = compare_href(pairs[1], number, pairs[0])
+            parts.append(html.p[compare_link(context, href, one.name)])
         if may_change:
             parts.append(
                 html.button(

@@ -24,6 +24,7 @@ from flukeprint.serving.page.views.class_card import (
     name_view,
     photo_view,
 )
+from flukeprint.serving.page.views.compare import compare_href, compare_link
 from flukeprint.serving.page.views.headline import headline, headline_view
 
 LIKELY = 0.1  # probability from which the page warns of a medically important class
@@ -54,6 +55,7 @@ def identification_view(context: PageContext, found: Identification) -> Content:
             number,
             opened=number == 1 and found.verdict == "known",
             warned=answer.identity in warned,
+            beside=_beside(context, found, number),
         )
         for number, answer in enumerate(found.answers, 1)
     ]
@@ -62,16 +64,20 @@ def identification_view(context: PageContext, found: Identification) -> Content:
 
 
 def answer_view(
-    context: PageContext, answer: Answer, number: int, *, opened: bool, warned: bool = False
-) -> Element:
+    context: PageContext, answer: Answer, number: int, *, opened: bool, warned: bool = False,
+    beside: Element | None = None,
+) -> Element:  # fmt: skip
     """One of the five answers: photographs of the gallery, name, score bar and class card.
 
-    opened: whether the card is open at first.  warned: as in `card_view`.
+    opened: whether the card is open at first.  warned: as in `card_view`.  beside: the link to
+        see it side by side.
     """
     identity = answer.identity
     body: Content = [_title(context, answer, number), score_view(context, answer)]
     info = None if identity is None else context.classes.get(identity)
     photos = _photos(context, answer)
+    if beside is not None:
+        body.append(html.p[beside])
     if info is not None:
         body.append(_card(context, info, opened=opened, warned=warned))
     return html.li(
@@ -107,7 +113,9 @@ def candidates_view(context: PageContext, found: Identification, decision: str) 
                 html.li(class_="candidate" + (" chosen" if decision == str(number) else ""))[
                     *_photos(context, answer)[:1],
                     html.div(class_="text")[
-                        _title(context, answer, number, html.h2), score_view(context, answer)
+                        _title(context, answer, number, html.h2),
+                        score_view(context, answer),
+                        _beside(context, found, number),
                     ],
                     _accept(context, answer, number, chosen=decision == str(number)),
                 ]
@@ -139,6 +147,7 @@ def verification_view(context: PageContext, found: Verification) -> Content:
 def similar_view(context: PageContext, found: Similar) -> Content:
     """A photo of the gallery and its nearest neighbours."""
     name = context.name_of(found.identity)
+    photos = [near.photo for near in found.similar]
     return [
         html.p(class_="lead")[context.text("similar_lead", name=name)],
         html.figure(class_="query")[
@@ -153,11 +162,21 @@ def similar_view(context: PageContext, found: Similar) -> Content:
                     html.p(class_="figures")[
                         context.text("similarity", score=context.number(near.score, 2))
                     ],
+                    _from_here(context, photos, number, found.photo, near.identity),
                 ]
-                for near in found.similar
+                for number, near in enumerate(found.similar)
             ]
         ],
     ]
+
+
+def _from_here(
+    context: PageContext, photos: list[int], number: int, query: int, identity: str
+) -> Element | None:
+    if not context.info.thumbnails:
+        return None
+    href = compare_href(photos, number, query)
+    return html.p[compare_link(context, href, context.name_of(identity))]
 
 
 def _title(
@@ -184,6 +203,16 @@ def _photos(context: PageContext, answer: Answer) -> list[Element]:
         return []
     shown = [photo_view(context, near.photo, answer.identity) for near in answer.photos]
     return [html.div(class_="photos")[shown]]
+
+
+def _beside(context: PageContext, found: Identification, number: int) -> Element | None:
+    """The link to see an answer beside the photograph, and then the others; None without photos."""
+    answer = found.answers[number - 1]
+    if answer.identity is None or not context.info.thumbnails or not answer.photos:
+        return None
+    photos = [near.photo for one in found.answers if one.identity for near in one.photos]
+    href = compare_href(photos, photos.index(answer.photos[0].photo))
+    return compare_link(context, href, context.name_of(answer.identity), here=True)
 
 
 def _card(context: PageContext, info: ClassInfo, *, opened: bool, warned: bool) -> Element:

@@ -81,7 +81,7 @@ def verify_page(context: PageContext) -> Content:
         html.div(class_="halves")[halves],
         html.p(class_="hint with-pointer")[context.text("or_drop")],
         html.div(id="verify-progress-view", class_="progress"),
-        html.section(id="verify-result", class_="result"),
+        html.section(id="verify-result", class_="result", tabindex="-1"),
         _status("verify"),
     ]
 
