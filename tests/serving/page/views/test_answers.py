@@ -152,7 +152,7 @@ def test_names_are_text_and_addresses_are_made_of_numbers():
             assert re.fullmatch(r"/v1/photos/\d+", one.get("src", ""))
         if "href" in one.attrib:
             assert re.fullmatch(
-                r"/(similar\?photo=\d+|compare\?photo=\d+(&(photo|at)=\d+)*|map\?class=[\w%.+-]*)",
+                r"/(similar\?photo=\d+|compare\?((query|photo|at)=\d+&?)+|map\?class=[\w%.+-]*)",
                 one.get("href", ""),
             )
 
