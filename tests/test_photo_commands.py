@@ -1,7 +1,10 @@
 """Commands that ask an identifier about photographs: damaged ones, folders, pairs, enrolment."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from PIL import Image
 
 from flukeprint.cli import app
 from flukeprint.data.synthetic.shapes import draw_shape
+from flukeprint.embedding.engine_timings import EngineTrials
 from flukeprint.identifier.identifier import Identifier
 from tests.identifier.earlier import without_digests
 from tests.processes import call
@@ -225,3 +229,44 @@ def test_enrolling_says_whether_the_animal_is_new(
     assert error is not None
     assert str(photos / "b.jpg") in error
     assert len(Identifier.load(mine).identities) == animals + 1
+
+
+ALONE = """
+import sys
+from flukeprint.cli import app
+app(sys.argv[1:], standalone_mode=False)
+print("torch" in sys.modules, file=sys.stderr)
+"""
+
+
+def test_where_an_engine_is_kept_torch_is_not_imported(identifier: Path, tmp_path: Path) -> None:
+    """Every command in a process of its own; the second finds what the first has kept."""
+    photo_file = tmp_path / "a.jpg"
+    photo_file.write_bytes(photo(1, 5))
+    environment = {**os.environ, "FLUKEPRINT_CACHE": str(tmp_path / "cache")}
+
+    def answered(*more: str | Path) -> tuple[Any, str]:
+        command = [sys.executable, "-c", ALONE, "identify", identifier, photo_file, "--json"]
+        done = subprocess.run(
+            [*command, *more], env=environment, capture_output=True, text=True, check=True
+        )
+        return json.loads(done.stdout), done.stderr
+
+    known = Identifier.load(identifier)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLUKEPRINT_CACHE", environment["FLUKEPRINT_CACHE"])
+        patch.setattr(EngineTrials, "rate", lambda trials, option: len(option.engine))  # OpenVINO
+        known.keep_engine()
+        assert not known.lacks_engine
+    kept, said = answered()
+    assert said.splitlines()[-1] == "False"
+    assert "engine" not in said
+    (verdict,) = known.judge([photo_file])  # by the engine that was kept
+    assert [row["score"] for row in kept[0]["answers"]] == verdict.ranking.scores[0].tolist()
+    facts = next((tmp_path / "cache" / "engines").rglob("engine.json"))
+    facts.write_text(facts.read_text().replace("fp32", "bf16"))  # then it is not used, but said
+    plain, said = answered()
+    assert said.splitlines()[-1] == "True"
+    assert "was changed or damaged" in said
+    for one, other in zip(plain[0]["answers"], kept[0]["answers"], strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=1e-4)

@@ -124,7 +124,7 @@ def first_page(chrome: Any, site: str) -> dict[str, float]:
             start = time.perf_counter()
             page.goto(site + "/", wait_until="commit")
             page.wait_for_selector("#identify-choose")
-            page.wait_for_function("document.readyState !== 'loading'")
+            page.wait_for_load_state("domcontentloaded")
             seconds.append(time.perf_counter() - start)
             page.wait_for_load_state("networkidle")
             sizes.append(wire["bytes"])

@@ -1,19 +1,23 @@
-"""Start-up time of commands.
+"""Start-up time of commands, and of those of another checkout in turn with this one's.
 
-    python -m benchmarks.speed.startup [--quick]
+    python -m benchmarks.speed.startup [--quick] [--source CHECKOUT]
 
 Seconds from the start of the process to the end of `flukeprint --help`; to the first photographs
-that `infer.py` counts as done; and to the answer of `flukeprint identify` for one photograph.  The
-identifier is of EfficientNet-Lite0, trained for two steps on drawn whales.
+that `infer.py` counts as done; to the end of `flukeprint identify` for one photograph; and to the
+first step of `train.py`.  The identifier is of EfficientNet-Lite0, trained for two steps on drawn
+whales; each checkout has a cache folder of its own, and a first round, which is not counted, fills
+it.  With --source the commands of that checkout take turns with this one's.
 """
 
 import os
+import pty
 import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,52 +34,93 @@ image: {{cache: {folder}/cache}}
 runs: {folder}/runs
 submissions: {folder}/submissions
 """
+# What a progress bar shows on a terminal once it has counted something.
 COUNTED = re.compile(rb"photographs:[^\r\n]*?\s([1-9]\d*)/")
+STEPPED = re.compile(rb"Epoch \d+/\d+[^\r\n]*?\s([1-9]\d*)/")
+Environment = dict[str, str]
 
 
-def measure(quick: bool) -> dict[str, Any]:
-    """Seconds of each command: a row with the median and all rounds."""
+def measure(quick: bool, source: Path | None) -> dict[str, Any]:
+    """Seconds of each command: a row with the median and all rounds, and those of `source`."""
     rounds = 3 if quick else 7
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = folder / "startup.yaml"
         config.write_text(CONFIG.format(root=ROOT, folder=folder))
-        _run("-m", "flukeprint", "synthesize", "-c", str(config))
-        _run(str(ROOT / "train.py"), "--config", str(config), "--no-untrained")
+        here = _environment(ROOT, folder)
+        _run(here, "-m", "flukeprint", "synthesize", "-c", str(config))
+        _run(here, str(ROOT / "train.py"), "--config", str(config), "--no-untrained")
         identifier = next((folder / "runs").glob("*/*/identifier"))
         photo = next((folder / "whales" / "test").glob("*.jpg"))
-        waits = {
-            "flukeprint --help": lambda: _run("-m", "flukeprint", "--help"),
-            "infer.py, first photographs": lambda: _until_counted(
-                str(ROOT / "infer.py"), "--config", str(config)
-            ),
-            "flukeprint identify, one photograph": lambda: _run(
-                "-m", "flukeprint", "identify", str(identifier), str(photo)
-            ),
-        }
-        seconds: dict[str, list[float]] = {what: [] for what in waits}
+        again = folder / "again.yaml"
+        again.write_text(config.read_text().replace(f"{folder}/runs", f"{folder}/others"))
+        checkouts = {"now": ROOT} if source is None else {"now": ROOT, "before": source}
+        waits: dict[tuple[str, str], Callable[[], float]] = {}
+        for which, root in checkouts.items():
+            environment = _environment(root, folder / which)
+            waits |= {
+                (what, which): wait
+                for what, wait in _waits(root, environment, config, again, identifier, photo)
+            }
+        seconds: dict[tuple[str, str], list[float]] = {key: [] for key in waits}
         for turn in range(-1, rounds):
-            for what, wait in waits.items():
+            for key, wait in waits.items():
                 took = wait()
                 if turn >= 0:
-                    seconds[what].append(took)
-                    print(f"  {what}: {took:.2f} s", flush=True)
-    rows = [
-        {"what": what, "median": statistics.median(took), "all": took}
-        for what, took in seconds.items()
+                    seconds[key].append(took)
+                    print(f"  {', '.join(key)}: {took:.2f} s", flush=True)
+    return {"rows": _rows(seconds)}
+
+
+def _waits(
+    root: Path, environment: Environment, config: Path, again: Path, identifier: Path, photo: Path
+) -> list[tuple[str, Callable[[], float]]]:
+    """What is measured of the commands of a checkout."""
+    infer = (str(root / "infer.py"), "--config", str(config))
+    train = (str(root / "train.py"), "--config", str(again), "--no-untrained")
+    identify = ("-m", "flukeprint", "identify", str(identifier), str(photo))
+    return [
+        ("flukeprint --help", lambda: _run(environment, "-m", "flukeprint", "--help")),
+        ("infer.py, first photographs", lambda: _until(COUNTED, environment, *infer)),
+        ("flukeprint identify, one photograph", lambda: _run(environment, *identify)),
+        ("train.py, first step", lambda: _until(STEPPED, environment, *train)),
     ]
-    return {"rows": rows}
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONWARNINGS": "ignore"}
+def _rows(seconds: dict[tuple[str, str], list[float]]) -> list[dict[str, Any]]:
+    rows = []
+    for (what, which), took in seconds.items():
+        if which == "now":
+            row: dict[str, Any] = {"what": what, "median": statistics.median(took), "all": took}
+            before = seconds.get((what, "before"))
+            if before is not None:
+                ratios = [one / other for one, other in zip(before, took, strict=True)]
+                row |= {
+                    "before": statistics.median(before),
+                    "all_before": before,
+                    "times_as_fast": statistics.median(ratios),
+                }
+            rows.append(row)
+    return rows
 
 
-def _run(*command: str) -> float:
+def _environment(root: Path, folder: Path) -> Environment:
+    """Of a checkout's commands; what they remember is kept in `folder`."""
+    # Where Python may keep no bytecode, most of the start is compiling, which no user waits for.
+    given = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {
+        **given,
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONPATH": str(root.absolute() / "src"),
+        "FLUKEPRINT_CACHE": str(folder / "remembered"),
+    }
+
+
+def _run(environment: Environment, *command: str) -> float:
     """Run a command, which must succeed; the seconds that it takes."""
     begin = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, env=_environment(), check=False
+        [sys.executable, *command], capture_output=True, text=True, env=environment, check=False
     )
     took = time.perf_counter() - begin
     if done.returncode:
@@ -83,29 +128,44 @@ def _run(*command: str) -> float:
     return took
 
 
-def _until_counted(*command: str) -> float:
-    """Seconds until the progress bar counts its first photographs; then the process is killed."""
+def _until(shown: re.Pattern[bytes], environment: Environment, *command: str) -> float:
+    """Seconds until a command has shown this on its terminal.
+
+    The first run fills the cache folder, so that every one is let go on to its end.
+    """
+    terminal, end = pty.openpty()
     begin = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        env=_environment(), bufsize=0,
+        [sys.executable, *command], stdout=end, stderr=end, stdin=subprocess.DEVNULL,
+        env=environment,
     ) as process:  # fmt: skip
-        assert process.stderr is not None
-        seen = b""
+        os.close(end)
+        seen, took = b"", 0.0
         try:
-            while chunk := process.stderr.read(4096):
+            while chunk := _read(terminal):
                 seen += chunk
-                if COUNTED.search(seen):
-                    return time.perf_counter() - begin
+                if not took and shown.search(seen):
+                    took = time.perf_counter() - begin
         finally:
-            process.kill()
-    raise SystemExit(f"{' '.join(command)}: {seen.decode(errors='replace').strip()}")
+            os.close(terminal)
+    if process.returncode or not took:
+        raise SystemExit(f"{' '.join(command)}: {seen.decode(errors='replace').strip()}")
+    return took
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # how Linux tells that nobody writes there any more
+        return b""
 
 
 def main() -> None:
     """Measure and write the result file."""
-    quick = options("speed.startup", __doc__, ["quick"]).parse_args().quick
-    save("startup", measure(quick), quick)
+    parser = options("speed.startup", __doc__, ["quick"])
+    parser.add_argument("--source", type=Path, help="another checkout to take turns with")
+    given = parser.parse_args()
+    save("startup", measure(given.quick, given.source), given.quick)
 
 
 if __name__ == "__main__":

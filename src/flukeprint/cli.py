@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from flukeprint.commands.studies import few_shot, verification
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.output import only_notices, say
 from flukeprint.photo_commands import identify, verify
+
+if TYPE_CHECKING:
+    pass
 
 app = typer.Typer(
     help="Who is this animal?  Identify individual animals in photographs.",
@@ -108,8 +111,6 @@ def infer_command(
     from flukeprint.config.load import load_config
     from flukeprint.identifier.runs import find_run
     from flukeprint.ranking.ensemble import read_weights
-    from flukeprint.submission.ensemble import infer_together
-    from flukeprint.submission.infer import infer
 
     settings = load_config(config, overrides or [])
     names: list[str | None] = [*run] if run else [None]
@@ -117,9 +118,18 @@ def infer_command(
     found = [find_run(settings, name) for name in names]
     for one in found:
         say(f"run: {one.description()}")
-    together = len(found) > 1
-    answers = infer_together(settings, found, shares) if together else infer(settings, found[0])
-    print(answers.text())
+    if len(found) > 1:
+        from flukeprint.submission.ensemble import infer_together
+
+        print(infer_together(settings, found, shares).text())
+        return
+    # Without importing torch, where an engine is kept.
+    from flukeprint.submission.infer import infer
+
+    answers = infer(settings, found[0])
+    print(answers.text(), flush=True)
+    if settings.infer.engine in ("auto", "openvino"):
+        answers.identifier.keep_engine(say)
 
 
 @app.command("pseudo-label")

@@ -1,7 +1,12 @@
 """Tunes memory allocation for training on CPU, and detects bfloat16 support of the processor."""
 
 import ctypes
+import hashlib
+import platform
 import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
 # Names of malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
@@ -34,7 +39,29 @@ def keep_memory() -> bool:
 
 def has_bf16() -> bool:
     """Whether the processor has instructions that multiply bfloat16 numbers."""
+    known = _facts().get("flags", "") or _facts().get("Features", "")  # of x86, and of ARM
+    if known:
+        return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(known.split())
     import torch
 
-    known = torch.cpu.get_capabilities()
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16") or known.get("bf16"))
+    told = torch.cpu.get_capabilities()
+    return bool(told.get("avx512_bf16") or told.get("amx_bf16") or told.get("bf16"))
+
+
+def processor() -> str:
+    """The processor's name, and a digest of what it can do."""
+    facts = _facts()
+    able = " ".join(sorted((facts.get("flags") or facts.get("Features", "")).split()))
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    return f"{name} {hashlib.sha256(able.encode()).hexdigest()[:8]}"
+
+
+@cache
+def _facts() -> Mapping[str, str]:
+    """What Linux tells of the first processor; empty elsewhere."""
+    try:
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        return {}
+    lines = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): told.strip() for key, _, told in lines}

@@ -2,13 +2,15 @@
 
 import contextlib
 import errno
+import mmap
 import os
+import struct
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -153,9 +155,15 @@ def read_npz(
         FlukeprintError: no such file; or the file, or its use in the body of the `with`
             statement, fails as it does for a damaged file or one of another kind.
     """
+    with _npz_refused(path, what), np.load(path, allow_pickle=False) as file:
+        yield dict(file) if names is None else {name: file[name] for name in names}
+
+
+@contextlib.contextmanager
+def _npz_refused(path: Path, what: str) -> Iterator[None]:
+    """The refusals of `read_npz`."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            yield dict(file) if names is None else {name: file[name] for name in names}
+        yield
     except FileNotFoundError as error:
         raise FlukeprintError(f"no {what} at {path}; make them first") from error
     except (
@@ -175,6 +183,60 @@ def read_npz(
         raise FlukeprintError(
             f"{path} holds no whole {what} ({reason}); make them again"
         ) from error
+
+
+@contextlib.contextmanager
+def npz_on_disk(
+    path: Path, what: str, large: str
+) -> Iterator[tuple[dict[str, npt.NDArray[Any]], mmap.mmap | None]]:
+    """Read the arrays of an `.npz` as `read_npz` does, but map the one called `large`.
+
+    Its bytes are not compared with the file's checksum, so something else must have looked at them.
+
+    Yields:
+        The arrays; and the map, or None where the file is compressed or empty, and all is read.
+    """
+    with _npz_refused(path, what):
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            plain = members[large].compress_type == zipfile.ZIP_STORED
+            arrays = {}
+            for name in members:
+                if name != large or not plain:
+                    with archive.open(members[name]) as member:
+                        arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+        mapped = None
+        if plain:
+            with path.open("rb") as file:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                arrays[large] = _mapped_member(file, mapped, members[large].header_offset)
+        yield arrays, mapped
+
+
+_LOCAL_HEADER = 30  # bytes of a member's own header, before its name
+
+
+def _mapped_member(file: IO[bytes], mapped: mmap.mmap, start: int) -> npt.NDArray[Any]:
+    """The array of a stored member whose header begins at `start`, in the map."""
+    header = mapped[start : start + _LOCAL_HEADER]
+    name, extra = struct.unpack("<HH", header[-4:])
+    file.seek(start + _LOCAL_HEADER + name + extra)
+    version = np.lib.format.read_magic(file)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    shape, turned, kind = read[version](file)
+    if turned or kind.hasobject:
+        raise ValueError("not a plain array")
+    flat = np.frombuffer(mapped, kind, int(np.prod(shape)), file.tell())
+    return flat.reshape(shape)
+
+
+def forget_pages(mapped: mmap.mmap | None) -> None:
+    """Give back the memory of a map's pages; what is asked for again is read again."""
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _cannot(target: Path, error: OSError) -> FlukeprintError:

@@ -108,6 +108,7 @@ def identify(
     paths = photographs_at(photos)
     boxes = _boxes(box or [], paths, encounter)
     known = Identifier.load(identifier)
+    known.keep_engine(say)
     weights = None
     if date is not None or at is not None:
         from flukeprint.keeper.sightings import prior_text, prior_weights
@@ -176,5 +177,7 @@ def verify(
     from flukeprint.identifier.answering import pair_text, verify_pair
     from flukeprint.identifier.identifier import Identifier
 
-    found = verify_pair(Identifier.load(identifier), first, second, false_accept)
+    known = Identifier.load(identifier)
+    known.keep_engine(say)
+    found = verify_pair(known, first, second, false_accept)
     print(json.dumps(found, indent=2) if as_json else pair_text(found, false_accept))

@@ -13,6 +13,7 @@ from PIL import Image
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import Pixels
 from flukeprint.data.formats.photo_formats import formats
+from flukeprint.data.synthetic.shapes import draw_shape
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.errors import FlukeprintError
 from tests.ranking.local.textures import textured
@@ -302,3 +303,22 @@ def test_real_photographs(photos: Path) -> None:
     for row in range(len(paths)):
         assert max(opened(thumbnails[row]).size) <= 320
         assert len(thumbnails[row] or b"") < 60_000
+
+
+def test_where_a_digest_was_checked_pictures_stay_on_the_disk(tmp_path: Path) -> None:
+    files = [thumbnail(draw_shape(seed, seed, 64)) for seed in range(4)]
+    packed = Thumbnails.packed([*files[:2], None, *files[2:]])
+    packed.save(tmp_path / "small.npz")
+    there = Thumbnails.load(tmp_path / "small.npz", checked=True)
+    assert [there[row] for row in range(5)] == [packed[row] for row in range(5)]
+    assert there.data.base is not None  # the map
+    assert not there.data.flags.writeable
+    np.savez_compressed(tmp_path / "other.npz", data=packed.data, offsets=packed.offsets)
+    assert Thumbnails.load(tmp_path / "other.npz", checked=True)[4] == packed[4]
+    Thumbnails.none(3).save(tmp_path / "none.npz")
+    assert Thumbnails.load(tmp_path / "none.npz", checked=True)[2] is None
+    whole = (tmp_path / "small.npz").read_bytes()
+    for cut in (b"", whole[:50], whole[: len(whole) // 2]):
+        (tmp_path / "cut.npz").write_bytes(cut)
+        with pytest.raises(FlukeprintError, match="thumbnails"):
+            Thumbnails.load(tmp_path / "cut.npz", checked=True)

@@ -21,7 +21,6 @@ from flukeprint.keeper import appending as module
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.ranking.local.keypoint_store import KeypointStore
-from flukeprint.records.database import POINTER
 from flukeprint.records.edits import (
     merge,
     move,
@@ -33,6 +32,7 @@ from flukeprint.records.edits import (
 from flukeprint.records.journal import Note, undo
 from flukeprint.records.kinds import Encounter, Position, read_moment
 from flukeprint.records.lookup import individual_page
+from flukeprint.records.pointer import POINTER
 from flukeprint.records.schema import catalogue, parts, tables
 from flukeprint.search.index import PresentRows
 from tests.catalogues import NEW, whose

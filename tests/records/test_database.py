@@ -11,16 +11,10 @@ import sqlalchemy as sa
 
 from flukeprint.errors import FlukeprintError
 from flukeprint.records import database as module
-from flukeprint.records.database import (
-    FILE,
-    POINTER,
-    URL,
-    Database,
-    has_catalogue,
-    without_password,
-)
+from flukeprint.records.database import FILE, URL, Database, without_password
 from flukeprint.records.edits import rename
 from flukeprint.records.journal import Note
+from flukeprint.records.pointer import POINTER, has_catalogue
 from flukeprint.records.schema import catalogue, individuals
 from tests.catalogues import NEW, begun, state, whose
 

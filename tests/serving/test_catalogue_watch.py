@@ -15,9 +15,10 @@ from flukeprint.identifier.build import build_index_again
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph
-from flukeprint.records.database import FILE, Database, has_catalogue
+from flukeprint.records.database import FILE, Database
 from flukeprint.records.edits import remove_photographs, rename
 from flukeprint.records.journal import Note, undo
+from flukeprint.records.pointer import has_catalogue
 from flukeprint.serving import catalogue_watch, service
 from flukeprint.serving.catalogue_watch import CatalogueWatch
 from flukeprint.serving.service import NotSavedError, Service

@@ -14,6 +14,7 @@ import uvicorn
 
 from flukeprint import cli
 from flukeprint.config.schema import ServeConfig
+from flukeprint.embedding.engine_timings import EngineTrials
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.serving.server import Connection, _listen
 from tests.serving.api.http_client import BEARER, connected, expected, post, well
@@ -45,6 +46,30 @@ def test_several_workers_answer_alike_and_end_together(identifier: Path, known: 
     while any(map(lives, workers)):
         assert time.monotonic() < end, "workers outlive the first process"
         time.sleep(0.05)
+
+
+def test_it_answers_without_torch(
+    identifier: Path, known: Identifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine is chosen in another process, and kept; all that a server does goes without."""
+    notes = {"FLUKEPRINT_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    for name, value in notes.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(EngineTrials, "rate", lambda trials, option: len(option.engine))
+    Identifier.load(identifier).keep_engine()  # OpenVINO, however fast it is here
+    folder = copied(identifier, tmp_path)
+    with served(folder, enroll=True, environment=notes) as running:
+        with connected(running) as client:
+            found = well(post(client, "identify", photo(1)))
+            assert found == expected(known.judge([photo(1)])[0], 1, "new_whale")
+            fields = {"identity": "w_500", "keep_photos": "yes", "force": "yes"}
+            well(post(client, "enroll", photo(500), data=fields, headers=BEARER), 201)
+            again = well(post(client, "identify", photo(500)))
+            assert again["answers"][0]["identity"] == "w_500"
+        loaded = Path(f"/proc/{running.process.pid}/maps").read_text()
+        assert "libopenvino" in loaded
+        assert "libtorch" not in loaded
+        assert not any(line.startswith("engine: ") for line in running.said().splitlines())
 
 
 def test_what_one_worker_enrolls_all_show(identifier: Path, tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def keep(
     """Begin the catalogue of an identifier, in a server for a team."""
     from flukeprint.config.load import load_config
     from flukeprint.keeper.bring_over import open_catalogue
-    from flukeprint.records.database import has_catalogue
     from flukeprint.records.lookup import history
+    from flukeprint.records.pointer import has_catalogue
 
     if has_catalogue(identifier):
         raise FlukeprintError(f"{identifier} keeps a catalogue already; see flukeprint history")
@@ -266,7 +266,8 @@ def change(
 def _opened(
     identifier: Path, author: str | None, report: "Callable[[str], None] | None" = say
 ) -> "Database":
-    from flukeprint.records.database import Database, has_catalogue
+    from flukeprint.records.database import Database
+    from flukeprint.records.pointer import has_catalogue
 
     if has_catalogue(identifier):  # without what bringing over needs to import
         return Database.open(identifier)

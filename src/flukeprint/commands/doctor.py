@@ -68,8 +68,9 @@ def doctor(
     from flukeprint.keeper.doctor.examine import examine_catalogue
     from flukeprint.keeper.doctor.page import write_page
     from flukeprint.keeper.doctor.tables import write_csv
-    from flukeprint.records.database import Database, has_catalogue
+    from flukeprint.records.database import Database
     from flukeprint.records.lookup import list_encounters, list_individuals, list_photographs
+    from flukeprint.records.pointer import has_catalogue
 
     for target, ending in ((table, ".csv"), (html, ".html")):
         if target is not None and target.suffix.lower() != ending:

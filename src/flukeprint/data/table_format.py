@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, TextIO
 
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.storage import is_local, read_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SAVE = "save it as `CSV UTF-8` with commas"  # what a spreadsheet calls it
 SEPARATORS = (",", ";", "\t")
@@ -57,7 +58,7 @@ class TableFile:
             names.pop()
         return names
 
-    def read(self, types: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    def read(self, types: Mapping[str, Any] | None = None) -> "pd.DataFrame":
         """Read all rows as they are, of strings or of the `types` of some columns.
 
         Its index counts lines as an editor does: header line 1 is row -1.  Columns without a name
@@ -65,6 +66,8 @@ class TableFile:
 
         Raises what pandas raises for a cell that does not fit its type, else FlukeprintError.
         """
+        import pandas as pd
+
         columns = [name or f"\0{place}" for place, name in enumerate(self.header)]
         kinds = dict.fromkeys(columns, str) | dict(types or {})
         source = self.content if isinstance(self.content, Path) else BytesIO(self.content)
@@ -93,7 +96,7 @@ class TableFile:
         table.index += self.before
         return self._named(table)
 
-    def _named(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _named(self, table: "pd.DataFrame") -> "pd.DataFrame":
         """Leave out the columns that have neither a name nor a cell."""
         nameless = [name for name in table.columns if name.startswith("\0")]
         empty = [name for name in nameless if (table[name].fillna("").str.strip() == "").all()]
@@ -166,6 +169,8 @@ def open_table(
 
 def unreadable(path: Path, error: Exception) -> FlukeprintError:
     """The refusal of a file that is no table, with the reason."""
+    import pandas as pd
+
     if isinstance(error, OSError):
         reason = error.strerror or type(error).__name__
     elif isinstance(error, UnicodeDecodeError):

@@ -6,12 +6,14 @@ Lines are counted as an editor counts them: the header is line 1, the first row 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from flukeprint.data.names import identity_name
 from flukeprint.data.table_format import open_table
 from flukeprint.errors import FlukeprintError, listed, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ def read_header(path: Path, *, absent: str = "check the path") -> list[str]:
 
 def read_table(
     path: Path, wanted: Sequence[str], *, absent: str = "check the path"
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Read all rows of the CSV `path` as stripped strings, an empty cell as "".
 
     Empty rows at the end, and columns without a name and a cell, are left out.
@@ -64,7 +66,7 @@ def lines(rows: Iterable[int]) -> str:
     return f"line{'s' if len(numbers) > 1 else ''} {listed(numbers)}"
 
 
-def check_filled(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
+def check_filled(table: "pd.DataFrame", columns: Sequence[str], path: Path) -> None:
     """Refuse rows with an empty cell in one of `columns`."""
     for column in columns:
         empty = table.index[table[column] == ""]
@@ -72,7 +74,7 @@ def check_filled(table: pd.DataFrame, columns: Sequence[str], path: Path) -> Non
             raise FlukeprintError(f"{path}: column {column} is empty in {lines(empty)}")
 
 
-def check_once(table: pd.DataFrame, key: str, value: str | None, path: Path) -> None:
+def check_once(table: "pd.DataFrame", key: str, value: str | None, path: Path) -> None:
     """Refuse a `key` in two rows, with a message of its own where their `value`s differ."""
     repeated = table[table[key].duplicated(keep=False)]
     if repeated.empty:

@@ -17,7 +17,7 @@ from PIL import Image
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import Pixels, decode_array, decode_row
 from flukeprint.data.embeddings import Ints
-from flukeprint.files import read_npz, written_whole
+from flukeprint.files import forget_pages, npz_on_disk, read_npz, written_whole
 from flukeprint.output import followed
 
 SIDE = 320  # px
@@ -130,7 +130,19 @@ class Thumbnails:
             np.savez(file, data=self.data, offsets=self.offsets)
 
     @classmethod
-    def load(cls, path: Path) -> "Thumbnails":
-        """Read what `save` wrote.  Raises FlukeprintError for any other file."""
+    def load(cls, path: Path, *, checked: bool = False) -> "Thumbnails":
+        """Read what `save` wrote.
+
+        checked: whether the file was compared with its digest.  Then the pictures stay on the disk
+            until they are asked for; else all of them are read.
+
+        Raises:
+            FlukeprintError: any other file.
+        """
+        if checked:
+            with npz_on_disk(path, "thumbnails", "data") as (arrays, mapped):
+                found = cls(data=arrays["data"], offsets=arrays["offsets"])
+                forget_pages(mapped)  # that were looked at
+                return found
         with read_npz(path, "thumbnails") as arrays:
             return cls(data=arrays["data"], offsets=arrays["offsets"])

@@ -3,12 +3,12 @@
 Validation, gallery and queries all go through `embed`, so that their embeddings are made alike.
 """
 
+import os
+import sys
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import Pixels
@@ -19,8 +19,13 @@ from flukeprint.embedding.photos import PhotoCache, varied
 from flukeprint.embedding.prefetch import LANE_BATCH, batches, in_lanes
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError, counted
-from flukeprint.models.network import FlukeNet
+from flukeprint.models.lazy_network import LazyNetwork, built
 from flukeprint.output import Stage, say
+
+if TYPE_CHECKING:
+    import torch
+
+    from flukeprint.models.network import FlukeNet
 
 Accelerator = Literal["auto", "cpu", "gpu", "mps"]
 
@@ -31,13 +36,32 @@ class PhotoPixels(Protocol):
     def __getitem__(self, row: int) -> Pixels: ...
 
 
-def pick_device(accelerator: Accelerator) -> torch.device:
+# Files by which Linux shows that there is an accelerator that torch might use.
+_ACCELERATORS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
+_DIVERGED = "the network's embeddings are no longer numbers; lower train.lr or set train.clip"
+_SHORTEST = 1e-12  # no length is taken for less
+
+
+def pick_device(accelerator: Accelerator) -> "torch.device":
     """Choose the device of this machine for `train.accelerator`."""
+    import torch
+
     if accelerator in ("auto", "gpu") and torch.cuda.is_available():
         return torch.device("cuda")
     if accelerator in ("auto", "mps") and torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def device_type(accelerator: Accelerator) -> str:
+    """The type of that device, such as cpu; torch is asked only where it may be another one."""
+    if accelerator == "cpu" or (accelerator == "auto" and _has_only_cpu()):
+        return "cpu"
+    return pick_device(accelerator).type
+
+
+def _has_only_cpu() -> bool:
+    return sys.platform == "linux" and not any(map(os.path.exists, _ACCELERATORS))
 
 
 def check_devices(accelerator: Accelerator, devices: int, key: str) -> None:
@@ -48,13 +72,17 @@ def check_devices(accelerator: Accelerator, devices: int, key: str) -> None:
     Raises:
         FlukeprintError: so.
     """
-    device = pick_device(accelerator).type
+    device = device_type(accelerator)
     if device == "cpu" and accelerator in ("gpu", "mps"):
         raise FlukeprintError(
             f"train.accelerator={accelerator}, but torch finds none on this machine; set "
             "train.accelerator=auto or cpu"
         )
-    most = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, devices)
+    most = devices if device == "cpu" else 1
+    if device == "cuda":
+        import torch
+
+        most = torch.cuda.device_count()
     if devices > most:
         raise FlukeprintError(
             f"{key}={devices}, but this machine has {counted(most, 'GPU')}; set {key}={most} or "
@@ -62,28 +90,29 @@ def check_devices(accelerator: Accelerator, devices: int, key: str) -> None:
         )
 
 
-def check_finite(vectors: torch.Tensor) -> None:
+def check_finite(vectors: "torch.Tensor") -> None:
     """Refuse embeddings (n, d) that are not finite or are zero: the weights have diverged."""
+    import torch
+
     if not (torch.isfinite(vectors).all() and (vectors.norm(dim=1) > 0).all()):
-        raise FlukeprintError(
-            "the network's embeddings are no longer numbers; lower train.lr or set train.clip"
-        )
+        raise FlukeprintError(_DIVERGED)
 
 
 def embed(
-    net: FlukeNet,
+    net: "FlukeNet | LazyNetwork",
     catalog: Catalog,
     recipe: EmbeddingRecipe,
     compute: Compute | None = None,
     *,
-    device: torch.device | None = None,
+    device: "torch.device | None" = None,
     progress: str | None = None,
     photos: PhotoPixels | None = None,
 ) -> Embeddings:
     """Embed every photograph of a catalogue, in its order.
 
     Args:
-        net: left in evaluation mode, on `device`.
+        net: left in evaluation mode, on `device`.  A lazy one is built only where no engine is
+            kept for it, or `device` is not the CPU.
         recipe: stamped, see `EmbeddingRecipe.stamped`.
         compute: None takes the defaults of `Compute`.
         progress: title of a progress bar; None shows none.
@@ -96,27 +125,39 @@ def embed(
         FlukeprintError: a photograph that cannot be read, or an engine that is not installed.
     """
     compute = compute or Compute()
-    device = device or next(net.parameters()).device
-    net.eval().to(device)
+    if isinstance(net, LazyNetwork) and device is not None and device.type != "cpu":
+        net = net.get()
+    if not isinstance(net, LazyNetwork):
+        net.eval().to(device or next(net.parameters()).device)
     views = Variants(catalog, recipe, photos)
     engine = pick_engine(
         net, views.size, compute.engine, compute.precision, stamp=recipe.stamp,
         sample=views.sample, passes=len(catalog) * views.each,
         report=None if progress is None else say,
     )  # fmt: skip
-    sums = _sums(engine, net.dim, views, compute.batch_size, compute.workers, progress)
-    sides = F.normalize(torch.from_numpy(sums).transpose(0, 1), dim=2)
+    sums = _sums(engine, net, views, compute.batch_size, compute.workers, progress)
+    sides = unit(sums)
     mean = recipe.mirror_rule == "mean"
-    vectors = sides.sum(dim=0) if mean else torch.cat(list(sides), dim=1)
-    check_finite(vectors)
+    vectors = unit(sides.sum(axis=1) if mean else sides.reshape(len(sides), -1))
+    # A row that is not finite, or has no length, is not of length 1 either.
+    if not (np.abs(np.einsum("nd,nd->n", vectors, vectors) - 1) < 0.1).all():
+        raise FlukeprintError(_DIVERGED)
     return Embeddings(
-        vectors=F.normalize(vectors, dim=1).numpy().astype(np.float32),
+        vectors=vectors,
         images=catalog.images,
         identities=catalog.identities,
         views=catalog.views,
         stamp=recipe.stamp,
         precision=engine.precision,
     )
+
+
+def unit(vectors: Floats) -> Floats:
+    """Divide vectors (..., d) by their lengths."""
+    squares = np.einsum("...d,...d->...", vectors, vectors, dtype=np.float64)
+    lengths = np.maximum(np.sqrt(squares), _SHORTEST).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # of what is not finite
+        return np.asarray(vectors / lengths[..., None], dtype=np.float32)
 
 
 class Variants:
@@ -158,17 +199,21 @@ class Variants:
 
 def _sums(
     engine: Engine,
-    dim: int,
+    net: "FlukeNet | LazyNetwork",
     views: Variants,
     batch_size: int,
     workers: int,
     progress: str | None,
 ) -> Floats:
     """Sum the unit embeddings over the zooms: (n, sides, d)."""
-    sums = np.empty((views.photos, views.sides, dim), np.float32)
+    if not views.photos:
+        return np.empty((0, views.sides, built(net).dim), np.float32)
+    sums = np.empty((0, 0, 0), np.float32)
     with Stage(progress, views.photos) as bar:
         for rows, vectors in _embedded(engine, views, batch_size, workers):
-            parts = vectors.reshape(len(rows), views.sides, views.zooms, dim)
+            parts = vectors.reshape(len(rows), views.sides, views.zooms, -1)
+            if not sums.size:
+                sums = np.empty((views.photos, views.sides, parts.shape[-1]), np.float32)
             sums[rows.start : rows.stop] = parts.sum(axis=2)
             bar.update(len(rows))
     return sums

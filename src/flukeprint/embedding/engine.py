@@ -5,29 +5,29 @@ division by the length; embeddings are float32.  `torch` is the reference for th
 """
 
 import contextlib
-import warnings
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
 from flukeprint.cpu import has_bf16
 from flukeprint.data.embeddings import Floats, Precision
 from flukeprint.errors import FlukeprintError
-from flukeprint.models.network import FlukeNet
-from flukeprint.output import hushed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from flukeprint.models.network import FlukeNet
 
 Photos = npt.NDArray[np.uint8]
 Forward = Callable[[Photos], Floats]  # (b, 3, h, w) uint8 RGB, any b -> unit embeddings (b, d)
 INPUT, OUTPUT = "photos", "embeddings"  # names in an exported network
-_TORCH_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_TORCH_TYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 class Engine(ABC):
@@ -78,7 +78,7 @@ class TorchEngine(Engine):
 
     name = "torch"
 
-    def __init__(self, net: FlukeNet, size: tuple[int, int], precision: Precision) -> None:
+    def __init__(self, net: "FlukeNet", size: tuple[int, int], precision: Precision) -> None:
         self.precision = precision
         self._device = next(net.parameters()).device
         # Engines are cached with their network, so they must not keep it alive.
@@ -88,12 +88,15 @@ class TorchEngine(Engine):
     def offers(device: str) -> tuple[Precision, ...]:
         """Precisions on a type of device, such as cuda; the first is the reference."""
         if device == "cuda":
+            import torch
+
             return ("fp32", "bf16", "fp16") if torch.cuda.is_bf16_supported() else ("fp32", "fp16")
         return ("fp32", "bf16") if device == "cpu" and has_bf16() else ("fp32",)
 
-    @torch.inference_mode()
     def embed(self, photos: Photos) -> Floats:
         """See `Engine`."""
+        import torch
+
         net = self._net()
         if net is None:
             raise RuntimeError("the network of this engine was deleted")
@@ -102,12 +105,16 @@ class TorchEngine(Engine):
             batch = batch.pin_memory().to(self._device, non_blocking=True)
         else:
             batch = batch.to(self._device)
-        kind = _TORCH_TYPES.get(self.precision)
-        with torch.autocast(self._device.type, dtype=kind, enabled=kind is not None):
+        named = _TORCH_TYPES.get(self.precision)
+        kind = None if named is None else getattr(torch, named)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.type, dtype=kind, enabled=kind is not None),
+        ):
             vectors = self._run(net, batch)
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
-    def _run(self, net: FlukeNet, batch: Tensor) -> Tensor:
+    def _run(self, net: "FlukeNet", batch: "Tensor") -> "Tensor":
         return net.embed(batch)
 
 
@@ -116,19 +123,23 @@ class CompiledEngine(TorchEngine):
 
     name = "torch-compile"
 
-    def _run(self, net: FlukeNet, batch: Tensor) -> Tensor:
+    def _run(self, net: "FlukeNet", batch: "Tensor") -> "Tensor":
         with _compiling():
             return _compiled()(net, batch)
 
 
 def check_compiler(device: str) -> None:
     """Refuse a machine on which torch cannot compile, by compiling next to nothing there."""
+    import torch
+
     with _compiling():
         torch.compile(torch.neg)(torch.zeros(2, device=device))
 
 
 @contextlib.contextmanager
 def _compiling() -> Iterator[None]:
+    import torch
+
     try:
         yield
     except torch._dynamo.exc.BackendCompilerFailed as error:
@@ -140,33 +151,9 @@ def _compiling() -> Iterator[None]:
 
 
 @cache
-def _compiled() -> Callable[[FlukeNet, Tensor], Tensor]:
+def _compiled() -> "Callable[[FlukeNet, Tensor], Tensor]":
+    import torch
+
+    from flukeprint.models.network import FlukeNet
+
     return torch.compile(FlukeNet.embed, dynamic=True)
-
-
-class _Whole(nn.Module):
-    """`embed` as the module's forward method, which is what tracing records."""
-
-    def __init__(self, net: FlukeNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, photos: Tensor) -> Tensor:
-        return self.net.embed(photos)
-
-
-@contextlib.contextmanager
-def traceable(net: FlukeNet, size: tuple[int, int]) -> Iterator[tuple[nn.Module, Tensor]]:
-    """A module that computes `net.embed`, with two photographs (2, 3, *size) uint8 to trace it.
-
-    In this context the network is in evaluation mode and on the CPU, and nothing is printed.
-    """
-    device, training = next(net.parameters()).device, net.training
-    net.eval().cpu()
-    photos = (torch.arange(2 * 3 * size[0] * size[1]) % 251).to(torch.uint8)
-    try:
-        with torch.no_grad(), hushed(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that the trace has constants: sizes are meant to be
-            yield _Whole(net), photos.view(2, 3, *size)
-    finally:
-        net.to(device).train(training)

@@ -1,10 +1,12 @@
 """Choose the inference engine of a network: the fastest that gives the same answers as PyTorch.
 
-Speeds are measured for about a second each and remembered, see `engine_timings.py`.
+Speeds are measured for about a second each and remembered, see `engine_timings.py`; what was chosen
+for a saved network is kept, see `kept_engine.py`.
 """
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from flukeprint.config.ranking import EngineName, PrecisionName
@@ -17,9 +19,13 @@ from flukeprint.embedding.engine_timings import (
     EngineOption,
     EngineTrials,
 )
+from flukeprint.embedding.kept_engine import SINGLE, Asked, KeptEngines, can_keep
 from flukeprint.embedding.openvino_engine import EXACT_LAYERS
 from flukeprint.errors import FlukeprintError, check_installed, nearest
-from flukeprint.models.network import FlukeNet
+from flukeprint.models.lazy_network import LazyNetwork
+
+if TYPE_CHECKING:
+    from flukeprint.models.network import FlukeNet
 
 # Fewer passes of the network than this take less time than measuring engines.
 WORTH_MEASURING = 300
@@ -31,11 +37,12 @@ PACKAGES = {"openvino": ("fast", "openvino"), "onnxruntime": ("onnx", "onnx", "o
 PHOTOGRAPHS = 2 * FEWEST_REMEMBERED  # on which parity is measured
 
 # Engines live as long as their network; most take a second to build.
-_built: WeakKeyDictionary[FlukeNet, dict[tuple[object, ...], Engine]] = WeakKeyDictionary()
+_built: "WeakKeyDictionary[FlukeNet, dict[tuple[object, ...], Engine]]" = WeakKeyDictionary()
+_read: WeakKeyDictionary[LazyNetwork, dict[tuple[object, ...], Engine]] = WeakKeyDictionary()
 
 
 def pick_engine(
-    net: FlukeNet,
+    net: "FlukeNet | LazyNetwork",
     size: tuple[int, int],
     engine: EngineName,
     precision: PrecisionName,
@@ -49,10 +56,11 @@ def pick_engine(
 
     `auto` takes the fastest engine that is installed and passes parity on photographs of the
     catalogue.  With engine and precision both `auto` (or fp32) and few passes it is torch in
-    float32, unless a better one has been built for the network already.
+    float32, unless a better one has been built for the network already, or kept.
 
     Args:
-        net: on its device, in evaluation mode.
+        net: on its device, in evaluation mode.  What is chosen for a lazy one is kept, and one that
+            is not built stays so where an engine was kept.
         stamp: digest of the network's weights.
         sample: gives photographs (m, 3, *size) to try engines on, m about PHOTOGRAPHS.
         report: receives one line on the choice and its reason, if something was measured for it.
@@ -62,6 +70,14 @@ def pick_engine(
             that fails parity with torch.
     """
     plain = engine in ("auto", "torch") and precision in ("auto", "fp32")
+    lazy = isinstance(net, LazyNetwork)
+    if isinstance(net, LazyNetwork):
+        few = plain and passes < WORTH_MEASURING
+        if engine in ("auto", "openvino"):
+            found = kept_engine(net, size, SINGLE if few else (engine, precision), stamp)
+            if found is not None:
+                return found
+        net = net.get()
     kept = _built.setdefault(net, {})
     key = (engine, precision, size, _state_of(net, stamp))
     if key in kept:
@@ -72,7 +88,15 @@ def pick_engine(
     options = _options(engine, precision, device)
     if plain and (passes < WORTH_MEASURING or len(options) == 1):
         return build_engine("torch", "fp32", net, size)
-    chosen = _fastest(EngineTrials(net, size, stamp, sample), options, report)
+    trials = EngineTrials(net, size, stamp, sample)
+    option = _fastest(trials, options, report)
+    chosen = trials.engine(option)
+    if lazy and device == "cpu" and can_keep():
+        import torch
+
+        KeptEngines(stamp, size).keep(
+            net, (engine, precision), option, chosen, torch.get_num_threads()
+        )
     # An engine of other weights must not be found again, nor kept in memory.
     for old in [old for old in kept if old[-1] != key[-1]]:
         del kept[old]
@@ -80,7 +104,24 @@ def pick_engine(
     return chosen
 
 
-def _state_of(net: FlukeNet, stamp: str) -> tuple[object, ...]:
+def kept_engine(net: LazyNetwork, size: tuple[int, int], asked: Asked, stamp: str) -> Engine | None:
+    """The engine of a network that has not been built, as it was kept; None where none was.
+
+    asked: infer.engine and infer.precision.
+    """
+    if net.built is not None:  # and so may be on another device, or have other weights
+        return None
+    held = _read.setdefault(net, {})
+    key = (asked, size, stamp)
+    if key not in held:
+        found = KeptEngines(stamp, size).engine(asked)
+        if found is None:
+            return None
+        held[key] = found
+    return held[key]
+
+
+def _state_of(net: "FlukeNet", stamp: str) -> tuple[object, ...]:
     """A key that changes with the weights, even if the stamp was not computed again."""
     tensors = [*net.parameters(), *net.buffers()]
     return (stamp, *((id(t), 0 if t.is_inference() else t._version) for t in tensors))
@@ -137,7 +178,7 @@ def _options(engine: str, precision: str, device: str) -> list[EngineOption]:
 
 def _fastest(
     trials: EngineTrials, options: list[EngineOption], report: Callable[[str], None] | None
-) -> Engine:
+) -> EngineOption:
     """The fastest engine that passes parity; rounding must be worth it."""
     rates: dict[EngineOption, float] = {}
     refused: list[str] = []
@@ -171,4 +212,4 @@ def _fastest(
         plain = (best.engine, best.precision) == ("torch", "fp32")
         same = "" if plain else f"; {trials.parity(best).text()}"
         report(f"engine: {best}, {rates[best]:.0f} photographs a second here ({others}){same}")
-    return trials.engine(best)
+    return best

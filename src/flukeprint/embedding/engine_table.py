@@ -1,11 +1,15 @@
 """The table of inference engines, and building one by its name."""
 
+from typing import TYPE_CHECKING
+
 from flukeprint.data.embeddings import Precision
 from flukeprint.embedding.engine import CompiledEngine, Engine, TorchEngine
 from flukeprint.embedding.onnx_engine import OnnxEngine
 from flukeprint.embedding.openvino_engine import OpenVinoEngine
 from flukeprint.errors import FlukeprintError, nearest
-from flukeprint.models.network import FlukeNet
+
+if TYPE_CHECKING:
+    from flukeprint.models.network import FlukeNet
 
 EngineClass = type[TorchEngine] | type[OpenVinoEngine] | type[OnnxEngine]
 
@@ -17,7 +21,7 @@ ENGINES: dict[str, EngineClass] = {
 }
 
 
-def build_engine(name: str, precision: Precision, net: FlukeNet, size: tuple[int, int]) -> Engine:
+def build_engine(name: str, precision: Precision, net: "FlukeNet", size: tuple[int, int]) -> Engine:
     """Build the engine `name` for `net` and photographs of `size` (height, width).
 
     Raises:

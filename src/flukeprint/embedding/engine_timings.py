@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from flukeprint.data.embeddings import Floats, Precision
 from flukeprint.embedding.engine import Engine, Photos, embed_in_parts
@@ -25,8 +25,10 @@ from flukeprint.embedding.parity import Parity, measure_parity
 from flukeprint.embedding.prefetch import LANE_BATCH
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
-from flukeprint.models.network import FlukeNet
 from flukeprint.output import say
+
+if TYPE_CHECKING:
+    from flukeprint.models.network import FlukeNet
 
 FEWEST_REMEMBERED = 32  # parity on fewer photographs is measured again next time
 _REMEMBERED = 200  # entries of each kind in the file
@@ -103,7 +105,7 @@ class EngineTrials:
     """Builds engines of one network and measures them, each no more than once."""
 
     def __init__(
-        self, net: FlukeNet, size: tuple[int, int], stamp: str, sample: DrawPhotos
+        self, net: "FlukeNet", size: tuple[int, int], stamp: str, sample: DrawPhotos
     ) -> None:
         """The arguments of `engine_choice.pick_engine`."""
         self._net, self._size, self._stamp, self._sample = net, size, stamp, sample
@@ -176,7 +178,9 @@ class EngineTrials:
         return rate
 
 
-def _machine(net: FlukeNet) -> str:
+def _machine(net: "FlukeNet") -> str:
+    import torch
+
     device = next(net.parameters()).device
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -186,7 +190,7 @@ def _machine(net: FlukeNet) -> str:
     return f"{name} x{cores} {torch.get_num_threads()} threads"
 
 
-def _layers(net: FlukeNet) -> str:
+def _layers(net: "FlukeNet") -> str:
     """What speed depends on: the layers, not their weights."""
     shapes = repr([(name, tuple(t.shape)) for name, t in net.state_dict().items()])
     return f"{net.config.backbone} {hashlib.sha256(shapes.encode()).hexdigest()[:8]}"

@@ -4,15 +4,16 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from flukeprint.data.embeddings import Floats, Precision
-from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Forward, Photos, traceable
+from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Forward, Photos
 from flukeprint.errors import FlukeprintError, needs
-from flukeprint.models.network import FlukeNet
+
+if TYPE_CHECKING:
+    from flukeprint.models.network import FlukeNet
 
 OPSET = 17
 
@@ -22,7 +23,7 @@ class OnnxEngine(Engine):
 
     name = "onnxruntime"
 
-    def __init__(self, net: FlukeNet, size: tuple[int, int], precision: Precision) -> None:
+    def __init__(self, net: "FlukeNet", size: tuple[int, int], precision: Precision) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.onnx"
             write_onnx(net, size, path)
@@ -54,12 +55,12 @@ class OnnxEngine(Engine):
         """See `Engine`."""
         with self._lock:
             if self._whole is None:
-                self._whole = self._session(torch.get_num_threads())
+                self._whole = self._session(_cores())
         return _run(self._whole, photos)
 
     def lanes(self) -> Sequence[Forward]:
         """See `Engine`."""
-        cores = torch.get_num_threads()
+        cores = _cores()
         if cores == 1:
             return [self.embed]
         with self._lock:
@@ -78,16 +79,26 @@ class OnnxEngine(Engine):
         )
 
 
+def _cores() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
 def _run(session: Any, photos: Photos) -> Floats:
     return np.asarray(session.run(None, {INPUT: photos})[0], dtype=np.float32)
 
 
-def write_onnx(net: FlukeNet, size: tuple[int, int], target: Path) -> None:
+def write_onnx(net: "FlukeNet", size: tuple[int, int], target: Path) -> None:
     """Write the network as ONNX, float32, for photographs of `size`.
 
     Raises:
         FlukeprintError: the package onnx is not installed, or a layer has no counterpart in ONNX.
     """
+    import torch
+
+    from flukeprint.embedding.tracing import traceable
+
     with needs("onnx"):
         import onnx  # noqa: F401  torch's exporter needs it
     with traceable(net, size) as (module, photos):

@@ -10,16 +10,17 @@ import threading
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from flukeprint.cpu import has_bf16
 from flukeprint.data.embeddings import Floats, Precision
-from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Forward, Photos, traceable
+from flukeprint.embedding.engine import INPUT, OUTPUT, Engine, Forward, Photos
 from flukeprint.errors import FlukeprintError, needs
-from flukeprint.models.network import FlukeNet
+
+if TYPE_CHECKING:
+    from flukeprint.models.network import FlukeNet
 
 HEAVY = frozenset({"Convolution", "GroupConvolution", "MatMul"})
 
@@ -34,7 +35,7 @@ class OpenVinoEngine(Engine):
 
     def __init__(
         self,
-        net: FlukeNet,
+        net: "FlukeNet",
         size: tuple[int, int],
         precision: Precision,
         exact_layers: int = 0,
@@ -42,19 +43,33 @@ class OpenVinoEngine(Engine):
         self._begin(openvino_model(net, size), precision, exact_layers)
 
     @classmethod
-    def read(cls, path: Path, precision: Precision) -> "OpenVinoEngine":
-        """The engine of a file that `write_openvino` wrote."""
+    def read(
+        cls, path: Path, precision: Precision, exact_layers: int = 0, threads: int | None = None
+    ) -> "OpenVinoEngine":
+        """The engine of a file that `write_openvino` or `save` wrote.
+
+        threads: None takes torch's number.
+        """
         engine = cls.__new__(cls)
-        engine._begin(core().read_model(path), precision, 0)
+        engine._begin(core().read_model(path), precision, exact_layers, threads)
         return engine
 
-    def _begin(self, model: Any, precision: Precision, exact_layers: int) -> None:
+    def save(self, target: Path) -> None:
+        """Write the network as `target` (.xml) and the weights beside it (.bin), float32."""
+        import openvino
+
+        openvino.save_model(self._model, target, compress_to_fp16=False)
+
+    def _begin(
+        self, model: Any, precision: Precision, exact_layers: int, threads: int | None = None
+    ) -> None:
         self.precision = precision
         self.exact_layers = exact_layers
+        self._model, self._threads = model, threads
         if precision == "fp32":
             self._parts = [(model, "f32")]
         elif exact_layers:
-            first, rest = cut(model, exact_layers)
+            first, rest = cut(model.clone(), exact_layers)  # weights are shared
             self._parts = [(first, "f32"), (rest, "bf16")]
         else:
             self._parts = [(model, "bf16")]
@@ -76,7 +91,7 @@ class OpenVinoEngine(Engine):
 
     def lanes(self) -> Sequence[Forward]:
         """See `Engine`."""
-        cores = torch.get_num_threads()
+        cores = self._cores()
         if cores == 1:
             return [self.embed]
         with self._lock:
@@ -84,8 +99,15 @@ class OpenVinoEngine(Engine):
                 self._lanes = self._compiled(cores)
         return self._lanes
 
+    def _cores(self) -> int:
+        if self._threads is not None:
+            return self._threads
+        import torch
+
+        return torch.get_num_threads()
+
     def _compiled(self, streams: int) -> list[Forward]:
-        settings = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        settings = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": self._cores()}
         compiled = [
             core().compile_model(part, "CPU", {"INFERENCE_PRECISION_HINT": how, **settings})
             for part, how in self._parts
@@ -128,7 +150,7 @@ def _one_after_the_other(requests: Sequence[Any]) -> Forward:
     return run
 
 
-def openvino_model(net: FlukeNet, size: tuple[int, int]) -> Any:
+def openvino_model(net: "FlukeNet", size: tuple[int, int]) -> Any:
     """An `openvino.Model` of the network, float32, for photographs of `size`.
 
     The front end is called directly: `openvino.convert_model` reports every conversion to its
@@ -137,6 +159,10 @@ def openvino_model(net: FlukeNet, size: tuple[int, int]) -> Any:
     Raises:
         FlukeprintError: OpenVINO is not installed, or a layer has no counterpart in it.
     """
+    import torch
+
+    from flukeprint.embedding.tracing import traceable
+
     with needs("fast"):
         import openvino
         from openvino.frontend import FrontEndManager
@@ -165,7 +191,7 @@ def openvino_model(net: FlukeNet, size: tuple[int, int]) -> Any:
         return core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
 
-def write_openvino(net: FlukeNet, size: tuple[int, int], target: Path) -> None:
+def write_openvino(net: "FlukeNet", size: tuple[int, int], target: Path) -> None:
     """Write the network as `target` (.xml) and the weights beside it (.bin), float32.
 
     Raises:

@@ -7,8 +7,6 @@ made of cached pixels.  Pixels stay uint8 RGB: the network normalises them.
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from flukeprint.config.data import ImageConfig
 from flukeprint.data.cache_entries import find_entry
@@ -16,6 +14,7 @@ from flukeprint.data.catalog import Catalog
 from flukeprint.data.decoding import DECODING_VERSION, Pixels, decode_row
 from flukeprint.data.formats.jpeg import MANY
 from flukeprint.data.photo_store import PhotoStore
+from flukeprint.data.resizing import resized
 
 # Raise it when `fit` gives other pixels than before: older entries are then unused.
 CACHE_VERSION = 3
@@ -37,11 +36,11 @@ def fit(pixels: Pixels, config: ImageConfig) -> Pixels:
     if config.resize == "crop":
         pixels = _middle(pixels, height, width)
     if config.resize != "pad":
-        return _resized(pixels, height, width)
+        return resized(pixels, height, width)
     scale = min(height / pixels.shape[0], width / pixels.shape[1])
     inner_height = min(height, max(1, round(pixels.shape[0] * scale)))
     inner_width = min(width, max(1, round(pixels.shape[1] * scale)))
-    inner = _resized(pixels, inner_height, inner_width)
+    inner = resized(pixels, inner_height, inner_width)
     filled = np.empty((height, width, 3), np.uint8)
     filled[:] = np.rint(inner.mean(axis=(0, 1)))
     top, left = (height - inner_height) // 2, (width - inner_width) // 2
@@ -60,25 +59,13 @@ def _part(pixels: Pixels, height: int, width: int) -> Pixels:
     return pixels[top : top + height, left : left + width]
 
 
-def _resized(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Bilinear with antialiasing: where a side shrinks, over all pixels that become one.
-
-    As Pillow does, which pretrained networks were trained with, in a fifth of the time.
-    """
-    if not pixels.flags.writeable:  # torch accepts no others
-        pixels = pixels.copy()
-    seen = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    smaller = F.interpolate(seen, (height, width), mode="bilinear", antialias=True)
-    return np.asarray(smaller[0].permute(1, 2, 0).numpy(), dtype=np.uint8)
-
-
 def varied(pixels: Pixels, size: tuple[int, int], *, mirrored: bool, zoom: float) -> Pixels:
     """One variant of cached pixels at `size`: the middle `zoom` of both sides, maybe mirrored."""
     if zoom != 1:
         height, width = (max(1, round(side * zoom)) for side in pixels.shape[:2])
         pixels = _part(pixels, height, width)
     if pixels.shape[:2] != size:
-        pixels = _resized(pixels, *size)
+        pixels = resized(pixels, *size)
     return pixels[:, ::-1] if mirrored else pixels
 
 

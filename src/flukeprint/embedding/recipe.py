@@ -6,12 +6,14 @@ with a digest of both.  `Compute` holds what may differ from machine to machine.
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from flukeprint.config.data import ImageConfig
 from flukeprint.config.ranking import EngineName, PrecisionName
 from flukeprint.config.schema import Config
-from flukeprint.models.network import FlukeNet
+
+if TYPE_CHECKING:
+    from flukeprint.models.network import FlukeNet
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class EmbeddingRecipe:
         """The recipe of a configuration, without a stamp."""
         return cls(config.image, config.infer.mirror, config.infer.zooms)
 
-    def stamped(self, net: FlukeNet) -> "EmbeddingRecipe":
+    def stamped(self, net: "FlukeNet") -> "EmbeddingRecipe":
         """The same recipe with the digest of `net` and of itself."""
         return replace(self, stamp=network_digest(net, self))
 
@@ -61,7 +63,7 @@ class EmbeddingRecipe:
         """Number of variants of a photograph that go through the network: zooms times sides."""
         return len(self.zooms) * len(self.sides)
 
-    def dim(self, net: FlukeNet) -> int:
+    def dim(self, net: "FlukeNet") -> int:
         """Length of an embedding: the network's, or twice that for mirrors side by side."""
         return net.dim * (2 if self.mirror_rule == "both" else 1)
 
@@ -88,7 +90,7 @@ class Compute:
         return cls(infer.batch_size, config.train.workers, infer.engine, infer.precision)
 
 
-def network_digest(net: FlukeNet, recipe: EmbeddingRecipe) -> str:
+def network_digest(net: "FlukeNet", recipe: EmbeddingRecipe) -> str:
     """Digest of network and recipe, which embeddings are stamped with: 16 digits of a SHA-256."""
     image = recipe.image
     digest = hashlib.sha256()

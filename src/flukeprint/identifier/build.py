@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flukeprint.config.ranking import GalleryConfig
 from flukeprint.config.schema import Config
@@ -21,21 +22,23 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.kept_gallery import all_rows
 from flukeprint.identifier.runs import CENTERS, Run
 from flukeprint.identifier.showcase import Showcase
-from flukeprint.models.network import FlukeNet
 from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.pipeline import matched_keypoints
 from flukeprint.ranking.rules import FittedRules, looks_at_all
-from flukeprint.records.database import has_catalogue
+from flukeprint.records.pointer import has_catalogue
 from flukeprint.search.backends import BACKENDS, choose
 from flukeprint.search.index import Index
+
+if TYPE_CHECKING:
+    from flukeprint.models.network import FlukeNet
 
 WORTH_REPORTING = 50_000  # photographs from which it matters how a gallery is searched
 
 
 def build_identifier(
     config: Config,
-    net: FlukeNet,
+    net: "FlukeNet",
     gallery: Features,
     threshold: float | None,
     calibration: Calibration | None = None,
@@ -57,7 +60,7 @@ def build_identifier(
 
 def make_card(
     config: Config,
-    net: FlukeNet,
+    net: "FlukeNet",
     threshold: float | None,
     calibration: Calibration | None = None,
     *,
@@ -87,7 +90,7 @@ def make_card(
 def assemble_identifier(
     config: Config,
     card: IdentifierCard,
-    net: FlukeNet,
+    net: "FlukeNet",
     gallery: Features,
     *,
     centers: Embeddings | None = None,
@@ -114,7 +117,7 @@ def assemble_identifier(
     return with_index(plain, config.gallery, report)
 
 
-def keep_measured(run: Run, card: IdentifierCard, net: FlukeNet) -> None:
+def keep_measured(run: Run, card: IdentifierCard, net: "FlukeNet") -> None:
     """Keep the network that a run's figures are of, before it is trained further."""
     with folder_written_whole(run.measured) as draft:
         write_network(net, card, run.measured, draft)

@@ -11,10 +11,9 @@ import shutil
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.embedding.recipe import network_digest
@@ -30,11 +29,14 @@ from flukeprint.identifier.integrity import (
     digests_text,
     read_digests,
 )
-from flukeprint.models.network import FlukeNet, empty_model
+from flukeprint.models.lazy_network import LazyNetwork, built
 from flukeprint.search.backends import find_backend
 from flukeprint.search.gallery_files import APPENDED, StoreFacts
 from flukeprint.search.gallery_store import GalleryStore
 from flukeprint.search.index import Index
+
+if TYPE_CHECKING:
+    from flukeprint.models.network import FlukeNet
 
 NETWORK, GALLERY, INDEX = "network.safetensors", "gallery", "index"
 
@@ -42,23 +44,45 @@ NETWORK, GALLERY, INDEX = "network.safetensors", "gallery", "index"
 _BEHIND = 0.05
 
 
-def write_network(net: FlukeNet, card: IdentifierCard, old: Path, folder: Path) -> None:
+def write_network(
+    net: "FlukeNet | LazyNetwork", card: IdentifierCard, old: Path, folder: Path
+) -> None:
     """Write the network's tensors into `folder`; a link where `old` has the same."""
     if _same_network(card, old) and linked(old / NETWORK, folder / NETWORK):
         return
-    state = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    state = {k: v.detach().cpu().contiguous() for k, v in built(net).state_dict().items()}
     try:
         save_file(state, folder / NETWORK)
     except SafetensorError as error:
         raise OSError(str(error)) from None
 
 
-def read_network(folder: Path, card: IdentifierCard) -> FlukeNet:
+def lazy_network(folder: Path, card: IdentifierCard) -> LazyNetwork:
+    """The network of an identifier, which `read_network` reads when something first needs it.
+
+    Raises:
+        FlukeprintError: there is none.
+    """
+    file = folder.absolute() / NETWORK
+    if not file.is_file():
+        raise FlukeprintError(f"{folder / NETWORK} cannot be read: it is not there")
+    return LazyNetwork(lambda: read_network(file.parent, card))
+
+
+def read_network(folder: Path, card: IdentifierCard) -> "FlukeNet":
     """Read the network of an identifier, in evaluation mode.
 
     Raises:
         FlukeprintError: it cannot be read, is of another architecture, or is not the card's.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from flukeprint.models.network import empty_model
+
     net = empty_model(card.model, (card.image.height, card.image.width))
     try:
         state = load_file(folder / NETWORK)

@@ -33,7 +33,12 @@ from flukeprint.data.names import enrolled_name
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.drafts import clear_drafts
 from flukeprint.embedding.embed import embed
-from flukeprint.embedding.engine_choice import PHOTOGRAPHS, WORTH_MEASURING, pick_engine
+from flukeprint.embedding.engine_choice import (
+    PHOTOGRAPHS,
+    WORTH_MEASURING,
+    pick_engine,
+)
+from flukeprint.embedding.kept_engine import SINGLE, KeptEngines, can_keep
 from flukeprint.embedding.recipe import Compute
 from flukeprint.errors import FlukeprintError
 from flukeprint.evaluation.verification import VerificationThreshold
@@ -52,6 +57,7 @@ from flukeprint.identifier.photo_input import (
 from flukeprint.identifier.showcase import sample_photos
 from flukeprint.identifier.state import IdentifierState, origin_of
 from flukeprint.identifier.verdict import Verdict, verdict_of
+from flukeprint.models.lazy_network import LazyNetwork
 from flukeprint.output import Stage
 from flukeprint.ranking.encounters.combine import merge_encounter
 from flukeprint.ranking.features import Features, extract_features
@@ -59,7 +65,8 @@ from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
 from flukeprint.ranking.ranking import Ranking, insert_new_individual
-from flukeprint.records.database import has_catalogue
+from flukeprint.ranking.rules import looks_at_all
+from flukeprint.records.pointer import has_catalogue
 
 FEW_IDENTITIES = 200  # most identities that a query is compared with through an index
 
@@ -118,10 +125,14 @@ class Identifier(IdentifierState):
         known = len(self.identities)
         every = max(3, known if self.index is None else min(known, FEW_IDENTITIES))
         rule, calibration = self.card.method.rules.encounters, self.card.calibration
+        ranked = self._ranked(queries, every)
+        # Without further rules the score of the first is the cosine to its nearest photograph.
+        plain = self.index is None and not looks_at_all(self.card.method.rules)
         return verdict_of(
-            merge_encounter(self._ranked(queries, every), rule, calibration), queries.embeddings,
+            merge_encounter(ranked, rule, calibration), queries.embeddings,
             self.prepared.gallery, self.card,
             None if self.showcase is None else self.showcase.taxonomy, log_weights=log_weights,
+            near=float(ranked.scores[:, 0].max()) if plain else None,
         )  # fmt: skip
 
     def verify(self, pair: Features, false_accept: float) -> tuple[float, VerificationThreshold]:
@@ -232,7 +243,7 @@ class Identifier(IdentifierState):
     def _embedded(
         self, catalog: Catalog, compute: Compute, progress: str | None = None
     ) -> Embeddings:
-        return embed(self.net, catalog, self.card.recipe, compute, progress=progress)
+        return embed(self.network, catalog, self.card.recipe, compute, progress=progress)
 
     def warm_up(self, report: Callable[[str], None] | None = None) -> EngineName:
         """Measure and choose the fastest float32 inference engine now, for single photographs.
@@ -247,11 +258,48 @@ class Identifier(IdentifierState):
         """
         size = (self.card.image.height, self.card.image.width)
         engine = pick_engine(
-            self.net, size, "auto", "fp32", stamp=self.card.stamp, passes=WORTH_MEASURING,
+            self.network, size, *SINGLE, stamp=self.card.stamp, passes=WORTH_MEASURING,
             sample=partial(sample_photos, self.showcase, self.card.image, PHOTOGRAPHS),
             report=report,
         )  # fmt: skip
         return cast(EngineName, engine.name)
+
+    def keep_engine(self, report: Callable[[str], None] | None = None) -> None:
+        """Choose the engine for single photographs and keep it, where `lacks_engine`.
+
+        Then the next process need not import torch.
+
+        report: as of `warm_up`; it also receives why none could be chosen.
+        """
+        if not self.lacks_engine:
+            return
+        try:
+            self.warm_up(report)
+        except FlukeprintError as error:  # what the process is for is done
+            if report is not None:
+                report(f"no engine is kept for the next start: {error}")
+
+    @property
+    def lacks_engine(self) -> bool:
+        """Whether an engine for single photographs can be kept, and is not yet.
+
+        It can be where OpenVINO is installed and the cache folder can be written.
+        """
+        if not isinstance(self.network, LazyNetwork) or not can_keep():
+            return False
+        size = (self.card.image.height, self.card.image.width)
+        kept = KeptEngines(self.card.stamp, size).read()
+        return kept is None or kept.option(SINGLE) is None
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of parameters of the network."""
+        if isinstance(self.network, LazyNetwork) and self.network.built is None:
+            size = (self.card.image.height, self.card.image.width)
+            kept = KeptEngines(self.card.stamp, size).read()
+            if kept is not None:
+                return kept.parameters
+        return sum(weights.numel() for weights in self.net.parameters())
 
     def rank(self, queries: Features, *, top: int = 5, progress: bool = False) -> Ranking:
         """Rank identities for the queries that `examine` embedded, with the threshold applied.

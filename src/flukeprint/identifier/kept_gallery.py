@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import compress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import ValidationError
@@ -25,11 +26,12 @@ from flukeprint.ranking.calibration import Calibration
 from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import SIFT_DIMENSIONS, Keypoints
-from flukeprint.records.database import Database
-from flukeprint.records.gallery import GalleryRecords, PhotoParts, read_gallery_records, read_parts
 from flukeprint.search.gallery_files import StoreFacts, damaged
 from flukeprint.search.gallery_store import GalleryStore
 from flukeprint.search.index import Index, PresentRows
+
+if TYPE_CHECKING:
+    from flukeprint.records.gallery import GalleryRecords, PhotoParts
 
 KeptKeypoints = KeypointStore | DescriptorIndex
 
@@ -49,7 +51,7 @@ class Kept:
     stored: number of photographs in the files.
     """
 
-    records: GalleryRecords
+    records: "GalleryRecords"
     rows: Ints
     stored: int
 
@@ -79,6 +81,9 @@ def read_kept_gallery(
     Raises:
         FlukeprintError: the database or the gallery cannot be read.
     """
+    from flukeprint.records.database import Database
+    from flukeprint.records.gallery import read_gallery_records, read_parts
+
     database = Database.open(folder)
     with database.reading() as connection:
         records = read_gallery_records(connection)
@@ -121,6 +126,9 @@ def all_rows(folder: Path) -> Embeddings:
     Raises:
         FlukeprintError: the database or the gallery cannot be read.
     """
+    from flukeprint.records.database import Database
+    from flukeprint.records.gallery import read_gallery_records
+
     with Database.open(folder).reading() as connection:
         records = read_gallery_records(connection)
     facts = facts_of(folder, records.store)
@@ -157,7 +165,7 @@ def facts_of(folder: Path, store: str) -> StoreFacts:
         raise damaged(folder / GALLERY, error) from None
 
 
-def fitted_card(card: IdentifierCard, records: GalleryRecords) -> IdentifierCard:
+def fitted_card(card: IdentifierCard, records: "GalleryRecords") -> IdentifierCard:
     """The card with the threshold and the calibration in use."""
     if records.fit is None:
         return card
@@ -193,7 +201,7 @@ def _keypoints_of(data: bytes | None, like: KeptKeypoints) -> Keypoints:
 
 
 def _with_keypoints(
-    keypoints: KeptKeypoints | None, later: Sequence[PhotoParts]
+    keypoints: KeptKeypoints | None, later: "Sequence[PhotoParts]"
 ) -> KeptKeypoints | None:
     if keypoints is None:
         return None
@@ -204,7 +212,7 @@ def _with_keypoints(
     return KeypointStore.concatenate([keypoints, fresh])
 
 
-def _with_pictures(showcase: Showcase | None, later: Sequence[PhotoParts]) -> Showcase | None:
+def _with_pictures(showcase: Showcase | None, later: "Sequence[PhotoParts]") -> Showcase | None:
     if showcase is None:
         return None
     places = [(one.x or 0.0, one.y or 0.0) for one in later]

@@ -111,15 +111,18 @@ class Showcase:
             save_cards(self.cards, folder / CARDS)
 
     @classmethod
-    def load(cls, folder: Path) -> "Showcase | None":
-        """Read what `save` wrote; None for an identifier of an earlier version, which has none."""
+    def load(cls, folder: Path, *, checked: bool = False) -> "Showcase | None":
+        """Read what `save` wrote; None for an identifier of an earlier version, which has none.
+
+        checked: whether its files were compared with their digests.
+        """
         if not (folder / THUMBNAILS).is_file():
             return None
         with read_npz(folder / MAP, "map") as arrays:
             xy = arrays["xy"]
         taxonomy, cards = folder / TAXONOMY, folder / CARDS
         return cls(
-            thumbnails=Thumbnails.load(folder / THUMBNAILS),
+            thumbnails=Thumbnails.load(folder / THUMBNAILS, checked=checked),
             xy=xy,
             examples=Thumbnails.load(folder / EXAMPLE_FILE),
             taxonomy=Taxonomy.read(taxonomy) if taxonomy.is_file() else None,

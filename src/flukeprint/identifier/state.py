@@ -6,7 +6,7 @@ The names of the files are listed in `identifier.py`.
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -24,9 +24,9 @@ from flukeprint.identifier.card import (
 from flukeprint.identifier.files import (
     INDEX,
     check_digests,
+    lazy_network,
     read_gallery,
     read_index,
-    read_network,
     write_digests,
     write_gallery,
     write_index,
@@ -43,15 +43,18 @@ from flukeprint.identifier.kept_gallery import (
 from flukeprint.identifier.photo_input import check_unseen, free_name
 from flukeprint.identifier.runs import CENTERS
 from flukeprint.identifier.showcase import Showcase
-from flukeprint.models.network import FlukeNet
+from flukeprint.models.lazy_network import LazyNetwork, built
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import indexes_descriptors
-from flukeprint.records.database import has_catalogue
+from flukeprint.records.pointer import has_catalogue
 from flukeprint.search.backends import find_backend
 from flukeprint.search.gallery import Gallery
 from flukeprint.search.index import Index, PresentRows
+
+if TYPE_CHECKING:
+    from flukeprint.models.network import FlukeNet
 
 KEYPOINTS, DESCRIPTORS = "keypoints.npz", "descriptors"
 
@@ -117,6 +120,7 @@ def joined_card(mine: IdentifierCard, theirs: IdentifierCard, origin: Origin) ->
 class IdentifierState:
     """Everything that an identifier holds and that its folder keeps.
 
+    network: built when it is first needed, where it was read from a folder; see `net`.
     keypoints, showcase: of the gallery's photographs, in their order; an index of their descriptors
         where the ranking rules search all of them.
     centers: class centres of the network's head, for the ranking rules.
@@ -128,7 +132,7 @@ class IdentifierState:
     """
 
     card: IdentifierCard
-    net: FlukeNet
+    network: "FlukeNet | LazyNetwork"
     gallery: Embeddings
     keypoints: KeypointStore | DescriptorIndex | None = None
     centers: Embeddings | None = None
@@ -138,6 +142,11 @@ class IdentifierState:
     index_saved: int = 0
     origin: Origin | None = None
     kept: Kept | None = None
+
+    @property
+    def net(self) -> "FlukeNet":
+        """The network itself, which takes torch and seconds to build for the first time."""
+        return built(self.network)
 
     @cached_property
     def numbers(self) -> Ints:
@@ -215,7 +224,7 @@ class IdentifierState:
 
     def written(self, draft: Path, old: Path) -> Self:
         """Write all files into `draft`; those that `old` has already are links to its files."""
-        write_network(self.net, self.card, old, draft)
+        write_network(self.network, self.card, old, draft)
         write_gallery(self.gallery, self.card, old, draft)
         return self.written_around(draft, old)
 
@@ -275,9 +284,14 @@ class IdentifierState:
         if not unchanged:  # they were checked when it was read
             check_digests(folder, card)
         same = earlier is not None and earlier.card.stamp == card.stamp
-        net = earlier.net if earlier is not None and same else read_network(folder, card)
+        network = earlier.network if earlier is not None and same else lazy_network(folder, card)
+        if card.digests is None and isinstance(network, LazyNetwork):
+            network.get()  # nothing else tells whether its file is whole
         rules = card.method.rules
-        keypoints, showcase = _read_keypoints(folder, rules), Showcase.load(folder)
+        keypoints, showcase = (
+            _read_keypoints(folder, rules),
+            Showcase.load(folder, checked=card.digests is not None),
+        )
         kept = None
         if has_catalogue(folder):
             found = read_kept_gallery(folder, keypoints, showcase)
@@ -298,7 +312,7 @@ class IdentifierState:
                 index, there = index_of_present(index, kept, there)
         return cls(
             card if kept is None else fitted_card(card, kept.records),
-            net,
+            network,
             gallery,
             keypoints,
             Embeddings.load(folder / CENTERS) if rules.head else None,

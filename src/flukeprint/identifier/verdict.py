@@ -105,6 +105,7 @@ def verdict_of(
     taxonomy: Taxonomy | None,
     *,
     log_weights: Mapping[str, float] | None = None,
+    near: float | None = None,
     top: int = 5,
 ) -> Verdict:
     """Make the verdict on one query from its ranking.
@@ -113,6 +114,7 @@ def verdict_of(
     queries: the embeddings of its photographs; the nearest of them decides whether they show
         something else.
     log_weights: of a prior, such as `EncounterPrior.log_weights`; animals without one are neutral.
+    near: cosine to the nearest photograph of the gallery; None: it is searched for.
 
     Raises:
         FlukeprintError: a prior, and an identifier without probabilities.
@@ -124,7 +126,8 @@ def verdict_of(
     ranking = _first(every, top)
     if card.threshold is not None:
         ranking = insert_new_individual(ranking, card.threshold)
-    near = float(nearest_cosine(gallery, queries).max())
+    if near is None:
+        near = float(nearest_cosine(gallery, queries).max())
     outside = card.outside is not None and bool(card.outside([near])[0])
     likely = None if outside else _likely(spread, ranking, card)
     return Verdict(

@@ -14,9 +14,10 @@ from flukeprint.files import LOCK, locked_for_writing, written_whole
 from flukeprint.identifier.card import FILE, KEPT_FORMAT, read_card
 from flukeprint.identifier.files import GALLERY, check_digests
 from flukeprint.records.batches import batches
-from flukeprint.records.database import Database, has_catalogue
+from flukeprint.records.database import Database
 from flukeprint.records.events import time_now
 from flukeprint.records.names import kept_text
+from flukeprint.records.pointer import has_catalogue
 from flukeprint.records.schema import VERSION, catalogue, events, individuals, photographs
 from flukeprint.search.gallery_store import GalleryStore
 

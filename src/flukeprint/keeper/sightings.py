@@ -13,9 +13,10 @@ from flukeprint.ranking.encounters.priors import (
     Sighting,
     fit_prior,
 )
-from flukeprint.records.database import Database, has_catalogue
+from flukeprint.records.database import Database
 from flukeprint.records.kinds import Moment, Position
 from flukeprint.records.lookup import list_encounters, list_photographs
+from flukeprint.records.pointer import has_catalogue
 from flukeprint.records.schema import photographs
 
 

@@ -104,7 +104,7 @@ def rank(
     ranking = Ranking(
         images=tuple(images),
         identities=tuple(
-            tuple(matches.vocabulary[label] for label in labels)
+            tuple(map(matches.vocabulary.__getitem__, labels))
             for labels in matches.labels[:, :have].tolist()
         ),
         scores=scores,

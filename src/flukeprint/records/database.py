@@ -20,16 +20,12 @@ from sqlalchemy.pool import NullPool
 
 from flukeprint.errors import FlukeprintError, needs
 from flukeprint.files import written_whole
+from flukeprint.records.pointer import POINTER
 from flukeprint.records.schema import VERSION, catalogue, tables
 
-POINTER, FILE = "catalogue.json", "catalogue.db"
+FILE = "catalogue.db"
 PATIENCE = 60  # seconds that a writer waits for another one
 URL = "FLUKEPRINT_CATALOGUE_URL"  # environment variable: instead of the address in the pointer
-
-
-def has_catalogue(folder: Path) -> bool:
-    """Whether the identifier in `folder` keeps a catalogue."""
-    return (folder / POINTER).is_file()
 
 
 class UnusableCatalogueError(FlukeprintError):

@@ -3,6 +3,7 @@
 They come with a bound on their error, as those of `products.py` do; `exact.py` needs no more.
 """
 
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,7 +97,11 @@ def _lengths(rows: Floats) -> Floats:
 
 
 def fastest_product(vectors: Floats) -> Product:
-    """The fastest approximate scoring of a gallery (n, d) on this machine."""
-    if has_bf16() and vectors.size >= WORTH_IT:
+    """The fastest approximate scoring of a gallery (n, d) on this machine.
+
+    That in bfloat16 is by torch, and not worth importing it: a process that answers by another
+    engine stays without.
+    """
+    if vectors.size >= WORTH_IT and "torch" in sys.modules and has_bf16():
         return HalfProduct(vectors)
     return FloatProduct(vectors)

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from flukeprint.data.embeddings import Floats, Ints
 from flukeprint.search.products import LENGTHS
 
+_CACHED = 1 << 20  # bytes
+
 # Pairs of vectors that are converted to float64 at once.
 _PAIRS_AT_ONCE = 1 << 9
 
@@ -54,12 +56,20 @@ def exact_block(queries: Floats, vectors: Floats) -> Floats:
 
     BLAS sums in another order; a pair for which that might round differently is summed again.
     """
-    wide = queries.astype(np.float64) @ vectors.T.astype(np.float64)
+    left, vectors = queries.astype(np.float64), np.asarray(vectors)
     # Two sums in different orders, each off by d * 2**-53 at most, and a little for this sum.
     off = 2.1 * LENGTHS * (queries.shape[1] + 2) * 2.0**-53
-    scores: Floats = (wide - off).astype(np.float32)
-    unsure = np.nonzero(scores != (wide + off).astype(np.float32))
-    scores[unsure] = exact_scores(queries, vectors, *unsure)
+    scores = np.empty((len(queries), len(vectors)), dtype=np.float32)
+    # As many rows at once as stay in the processor's cache in float64.
+    rows = max(1, _CACHED // (8 * queries.shape[1]))
+    for start in range(0, len(vectors), rows):
+        part = slice(start, start + rows)
+        wide = left @ vectors[part].astype(np.float64).T
+        found: Floats = (wide - off).astype(np.float32)
+        unsure = np.nonzero(found != (wide + off).astype(np.float32))
+        if len(unsure[0]):
+            found[unsure] = exact_scores(queries, vectors[part], *unsure)
+        scores[:, part] = found
     return scores
 
 

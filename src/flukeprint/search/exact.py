@@ -32,6 +32,9 @@ _DENSE = 1 / 32
 # More candidates than these are scored exactly at once, so that only the nearest are kept.
 _MOST_WAITING = 1 << 19
 
+# Scores of all photographs that are in memory at once, where all are needed.
+_MOST_SCORES = 1 << 24
+
 # Photographs among which the first k identities are sought, for an initial floor.
 _FIRST_LOOK = 64
 _LOWEST = np.finfo(np.float32).min  # below every score, above minus infinity
@@ -86,10 +89,28 @@ def nearest_rows(
         (q, k) scores and rows.  Where a query has fewer than k candidates, scores of minus infinity
         follow, with row 0.
     """
+    if groups is not None and barred is None and k >= np.count_nonzero(np.bincount(groups)):
+        return _of_all_groups(queries, vectors, k, groups)
     scores = np.empty((len(queries), k), dtype=np.float32)
     rows = np.empty((len(queries), k), dtype=np.int64)
     for block, found in find_candidates(queries, vectors, k, product, groups, barred):
         scores[block], rows[block] = leading(found, block.stop - block.start, k, groups)
+    return scores, rows
+
+
+def _of_all_groups(queries: Floats, vectors: Floats, k: int, groups: Ints) -> tuple[Floats, Ints]:
+    """What `nearest_rows` returns where every group is asked for: no approximate score helps."""
+    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+    rows = np.zeros((len(queries), k), dtype=np.int64)
+    step = min(QUERIES_AT_ONCE, max(1, _MOST_SCORES // len(vectors)))
+    for start in range(0, len(queries), step):
+        block = slice(start, start + step)
+        every = exact_block(queries[block], vectors)
+        best = _best_of_groups(every, groups)
+        found = np.take_along_axis(every, best, axis=1)
+        order = np.lexsort((best, -found), axis=1)[:, :k]
+        scores[block, : order.shape[1]] = np.take_along_axis(found, order, axis=1)
+        rows[block, : order.shape[1]] = np.take_along_axis(best, order, axis=1)
     return scores, rows
 
 

@@ -15,8 +15,9 @@ from flukeprint.identifier.photo_input import names_of, told_names
 from flukeprint.keeper.keeper import Enrolment, Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.keeper.queue.shared_queue import SharedQueue
-from flukeprint.records.database import FILE, Database, has_catalogue
+from flukeprint.records.database import FILE, Database
 from flukeprint.records.journal import Note
+from flukeprint.records.pointer import has_catalogue
 
 Signature = tuple[object, ...]
 Result = TypeVar("Result")

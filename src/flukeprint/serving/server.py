@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import socket
+import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -43,6 +44,7 @@ from flukeprint.serving.sessions import SECRET
 
 TOKEN = "FLUKEPRINT_ENROLL_TOKEN"
 FEWEST_CHARACTERS = 16  # of the token
+KEEP_ENGINE = "flukeprint.serving.keep_engine"  # module that does that and ends
 _WORKER = "FLUKEPRINT_SERVE"  # environment variable that tells worker processes what to serve
 
 # Connections of a worker, and of its queue; a process may often open no more than 1,024 files.
@@ -158,10 +160,23 @@ def build_app(identifier: Path, config: Config, token: str | None) -> FastAPI:
     if folder is not None and not folder.is_dir():
         raise FlukeprintError(f"serve.photos_folder: there is no folder {folder}")
     known = Identifier.load(identifier)
+    if known.lacks_engine and "torch" not in sys.modules:
+        keep_apart(identifier)
     adapt = partial(with_knowledge, config=config)
     service = Service(known, settings, path=identifier, examples=examples, adapt=adapt)
     known.warm_up(partial(print, file=sys.stderr))
     return assemble(service, token)
+
+
+def keep_apart(identifier: Path) -> None:
+    """Choose and keep the engine of an identifier in a process of its own.
+
+    Torch and what it needs take more memory than everything that a server holds.  Where that
+    process fails, the engine is chosen in this one.
+    """
+    command = [sys.executable, "-m", KEEP_ENGINE, str(identifier)]
+    with contextlib.suppress(OSError):
+        subprocess.run(command, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=False)
 
 
 def silence_decoders() -> None:

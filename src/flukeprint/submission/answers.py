@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 from flukeprint.config.ranking import NewShare
 from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.doctor import check_readable
 from flukeprint.data.readers.read import read_test
 from flukeprint.disks import full_disk_named
-from flukeprint.embedding.embed import check_devices, pick_device
+from flukeprint.embedding.embed import check_devices, device_type
 from flukeprint.embedding.engine_choice import check_engine
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.files import check_writable
@@ -53,15 +51,15 @@ class Answers:
         )
 
 
-def check_machine(config: Config) -> torch.device:
-    """Refuse what this machine cannot do or write; returns the device to embed on.
+def check_machine(config: Config) -> str:
+    """Refuse what this machine cannot do or write; returns the type of device to embed on.
 
     Raises:
         FlukeprintError: so.
     """
-    device = pick_device(config.train.accelerator)
+    device = device_type(config.train.accelerator)
     check_devices(config.train.accelerator, 1, "devices")
-    check_engine(config.infer.engine, config.infer.precision, device.type)
+    check_engine(config.infer.engine, config.infer.precision, device)
     check_writable(config.submissions)
     return device
 

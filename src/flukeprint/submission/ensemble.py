@@ -7,8 +7,6 @@ cosine is the weighted mean of the runs' cosines.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from flukeprint.config.ranking import NewShare
 from flukeprint.config.schema import Config
 from flukeprint.cpu import keep_memory
@@ -48,12 +46,11 @@ class _Member:
     run: Run
     known: Identifier
 
-    def embed(self, test: Catalog, config: Config, device: torch.device) -> Embeddings:
+    def embed(self, test: Catalog, config: Config) -> Embeddings:
         """Embed the test photographs, and keep that in the run as `infer` does."""
-        recipe, net = self.known.card.recipe, self.known.net
+        recipe, network = self.known.card.recipe, self.known.network
         found = embed(
-            net, test, recipe, Compute.of(config), device=device,
-            progress=f"photographs, {self.run.path}",
+            network, test, recipe, Compute.of(config), progress=f"photographs, {self.run.path}"
         )  # fmt: skip
         with full_disk_named(self.run.path, lambda: AS_BEFORE):
             found.save(self.run.path / embeddings_name(config, self.run.config()))
@@ -102,11 +99,12 @@ def infer_together(
 
     features = fold.features()
     validation, fitted = fold.validate(features)
-    for member in members:
-        member.known.net.to(device)
+    if device != "cpu":
+        for member in members:
+            member.known.net.to(device)
 
     def embedded(photos: Catalog) -> Embeddings:
-        return ensemble([member.embed(photos, config, device) for member in members], weights)
+        return ensemble([member.embed(photos, config) for member in members], weights)
 
     test, queries = of_readable(asked, config, embedded)
     kept = stored if isinstance(stored, KeypointStore) else None

@@ -49,7 +49,8 @@ def infer(config: Config, run: Run) -> RunAnswers:
     identifier, notes = _configured(Identifier.load(run.identifier), config, run)
     known = identifier.identities
     asked = read_questions(config, known)
-    identifier.net.to(device)
+    if device != "cpu":
+        identifier.net.to(device)
     compute = Compute.of(config)
     test, queries = of_readable(
         asked, config, lambda photos: identifier.examine(photos, compute=compute, progress=True)

@@ -181,3 +181,24 @@ def test_probabilities_are_raised_to_a_power_and_keep_their_sum(values, new, wei
     power = shares**weight
     np.testing.assert_allclose(got.identities[0], (1 - new) * power / power.sum(), atol=1e-9)
     np.testing.assert_array_equal(of_encounter(likely, 1.0).identities, likely.identities)
+
+
+@pytest.mark.parametrize("rule", list(COMBINATIONS))
+def test_one_photograph_is_ranked_as_the_same_twice(rule):
+    """Whether or not its answers come in order."""
+    rng = np.random.default_rng(3)
+    scores = rng.normal(size=(1, 6)).astype(np.float32)
+    scores[0, 4] = scores[0, 1]
+    one = Ranking(
+        images=("a",), identities=(tuple("wxyzuv"),), scores=scores,
+        rows=np.array([[7, 9, 3, 1, 8, 0]]), best_known=scores.max(axis=1),
+    )  # fmt: skip
+    twice = Ranking(
+        images=("a", "b"), identities=one.identities * 2, scores=np.repeat(scores, 2, axis=0),
+        rows=np.repeat(one.rows, 2, axis=0), best_known=np.repeat(one.best_known, 2),
+    )  # fmt: skip
+    alone, both = merge_encounter(one, rule), merge_encounter(twice, rule)
+    assert alone.identities == both.identities
+    np.testing.assert_array_equal(alone.scores, both.scores)
+    np.testing.assert_array_equal(alone.rows, both.rows)
+    np.testing.assert_array_equal(alone.best_known, both.best_known)

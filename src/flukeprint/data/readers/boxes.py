@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
-import pandas as pd
 from PIL import Image
 
 from flukeprint.data.catalog import Box, Catalog
@@ -18,6 +17,9 @@ from flukeprint.data.formats.photo_formats import UnusableError, formats
 from flukeprint.data.tables import check_filled, check_once, lines, read_table
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.storage import source
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BoxUnit = Literal["pixels", "share"]
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -35,7 +37,7 @@ _ROUNDED = 1e-3  # by which a box of a request may reach beyond the photograph
 _ORIENTATION = 0x0112  # EXIF 2.32, 4.6.4
 
 
-def boxes_of(table: pd.DataFrame, path: Path, unit: BoxUnit = "pixels") -> list[Box | None]:
+def boxes_of(table: "pd.DataFrame", path: Path, unit: BoxUnit = "pixels") -> list[Box | None]:
     """Parse the boxes in the columns x0, y0, x1, y1, None where all four are empty."""
     comma = table.attrs.get("decimal") == ","
     boxes: list[Box | None] = []
@@ -200,6 +202,8 @@ def _upright_size(
 
 def _numbers(cell: object) -> list[float | None] | None:
     """The numbers of a cell, None for each that is missing; None for something else."""
+    import pandas as pd
+
     if cell is None or (isinstance(cell, float) and math.isnan(cell)) or cell is pd.NA:
         return []
     if isinstance(cell, str):

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 # Columns that name a series of photographs.  A photograph may stand in several of them.
 SERIES = ("burst", "encounter", "encounter_id", "video")
@@ -13,7 +16,7 @@ _TIME = re.compile(r"[T\s]+\d{1,2}:\d{2}.*")
 
 
 def series_of(
-    table: pd.DataFrame, identities: Sequence[str | None], *, same_day: bool
+    table: "pd.DataFrame", identities: Sequence[str | None], *, same_day: bool
 ) -> tuple[str | None, ...] | None:
     """The series of each photograph of a label table, None for a photograph of none.
 
@@ -42,6 +45,8 @@ def series_of(
 
 def text(cell: object) -> str | None:
     """A cell as text, whole numbers without `.0`; None where it is empty or NaN."""
+    import pandas as pd
+
     if cell is None or cell is pd.NA or cell is pd.NaT or cell != cell:  # NaN differs from itself
         return None
     if isinstance(cell, float) and cell.is_integer():

@@ -4,11 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
-from flukeprint.data.exchange.forms import read_observed, recognised, unused_options
 from flukeprint.data.exchange.observed import Observed, ObservedPhoto
 from flukeprint.data.exchange.options import ReadOptions
 from flukeprint.data.names import identity_name
@@ -52,6 +49,8 @@ def unlabelled_imported(config: DataConfig) -> Catalog:
 
     In the order of the sample submission where there is one, else of the source.
     """
+    from flukeprint.data.exchange.forms import recognised  # with pandas
+
     path = config.root / str(config.test)
     if is_folder(path) and recognised(path) is None:
         return unlabelled_folder(config)
@@ -79,11 +78,15 @@ def _read(config: DataConfig, name: str) -> Observed:
     root = None if config.photo_root is None else config.root / config.photo_root
     if root is not None and not is_folder(root):
         raise FlukeprintError(f"data.photo_root: there is no folder {root}")
+    from flukeprint.data.exchange.forms import read_observed
+
     return read_observed(path, root, _options(config, folder=is_folder(path)))
 
 
 def _check_options(config: DataConfig) -> None:
     """Refuse what the configuration says of sources and none of them has a use for."""
+    from flukeprint.data.exchange.forms import recognised, unused_options
+
     names = [config.labels] if config.test is None else [config.labels, str(config.test)]
     useless: list[set[str]] = []
     for path in (config.root / name for name in names):
@@ -148,6 +151,8 @@ def _series(
 
     A deployment lasts for weeks, so that it counts only where nothing else tells when.
     """
+    import pandas as pd
+
     encounters = [
         f"encounter {photo.encounter}"
         if photo.encounter is not None

@@ -4,9 +4,7 @@ The package itself is not needed.
 """
 
 from pathlib import Path
-from typing import Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Literal
 
 from flukeprint.config.data import DataConfig
 from flukeprint.data.catalog import Catalog
@@ -16,6 +14,9 @@ from flukeprint.data.readers.layout import how_to_get
 from flukeprint.data.tables import check_filled, check_once, identities_of, lines, read_table
 from flukeprint.errors import FlukeprintError, nearest
 from flukeprint.storage import join
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNKNOWN = "unknown"  # the package's name for an individual that nobody knows
 SPLIT_COLUMNS = ("split", "original_split")  # the first one that the table has
@@ -41,7 +42,7 @@ def unlabelled_wildlife(config: DataConfig) -> Catalog:
 
 
 def from_wildlife(
-    dataframe: pd.DataFrame,
+    dataframe: "pd.DataFrame",
     root: Path,
     *,
     new_label: str = UNKNOWN,
@@ -61,7 +62,12 @@ def from_wildlife(
 
 
 def _converted(
-    table: pd.DataFrame, root: Path, where: Path, new_label: str, box_unit: BoxUnit, same_day: bool
+    table: "pd.DataFrame",
+    root: Path,
+    where: Path,
+    new_label: str,
+    box_unit: BoxUnit,
+    same_day: bool,
 ) -> Catalog:
     """The catalogue of a table whose index counts lines as `lines` does."""
     for column in WILDLIFE_COLUMNS:
@@ -69,6 +75,8 @@ def _converted(
             raise FlukeprintError(
                 f"the wildlife table has no column {column}: {nearest(column, table.columns)}"
             )
+    import pandas as pd
+
     cells = pd.DataFrame(
         {name: [text(cell) or "" for cell in table[name]] for name in WILDLIFE_COLUMNS},
         index=table.index,
@@ -97,8 +105,10 @@ def _converted(
     )
 
 
-def _parts(table: pd.DataFrame, where: Path) -> "pd.Series[str]":
+def _parts(table: "pd.DataFrame", where: Path) -> "pd.Series[str]":
     """`train` or `test` for each row; all are `train` where no column tells."""
+    import pandas as pd
+
     column = next((name for name in SPLIT_COLUMNS if name in table), None)
     if column is None:
         return pd.Series("train", index=table.index)

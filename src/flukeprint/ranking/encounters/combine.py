@@ -68,6 +68,8 @@ def merge_encounter(
 
     Raises ValueError for rankings with a threshold or without identities.
     """
+    if len(ranking) == 1 and None not in ranking.identities[0] and ranking.identities[0]:
+        return _in_order(ranking)
     found = {name for names in ranking.identities for name in names}
     names = sorted(name for name in found if name is not None)
     if not names or len(names) < len(found):
@@ -85,6 +87,22 @@ def merge_encounter(
         scores=np.concatenate([joint[order], np.full(spare, np.nan, np.float32)])[None],
         rows=np.concatenate([best_rows[order], np.full(spare, -1)])[None],
         best_known=joint[order][:1],
+    )
+
+
+def _in_order(ranking: Ranking) -> Ranking:
+    """The encounter of one photograph: every rule keeps its scores."""
+    names, n = ranking.identities[0], len(ranking.identities[0])
+    order = np.lexsort((ranking.rows[0, :n], -ranking.scores[0, :n]))
+    if (order == np.arange(n)).all():
+        return ranking
+    places = np.concatenate([order, np.arange(n, ranking.scores.shape[1])])
+    return replace(
+        ranking,
+        identities=(tuple(names[place] for place in order),),
+        scores=ranking.scores[:, places],
+        rows=ranking.rows[:, places],
+        best_known=ranking.scores[0, order[:1]],
     )
 
 
