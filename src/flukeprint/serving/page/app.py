@@ -12,6 +12,7 @@ from flukeprint.serving.api.responses import Descriptions
 from flukeprint.serving.page.routes.catalogue import catalogue_routes
 from flukeprint.serving.page.routes.collection import collection_routes
 from flukeprint.serving.page.routes.comparing import comparing_routes
+from flukeprint.serving.page.routes.field import field_routes
 from flukeprint.serving.page.routes.frame import frame_routes
 from flukeprint.serving.page.routes.identifying import identifying_routes
 from flukeprint.serving.page.site import Site
@@ -39,8 +40,10 @@ def add_pages(
 ) -> Site:
     """Add the page to `app`, behind all routes that it has already."""
     site = Site(service, descriptions, doors)
-    pages = identifying_routes, collection_routes, comparing_routes, catalogue_routes, frame_routes
-    for routes in pages:
+    for routes in (
+        identifying_routes, collection_routes, comparing_routes, catalogue_routes, field_routes,
+        frame_routes,
+    ):  # fmt: skip
         for path, methods, endpoint in routes(site):
             app.add_route(path, endpoint, list(methods), include_in_schema=False)
     return site

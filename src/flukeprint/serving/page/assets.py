@@ -53,6 +53,10 @@ class Assets:
         """Names of all files."""
         return tuple(self._files)
 
+    def text(self, name: str) -> str:
+        """What a file says."""
+        return self._files[name].plain.decode()
+
     @property
     def digest(self) -> str:
         """Of all files together."""

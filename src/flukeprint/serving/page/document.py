@@ -38,7 +38,11 @@ SCRIPTS: Final[Mapping[str, Sequence[str]]] = {
     "/sign-in": ("sign_in.js",),
     "/queue": ("queue.js",),
     "/compare": ("compare_page.js",),
+    "/field/classes": ("cards.js",),
 }
+# The styles of a page besides those of all.
+STYLES: Final[Mapping[str, Sequence[str]]] = {"/": ("field.css",), "/field/classes": ("field.css",)}
+THEME: Final = "#0b5d63"  # of the window's frame, as --tide of the light page
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Visitor:
     catalogue: whether there is one to look at.  reviews: whether he or she may decide photographs.
     address: of the page, to come back to.  side: longest one of a photograph that is sent, px.
     asked: what the address asks, which stays in another language.
+    held: the page is kept on the device, for whoever has it, and shown without a network.
     """
 
     people: bool = False
@@ -58,6 +63,7 @@ class Visitor:
     address: str = "/"
     side: int = 2048
     asked: Sequence[tuple[str, str]] = ()
+    held: bool = False
 
 
 def document(
@@ -79,9 +85,12 @@ def document(
         html.meta(name="color-scheme", content="light dark"),
         html.meta(name="referrer", content="no-referrer"),
         html.title[Markup(title), f" · {context.info.title}"],
+        html.meta(name="theme-color", content=THEME),
         html.link(rel="icon", type="image/svg+xml", href=assets.url("favicon.svg")),
-        html.link(rel="stylesheet", href=assets.url("page.css")),
-        html.link(rel="stylesheet", href=assets.url("parts.css")),
+        html.link(rel="apple-touch-icon", href="/icons/180.png"),
+        html.link(rel="manifest", href=f"/manifest.webmanifest?lang={context.language}"),
+        [html.link(rel="stylesheet", href=assets.url(name)) for name in ("page.css", "parts.css")],
+        [html.link(rel="stylesheet", href=assets.url(name)) for name in STYLES.get(path, ())],
         [
             html.script(type="module", src=assets.url(name))
             for name in ("page.js", *SCRIPTS.get(path, ()), *scripts)
@@ -182,6 +191,8 @@ def _facts(context: PageContext, visitor: Visitor) -> Element:
         "model": info.model,
         "version": info.version,
         "signed_in": visitor.name is not None,
+        "person": visitor.name,
+        "held": visitor.held,
         "limits": {
             "max_bytes": info.max_bytes,
             "max_pixels": info.max_pixels,

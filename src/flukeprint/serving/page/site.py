@@ -106,6 +106,11 @@ class Site:
         """Whether the server knows people by tokens, so that somebody can sign in."""
         return self._doors is not None and self._doors.changes
 
+    @property
+    def closed(self) -> bool:
+        """Whether even looking needs a token."""
+        return self._doors is not None and self._doors.closed
+
     def may_change(self, request: Request) -> bool:
         """Whether who asks may change the catalogue."""
         session = self.session(request)

@@ -16,6 +16,7 @@ from flukeprint.serving.page.views.answers import (
 from flukeprint.serving.page.views.headline import headline, headline_view
 from flukeprint.serving.page.views.photographs import (
     IDENTIFY,
+    Offers,
     identify_page,
     review_page,
     verify_page,
@@ -45,6 +46,15 @@ def identifying_routes(site: Site) -> Routes:
     )
 
 
+def offers_of(site: Site) -> Offers:
+    """What the page for identifying offers besides, with what is served now."""
+    identifier = site.service.identifier
+    return Offers(
+        identifier.kept is not None and identifier.card.calibration is not None,
+        cards=not site.closed,
+    )
+
+
 class Identifying:
     """Answers the requests of the pages that take photographs."""
 
@@ -54,7 +64,8 @@ class Identifying:
     def identify(self, request: Request) -> Response:
         """The first page."""
         context = self.site.context(request)
-        return self.site.page(request, context, "/", identify_page(context))
+        content = identify_page(context, offers=offers_of(self.site))
+        return self.site.page(request, context, "/", content)
 
     async def identify_without_scripts(self, request: Request) -> Response:
         """The first page with the answer to photographs that a form sent."""
@@ -69,7 +80,8 @@ class Identifying:
             answer, status = problem_view(context, refused, None), error.status
         else:
             answer, status = identification_view(context, found), 200
-        return self.site.page(request, context, "/", identify_page(context, answer), status=status)
+        content = identify_page(context, answer, offers_of(self.site))
+        return self.site.page(request, context, "/", content, status=status)
 
     def verify(self, request: Request) -> Response:
         """The page that compares two photographs."""

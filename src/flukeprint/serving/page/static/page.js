@@ -2,13 +2,28 @@
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
 
-export const { language, limits, model, version } = facts;
+export const { held, language, limits, model, version } = facts;
+
+// Whose photographs wait on this device: of who has signed in, "" for nobody.  A page that is held
+// for use without a network is nobody's, and remembers who it was until that person signs out.
+const PERSON = "flukeprint-person";
+export const person = whose();
+function whose() {
+  try {
+    if (held) return localStorage.getItem(PERSON) || "";
+    if (facts.person) localStorage.setItem(PERSON, facts.person);
+    else localStorage.removeItem(PERSON);
+  } catch {
+    // keeping is forbidden
+  }
+  return facts.person || "";
+}
 
 // What a change of somebody who has signed in needs.  It is not in the page itself, whose
 // compressed length would give it away letter by letter to who can make us ask for pages.
 let asked = null;
 export async function headers() {
-  if (!facts.signed_in) return {};
+  if (!facts.signed_in && !person) return {};
   asked = asked || fetch("/v1/session").then((answer) => (answer.ok ? answer.json() : {})).catch(() => ({}));
   const { csrf } = await asked;
   if (!csrf) asked = null; // ask again the next time
@@ -123,5 +138,9 @@ export function takePhotographs(take) {
   });
 }
 
+if (held) {
+  gone(true); // until the service is found
+  look();
+}
 at("drop-over").dataset.text = translate("drop");
 document.documentElement.classList.add("with-scripts");

@@ -1,6 +1,7 @@
 // Sends photographs to the API and turns its answers into HTML of the page.
 // Outcomes are described in views/problems.py.
-import { acts, at, element, gone, headers, limits, translate } from "./page.js";
+import { bare } from "./bare.js";
+import { acts, at, element, gone, headers, limits, person, translate } from "./page.js";
 
 const RETRY_S = 2; // wait before trying a busy service again, if it sends no Retry-After
 const RETRY_MOST_S = 30;
@@ -52,9 +53,10 @@ export async function fetchBlob(address) {
 }
 
 // job: {cancelled, request}; report({phase, share, seconds}) is called with the progress.
-function sendOnce(path, files, job, report, more) {
+function sendOnce(path, files, job, report, more, fields) {
   return new Promise((done) => {
     const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) if (value) form.append(name, value);
     // Names of files may be private, and the API does not need them.
     files.forEach((file, number) => form.append("photos", file, `photograph-${number + 1}`));
     const request = new XMLHttpRequest();
@@ -75,15 +77,16 @@ function sendOnce(path, files, job, report, more) {
 }
 
 // A photograph as it is sent: a large one is made smaller, to the longest side of which the network
-// makes use, upright, as a JPEG.  Whatever the browser cannot decode goes as it is.
+// makes use, upright, as a JPEG.  A smaller JPEG goes without what its camera wrote, and whatever the
+// browser cannot decode as it is.
 export async function prepared(file) {
-  if (file.size < SMALL_ENOUGH || typeof createImageBitmap !== "function") return file;
+  if (file.size < SMALL_ENOUGH || typeof createImageBitmap !== "function") return bare(file);
   try {
     const image = await createImageBitmap(file, { imageOrientation: "from-image" });
     const share = limits.side / Math.max(image.width, image.height);
     if (share >= 1) {
       image.close();
-      return file;
+      return bare(file);
     }
     const canvas = document.createElement("canvas");
     canvas.width = Math.max(1, Math.round(image.width * share));
@@ -93,18 +96,18 @@ export async function prepared(file) {
     pen.drawImage(image, 0, 0, canvas.width, canvas.height);
     image.close();
     const small = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
-    return small && small.size < file.size ? new File([small], file.name, { type: "image/jpeg" }) : file;
+    return small && small.size < file.size ? new File([small], file.name, { type: "image/jpeg" }) : bare(file);
   } catch {
-    return file;
+    return bare(file);
   }
 }
 
 // The outcome, null when cancelled.  A busy service (503) is tried once more; with `patient`
-// one that limits requests (429) is tried as often as it takes.
-export async function send(path, files, job, report, patient = false) {
+// one that limits requests (429) is tried as often as it takes.  fields: of the form besides.
+export async function send(path, files, job, report, patient = false, fields = {}) {
   for (let again = 0; ; again += 1) {
     report({ phase: "sending", share: 0 });
-    const outcome = await sendOnce(path, files, job, report, await headers());
+    const outcome = await sendOnce(path, files, job, report, await headers(), fields);
     const status = outcome && outcome.state === "problem" ? outcome.status : 0;
     const retry = (status === 503 && again === 0) || (status === 429 && patient);
     if (!retry || job.cancelled) return job.cancelled ? null : outcome;
@@ -257,7 +260,7 @@ export class Flow {
 
   keep(outcome) {
     try {
-      sessionStorage.setItem(`flukeprint-${this.name}`, JSON.stringify({ outcome, pictures: this.pictures || [] }));
+      sessionStorage.setItem(`flukeprint-${this.name}`, JSON.stringify({ outcome, person, pictures: this.pictures || [] }));
     } catch {
       // no room, or forbidden: reloading then shows the empty page
     }
@@ -265,7 +268,8 @@ export class Flow {
 
   kept() {
     try {
-      return JSON.parse(sessionStorage.getItem(`flukeprint-${this.name}`));
+      const kept = JSON.parse(sessionStorage.getItem(`flukeprint-${this.name}`));
+      return kept && kept.person === person ? kept : null; // of another person nothing is shown
     } catch {
       return null;
     }

@@ -18,9 +18,31 @@ at("sign-in").addEventListener("submit", async (event) => {
   }
 });
 
+// What this device keeps of a person goes as that person does: answers, and what waits.
+async function forget(waiting) {
+  for (const kept of [() => sessionStorage, () => localStorage]) {
+    try {
+      for (const name of Object.keys(kept())) if (name.startsWith("flukeprint-")) kept().removeItem(name);
+    } catch {
+      // keeping is forbidden, so nothing was kept
+    }
+  }
+  await waiting.forgetAll().catch(() => {});
+}
+
 const out = at("sign-out");
 if (out) {
+  let sure = false;
   out.addEventListener("click", async () => {
+    const waiting = await import("./store.js");
+    const count = await waiting.count();
+    if (count > 0 && !sure) {
+      sure = true;
+      at("sign-in-said").textContent = translate("waiting_sign_out", { count });
+      out.textContent = translate("sign_out_anyway");
+      return;
+    }
+    await forget(waiting);
     await fetch("/v1/session", { method: "DELETE", headers: await headers() });
     window.location.reload();
   });

@@ -4,19 +4,47 @@ The page's scripts show the photographs and send them to the API.  Elements with
 the ones whose clicks those scripts handle.
 """
 
+from dataclasses import dataclass
+
 import htpy as html
 from htpy import Element, VoidElement
 
 from flukeprint.serving.page.context import Content, PageContext, aria, data
+from flukeprint.serving.page.views.field import (
+    box_button,
+    field_notes,
+    first_options,
+    held_notes,
+    waiting_view,
+)
 
 ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff,.webp"
 IDENTIFY = "/identify"  # where a form without scripts is sent
 
 
-def identify_page(context: PageContext, answer: Content | None = None) -> Content:
+@dataclass(frozen=True)
+class Offers:
+    """What the page for identifying offers besides.
+
+    taken: to send date and place with a photograph, which need a catalogue.
+    cards: the cards of all classes, held for use without a network.
+    """
+
+    taken: bool = False
+    cards: bool = True
+
+
+def identify_page(
+    context: PageContext,
+    answer: Content | None = None,
+    offers: Offers = Offers(),
+    *,
+    held: bool = False,
+) -> Content:
     """The page for identifying: choose, drop, paste or take photographs of one encounter.
 
     answer: shown at once, where a browser without scripts sent the photographs.
+    held: it is the page that is kept on the device, for use without a network.
     """
     counts = {"photos": context.number(context.info.photos), "classes": context.counted_classes()}
     drop = html.section(class_="drop", id="identify-drop")[
@@ -34,14 +62,23 @@ def identify_page(context: PageContext, answer: Content | None = None) -> Conten
         _form_without_scripts(context),
         html.p(class_="hint with-pointer scripted")[context.text("or_drop")],
         html.p(class_="hint")[context.text("one_encounter", **context.limits())],
+        first_options(context, taken=offers.taken),
     ]
     return [
         heading(context.kind_text("identify_title")),
         html.p(class_="lead")[context.kind_text("identify_lead", **counts)],
+        held_notes(context) if held else [],
+        html.section(
+            aria(labelledby="choosing-title"), id="choosing", class_="choosing", hidden=True
+        ),
         html.div(class_="columns")[
-            html.div(class_="side")[drop, _photographs(context, "identify")],
+            html.div(class_="side")[
+                drop, waiting_view(context), _photographs(context, "identify"), box_button(context)
+            ],
             html.div(class_="body")[
-                html.section(id="identify-result", class_="result")[answer], _examples(context)
+                html.section(id="identify-result", class_="result")[answer],
+                [] if held else _examples(context),
+                field_notes(context, cards=offers.cards),
             ],
         ],
         _status("identify"),
