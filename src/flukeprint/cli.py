@@ -17,6 +17,7 @@ from flukeprint.commands.imports import import_source
 from flukeprint.commands.people import token
 from flukeprint.commands.reports import ResultTable, compare, report, triplets
 from flukeprint.commands.reviews import apply_review, review
+from flukeprint.commands.search import search
 from flukeprint.commands.studies import few_shot, verification
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.output import only_notices, say
@@ -166,6 +167,7 @@ app.command("apply-review")(apply_review)
 app.command("import")(import_source)
 app.command("export-catalogue")(catalogue.export_catalogue)
 app.command("embed-all")(embed_all)
+app.command("search")(search)
 
 
 @app.command("index")

@@ -18,7 +18,7 @@ It is saved in one folder, without pickles; the names of the files are a contrac
     thumbnails.npz ...    for the web page, see `showcase.py`
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -68,6 +68,7 @@ from flukeprint.ranking.ranking import Ranking, insert_new_individual
 from flukeprint.ranking.rules import looks_at_all
 from flukeprint.records.pointer import has_catalogue
 
+_RANKED_AT_ONCE = 1 << 16  # answers, of all queries that are ranked together
 FEW_IDENTITIES = 200  # most identities that a query is compared with through an index
 
 
@@ -108,8 +109,16 @@ class Identifier(IdentifierState):
 
     def judge(self, photos: Catalog | Sequence[Photograph]) -> tuple[Verdict, ...]:
         """Identify each photograph, with probabilities and nearest photographs: see `Verdict`."""
-        queries = self.examine(photos)
-        return tuple(self.judge_encounter(queries.take([row])) for row in range(len(queries)))
+        return tuple(self.judge_each(self.examine(photos)))
+
+    def judge_each(self, queries: Features) -> Iterator[Verdict]:
+        """Give a verdict on each photograph of `queries` by itself, a few ranked at once."""
+        step = max(1, _RANKED_AT_ONCE // self._judged)
+        for start in range(0, len(queries), step):
+            some = queries.take(range(start, min(start + step, len(queries))))
+            ranked = self._ranked(some, self._judged)
+            for row in range(len(some)):
+                yield self._verdict(some.take([row]), ranked.take([row]), None)
 
     def judge_encounter(
         self, queries: Features, *, log_weights: Mapping[str, float] | None = None
@@ -121,9 +130,18 @@ class Identifier(IdentifierState):
         Raises:
             FlukeprintError: a prior, and an identifier without probabilities.
         """
+        return self._verdict(queries, self._ranked(queries, self._judged), log_weights)
+
+    @property
+    def _judged(self) -> int:
+        """Identities that a query is ranked against for a verdict."""
         # The calibration needs all identities; an index finds only the nearest, which matter most.
         known = len(self.identities)
-        every = max(3, known if self.index is None else min(known, FEW_IDENTITIES))
+        return max(3, known if self.index is None else min(known, FEW_IDENTITIES))
+
+    def _verdict(
+        self, queries: Features, ranked: Ranking, log_weights: Mapping[str, float] | None
+    ) -> Verdict:
         rule, calibration = self.card.method.rules.encounters, self.card.calibration
         ranked = self._ranked(queries, every)
         # Without further rules the score of the first is the cosine to its nearest photograph.
