@@ -143,7 +143,10 @@ def _vectors(column: Any, dimension: int) -> Floats:
     if column.null_count:
         raise ValueError("a row has no embedding")
     numbers = column.flatten().to_numpy(zero_copy_only=False)
-    return unit_rows(numbers.reshape(-1, dimension)) if len(numbers) else _none(dimension)
+    if not len(numbers):
+        return _none(dimension)
+    rows = numbers.reshape(-1, dimension)
+    return rows if rows.dtype == np.float32 else unit_rows(rows)  # float16 is rounded
 
 
 def _none(dimension: int) -> Floats:
