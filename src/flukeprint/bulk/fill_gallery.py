@@ -28,7 +28,7 @@ from flukeprint.identifier.files import linked_gallery, write_network
 from flukeprint.identifier.gallery_map import placed
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.output import Stage
-from flukeprint.records.database import has_catalogue
+from flukeprint.records.pointer import has_catalogue
 from flukeprint.search.gallery_store import GalleryStore
 
 _AT_ONCE = 1 << 13  # photographs in memory together

@@ -143,7 +143,6 @@ class Identifier(IdentifierState):
         self, queries: Features, ranked: Ranking, log_weights: Mapping[str, float] | None
     ) -> Verdict:
         rule, calibration = self.card.method.rules.encounters, self.card.calibration
-        ranked = self._ranked(queries, every)
         # Without further rules the score of the first is the cosine to its nearest photograph.
         plain = self.index is None and not looks_at_all(self.card.method.rules)
         return verdict_of(

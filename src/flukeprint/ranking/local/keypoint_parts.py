@@ -169,7 +169,7 @@ def _places(path: Path) -> dict[str, tuple[int, np.dtype[Any]]]:
 
 
 def write_npz(
-    path: Path, arrays: Mapping[str, npt.NDArray[Any]], blocks: Mapping[str, "Rows"]
+    path: Path, arrays: Mapping[str, npt.NDArray[Any]], blocks: Mapping[str, "StreamedRows"]
 ) -> None:
     """Write arrays into an `.npz`, those of `blocks` piece by piece."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
@@ -188,7 +188,7 @@ def write_npz(
 
 
 @dataclass(frozen=True)
-class Rows:
+class StreamedRows:
     """An array of this shape that comes in blocks of rows."""
 
     shape: tuple[int, int]

@@ -25,7 +25,7 @@ from flukeprint.output import followed
 from flukeprint.ranking.local.keypoint_parts import (
     HeldKeypoints,
     KeypointPart,
-    Rows,
+    StreamedRows,
     read_part,
     runs_of,
     write_npz,
@@ -226,8 +226,8 @@ class KeypointStore:
                     "stamp": np.frombuffer(self.stamp.encode(), dtype=np.uint8),
                 },
                 {
-                    "points": Rows((total, 2), np.dtype(np.float32), self._blocks(0)),
-                    "descriptors": Rows((total, SIFT_DIMENSIONS), kind, self._blocks(1)),
+                    "points": StreamedRows((total, 2), np.dtype(np.float32), self._blocks(0)),
+                    "descriptors": StreamedRows((total, SIFT_DIMENSIONS), kind, self._blocks(1)),
                 },
             )
 
