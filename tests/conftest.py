@@ -14,6 +14,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from flukeprint.cli import app
 from flukeprint.errors import FlukeprintError
@@ -23,6 +24,9 @@ from tests.says import Says
 from tests.tiny import TinyConfig, drawn
 
 torch.set_num_threads(1)
+# How long an example takes says how busy the machine is.
+settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-speed")
 # Speeds of engines are measured anew, and are nobody else's.
 os.environ["FLUKEPRINT_CACHE"] = tempfile.mkdtemp(prefix="flukeprint-tests-")
 

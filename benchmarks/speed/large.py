@@ -24,7 +24,7 @@ from benchmarks.harness.timing import save
 from benchmarks.speed.search import D, K, correlated_vectors, embedded
 from flukeprint.config.ranking import LocalConfig
 from flukeprint.ranking.local.fusion import KeypointFusion, KeypointGain
-from flukeprint.ranking.local.keypoint_parts import Rows, write_npz
+from flukeprint.ranking.local.keypoint_parts import StreamedRows, write_npz
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.local.keypoints import extraction_digest
 from flukeprint.search.gallery_store import GalleryStore
@@ -69,8 +69,8 @@ def write_keypoints(path: Path, n: int) -> None:
             "stamp": np.frombuffer(extraction_digest(LOCAL).encode(), np.uint8),
         },
         {
-            "points": Rows((n * EACH, 2), np.dtype(np.float32), drawn(2, np.float32)),
-            "descriptors": Rows((n * EACH, 128), np.dtype(np.uint8), drawn(128, np.uint8)),
+            "points": StreamedRows((n * EACH, 2), np.dtype(np.float32), drawn(2, np.float32)),
+            "descriptors": StreamedRows((n * EACH, 128), np.dtype(np.uint8), drawn(128, np.uint8)),
         },
     )
 

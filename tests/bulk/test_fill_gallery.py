@@ -15,7 +15,7 @@ from flukeprint.config.ranking import GalleryConfig
 from flukeprint.data.embeddings import Floats, unit_rows
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.runs import Run
-from flukeprint.records.database import has_catalogue
+from flukeprint.records.pointer import has_catalogue
 from tests.refusals import refused
 
 EXACT = GalleryConfig(backend="exact")

@@ -501,6 +501,7 @@ def test_who_signs_out_leaves_nothing_behind(
 ) -> None:
     with visit(chrome, team.url) as visitor:
         page = sign_in(visitor, tokens["look"], "/")
+        page.wait_for_selector("#file-identify", state="attached")
         page = ready(visitor)
         page.set_input_files("#file-identify", shape)
         page.wait_for_selector("#answer-5")

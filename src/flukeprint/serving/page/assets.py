@@ -53,7 +53,7 @@ class Assets:
         """Names of all files."""
         return tuple(self._files)
 
-    def text(self, name: str) -> str:
+    def source(self, name: str) -> str:
         """What a file says."""
         return self._files[name].plain.decode()
 

@@ -10,7 +10,7 @@ from flukeprint.serving.page.views.answers import candidates_view, identificatio
 from flukeprint.serving.page.views.compare import (
     MOST,
     ComparedPhoto,
-    Comparison,
+    SideBySide,
     compare_href,
     compare_page,
 )
@@ -39,7 +39,7 @@ def test_every_candidate_is_told(language: Language) -> None:
     one = ComparedPhoto(4, "class_1", 7, ("left", "2026-05"))
     other = ComparedPhoto(5, "unheard of")
     query = ComparedPhoto(9, "class_0", 8)
-    page = compare_page(context(language), Comparison((one, other), (query, query), at=1))
+    page = compare_page(context(language), SideBySide((one, other), (query, query), at=1))
     shown = list(elements(page, class_="strip-photo"))
     assert [(b.get("data-photo"), b.get("data-query"), b.get("data-animal")) for b in shown] == [
         ("4", "9", "7"), ("5", "9", ""),
@@ -47,9 +47,9 @@ def test_every_candidate_is_told(language: Language) -> None:
     assert read(shown[0]) == "Steatoda grossa, left, 2026-05"
     assert next(elements(page, id="compare")).get("data-at") == "1"
     assert not list(elements(page, id="compare-own"))
-    mine = compare_page(context(language), Comparison((one,)))
+    mine = compare_page(context(language), SideBySide((one,)))
     assert list(elements(mine, id="compare-own"))
-    queued = compare_page(context(language), Comparison((one,), item=3))
+    queued = compare_page(context(language), SideBySide((one,), item=3))
     assert not list(elements(queued, id="compare-own"))
     assert next(elements(queued, id="compare")).get("data-item") == "3"
 

@@ -15,7 +15,7 @@ from flukeprint.serving.page.views.compare import (
     COMPARE,
     MOST,
     ComparedPhoto,
-    Comparison,
+    SideBySide,
     compare_page,
     compare_view,
 )
@@ -54,7 +54,7 @@ class Comparing:
             raise RefusedError("not_found", "the gallery has none of these photographs")
         return fragment([compare_view(self.site.context(request), compared)])
 
-    def _asked(self, request: Request) -> Comparison | None:
+    def _asked(self, request: Request) -> SideBySide | None:
         """What is to be compared; None where the gallery has none of it."""
         asked = request.query_params
         photos, queries = (
@@ -74,7 +74,7 @@ class Comparing:
             return None
         wanted = photo_number(asked.get("at")) or 1
         item = photo_number(asked.get("item"))
-        return Comparison(
+        return SideBySide(
             tuple(photo for photo, _ in kept),
             tuple(query for _, query in kept if query is not None),
             None if queries else item,

@@ -105,7 +105,7 @@ class Field:
                 **({} if self.site.closed else {"/classes": CARDS, CARDS: CARDS}),
             },
         }
-        text = f"const HELD = {json.dumps(held)};\n{assets.text('service_worker.js')}"
+        text = f"const HELD = {json.dumps(held)};\n{assets.source('service_worker.js')}"
         return Response(text, media_type="text/javascript", headers=_ASKED_AGAIN)
 
     def _documents(self) -> dict[str, str]:

@@ -131,7 +131,10 @@ async function showEntries(wanted) {
     return;
   }
   const made = [];
-  for (const [number, { outcome, picture, title }] of wanted.entries()) {
+  for (const [number, { outcome, picture, title: given }] of wanted.entries()) {
+    // Photographs from two folders may have one name.
+    const alone = wanted.filter((one) => one.title === given).length < 2;
+    const title = alone ? given : `${given} (${number + 1})`;
     const found = await shown("identify", outcome);
     if (found === null) {
       whenBack(() => { if (entries === wanted) showEntries(wanted); });

@@ -31,7 +31,7 @@ class ComparedPhoto:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SideBySide:
     """What is compared: candidates, and beside each of them the photograph in question.
 
     queries: of the gallery, one for each candidate; () for a photograph that the visitor has.
@@ -74,7 +74,7 @@ def compare_link(context: PageContext, href: str, name: str, *, here: bool = Fal
     return html.a(acts, href=href, class_="compare-link")[label]
 
 
-def compare_page(context: PageContext, compared: Comparison) -> Content:
+def compare_page(context: PageContext, compared: SideBySide) -> Content:
     """The page of a comparison."""
     return [
         heading(context.text("compare_title")),
@@ -83,7 +83,7 @@ def compare_page(context: PageContext, compared: Comparison) -> Content:
     ]
 
 
-def compare_view(context: PageContext, compared: Comparison) -> Element:
+def compare_view(context: PageContext, compared: SideBySide) -> Element:
     """Both photographs, what moves them, and all candidates to choose from."""
     own = not compared.queries and compared.item is None
     facts = data(at=str(compared.at), item="" if compared.item is None else str(compared.item))
@@ -178,7 +178,7 @@ def _own_photograph(context: PageContext) -> Content:
     ]  # fmt: skip
 
 
-def _candidate(context: PageContext, compared: Comparison, number: int) -> Element:
+def _candidate(context: PageContext, compared: SideBySide, number: int) -> Element:
     one = compared.candidates[number]
     name = _name(context, one)
     facts = data(
