@@ -184,8 +184,9 @@ class _Form:
             self._photos.append(bytes(self._data))
         elif self._name in self._lists:
             self._lists[self._name].append(_text(self._name, self._data))
-        else:
+        elif self._data.strip() or self._optional.get(self._name) != "":
             self._fields[self._name] = _text(self._name, self._data)
+        # Else it is as good as missing: forms and generated clients send empty fields.
         self._data = bytearray()
 
     def _end(self) -> None:
