@@ -108,7 +108,6 @@ def identify(
     paths = photographs_at(photos)
     boxes = _boxes(box or [], paths, encounter)
     known = Identifier.load(identifier)
-    known.keep_engine(say)
     weights = None
     if date is not None or at is not None:
         from flukeprint.keeper.sightings import prior_text, prior_weights
@@ -118,6 +117,8 @@ def identify(
         position = None if at is None else read_position(at)
         weights, numbers = prior_weights(identifier, known.identities, moment, position)
         say(prior_text(numbers))
+    # Before the answer, so that the same command gives the same one again.
+    known.keep_engine(say)
     if boxes:
         rows = answer_boxes(known, paths[0], boxes, log_weights=weights)
     else:
