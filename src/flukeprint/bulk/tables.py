@@ -5,6 +5,7 @@ afterwards any process reads the rows of one partition by themselves, so that no
 more than a partition's.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from flukeprint.errors import FlukeprintError, listed, needs
 from flukeprint.storage import files_below, fingerprint, is_folder, is_local, join, open_bytes
 
 _PARQUET, _CSV = (".parquet", ".pq"), (".csv", ".tsv", ".txt")
-_CHUNK = 1 << 22  # bytes that are read at once
 _BLANK = re.compile(rb'[\s,;"\t]*')
 ADDED = ("source_row", "embedding")  # columns that are written beside those of the tables
 
@@ -175,7 +175,7 @@ def _examined(name: str, path: Path, most: int) -> tuple[SourceTable, list[_Cut]
             cuts: list[_Cut] = [
                 (start, min(most, rows - start), None) for start in range(0, rows, most)
             ]
-            digest = _file_digest(path) if is_local(path) else f"{version.mtime_ns:x}"
+            digest = file_digest(path) if is_local(path) else f"{version.mtime_ns:x}"
             shape: Any = [(field.name, field.type) for field in schema]
         else:
             text = open_table(path)
@@ -305,12 +305,10 @@ def _check_cells(table: SourceTable, cuts: Sequence[_Cut]) -> None:
                 )
 
 
-def _file_digest(path: Path) -> str:
-    whole = xxhash.xxh3_128()
+def file_digest(path: Path) -> str:
+    """Digest of a file's bytes on a disk, 32 hex digits; OSError where it cannot be read."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            whole.update(chunk)
-    return whole.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def _unreadable(path: Path, error: Exception, where: str = "") -> FlukeprintError:

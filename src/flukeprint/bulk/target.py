@@ -23,14 +23,13 @@ from typing import Any
 import xxhash
 
 from flukeprint.bulk.partitions import Damaged, EmbeddedPartition
-from flukeprint.bulk.tables import Partition, Source
+from flukeprint.bulk.tables import Partition, Source, file_digest
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import check_writable, locked_for_writing, written_whole
 
 MANIFEST, FINISHED, DAMAGED, FOLDER = "manifest.json", "finished.jsonl", "damaged.csv", "embeddings"
 FORMAT = 1
 LOCK_PATIENCE = 3.0  # s
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -212,14 +211,10 @@ class Target:
 
 def _digest(file: Path) -> str | None:
     """Digest of a file's bytes; None where there is none that can be read."""
-    whole = xxhash.xxh3_128()
     try:
-        with file.open("rb") as opened:
-            while chunk := opened.read(_CHUNK):
-                whole.update(chunk)
+        return file_digest(file)
     except OSError:
         return None
-    return whole.hexdigest()
 
 
 def _differing(was: Any, now: Any) -> tuple[str, str]:

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flukeprint import __version__
@@ -30,6 +29,7 @@ from flukeprint.embedding.openvino_engine import OpenVinoEngine
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import folder_written_whole, written_whole
 from flukeprint.output import say
+from flukeprint.storage import digest
 
 if TYPE_CHECKING:
     from flukeprint.models.network import FlukeNet
@@ -109,7 +109,7 @@ class KeptEngines:
             return None
         try:
             for name in (NETWORK, WEIGHTS):
-                if _file_digest(self.folder / name) != facts.digests[name]:
+                if digest(self.folder / name) != facts.digests[name]:
                     self._refuse()
                     return None
             engine = OpenVinoEngine.read(
@@ -135,7 +135,7 @@ class KeptEngines:
             if isinstance(engine, OpenVinoEngine) and not facts.digests:
                 with folder_written_whole(self.folder) as draft:
                     engine.save(draft / NETWORK)
-                    digests = {name: _file_digest(draft / name) for name in (NETWORK, WEIGHTS)}
+                    digests = {name: digest(draft / name) for name in (NETWORK, WEIGHTS)}
                     (draft / FACTS).write_text(replace(facts, digests=digests).text())
                 self._remove_oldest()
             else:
@@ -146,8 +146,8 @@ class KeptEngines:
 
     def _whole(self, facts: KeptEngine) -> bool:
         return all(
-            (self.folder / name).is_file() and _file_digest(self.folder / name) == digest
-            for name, digest in facts.digests.items()
+            (self.folder / name).is_file() and digest(self.folder / name) == expected
+            for name, expected in facts.digests.items()
         )
 
     def _refuse(self) -> None:
@@ -174,8 +174,8 @@ def can_keep() -> bool:
 
 def _parsed(tree: dict[str, Any]) -> KeptEngine:
     """Raises one of the errors of a damaged file."""
-    digest = tree.pop("digest")
-    if digest != _digest(_line(tree).encode()) or tree["format"] != _FORMAT:
+    expected = tree.pop("digest")
+    if expected != _digest(_line(tree).encode()) or tree["format"] != _FORMAT:
         raise ValueError("another file than was written")
     if set(tree) != {field.name for field in fields(KeptEngine)}:
         raise ValueError("other facts")
@@ -193,11 +193,6 @@ def _line(tree: Mapping[str, Any]) -> str:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _version(package: str) -> str:
