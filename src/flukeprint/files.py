@@ -137,6 +137,45 @@ def locked_for_writing(
         # A writer has replaced the folder meanwhile: this was the lock of the one before.
 
 
+@contextlib.contextmanager
+def only_run(target: Path, option: str = "--out") -> Iterator[None]:
+    """Keep a second run away from answers that are not written yet.
+
+    The system ends that with the process, however it ends.
+
+    option: of the command, by which another target is named.
+
+    Raises:
+        FlukeprintError: another process has it, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    file = target.with_name(f".{target.name}.lock")
+    try:
+        while True:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+            before = _inode(file)
+            lock = FileLock(file, fallback_to_soft=False)
+            lock.acquire(timeout=0)
+            if before is not None and _inode(file) == before:
+                break
+            lock.release()  # the run before removed it at this moment
+    except Timeout:
+        raise FlukeprintError(
+            f"another process is answering into {target}; wait for it, or name another {option}"
+        ) from None
+    except OSError as error:
+        raise FlukeprintError(
+            f"cannot write beside {target}: {error.strerror or error}; name another {option}"
+        ) from None
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        lock.release()
+
+
 def _inode(file: Path) -> int | None:
     with contextlib.suppress(FileNotFoundError):
         return file.stat().st_ino

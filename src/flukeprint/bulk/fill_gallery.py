@@ -7,7 +7,7 @@ a whole at the end; what a killed process left in the gallery's files is not cou
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,19 @@ def embedded_files(source: Path) -> tuple[EmbeddedFile, ...]:
     return tuple(files)
 
 
+def check_fit(files: Sequence[EmbeddedFile], known: Identifier, folder: Path, instead: str) -> None:
+    """Refuse embeddings of another network than the identifier's, and an identifier by keypoints.
+
+    instead: what to do with an identifier that ranks by keypoints.
+    """
+    if known.card.method.rules.local.candidates:
+        raise FlukeprintError(
+            f"{folder} ranks by keypoints, which embeddings do not have; {instead}"
+        )
+    for file in files:
+        check_stamp(known.gallery, file.stamp, second=str(file.path))
+
+
 def blocks_of(file: EmbeddedFile) -> Iterator[Embeddings]:
     """The photographs of a file, some thousands at once; those without an animal have None.
 
@@ -185,13 +198,8 @@ def fill_gallery(
     files = embedded_files(source)
     with locked_for_writing(folder, waiting):
         known = Identifier.load(folder, with_index=False)
-        if known.card.method.rules.local.candidates:
-            raise FlukeprintError(
-                f"{folder} ranks by keypoints, which embeddings do not have; enroll the "
-                "photographs, or train with rank.local.candidates=0"
-            )
-        for file in files:
-            check_stamp(known.gallery, file.stamp, second=str(file.path))
+        instead = "enroll the photographs, or train with rank.local.candidates=0"
+        check_fit(files, known, folder, instead)
         with folder_written_whole(folder) as draft:
             write_network(known.net, known.card, folder, draft)
             store = linked_gallery(folder, draft)

@@ -5,7 +5,6 @@ They are written beside the target until all are there; a job that was interrupt
 the last whole line, so that every row is answered once.
 """
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flukeprint.bulk.fill_gallery import EmbeddedFile, blocks_of, embedded_files
-from flukeprint.data.embeddings import Embeddings, check_stamp
+from flukeprint.bulk.fill_gallery import EmbeddedFile, blocks_of, check_fit, embedded_files
+from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError, counted
-from flukeprint.files import check_writable, written_whole
+from flukeprint.files import check_writable, only_run, written_whole
 from flukeprint.identifier.card import card_digest
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.verdict import verdict_row
@@ -24,7 +23,7 @@ from flukeprint.output import Stage
 from flukeprint.ranking.features import Features
 
 FORMAT = 1
-PARTIAL, LOCK = ".partial", ".lock"
+PARTIAL = ".partial"
 _AT_ONCE = 64  # queries ranked together
 
 
@@ -66,17 +65,10 @@ def search_all(
     check_writable(target.parent)
     files = embedded_files(source)
     known = Identifier.load(identifier)
-    if known.card.method.rules.local.candidates:
-        raise FlukeprintError(
-            f"{identifier} ranks by keypoints, which embeddings do not have; answer the "
-            "photographs with flukeprint identify"
-        )
-    for file in files:
-        check_stamp(known.gallery, file.stamp, second=str(file.path))
+    check_fit(files, known, identifier, "answer the photographs with flukeprint identify")
     header = _header(files, identifier, known)
     partial = target.with_name(target.name + PARTIAL)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(target):
+    with only_run(target, "--to"):
         done = _whole_lines(partial, header)
         if done and report is not None:
             report(f"{done:,} of {sum(one.rows for one in files):,} are answered already")
@@ -155,18 +147,3 @@ def _whole_lines(partial: Path, header: bytes) -> int:
     with partial.open("r+b") as file:
         file.truncate(end)
     return count - 1
-
-
-@contextlib.contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    path = target.with_name(target.name + LOCK)
-    try:
-        with FileLock(path, timeout=0):
-            yield
-    except Timeout:
-        raise FlukeprintError(
-            f"another process answers into {target}; wait for it or name another file"
-        ) from None
-    path.unlink(missing_ok=True)

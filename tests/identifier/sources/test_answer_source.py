@@ -19,10 +19,11 @@ from flukeprint.data.exchange.coco.reading import read_coco
 from flukeprint.data.exchange.forms import read_observed
 from flukeprint.data.exchange.megadetector import read_megadetector
 from flukeprint.data.synthetic.shapes import draw_shape
+from flukeprint.files import only_run
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.sources import answer_source as module
 from flukeprint.identifier.sources.answer_source import answer_source
-from flukeprint.identifier.sources.journal import journal_of, only_run
+from flukeprint.identifier.sources.journal import journal_of
 from flukeprint.identifier.verdict import Verdict
 from tests.data.exchange.camtrap.packages import deployment, medium, observation, write_package
 from tests.processes import call, start

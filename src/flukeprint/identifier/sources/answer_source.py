@@ -20,10 +20,10 @@ from flukeprint.data.exchange.options import ReadOptions
 from flukeprint.disks import full_disk_named
 from flukeprint.embedding.engine_choice import WORTH_MEASURING
 from flukeprint.errors import FlukeprintError, counted, listed
-from flukeprint.files import check_writable
+from flukeprint.files import check_writable, only_run
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.sources.asking import CHUNK, ask_chunks
-from flukeprint.identifier.sources.journal import Journal, journal_of, only_run
+from flukeprint.identifier.sources.journal import Journal, journal_of
 from flukeprint.output import Stage, say
 from flukeprint.storage import is_file
 

@@ -8,7 +8,7 @@ disk before the next chunk is asked.  A line that a kill cut short is dropped.
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -27,47 +27,6 @@ Results = Mapping[str, RowAnswer | str]  # by the names of rows; a text is why t
 def journal_of(target: Path) -> Path:
     """Where the journal of a target is."""
     return target.with_name(f".{target.name}.journal")
-
-
-@contextlib.contextmanager
-def only_run(target: Path) -> Iterator[None]:
-    """Keep a second run away from a target; the system ends that with the process.
-
-    Raises:
-        FlukeprintError: another process has it, or the folder cannot be written.
-    """
-    from filelock import FileLock, Timeout
-
-    file = target.with_name(f".{target.name}.lock")
-    try:
-        while True:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch()
-            before = _inode(file)
-            lock = FileLock(file, fallback_to_soft=False)
-            lock.acquire(timeout=0)
-            if before is not None and _inode(file) == before:
-                break
-            lock.release()  # the run before removed it at this moment
-    except Timeout:
-        raise FlukeprintError(
-            f"another process is answering into {target}; wait for it, or name another --out"
-        ) from None
-    except OSError as error:
-        raise FlukeprintError(
-            f"cannot write beside {target}: {error.strerror or error}; name another --out"
-        ) from None
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
-        lock.release()
-
-
-def _inode(file: Path) -> int | None:
-    with contextlib.suppress(FileNotFoundError):
-        return file.stat().st_ino
-    return None
 
 
 class Journal:
