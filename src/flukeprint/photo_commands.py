@@ -80,18 +80,18 @@ def identify(
     again with the answers, beside it; a run that was stopped goes on with the same command.  What
     such a source does not say itself is said as to `flukeprint import`.
     """
-    told = (column, dates, sheet, decimal, box_unit, pattern, keywords)
+    options = read_options(column, dates, sheet, decimal, box_unit, pattern, keywords)
     if like is not None:
         if photos or as_json or encounter or box or date is not None or at is not None:
             raise FlukeprintError(
                 "--like SOURCE goes with --root, --out, --again and what says how it is read; "
                 "leave the others out"
             )
-        _answer_like(identifier, like, root, out, again, read_options(*told))
+        _answer_like(identifier, like, root, out, again, options)
         return
     if root is not None or out is not None or again:
         raise FlukeprintError("--root, --out and --again go with --like SOURCE")
-    if told != (None, None, None, None, "pixels", None, None):
+    if options.given:
         raise FlukeprintError("--column, --dates and kin say how --like SOURCE is read")
     if not photos:
         raise FlukeprintError("no photograph was given; name some, folders, or --like SOURCE")

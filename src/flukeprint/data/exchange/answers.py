@@ -51,7 +51,7 @@ def source_form(source: Path, options: ReadOptions | None = None) -> tuple[str, 
     """
     if not source.exists():
         raise FlukeprintError(f"{source} is missing; check the path")
-    if options is not None and options.given:
+    if options is not None:
         check_options(source, options)
     for key, form in FORMS.items():
         if not is_of(key, source, options):

@@ -166,7 +166,12 @@ def unused_options(path: Path, options: ReadOptions) -> tuple[str, ...]:
     Raises:
         FlukeprintError: it is missing, or of no format that is read.
     """
-    form = form_of(path, options)
+    if not options.given:  # no file need be looked at
+        return ()
+    return _unused(form_of(path, options), options)
+
+
+def _unused(form: Form, options: ReadOptions) -> tuple[str, ...]:
     of_folders = {"pattern", "dates", "decimal"}
     follows = form.options & of_folders if options.pattern is not None else form.options
     return tuple(name for name in options.given if name not in follows)
@@ -174,9 +179,11 @@ def unused_options(path: Path, options: ReadOptions) -> tuple[str, ...]:
 
 def check_options(path: Path, options: ReadOptions) -> None:
     """Raise FlukeprintError for options that would have no effect on a file or folder."""
-    unused = unused_options(path, options)
+    if not options.given:
+        return
+    form = form_of(path, options)
+    unused = _unused(form, options)
     if unused:
-        form = form_of(path, options)
         table = form is FORMS[TABLE] or path.is_dir()
         hint = "" if table else "; --column image=HEADER reads it as any table"
         raise FlukeprintError(
