@@ -142,6 +142,15 @@ def list_photographs(
     )  # fmt: skip
 
 
+def individuals_of(connection: sa.Connection, rows: Sequence[int]) -> dict[int, int]:
+    """Ids of the animals that photographs show, by the photographs' rows; of nobody, none."""
+    shows = photographs.c.individual_id
+    asked = sa.select(photographs.c.row, shows).where(
+        photographs.c.row.in_(list(rows)), ~photographs.c.removed, shows.is_not(None)
+    )
+    return {row.row: row.individual_id for row in connection.execute(asked)}
+
+
 def list_encounters(
     connection: sa.Connection, ids: Sequence[int] | None = None
 ) -> tuple[Encounter, ...]:

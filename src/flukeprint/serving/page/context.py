@@ -124,3 +124,8 @@ def data(**values: str) -> dict[str, Any]:
 def photo_url(photo: int) -> str:
     """The address of the thumbnail of a photo of the gallery."""
     return f"/v1/photos/{int(photo)}"
+
+
+def shown(date: str) -> str:
+    """A date as people write it: with a blank before the time."""
+    return date.replace("T", " ")

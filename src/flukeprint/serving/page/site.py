@@ -134,7 +134,6 @@ class Site:
         path: of the page, as in `document.PATHS`.  content: its `heading` first.  script: one that
             it needs besides those of its path.
         """
-        title = str(content[0]).partition(">")[2].partition("<")[0]  # escaped already
         session = self.session(request)
         visitor = Visitor(
             self.people, None if session is None else session.person.name,
@@ -143,7 +142,9 @@ class Site:
             longest_side(self.service.identifier), request.query_params.multi_items(),
         )  # fmt: skip
         scripts = () if script is None else (script,)
-        text = document(context, visitor, self.assets, path, title, content, scripts).encode()
+        text = document(
+            context, visitor, self.assets, path, title_of(content), content, scripts
+        ).encode()
         etag = f'W/"{hashlib.sha256(text).hexdigest()[:20]}"'
         headers = {
             "ETag": etag, "Cache-Control": UNCHANGED, "Content-Language": context.language,
@@ -191,6 +192,11 @@ def fragment(content: Content, line: str = "") -> Response:
 def markup(content: Content) -> str:
     """The HTML of elements."""
     return str(html.fragment[content])
+
+
+def title_of(content: Content) -> str:
+    """The words of a page's `heading`, which comes first; escaped already."""
+    return str(content[0]).partition(">")[2].partition("<")[0]
 
 
 def photo_number(text: str | None) -> int | None:

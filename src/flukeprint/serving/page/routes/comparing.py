@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flukeprint.errors import FlukeprintError
-from flukeprint.records.lookup import list_encounters, list_individuals, list_photographs
+from flukeprint.records.lookup import individuals_of, list_encounters, list_photographs
 from flukeprint.records.schema import photographs
 from flukeprint.serving.api.problems import RefusedError
-from flukeprint.serving.page.context import Content
+from flukeprint.serving.page.context import Content, shown
 from flukeprint.serving.page.site import Routes, Site, fragment, lead, photo_number
 from flukeprint.serving.page.views.compare import (
     COMPARE,
@@ -95,24 +95,24 @@ class Comparing:
             found |= self._recorded(list(found.values()))
         return found
 
-    def _recorded(self, shown: Sequence[ComparedPhoto]) -> dict[int, ComparedPhoto]:
+    def _recorded(self, those: Sequence[ComparedPhoto]) -> dict[int, ComparedPhoto]:
         """The same with what the catalogue's records tell of them."""
         try:
             with self.site.service.database().reading() as connection:
-                wanted = photographs.c.row.in_([one.photo for one in shown])
+                wanted = photographs.c.row.in_([one.photo for one in those])
                 records = {one.row: one for one in list_photographs(connection, wanted)}
                 seen = {one.encounter for one in records.values() if one.encounter is not None}
                 moments = {one.id: one.moment for one in list_encounters(connection, list(seen))}
-                ids = {one.name: one.id for one in list_individuals(connection)}
+                shows = individuals_of(connection, list(records))
         except FlukeprintError:  # pictures are shown all the same
             return {}
         told = {}
-        for one in shown:
+        for one in those:
             record = records.get(one.photo)
             if record is None:
                 continue
             moment = moments.get(record.encounter or 0)
-            date = None if moment is None else moment.text.replace("T", " ")
+            date = None if moment is None else shown(moment.text)
             words = tuple(filter(None, (record.view, date)))
-            told[one.photo] = ComparedPhoto(one.photo, one.identity, ids.get(one.identity), words)
+            told[one.photo] = ComparedPhoto(one.photo, one.identity, shows.get(one.photo), words)
         return told

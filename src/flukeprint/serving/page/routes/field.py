@@ -18,7 +18,7 @@ from flukeprint.serving.page.i18n import LANGUAGES, Language
 from flukeprint.serving.page.icons import SIZES, icon
 from flukeprint.serving.page.languages import language_of
 from flukeprint.serving.page.routes.identifying import offers_of
-from flukeprint.serving.page.site import GalleryFacts, Routes, Site, longest_side
+from flukeprint.serving.page.site import GalleryFacts, Routes, Site, longest_side, title_of
 from flukeprint.serving.page.views.field import cards_page
 from flukeprint.serving.page.views.photographs import heading, identify_page
 
@@ -135,5 +135,4 @@ class Field:
         visitor = Visitor(
             self.site.people, side=longest_side(self.site.service.identifier), held=True
         )
-        title = str(content[0]).partition(">")[2].partition("<")[0]  # escaped already
-        return document(context, visitor, self.site.assets, path, title, content)
+        return document(context, visitor, self.site.assets, path, title_of(content), content)

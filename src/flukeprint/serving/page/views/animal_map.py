@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import htpy as html
 
 from flukeprint.serving.api.catalogue.bodies import EncounterBody, PositionBody
-from flukeprint.serving.page.context import Content, PageContext, aria
+from flukeprint.serving.page.context import Content, PageContext, aria, shown
 
 _SIDE, _EDGE = 300, 28  # of the map, px
 _DOT = 6  # radius of the dot of one encounter, px
@@ -110,10 +110,7 @@ def _corners(positions: Sequence[PositionBody]) -> str:
 
 
 def _told(context: PageContext, dot: MapDot) -> str:
-    words = [
-        " ".join(filter(None, ((one.date or "?").replace("T", " "), one.place)))
-        for one in dot.encounters
-    ]
+    words = [" ".join(filter(None, (shown(one.date or "?"), one.place))) for one in dot.encounters]
     if len(words) == 1:
         return words[0]
     count = context.number(len(words))

@@ -16,7 +16,7 @@ from flukeprint.serving.api.catalogue.bodies import (
     EventBody,
     Facets,
 )
-from flukeprint.serving.page.context import Content, PageContext, aria, data, photo_url
+from flukeprint.serving.page.context import Content, PageContext, aria, data, photo_url, shown
 from flukeprint.serving.page.i18n import probability
 from flukeprint.serving.page.views.animal_edits import animal_edits
 from flukeprint.serving.page.views.animal_map import places_map
@@ -126,11 +126,6 @@ def _counts(context: PageContext, row: AnimalRow) -> str:
         "animal_counts", photographs=context.number(row.photographs),
         encounters=context.number(row.encounters),
     )  # fmt: skip
-
-
-def shown(date: str) -> str:
-    """A date as people write it: with a blank before the time."""
-    return date.replace("T", " ")
 
 
 def animal_page(
