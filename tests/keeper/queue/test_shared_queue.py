@@ -58,7 +58,7 @@ def test_a_catalogue_without_a_queue_has_an_empty_one(queue: SharedQueue) -> Non
     assert queue.next("ana") is None
     assert queue.claim(9) == ()
     assert queue.batches() == ()
-    assert queue.waiting() == 0
+    assert queue.to_do() == (0, 0)
     assert queue.sweep() == 0
     for call in (
         lambda: queue.item(1), lambda: queue.batch("0" * 16), lambda: queue.items("0" * 16),
@@ -97,7 +97,7 @@ def test_two_people_never_have_one_photograph(queue: SharedQueue, clock: Time) -
     late = queue.next("eve")  # all leases are over
     assert late is not None
     assert late.id == numbers[2]
-    assert queue.waiting() == 3
+    assert queue.to_do() == (3, 0)
 
 
 def test_a_person_who_asks_again_keeps_the_photograph(queue: SharedQueue, clock: Time) -> None:
@@ -112,8 +112,9 @@ def test_a_person_who_asks_again_keeps_the_photograph(queue: SharedQueue, clock:
 def test_what_has_no_answer_or_failed_waits_for_nobody(queue: SharedQueue) -> None:
     batch, numbers = filled(queue, 2, answered=False)
     assert queue.next("ana") is None
-    assert queue.waiting() == 2
+    assert queue.to_do() == queue.to_do(batch) == (2, 2)
     queue.keep_failure(numbers[0], "damaged")
+    assert queue.to_do() == (1, 1)
     queue.keep_answer(numbers[1], '{"a": 1}', 0.5, 7)
     found = queue.next("ana", batch)
     assert found is not None

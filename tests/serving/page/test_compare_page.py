@@ -74,10 +74,6 @@ def chrome() -> Iterator[Browser]:
 
 @pytest.mark.browser
 @in_browser
-@pytest.mark.xfail(
-    strict=False,
-    reason="passes by itself, and fails now and then behind the others; not understood",
-)
 @pytest.mark.parametrize(
     ("size", "locale", "how"), [("desktop", "en-US", DESKTOP), ("phone", "es-CL", PHONE)]
 )
@@ -186,10 +182,6 @@ def test_an_answer_is_compared_without_leaving_its_page(
 
 @pytest.mark.browser
 @in_browser
-@pytest.mark.xfail(
-    strict=False,
-    reason="passes by itself, and fails now and then behind the others; not understood",
-)
 def test_a_photograph_of_the_queue_is_decided_beside_its_candidate(
     team: Served, tokens: dict[str, str], chrome: Browser, tmp_path: Path
 ) -> None:
@@ -213,3 +205,22 @@ def test_a_photograph_of_the_queue_is_decided_beside_its_candidate(
         assert page.locator("dialog").count() == 0
         page.click("#queue-done button")
         until(page, lambda: page.locator("#queue-done li").count() == 0)
+
+
+@pytest.mark.browser
+@in_browser
+def test_pictures_that_are_passed_by_leave_no_errors(open_: Served, chrome: Browser) -> None:
+    with connected(open_) as client:
+        one, *others = enrolled(client)
+    with visit(chrome, open_.url) as visitor:
+        query = "&".join(f"photo={other}" for other in (*others, 0) * 5)
+        page = visitor.open(f"/compare?query={one}&{query}")
+        page.keyboard.press("m")
+        for _ in range(3):
+            for key in "np":
+                for _ in range(5 * len(others) + 4):
+                    page.keyboard.press(key)
+                    page.wait_for_timeout(7)
+        until(page, lambda: "400 \u00d7" in page.inner_text("#compare-candidate .compare-size"))
+        page.wait_for_selector("#compare-matched .hint")
+        assert page.get_attribute("#compare-show-0", "aria-current") == "true"

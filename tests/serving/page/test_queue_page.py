@@ -251,3 +251,24 @@ def test_a_keeper_merges_two_animals_and_undoes_it(
         text = visitor.page.request.get(shown.url, headers=HTML).text()
         (facts,) = elements(text.removeprefix("<!doctype html>"), "dl", class_="facts")
         assert "2026-08" in read(facts)
+
+
+@pytest.mark.browser
+@in_browser
+def test_what_is_being_compared_comes_by_itself(
+    team: Served, tokens: dict[str, str], chrome: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "IMG_8.png").write_bytes(photo(642, 3, 300, "PNG"))
+    with visit(chrome, team.url) as visitor:
+        shown = sign_in(visitor, tokens["review"], "/queue")
+        shown.set_input_files("#file-upload", tmp_path / "IMG_8.png")
+        until(shown, lambda: "1 waiting" in shown.inner_text("#batch"))
+        none_yet = {"item": None, "waiting": 1, "unanswered": 1}
+        shown.route("**/v1/queue/next*", lambda route: route.fulfill(json=none_yet), times=2)
+        shown.route("**/fragments/review", lambda route: route.abort(), times=1)
+        shown.click("#queue-next")
+        until(shown, lambda: "1 are being compared" in shown.inner_text("#queue-said"))
+        shown.wait_for_selector("#review-accept-1")
+        assert named(shown) == "IMG_8.png"
+        assert shown.is_hidden("#gone")
+        visitor.complaints = [said for said in visitor.complaints if "ERR_FAILED" not in said]

@@ -301,13 +301,17 @@ class SharedQueue:
             row = item_row(connection, row.id)
             return item_of(row, encounters_of(connection, batch_row(connection, row.batch_id)))
 
-    def waiting(self, batch: str | None = None) -> int:
-        """How many photographs are still to be decided, with an answer or without one yet."""
-        asked = sa.select(sa.func.count()).where(STATE.in_(("pending", "waiting")))
+    def to_do(self, batch: str | None = None) -> tuple[int, int]:
+        """How many photographs are still to be decided, and how many of them have no answer yet."""
+        unanswered = sa.func.sum(sa.case((STATE == "pending", 1), else_=0))
+        asked = sa.select(sa.func.count(), unanswered).where(STATE.in_(("pending", "waiting")))
         if batch is not None:
             asked = asked.where(upload_items.c.batch_id == batch)
         with self.database.reading() as connection:
-            return int(connection.scalar(asked) or 0) if has_queue(connection) else 0
+            if not has_queue(connection):
+                return 0, 0
+            count, pending = connection.execute(asked).one()
+        return int(count), int(pending or 0)
 
     def release(self, number: int, person: str) -> None:
         """Give a photograph back undecided; raises NotYoursError where another one has it."""

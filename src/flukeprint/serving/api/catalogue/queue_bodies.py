@@ -144,6 +144,9 @@ class NextItem(Body):
     waiting: Annotated[
         int, told("How many are to be decided in all, those without an answer yet too", 90)
     ]
+    unanswered: Annotated[
+        int, told("How many of them are being compared; ask again where none waits", 80)
+    ]
 
 
 class DecidedItem(Body):

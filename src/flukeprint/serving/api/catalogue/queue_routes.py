@@ -182,8 +182,9 @@ def add_queue_routes(app: FastAPI, service: Service, doors: Doors, answering: An
             item = await asyncio.to_thread(queue.next, person.name, batch)
             if item is not None:
                 item = await answering.fresh(queue, item)
-            waiting = await asyncio.to_thread(queue.waiting, batch)
-        return NextItem(item=None if item is None else _item_body(item), waiting=waiting)
+            waiting, unanswered = await asyncio.to_thread(queue.to_do, batch)
+        body = None if item is None else _item_body(item)
+        return NextItem(item=body, waiting=waiting, unanswered=unanswered)
 
     # Only numbers, since next is an address of its own.
     @app.get("/v1/queue/{item:int}", tags=["queue"], responses=refusals)

@@ -4,11 +4,15 @@ import { acts, at, element, headers, translate } from "./page.js";
 import { Stage } from "./stage.js";
 
 const STEP = 60; // px that an arrow key moves
+const REST = 250; // ms that a candidate is looked at before its keypoints are asked for
+const BUSY = 3000; // ms after which a busy service is asked once more
 
 let now = null; // the comparison that is shown
 
+const wait = (time) => new Promise((done) => setTimeout(done, time));
+
 // {ok, status, body}; lost: there is no picture of the photograph to send.
-async function askMatches(stage, candidate, mirror) {
+async function askMatches(stage, candidate, mirror, signal) {
   const picture = await stage.picture().catch(() => null);
   if (picture === null) return { ok: false, lost: true, status: 422, body: null };
   const form = new FormData();
@@ -16,7 +20,7 @@ async function askMatches(stage, candidate, mirror) {
   form.append("candidate", candidate);
   form.append("mirror", mirror ? "yes" : "no");
   try {
-    const answer = await fetch("/v1/matches", { method: "POST", headers: await headers(), body: form });
+    const answer = await fetch("/v1/matches", { method: "POST", headers: await headers(), body: form, signal });
     return { ok: answer.ok, status: answer.status, body: await answer.json().catch(() => null) };
   } catch {
     return { ok: false, status: 0, body: null };
@@ -37,7 +41,7 @@ export class Comparison {
     this.together = true;
     this.keys = true;
     this.pointed = false;
-    this.turn = 0; // of asking for keypoints
+    this.asking = null; // for keypoints
     this.last = this.candidate; // the one that buttons and keys move alone
     this.number = -1;
     this.beside = ""; // what is shown as the query
@@ -56,6 +60,7 @@ export class Comparison {
 
   close() {
     for (const stage of this.stages) stage.close();
+    if (this.asking) this.asking.abort();
     if (now === this) now = null;
   }
 
@@ -128,8 +133,9 @@ export class Comparison {
   }
 
   async match() {
-    this.turn += 1;
-    const mine = this.turn;
+    if (this.asking) this.asking.abort(); // of candidates that were passed by
+    const mine = (this.asking = new AbortController());
+    const is = () => this.asking === mine;
     for (const stage of this.stages) stage.show_points([]);
     const place = at("compare-matched");
     place.replaceChildren();
@@ -137,15 +143,22 @@ export class Comparison {
     place.append(element("p", {}, translate("compare_matching")));
     const mirror = this.query.mirrored !== this.candidate.mirrored;
     const { photo } = this.shows[this.number].dataset;
-    const found = await askMatches(this.query, photo, mirror);
-    if (this.turn !== mine) return;
+    const asked = () => askMatches(this.query, photo, mirror, mine.signal);
+    await wait(REST); // who leafs through does not occupy the service
+    if (!is()) return;
+    let found = await asked();
+    if (found.status === 503) {
+      await wait(BUSY);
+      if (is()) found = await asked();
+    }
+    if (!is()) return;
     if (!found.ok || found.body === null) {
       place.replaceChildren(element("p", {}, found.lost ? translate("compare_lost") : why(found)));
       return;
     }
     const { pairs } = found.body;
     await this.candidate.ready;
-    if (this.turn !== mine) return;
+    if (!is()) return;
     this.query.show_points(pairs.map(({ x, y }) => [x, y]));
     this.candidate.show_points(pairs.map((pair) => [pair.candidate_x, pair.candidate_y]));
     place.replaceChildren(...this.matched(found.body));

@@ -54,17 +54,21 @@ export function gone(lost) {
   const note = at("gone");
   note.hidden = !lost;
   note.textContent = lost ? translate("gone") : "";
-  if (!lost) {
-    clearInterval(watching);
-    watching = null;
-  } else if (watching === null) {
-    watching = setInterval(look, 3000);
+  if (lost) {
+    watching = watching || setInterval(look, 3000);
+    return;
+  }
+  clearInterval(watching);
+  watching = null;
+  for (const act of [...returned]) {
+    returned.delete(act);
+    act();
   }
 }
 
-const returned = new Set();
+const returned = new Set(); // what is done when the service can be reached again
 
-// Calls an act once, when the service can be reached again.
+// Calls an act once, when the service can be reached again, whoever finds that out.
 export const whenBack = (act) => returned.add(act);
 
 async function look() {
@@ -75,10 +79,6 @@ async function look() {
     return;
   }
   gone(false);
-  for (const act of [...returned]) {
-    returned.delete(act);
-    act();
-  }
 }
 
 window.addEventListener("online", () => { if (watching !== null) look(); });

@@ -1,13 +1,16 @@
 // Photographs that were uploaded are decided one by one, each by one person only.
 import { ask, why } from "./api.js";
 import { batchId, results, undoButton, whenChanged } from "./batch.js";
-import { acts, at, compareOver, element, headers, translate, whenBack } from "./page.js";
+import { acts, at, compareOver, element, gone, headers, translate, whenBack } from "./page.js";
 import { shown } from "./sending.js";
 import "./uploads.js";
 
 let item = null; // the photograph that is shown
 let busy = false; // whether a decision is on its way
 let last = null; // the button that takes the last decision back
+let soon = null; // the timer of asking again
+
+const SOON = 2000; // ms after which is asked again for what is being compared
 
 const say = (text) => { at("queue-said").textContent = text; };
 
@@ -16,7 +19,9 @@ function panel(open) {
   at("queue-next").hidden = open;
 }
 
-async function next() {
+// again: whether the page asks by itself, which leaves the focus where it is.
+async function next(again = false) {
+  clearTimeout(soon);
   if (busy) return;
   busy = true;
   at("queue-next").disabled = true;
@@ -26,14 +31,16 @@ async function next() {
   busy = false;
   if (!found.ok) {
     say(why(found));
-    if (found.status === 0) whenBack(next);
+    if (found.status === 0) whenBack(() => next(true));
     return;
   }
   item = found.body.item;
   panel(item !== null);
-  say(translate(item === null ? "queue_empty" : "queue_waiting", { waiting: found.body.waiting }));
+  const { waiting, unanswered } = found.body;
+  say(translate(item !== null ? "queue_waiting" : unanswered > 0 ? "queue_soon" : "queue_empty", { waiting, unanswered }));
   if (item === null) {
-    at("queue-next").focus({ preventScroll: true });
+    if (unanswered > 0) soon = setTimeout(() => next(true), SOON);
+    if (!again) at("queue-next").focus({ preventScroll: true });
     return;
   }
   const mine = item;
@@ -55,7 +62,12 @@ async function next() {
 
 async function answerOf(mine, outcome) {
   const found = await shown("review", { index: 0, name: mine.name, decision: "", outcome });
-  if (found === null || item !== mine) return;
+  if (item !== mine) return;
+  if (found === null) {
+    gone(true);
+    whenBack(() => answerOf(mine, outcome));
+    return;
+  }
   at("queue-headline").innerHTML = found.headline;
   at("queue-candidates").innerHTML = found.candidates;
   for (const link of at("queue-candidates").querySelectorAll('[data-act="compare"]')) {
@@ -101,7 +113,7 @@ function remember(decided) {
 const newOne = () => decide({ decision: "new", new_name: at("queue-name-new").value.trim() || null });
 
 Object.assign(acts, {
-  next,
+  next: () => next(),
   decide: (from) => {
     const answer = item && item.answer && item.answer.answers[Number(from.dataset.decision) - 1];
     if (!answer) return undefined;

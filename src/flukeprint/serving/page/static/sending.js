@@ -215,7 +215,7 @@ export class Flow {
     const result = at(`${this.name}-result`);
     const line = at(`${this.name}-status-answer`);
     const lost = outcome !== null && outcome.state === "lost";
-    gone(lost);
+    if (outcome !== null) gone(lost);
     if (outcome === null || lost) {
       result.replaceChildren();
       line.textContent = "";

@@ -24,7 +24,6 @@ export class Stage {
     this.points = []; // [x, y] as shares of the photograph's sides
     this.chosen = -1;
     this.loading = null;
-    this.made = ""; // an object URL
     this.image.addEventListener("load", () => this.place());
     this.resized = new ResizeObserver(() => this.place());
     this.resized.observe(this.frame);
@@ -154,8 +153,6 @@ export class Stage {
   clear() {
     if (this.loading) this.loading.abort();
     this.loading = null;
-    if (this.made) URL.revokeObjectURL(this.made);
-    this.made = "";
     this.show_points([]);
   }
 
@@ -175,12 +172,7 @@ export class Stage {
       const answer = await fetch(large, { signal: mine.signal });
       if (!answer.ok) throw new Error(String(answer.status));
       const told = answer.headers.get("X-Photo-Size") || "full";
-      const url = URL.createObjectURL(await answer.blob());
-      if (!is()) {
-        URL.revokeObjectURL(url);
-        return;
-      }
-      await this.put(url);
+      await this.put(await answer.blob(), is);
       if (is()) this.tell(translate(told === "full" ? "compare_full" : "compare_small", this.size()));
     } catch {
       if (is()) this.tell(translate(this.image.naturalWidth ? "compare_small" : "compare_missing", this.size()));
@@ -197,18 +189,28 @@ export class Stage {
     this.loading = new AbortController();
     const mine = this.loading;
     try {
-      await this.put(url, false);
+      await this.decode(url, () => this.loading === mine);
       if (this.loading === mine) this.tell(translate(key, this.size()));
     } catch {
       if (this.loading === mine) this.tell(translate("compare_unshown"));
     }
   }
 
-  async put(url, ours = true) {
-    if (ours) this.made = url;
+  // The address is given up once the image is there or another one is wanted, not while it is read.
+  async put(blob, is) {
+    const url = URL.createObjectURL(blob);
+    try {
+      await this.decode(url, is);
+    } finally {
+      URL.revokeObjectURL(url);
+    }
+  }
+
+  async decode(url, is) {
     const ready = new Image();
     ready.src = url;
     await ready.decode();
+    if (!is()) return;
     this.image.src = url;
     await this.image.decode();
     this.place();
