@@ -1,6 +1,7 @@
 """Tunes memory allocation for training on CPU, and detects bfloat16 support of the processor."""
 
 import ctypes
+import gc
 import hashlib
 import platform
 import sys
@@ -35,6 +36,22 @@ def keep_memory() -> bool:
         (_ARENA_MAX, 1),
     )
     return all(mallopt(name, value) == 1 for name, value in settings)
+
+
+def return_memory() -> bool:
+    """Return what `keep_memory` has kept to the kernel; True where some was.
+
+    For the end of a training, and before workers are forked: pages that a worker inherits stay as
+    they were then, and are in memory twice as soon as this process writes to its own.
+    """
+    gc.collect()
+    if sys.platform != "linux":
+        return False
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):  # musl has none
+        return False
+    return bool(trim(0) == 1)
 
 
 def has_bf16() -> bool:

@@ -16,7 +16,7 @@ import torch
 
 from flukeprint.config.ranking import RankConfig
 from flukeprint.config.schema import Config
-from flukeprint.cpu import keep_memory
+from flukeprint.cpu import keep_memory, return_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.disks import full_disk_named
 from flukeprint.drafts import clear_drafts
@@ -108,6 +108,7 @@ def fit_network(trainer: L.Trainer, config: Config, run: Run, setup: TrainingSet
     if checkpoint is not None and (run.measured.is_dir() or stopped_early(config, checkpoint)):
         return
     fit(trainer, setup.module, setup.data, checkpoint, config.model.backbone)
+    return_memory()
 
 
 def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
@@ -123,24 +124,28 @@ def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
         fold = measured_before(config, run, catalog)
     else:
         fold = measure_fold(config, run, setup)
-    draw = partial(draw_fold, run.path, config, fold.features, catalog, split, fold.validation)
     features, centers = fold.features, fold.centers
-    if further is not None:
-        if not run.measured.is_dir():
-            draw()
-            keep_measured(run, fold.card, module.net)
-        module = train_on_all(config, run, module, further)
-        features, centers = embed_labelled(config, module, catalog)
-    keep_identifier(config, run, catalog, fold.card, module.net, features, centers)
+    embeddings, validation, card = features.embeddings, fold.validation, fold.card
+    draw = partial(draw_fold, run.path, config, catalog=catalog, split=split, validation=validation)
     if further is None:
-        draw()
+        keep_identifier(config, run, catalog, card, module.net, features, centers)
+        draw(features)
+    else:
+        if not run.measured.is_dir():
+            draw(features)
+            keep_measured(run, card, module.net)
+        del fold, features  # keypoints are large, and those that follow are found anew
+        return_memory()
+        module = train_on_all(config, run, module, further)
+        return_memory()
+        features, centers = embed_labelled(config, module, catalog)
+        keep_identifier(config, run, catalog, card, module.net, features, centers)
     run.all_photos.unlink(missing_ok=True)
     # Of cross-validation each fold has its row in a table; flukeprint report writes its page.
     if config.train.report and run.made_by == "train":
-        embeddings = fold.features.embeddings
-        material = RunMaterial(run.path, config, catalog, split, embeddings, fold.validation)
+        material = RunMaterial(run.path, config, catalog, split, embeddings, validation)
         report_on(run, material)
-    return fold.validation
+    return validation
 
 
 def kept_text(config: Config, run: Run) -> str:
