@@ -55,7 +55,7 @@ EVERY = 0.5  # s between looks at the memory
 # Engine, actors, photographs, rounds; rounds of one size take turns.
 STEPS = (
     ("local", 1, 10_000, 2), ("ray", 1, 10_000, 2),
-    ("local", 1, 30_000, 1), ("ray", 1, 30_000, 1),
+    ("local", 1, 100_000, 1), ("ray", 1, 100_000, 1), ("ray", 1, 1_000_000, 1),
 )  # fmt: skip
 QUICK = (("local", 1, 2_000, 1), ("ray", 1, 2_000, 1))
 

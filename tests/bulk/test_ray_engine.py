@@ -43,6 +43,7 @@ def test_a_node_that_is_killed_changes_nothing(
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # other tests would never let it work
     shapes = tiny_config.data / "shapes"
     options = replace(OPTIONS, photos=shapes / "train")
     embed_all(shapes / "train.csv", tiny_run.identifier, tmp_path / "whole", options)

@@ -16,6 +16,7 @@ from flukeprint.records.database import Database
 from flukeprint.records.names import find_individual
 from tests.keeper.kept import frame, identifier, owners
 from tests.records.machine import NAMES, NOTE, CatalogueMachine
+from tests.thorough import examples
 
 
 class KeeperMachine(CatalogueMachine):
@@ -91,6 +92,6 @@ def test_random_edits_enrolments_and_undos(begun: Path, catalogue_url: str | Non
         Machine,
         settings=settings(
             deadline=None, stateful_step_count=15, suppress_health_check=list(HealthCheck),
-            max_examples=10 if catalogue_url is None else 4,
+            max_examples=examples(4 if catalogue_url is None else 2),
         ),
     )  # fmt: skip

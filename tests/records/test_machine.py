@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.records.machine import CatalogueMachine
+from tests.thorough import examples
 
 SETTINGS = settings(
     deadline=None, stateful_step_count=20, suppress_health_check=list(HealthCheck)
@@ -14,5 +15,5 @@ def test_random_edits_and_undos(catalogue_url: str | None) -> None:
     class Machine(CatalogueMachine):
         url = catalogue_url
 
-    examples = 25 if catalogue_url is None else 10
-    run_state_machine_as_test(Machine, settings=settings(SETTINGS, max_examples=examples))
+    number = examples(10 if catalogue_url is None else 4)
+    run_state_machine_as_test(Machine, settings=settings(SETTINGS, max_examples=number))

@@ -16,8 +16,9 @@ from schemathesis.engine import events, from_schema
 
 from flukeprint.keeper.keeper import Keeper
 from tests.serving.served import TOKEN, Served, copied, photo, served
+from tests.thorough import examples
 
-EXAMPLES = 60
+EXAMPLES = examples(20)
 WORK = {"/v1/identify", "/v1/embed", "/v1/verify", "/v1/enroll"}
 # A number in place of a text is no mistake in a form, whose parts are all sent as text.
 TEXT_ANYWAY = re.compile(
