@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flukeprint.bulk import fill_gallery as module
+from flukeprint.bulk import embedded_files
+from flukeprint.bulk import fill_gallery as filling
 from flukeprint.bulk.fill_gallery import fill_gallery
 from flukeprint.bulk.partitions import ABOUT
 from flukeprint.config.ranking import GalleryConfig
@@ -37,7 +38,8 @@ def written(
 ) -> list[str]:
     """A file as embed-all writes one, of photographs of 3 animals and one of nobody."""
     names = [f"new{first + row}.jpg" for row in range(len(vectors))]
-    owners = [None if row == 1 else f"n{row % 3}" for row in range(len(vectors))]
+    nobody = "Unknown" if first else None
+    owners = [nobody if row == 1 else f"n{row % 3}" for row in range(len(vectors))]
     facts = {
         "stamp": known.card.stamp, "precision": "fp32",
         "columns": {"image": "path", "identity": "identity"},
@@ -55,13 +57,13 @@ def written(
     path.parent.mkdir(parents=True, exist_ok=True)
     table = table.replace_schema_metadata({ABOUT: json.dumps(facts | about)})
     pq.write_table(table, path)
-    return [name for name, owner in zip(names, owners, strict=True) if owner is not None]
+    return [name for name, owner in zip(names, owners, strict=True) if owner != nobody]
 
 
 def test_photographs_join_the_gallery_once(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_AT_ONCE", 4)
+    monkeypatch.setattr(embedded_files, "_AT_ONCE", 4)
     known = Identifier.load(folder)
     before, vectors = known.gallery, drawn(10, known)
     parts = tmp_path / "job" / "embeddings"
@@ -118,5 +120,5 @@ def test_what_does_not_fit_changes_nothing(folder: Path, tmp_path: Path) -> None
 def test_a_catalogue_is_refused(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, has_catalogue.__name__, lambda _: True)
+    monkeypatch.setattr(filling, has_catalogue.__name__, lambda _: True)
     refused(lambda: fill_gallery(folder, tmp_path, EXACT), "keeps a catalogue", "enroll")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flukeprint.bulk import fill_gallery
+from flukeprint.bulk import embedded_files
 from flukeprint.bulk import search_all as module
 from flukeprint.bulk.search_all import search_all
 from flukeprint.data.embeddings import Embeddings
@@ -21,7 +21,7 @@ from tests.refusals import refused
 def test_answers_are_those_of_one_by_one_and_go_on(
     tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fill_gallery, "_AT_ONCE", 5)
+    monkeypatch.setattr(embedded_files, "_AT_ONCE", 5)
     monkeypatch.setattr(module, "_AT_ONCE", 2)
     known, job = Identifier.load(tiny_run.identifier), tmp_path / "job"
     near = known.gallery.vectors[:6]

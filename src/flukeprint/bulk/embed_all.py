@@ -198,7 +198,7 @@ def embed_all(
     if options.gallery is not None:
         points = QdrantPoints(
             options.gallery, stamp, recipe.dim(known.net), first_row=options.first_row,
-            new_label=known.card.new_label, columns=columns,
+            new_label=known.card.new_label,
         )  # fmt: skip
         check_answers(options.gallery)
     with engine.running():

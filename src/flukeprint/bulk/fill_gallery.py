@@ -6,22 +6,18 @@ already is not added again, so that the same command can be repeated.  The ident
 a whole at the end; what a killed process left in the gallery's files is not counted.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flukeprint.bulk.partitions import ABOUT
-from flukeprint.bulk.tables import ADDED
-from flukeprint.bulk.target import FOLDER
+from flukeprint.bulk.embedded_files import blocks_of, check_fit, embedded_files
 from flukeprint.config.ranking import GalleryConfig
-from flukeprint.data.embeddings import PRECISIONS, Embeddings, Floats, check_stamp, unit_rows
-from flukeprint.data.readers.boxes import CORNERS
+from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.thumbnails import Thumbnails
-from flukeprint.errors import FlukeprintError, counted, listed, needs
+from flukeprint.errors import FlukeprintError, counted, listed
 from flukeprint.files import folder_written_whole, locked_for_writing
 from flukeprint.identifier.build import with_index
 from flukeprint.identifier.files import linked_gallery, write_network
@@ -31,21 +27,9 @@ from flukeprint.output import Stage
 from flukeprint.records.pointer import has_catalogue
 from flukeprint.search.gallery_store import GalleryStore
 
-_AT_ONCE = 1 << 13  # photographs in memory together
+_AT_ONCE = 1 << 13  # photographs that are placed together
 _MAP = 1000  # known photographs among which new ones are placed on the map
 _SAME = 2e-3  # most that a number of a vector may differ, for float16 is rounded
-
-
-@dataclass(frozen=True)
-class EmbeddedFile:
-    """One Parquet file of an embedding job, with what its metadata says."""
-
-    path: Path
-    rows: int
-    dimension: int
-    stamp: str
-    precision: str
-    columns: Mapping[str, str]  # field -> header
 
 
 @dataclass(frozen=True)
@@ -65,112 +49,6 @@ class FilledGallery:
         if self.nameless:
             line += f"; without an animal, left out: {self.nameless:,}"
         return line
-
-
-def embedded_files(source: Path) -> tuple[EmbeddedFile, ...]:
-    """The files of an embedding job, of the folder that was given as its target.
-
-    Raises:
-        FlukeprintError: there are none, they cannot be read, or they are not of such a job.
-    """
-    folder = source / FOLDER if (source / FOLDER).is_dir() else source
-    paths = [source] if source.is_file() else sorted(folder.glob("*.parquet"))
-    if not paths:
-        raise FlukeprintError(
-            f"{source} holds no .parquet; give the folder that embed-all wrote with --to"
-        )
-    with needs("tables"):
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    files = []
-    for path in paths:
-        try:
-            with pq.ParquetFile(path) as file:
-                schema, rows = file.schema_arrow, file.metadata.num_rows
-            about = json.loads((schema.metadata or {})[ABOUT])
-            kind = schema.field(ADDED[1]).type
-            if not pa.types.is_fixed_size_list(kind):
-                raise ValueError(f"{ADDED[1]} is {kind}")
-            files.append(
-                EmbeddedFile(
-                    path, rows, kind.list_size, about["stamp"], about["precision"], about["columns"]
-                )
-            )
-        except (KeyError, TypeError) as error:
-            raise FlukeprintError(
-                f"{path} does not say which network embedded it ({error}); make it with embed-all"
-            ) from None
-        except (pa.ArrowException, OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise FlukeprintError(f"{path} holds no whole embeddings: {reason}") from None
-    return tuple(files)
-
-
-def check_fit(files: Sequence[EmbeddedFile], known: Identifier, folder: Path, instead: str) -> None:
-    """Refuse embeddings of another network than the identifier's, and an identifier by keypoints.
-
-    instead: what to do with an identifier that ranks by keypoints.
-    """
-    if known.card.method.rules.local.candidates:
-        raise FlukeprintError(
-            f"{folder} ranks by keypoints, which embeddings do not have; {instead}"
-        )
-    for file in files:
-        check_stamp(known.gallery, file.stamp, second=str(file.path))
-
-
-def blocks_of(file: EmbeddedFile) -> Iterator[Embeddings]:
-    """The photographs of a file, some thousands at once; those without an animal have None.
-
-    Of several boxes of one photograph each has a name of its own.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = file.columns
-    image = columns.get("image", columns.get("file_path", ""))
-    boxed = any(field in columns for field in ("box", *CORNERS))
-    view, identity = columns.get("view"), columns.get("identity")
-    wanted = [name for name in (image, identity, view, *ADDED) if name]
-    try:
-        with pq.ParquetFile(file.path) as table:
-            for batch in table.iter_batches(batch_size=_AT_ONCE, columns=wanted):
-                names = [str(name) for name in batch.column(image).to_pylist()]
-                if boxed:
-                    rows = batch.column(ADDED[0]).to_pylist()
-                    names = [f"{name}#{row}" for name, row in zip(names, rows, strict=True)]
-                yield Embeddings(
-                    _vectors(batch.column(ADDED[1]), file.dimension),
-                    tuple(names),
-                    _texts(batch, identity) or (None,) * len(names),
-                    _texts(batch, view),
-                    file.stamp,
-                    next((one for one in PRECISIONS if one == file.precision), "fp32"),
-                )
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FlukeprintError(f"{file.path} holds no whole embeddings: {reason}") from None
-
-
-def _vectors(column: Any, dimension: int) -> Floats:
-    if column.null_count:
-        raise ValueError("a row has no embedding")
-    numbers = column.flatten().to_numpy(zero_copy_only=False)
-    if not len(numbers):
-        return _none(dimension)
-    rows = numbers.reshape(-1, dimension)
-    return rows if rows.dtype == np.float32 else unit_rows(rows)  # float16 is rounded
-
-
-def _none(dimension: int) -> Floats:
-    return np.empty((0, dimension), np.float32)
-
-
-def _texts(batch: Any, name: str | None) -> tuple[str | None, ...] | None:
-    if name is None:
-        return None
-    cells = batch.column(name).to_pylist()
-    return tuple(None if cell is None else str(cell).strip() or None for cell in cells)
 
 
 def fill_gallery(
@@ -203,10 +81,10 @@ def fill_gallery(
         with folder_written_whole(folder) as draft:
             write_network(known.net, known.card, folder, draft)
             store = linked_gallery(folder, draft)
-            filling = _Filling(store, known.card.new_label)
+            filling = _Filling(store)
             with Stage("photographs" if progress else None, sum(one.rows for one in files)) as bar:
                 for file in files:
-                    for block in blocks_of(file):
+                    for block, _ in blocks_of(file, known.card.new_label):
                         filling.add(block, file.path)
                         bar.update(len(block))
             grown = replace(known, gallery=store.embeddings, showcase=_showcase(known, store))
@@ -217,9 +95,9 @@ def fill_gallery(
 class _Filling:
     """Appends to a gallery what it has not yet."""
 
-    def __init__(self, store: GalleryStore, new_label: str) -> None:
+    def __init__(self, store: GalleryStore) -> None:
         here = store.embeddings
-        self._store, self._new = store, new_label
+        self._store = store
         self._row = {name: row for row, name in enumerate(here.images)}
         self._owners = list(here.identities)
         self.added = self.there = self.nameless = 0
@@ -230,9 +108,7 @@ class _Filling:
         Raises:
             FlukeprintError: one is there as another animal's, or with another embedding.
         """
-        named = [
-            row for row, who in enumerate(block.identities) if who is not None and who != self._new
-        ]
+        named = [row for row, who in enumerate(block.identities) if who is not None]
         self.nameless += len(block) - len(named)
         fresh: list[int] = []
         again: list[tuple[int, int]] = []  # row in the block, row in the gallery

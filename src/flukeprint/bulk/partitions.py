@@ -7,7 +7,6 @@ written depends on the rows, the network and the settings alone.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -108,13 +107,6 @@ class PartitionEmbedder:
             for row, reason in sorted(photos.damaged.items())
         )
         return _written(partition, rows, found.vectors, damaged, self._recipe.stamp, settings)
-
-
-def open_partition(file: Path) -> Any:
-    """The `pyarrow.Table` of a partition's file."""
-    import pyarrow.parquet as pq
-
-    return pq.read_table(file, page_checksum_verification=True)
 
 
 def _written(

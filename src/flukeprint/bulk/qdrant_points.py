@@ -6,17 +6,13 @@ interrupted, is there once.
 
 import json
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from flukeprint.bulk.partitions import open_partition
-from flukeprint.bulk.tables import ADDED, Source
+from flukeprint.bulk.embedded_files import blocks_of, embedded_file
+from flukeprint.bulk.tables import Source
 from flukeprint.config.ranking import GalleryConfig
-from flukeprint.data.embeddings import Embeddings, unit_rows
-from flukeprint.data.exchange.any_table.cells import text_of
-from flukeprint.data.exchange.any_table.columns import NOBODY
 from flukeprint.errors import FlukeprintError
 from flukeprint.files import written_whole
 from flukeprint.search.qdrant_client import QdrantLocation, answering, connected
@@ -36,12 +32,10 @@ class QdrantPoints:
         *,
         first_row: int,
         new_label: str,
-        columns: Mapping[str, str],
     ) -> None:
         """Name the collection of a server; nothing is asked of it yet.
 
         first_row: number of the source's first row.  new_label: what is no animal's name.
-        columns: as of `PartitionSettings`.
 
         Raises:
             FlukeprintError: no server is named.
@@ -52,8 +46,7 @@ class QdrantPoints:
         self._collection = QdrantCollection(
             self._location, connected(self._location.url), self._location.alias
         )
-        self._first, self._columns = first_row, columns
-        self._nobody = {name.casefold() for name in (*NOBODY, new_label)}
+        self._first, self._new = first_row, new_label
 
     def begin(self, folder: Path, source: Source) -> None:
         """Make the collection where there is none, and see that nobody else's rows are in the way.
@@ -101,26 +94,6 @@ class QdrantPoints:
         Raises:
             FlukeprintError: the server does not answer, or refuses.
         """
-        rows = open_partition(file)
-        if not len(rows):
-            return
-        flat = rows[ADDED[1]].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        vectors = unit_rows(flat.reshape(len(rows), -1))
-        texts = {
-            field: [text_of(cell) for cell in rows[self._columns[field]].to_pylist()]
-            for field in ("image", "file_path", "identity", "view")
-            if field in self._columns
-        }
-        none: tuple[str | None, ...] = (None,) * len(rows)
-        names = texts.get("image") or texts["file_path"]
-        identities = [
-            None if name is None or name.casefold() in self._nobody else name
-            for name in texts.get("identity", none)
-        ]
-        photos = Embeddings(
-            vectors, tuple(map(str, names)), tuple(identities), tuple(texts.get("view", none)),
-            self._location.stamp,
-        )  # fmt: skip
-        numbers = self._first + rows[ADDED[0]].to_numpy()
-        with answering(self._location):
-            self._collection.put(photos, numbers)
+        for photos, rows in blocks_of(embedded_file(file), self._new):
+            with answering(self._location):
+                self._collection.put(photos, self._first + rows)

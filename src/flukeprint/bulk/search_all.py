@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flukeprint.bulk.fill_gallery import EmbeddedFile, blocks_of, check_fit, embedded_files
+from flukeprint.bulk.embedded_files import EmbeddedFile, blocks_of, check_fit, embedded_files
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.errors import FlukeprintError, counted
 from flukeprint.files import check_writable, only_run, written_whole
@@ -94,7 +94,7 @@ def _answer(
             if at + file.rows <= done:
                 at += file.rows
                 continue
-            for block in blocks_of(file):
+            for block, _ in blocks_of(file, known.card.new_label):
                 left = block.take(range(min(max(done - at, 0), len(block)), len(block)))
                 at += len(block)
                 for part in _parts(left):
