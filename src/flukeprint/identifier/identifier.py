@@ -33,11 +33,8 @@ from flukeprint.data.names import enrolled_name
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.drafts import clear_drafts
 from flukeprint.embedding.embed import embed
-from flukeprint.embedding.engine_choice import (
-    PHOTOGRAPHS,
-    WORTH_MEASURING,
-    pick_engine,
-)
+from flukeprint.embedding.engine_choice import WORTH_MEASURING, pick_engine
+from flukeprint.embedding.engine_timings import FEWEST_REMEMBERED
 from flukeprint.embedding.kept_engine import SINGLE, KeptEngines, can_keep
 from flukeprint.embedding.recipe import Compute
 from flukeprint.errors import FlukeprintError
@@ -276,7 +273,7 @@ class Identifier(IdentifierState):
         size = (self.card.image.height, self.card.image.width)
         engine = pick_engine(
             self.network, size, *SINGLE, stamp=self.card.stamp, passes=WORTH_MEASURING,
-            sample=partial(sample_photos, self.showcase, self.card.image, PHOTOGRAPHS),
+            sample=partial(sample_photos, self.showcase, self.card.image, FEWEST_REMEMBERED),
             report=report,
         )  # fmt: skip
         return cast(EngineName, engine.name)
