@@ -6,11 +6,13 @@ The figures are those of all speed benchmarks' result files; one that was not me
 import json
 import math
 import re
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.places import RESULTS, ROOT
+from benchmarks.speed.embed_all_page import of, overhead
 
 TEMPLATE, PAGE = Path(__file__).with_name("scale_template.md"), ROOT / "docs" / "scale.md"
 ABSENT = "not measured"
@@ -76,6 +78,7 @@ def constants(figures: Figures) -> dict[str, float | None]:
         if one["what"].startswith("Qdrant embedded, upserts")
     ]  # fmt: skip
     return {
+        **embedding_on_ray(figures.of("embed_all").get("rows", [])),
         "table_us": scale("reading the table"),
         "row_bytes": scale("catalogue, photographs on a disk"),
         "far_bytes": scale("path to an object storage"),
@@ -117,6 +120,39 @@ def constants(figures: Figures) -> dict[str, float | None]:
         "memory_n": memory.get("photographs"),
         "memory_q": memory.get("queries"),
     }  # fmt: skip
+
+
+def embedding_on_ray(rows: list[dict[str, Any]]) -> dict[str, float | None]:
+    """What Ray's one actor took beside the bare loop, and the largest catalogue that it embedded.
+
+    ray_over: times the bare loop's time, at ray_over_n photographs, the most that both embedded.
+    ray_cores: cores that were busy besides the work of the bare loop.
+    ray_growth: memory at ray_n, times that of the smallest catalogue, of ray_least photographs.
+    """
+    ray = sorted(
+        (row for row in rows if row["engine"] == "ray"), key=lambda row: row["photographs"]
+    )
+    both = {row["photographs"] for row in rows if row["engine"] == "local"}
+    both &= {row["photographs"] for row in ray}
+    if not ray or not both:
+        return dict.fromkeys(
+            ("ray_over", "ray_over_n", "ray_cores", "ray_n", "ray_rate", "ray_growth", "ray_least")
+        )
+    most, last = max(both), ray[-1]
+    least = [row["memory_mb"] for row in ray if row["photographs"] == ray[0]["photographs"]]
+    bare_cpu = statistics.median(
+        cost["cpu_ms"] for cost in of(rows, engine="local", photographs=most)
+    )
+    beside = of(ray, photographs=most)[0]
+    return {
+        "ray_over": overhead(rows, "rate", most),
+        "ray_over_n": most,
+        "ray_cores": (beside["cpu_ms"] - bare_cpu) / 1000 * beside["rate"],
+        "ray_n": last["photographs"],
+        "ray_rate": last["rate"],
+        "ray_growth": last["memory_mb"] / statistics.median(least),
+        "ray_least": ray[0]["photographs"],
+    }
 
 
 def text(value: float | None) -> str:
@@ -182,7 +218,9 @@ def costs(known: dict[str, float | None]) -> list[str]:
          times("decode_ms", 1e-3), seconds),
         ("embedding, Lite0, 480 px, this machine", f"n / **{text(c['embed'])}** a second",
          over(1, "embed"), seconds),
-        ("the same on 64 such machines", "the same / 64", over(1 / 64, "embed"), seconds),
+        ("the same by `embed-all` on Ray, 64 such machines",
+         f"the same x **{text(c['ray_over'])}** / 64",
+         None if c["ray_over"] is None else over(c["ray_over"] / 64, "embed"), seconds),
         ("an epoch of training, Lite0, this machine", f"n / **{text(c['train'])}** a second",
          over(1, "train"), seconds),
         ("vectors on disk, float32", f"4 x {D} B n", lambda n: 4 * D * n, size),
