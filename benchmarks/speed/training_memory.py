@@ -1,12 +1,14 @@
-"""Peak memory of a training with `nyala.yaml`, workers included, beside another checkout's.
+"""Peak memory of a training with `nyala.yaml`, workers included, by this or another checkout.
 
-    python -m benchmarks.speed.training_memory --photos NYALA [--source CHECKOUT] [--steps N]
+    python -m benchmarks.speed.training_memory --photos NYALA [--source CHECKOUT] [--note NAME]
 
-NYALA is a folder laid out as `data.root` of nyala.yaml.  Each checkout trains one epoch of N steps
+NYALA is a folder laid out as `data.root` of nyala.yaml.  The checkout trains one epoch of ten steps
 at full size, measures the fold with its keypoints, and trains as many steps on all photographs, as
-the whole recipe does.  Twice a second the memory of the process and of all its children is read
-from /proc: `resident` counts a page as often as processes have it, as `ps` and `top` do, and
-`proportional` (Pss) counts it once, which is what the machine must have.
+the whole recipe does.  The result file keeps a row for each NAME.
+
+Twice a second the memory of the process and of all its children is read from /proc: `resident`
+counts a page as often as processes have it, as `ps` and `top` do, and `proportional` (Pss) counts
+it once, which is what the machine must have.
 """
 
 import json
@@ -20,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.arguments import options
-from benchmarks.harness.places import ROOT
+from benchmarks.harness.places import RESULTS, ROOT
 from benchmarks.harness.timing import save
 
+STEPS = 10  # of each training
 EVERY = 0.5  # seconds between two readings
 # What the training says when a part of it ends, and the part that begins then.
 SAID = (
@@ -33,22 +36,22 @@ SAID = (
 FIRST = "training of the fold"
 
 
-def measure(photos: Path, source: Path | None, steps: int) -> dict[str, Any]:
-    """A row for each checkout: peaks in MB, of the whole and of each part, and seconds a step."""
-    checkouts = {"now": ROOT} if source is None else {"before": source, "now": ROOT}
-    rows = []
-    for which, root in checkouts.items():
-        with tempfile.TemporaryDirectory() as name:
-            row = {"what": f"nyala.yaml, {which}", **_trained(root, photos, Path(name), steps)}
-        rows.append({**row, "all": [row["median"]]})
-        print(f"  {json.dumps(row)}", flush=True)
-    return {"steps": steps, "rows": rows}
+def measure(photos: Path, source: Path, note: str) -> dict[str, Any]:
+    """The rows of the result file, that of `note` anew: peaks in MB, of the whole and its parts."""
+    kept = RESULTS / "training_memory.json"
+    rows = json.loads(kept.read_text())["rows"] if kept.is_file() else []
+    with tempfile.TemporaryDirectory() as name:
+        row = {"what": note, **_trained(source, photos, Path(name))}
+    print(f"  {json.dumps(row)}", flush=True)
+    return {
+        "rows": [*(one for one in rows if one["what"] != note), {**row, "all": [row["median"]]}]
+    }
 
 
-def _trained(root: Path, photos: Path, folder: Path, steps: int) -> dict[str, Any]:
+def _trained(root: Path, photos: Path, folder: Path) -> dict[str, Any]:
     changes = (
         f"data.root={photos.absolute()}", "train.sizes=[1]", "train.epochs=1",
-        "train.all_epochs=1", f"train.max_steps={steps}", "train.report=false",
+        "train.all_epochs=1", f"train.max_steps={STEPS}", "train.report=false",
         f"runs={folder}/runs", f"image.cache={folder}/cache",
     )  # fmt: skip
     command = [sys.executable, str(root / "train.py"), "--config", "nyala.yaml", "--no-untrained"]
@@ -111,10 +114,10 @@ def main() -> None:
     """Measure and write the result file."""
     parser = options("speed.training_memory", __doc__)
     parser.add_argument("--photos", type=Path, required=True, help="folder of the nyala")
-    parser.add_argument("--source", type=Path, help="another checkout to measure first")
-    parser.add_argument("--steps", type=int, default=10, help="of each training (default 10)")
+    parser.add_argument("--source", type=Path, default=ROOT, help="a checkout, by default this one")
+    parser.add_argument("--note", default="now", help="name of the row (default now)")
     given = parser.parse_args()
-    save("training_memory", measure(given.photos, given.source, given.steps))
+    save("training_memory", measure(given.photos, given.source, given.note), quick=False)
 
 
 if __name__ == "__main__":
