@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from flukeprint.data.catalog import Box
+from flukeprint.data.readers.boxes import shares_in_pixels
 from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.card import KEPT_FORMAT, card_digest, read_card
 from flukeprint.identifier.identifier import Identifier
@@ -64,9 +66,18 @@ class CatalogueWatch:
         return changed
 
     def enroll(
-        self, identity: str, photos: Sequence[bytes], author: str, *, thumbnails: bool, force: bool
+        self,
+        identity: str,
+        photos: Sequence[bytes],
+        author: str,
+        *,
+        boxes: Sequence[Box] = (),
+        thumbnails: bool,
+        force: bool,
     ) -> Enrolment:
         """Add photographs of an animal, in one event; begins the catalogue where there is none.
+
+        boxes: the animal in each, in shares of the upright photograph; none: all of each.
 
         It does not change `identifier`; `look` does.
 
@@ -80,11 +91,14 @@ class CatalogueWatch:
         if keeper.identifier.card.stamp != self.identifier.card.stamp:
             raise FlukeprintError(_other_network(self._folder))
         self._seen = None
+        cuts: list[Box | None] = [None] * len(photos)
+        if boxes:
+            cuts = [shares_in_pixels(box, photo) for box, photo in zip(boxes, photos, strict=True)]
         return keeper.enroll(
             [
-                NewPhotograph(photo, told, name, identity)
-                for photo, told, name in zip(
-                    photos, told_names(photos), names_of(photos), strict=True
+                NewPhotograph(photo, told, name, identity, box=box)
+                for photo, told, name, box in zip(
+                    photos, told_names(photos), names_of(photos), cuts, strict=True
                 )
             ],
             Note(author), force=force, thumbnails=thumbnails,

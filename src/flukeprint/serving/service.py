@@ -222,13 +222,15 @@ class Service:
             fitted = self._prior = identifier, read_prior(self.database())
         return weights_of(fitted[1], identifier.identities, when.moment, when.position)
 
-    async def embed(self, photos: Sequence[bytes]) -> Embeddings:
-        """Unit embeddings of the photographs; raises as `identify` does."""
-        return (await self._features(photos)).embeddings
+    async def embed(self, photos: Sequence[bytes], boxes: Sequence[Box] = ()) -> Embeddings:
+        """Unit embeddings of the photographs; boxes and errors are those of `identify`."""
+        return (await self._features(photos, boxes)).embeddings
 
-    async def verify(self, pair: Sequence[bytes]) -> tuple[float, VerificationThreshold]:
-        """Score and threshold of a pair, as `Identifier.verify`; raises as `identify` does."""
-        features = await self._features(pair)
+    async def verify(
+        self, pair: Sequence[bytes], boxes: Sequence[Box] = ()
+    ) -> tuple[float, VerificationThreshold]:
+        """Score and threshold of a pair, as `Identifier.verify`; the rest is as in `identify`."""
+        features = await self._features(pair, boxes)
         rate = self.settings.false_accept
         return await self._in_ranking_thread(partial(self.identifier.verify, features, rate))
 
@@ -268,6 +270,7 @@ class Service:
         self,
         identity: str,
         photos: Sequence[bytes],
+        boxes: Sequence[Box] = (),
         *,
         thumbnails: bool,
         force: bool = False,
@@ -275,6 +278,7 @@ class Service:
     ) -> Enrolment:
         """Add photographs of an identity to the gallery, on disk and in memory, or to neither.
 
+        boxes: as of `identify`.
         thumbnails: whether small pictures of them are kept.
         force: as of `Keeper.enroll`.
         author: who does it, for the catalogue's history.
@@ -287,15 +291,13 @@ class Service:
         """
         if self._watch is None:
             raise FlukeprintError("this identifier has no folder to write to")
-        await self._prepared(photos)  # its error names the photograph that is damaged
+        await self._prepared(photos, boxes)  # its error names the photograph that is damaged
         # Once begun it is finished even if the request is cancelled, so that disk and memory agree.
-        enrolment = asyncio.create_task(
-            self._enroll(
-                partial(
-                    self._watch.enroll, identity, photos, author, thumbnails=thumbnails, force=force
-                )
-            )
-        )
+        call = partial(
+            self._watch.enroll, identity, photos, author,
+            boxes=boxes, thumbnails=thumbnails, force=force,
+        )  # fmt: skip
+        enrolment = asyncio.create_task(self._enroll(call))
         self._enrolments.add(enrolment)
         enrolment.add_done_callback(self._enrolments.discard)
         return await asyncio.shield(enrolment)

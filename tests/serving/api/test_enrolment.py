@@ -117,6 +117,36 @@ def test_an_individual_is_enrolled_and_found(growing: Served, known: Identifier)
     assert photo(71, 2)[-400:-100] not in whole
 
 
+def test_two_animals_of_one_photograph_are_enrolled(growing: Served) -> None:
+    wide = Image.new("RGB", (400, 200), "grey")
+    for place, animal in ((20, 601), (220, 502)):
+        wide.paste(Image.open(io.BytesIO(photo(animal, 1, 160))).resize((160, 160)), (place, 20))
+    data = io.BytesIO()
+    wide.save(data, "PNG")
+    boxes = ["0.05,0.1,0.4,0.8", "0.55,0.1,0.4,0.8"]
+    with connected(growing) as client:
+        for name, box in zip(("left one", "right one"), boxes, strict=True):
+            well(enroll(client, name, data.getvalue(), box=box), 201)
+        for name, box in zip(("left one", "right one"), boxes, strict=True):
+            asked = post(client, "identify", data.getvalue(), data={"box": box})
+            first = well(asked)["answers"][0]
+            assert first["identity"] == name
+            assert first["score"] == pytest.approx(1, abs=1e-5)
+        shown = well(post(client, "embed", data.getvalue(), data={"box": boxes[0]}))
+        cut = wide.crop((20, 20, 180, 180))
+        alone = io.BytesIO()
+        cut.save(alone, "PNG")
+        same = well(post(client, "embed", alone.getvalue()))
+        one, other = (answer["embeddings"][0] for answer in (shown, same))
+        assert one == pytest.approx(other, abs=1e-4)
+        pair = {"data": {"box": [boxes[0], "0,0,1,1"]}}
+        verdict = well(post(client, "verify", data.getvalue(), alone.getvalue(), **pair))
+        assert verdict["score"] == pytest.approx(1, abs=1e-4)
+        refused(enroll(client, "third", data.getvalue(), box="0,0,2,1"), 422, "invalid")
+        refused(post(client, "verify", data.getvalue(), data.getvalue(), data={"box": "0,0,1,1"}),
+                422, "invalid")  # fmt: skip
+
+
 def test_a_nearly_known_name_needs_force(growing: Served) -> None:
     with connected(growing) as client:
         well(enroll(client, "Jos\u00e9 8", photo(301)), 201)

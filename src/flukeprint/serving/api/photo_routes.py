@@ -35,14 +35,18 @@ PHOTO_REFUSALS = (
     "slow_upload", "rate_limited", "busy", "timeout", "no_photograph", "too_many_photographs",
     "damaged_photograph",
 )  # fmt: skip
-_ASKED: dict[str, dict[str, Any]] = {
+_BOX: dict[str, dict[str, Any]] = {
     "box": {
-        "type": "array", "items": {"type": "string"}, "default": [],
+        "type": "array",
+        "items": {"type": "string"},
+        "default": [],
         "examples": [["0.25,0.1,0.5,0.6"]],
         "description": "The animal in each photograph, as `X,Y,WIDTH,HEIGHT` in shares (0..1) of "
         "the upright photograph from its left upper corner; one for each photograph in their order "
         "(`0,0,1,1`: all of it), or none. For several animals of a photograph ask once for each",
     },
+}
+_ASKED = _BOX | {
     "date": {
         "type": "string", "default": "", "examples": ["2026-05-12T13:55"],
         "description": "When they were taken: animals that were seen about then are likelier",
@@ -74,30 +78,32 @@ def add_photo_routes(app: FastAPI, service: Service) -> None:
         return await read_identification(request, service)
 
     @app.post(
-        "/v1/embed", tags=["work"], responses=refusals, openapi_extra=photo_form(1, settings.photos)
-    )
+        "/v1/embed", tags=["work"], responses=refusals,
+        openapi_extra=photo_form(1, settings.photos, **_BOX),
+    )  # fmt: skip
     async def embed(request: Request) -> EmbeddingBody:
         """The unit vectors of photographs, for a gallery of your own."""
-        photos = (await read_and_check(request, settings)).photos
+        upload = await read_and_check(request, settings, lists=("box",))
         with damage_refused():
-            found = await service.embed(photos)
+            found = await service.embed(upload.photos, _boxes(upload))
         return EmbeddingBody(model=found.stamp, embeddings=found.vectors.tolist())
 
     @app.post(
-        "/v1/verify", tags=["work"], openapi_extra=photo_form(2, 2),
+        "/v1/verify", tags=["work"], openapi_extra=photo_form(2, 2, **_BOX),
         responses=responses(*PHOTO_REFUSALS, "conflict"),
     )  # fmt: skip
     async def verify(request: Request) -> Verification:
         """Do two photographs show one individual (or one species)?"""
-        photos = (await read_and_check(request, settings)).photos
-        if len(photos) != 2:
+        upload = await read_and_check(request, settings, lists=("box",))
+        if len(upload.photos) != 2:
             raise RefusedError("invalid", "two photographs are compared, no more and no fewer")
         if service.identifier.card.verifier is None:
             raise RefusedError(
                 "conflict", "this identifier has no threshold for pairs: its fold had too few"
             )
+        boxes = _boxes(upload)
         with damage_refused():
-            score, point = await service.verify(photos)
+            score, point = await service.verify(upload.photos, boxes)
         return Verification(
             same=score >= point.threshold,
             score=score,
@@ -190,6 +196,7 @@ def add_enrolment_route(app: FastAPI, service: Service, doors: Doors) -> None:
                 "type": "string", "minLength": 1, "default": AUTHOR, "examples": ["Ana"],
                 "description": "Who does it, for the history; only with the server's own token",
             },
+            **_BOX,
         ),
     )  # fmt: skip
     async def enroll(request: Request, person: Annotated[Person, Depends(keeps)]) -> Enrolled:
@@ -205,6 +212,7 @@ def add_enrolment_route(app: FastAPI, service: Service, doors: Doors) -> None:
             settings,
             fields=("identity", "keep_photos"),
             optional={"force": "no", "author": person.name},
+            lists=("box",),
         )
         author = upload.fields["author"]
         if author != person.name and not doors.is_own(person):
@@ -217,9 +225,10 @@ def add_enrolment_route(app: FastAPI, service: Service, doors: Doors) -> None:
         wanted = upload.fields["identity"]
         if spelling(wanted) == spelling(new):
             raise RefusedError("invalid", f"{new} is no individual's name; choose another one")
+        boxes = _boxes(upload)
         try:
             done = await service.enroll(
-                wanted, upload.photos, thumbnails=keep == "yes", force=force == "yes",
+                wanted, upload.photos, boxes, thumbnails=keep == "yes", force=force == "yes",
                 author=author,
             )  # fmt: skip
         except DamagedPhotoError as error:
