@@ -136,7 +136,7 @@ def _figures(rows: list[dict[str, Any]]) -> list[str]:
             )
     largest = max(rows, key=lambda row: row["photographs"])
     text += [
-        f"- The largest that was run is {largest['photographs']:,} photographs; 10^6 would take "
-        f"{1e6 / largest['rate'] / 60:.0f} minutes at its rate. Nothing above it was run.",
+        f"- The largest that was run is {largest['photographs']:,} photographs, in "
+        f"{largest['seconds'] / 60:.0f} minutes. Nothing above it was run.",
     ]
     return text

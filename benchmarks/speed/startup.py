@@ -5,8 +5,8 @@
 Seconds from the start of the process to the end of `flukeprint --help`; to the first photographs
 that `infer.py` counts as done; to the end of `flukeprint identify` for one photograph; and to the
 first step of `train.py`.  The identifier is of EfficientNet-Lite0, trained for two steps on drawn
-whales; each checkout has a cache folder of its own, and a first round, which is not counted, fills
-it.  With --source the commands of that checkout take turns with this one's.
+whales by the checkout itself; each has a cache folder of its own, and a first round, which is not
+counted, fills it.  With --source the commands of that checkout take turns with this one's.
 """
 
 import os
@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,16 +28,16 @@ from benchmarks.harness.timing import save
 
 CONFIG = """
 extends: {root}/configs/demo.yaml
-data: {{root: {folder}/whales, synthetic: {{identities: 60, test_photos: 80}}}}
+data: {{root: {folder}/whales, synthetic: {{identities: 60, test_photos: 600}}}}
 train: {{epochs: 1, max_steps: 2, workers: 0, validate_every: 1}}
 rank: {{local: {{candidates: 0}}}}
-image: {{cache: {folder}/cache}}
-runs: {folder}/runs
-submissions: {folder}/submissions
+image: {{cache: {made}/cache}}
+runs: {made}/runs
+submissions: {made}/submissions
 """
 # What a progress bar shows on a terminal once it has counted something.
 COUNTED = re.compile(rb"photographs:[^\r\n]*?\s([1-9]\d*)/")
-STEPPED = re.compile(rb"Epoch \d+/\d+[^\r\n]*?\s([1-9]\d*)/")
+STEPPED = re.compile(rb"Epoch [^\r\n]*train/loss=")
 Environment = dict[str, str]
 
 
@@ -45,19 +46,21 @@ def measure(quick: bool, source: Path | None) -> dict[str, Any]:
     rounds = 3 if quick else 7
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = folder / "startup.yaml"
-        config.write_text(CONFIG.format(root=ROOT, folder=folder))
-        here = _environment(ROOT, folder)
-        _run(here, "-m", "flukeprint", "synthesize", "-c", str(config))
-        _run(here, str(ROOT / "train.py"), "--config", str(config), "--no-untrained")
-        identifier = next((folder / "runs").glob("*/*/identifier"))
-        photo = next((folder / "whales" / "test").glob("*.jpg"))
-        again = folder / "again.yaml"
-        again.write_text(config.read_text().replace(f"{folder}/runs", f"{folder}/others"))
         checkouts = {"now": ROOT} if source is None else {"now": ROOT, "before": source}
         waits: dict[tuple[str, str], Callable[[], float]] = {}
         for which, root in checkouts.items():
-            environment = _environment(root, folder / which)
+            made = folder / which
+            made.mkdir()
+            config = made / "startup.yaml"
+            config.write_text(CONFIG.format(root=root.absolute(), folder=folder, made=made))
+            environment = _environment(root, made)
+            if which == "now":
+                _run(environment, "-m", "flukeprint", "synthesize", "-c", str(config))
+            _run(environment, str(root / "train.py"), "--config", str(config), "--no-untrained")
+            identifier = next((made / "runs").glob("*/*/identifier"))
+            photo = next((folder / "whales" / "test").glob("*.jpg"))
+            again = made / "again.yaml"
+            again.write_text(config.read_text().replace(f"{made}/runs", f"{made}/others"))
             waits |= {
                 (what, which): wait
                 for what, wait in _waits(root, environment, config, again, identifier, photo)
@@ -134,6 +137,7 @@ def _until(shown: re.Pattern[bytes], environment: Environment, *command: str) ->
     The first run fills the cache folder, so that every one is let go on to its end.
     """
     terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, 100))  # on one without a size bars have no room
     begin = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, *command], stdout=end, stderr=end, stdin=subprocess.DEVNULL,

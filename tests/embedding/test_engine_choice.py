@@ -13,7 +13,7 @@ from flukeprint.data.embeddings import Floats
 from flukeprint.embedding import engine_choice
 from flukeprint.embedding.engine import Photos
 from flukeprint.embedding.engine_table import ENGINES
-from flukeprint.embedding.engine_timings import EngineTimings, EngineTrials
+from flukeprint.embedding.engine_timings import EngineOption, EngineTimings, EngineTrials
 from flukeprint.embedding.onnx_engine import OnnxEngine
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.network import FlukeNet
@@ -68,6 +68,26 @@ def test_the_fastest_is_taken(
     assert picked(net, "a").name == "openvino"
     rates(monkeypatch, openvino_fp32=10.0, torch_fp32=20.0)
     assert picked(net, "b").name == "torch"
+
+
+def test_what_other_work_slowed_down_is_measured_again(
+    net: FlukeNet, own_notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine_of = EngineTrials.rate
+
+    def slow(self: EngineTrials, option: EngineOption) -> float:
+        engine_of(self, option)
+        return 100.0 if option.engine == "torch" else 2.0
+
+    monkeypatch.setattr(EngineTrials, "rate", slow)
+    monkeypatch.setattr(engine_choice, "EXACT_LAYERS", ())
+    assert picked(net, "a").name == "torch"
+    remembered = " ".join(EngineTimings.read().rates)
+    assert "torch fp32" in remembered
+    assert "openvino fp32" not in remembered
+    monkeypatch.setattr(EngineTrials, "rate", engine_of)
+    picked(network(), "b")
+    assert "openvino fp32" in " ".join(EngineTimings.read().rates)
 
 
 @pytest.mark.skipif(not has_bf16(), reason="the processor has no bfloat16")

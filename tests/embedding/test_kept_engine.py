@@ -84,7 +84,7 @@ def test_a_choice_holds_for_what_was_asked_only() -> None:
 
 def test_torch_is_kept_as_a_choice_without_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        EngineTrials, "rate", lambda trials, option: float(option.engine == "torch")
+        EngineTrials, "rate", lambda trials, option: 1.0 if option.engine == "torch" else 0.5
     )
     assert kept().name == "torch"
     facts = KeptEngines(STAMP, SIZE).read()

@@ -111,6 +111,7 @@ class EngineTrials:
         self._net, self._size, self._stamp, self._sample = net, size, stamp, sample
         self.timings = EngineTimings.read()
         self.measured = False  # whether a speed was measured rather than remembered
+        self.doubted = False  # whether one must be measured again before a choice is kept
         self._photos: Photos | None = None
         self._reference: Floats | None = None
         self._engines: dict[EngineOption, Engine] = {}
@@ -149,10 +150,18 @@ class EngineTrials:
             self.timings.parity[key] = found
         return found
 
+    def _key(self, option: EngineOption) -> str:
+        place = f"{_machine(self._net)} {_layers(self._net)} {self._size} {option} "
+        return place + _versions(option.engine)
+
+    def doubt(self, option: EngineOption) -> None:
+        """Remember no speed of an engine."""
+        self.timings.rates.pop(self._key(option), None)
+        self.doubted = True
+
     def rate(self, option: EngineOption) -> float:
         """Throughput of the engine in photographs a second."""
-        key = f"{_machine(self._net)} {_layers(self._net)} {self._size} {option} "
-        key += _versions(option.engine)
+        key = self._key(option)
         known = self.timings.rates.get(key)
         if known is not None:
             return known

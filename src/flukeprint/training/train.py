@@ -20,6 +20,7 @@ from flukeprint.cpu import keep_memory, return_memory
 from flukeprint.data.catalog import Catalog
 from flukeprint.disks import full_disk_named
 from flukeprint.drafts import clear_drafts
+from flukeprint.embedding.engine_choice import forget_engines
 from flukeprint.evaluation.fold_pictures import draw_fold
 from flukeprint.evaluation.metrics import Scores
 from flukeprint.evaluation.report.material import RunMaterial
@@ -134,7 +135,8 @@ def finish(config: Config, run: Run, setup: TrainingSetup) -> Validation:
         if not run.measured.is_dir():
             draw(features)
             keep_measured(run, card, module.net)
-        del fold, features  # keypoints are large, and those that follow are found anew
+        del fold, features  # those that follow are made anew
+        forget_engines(module.net)
         return_memory()
         module = train_on_all(config, run, module, further)
         return_memory()
