@@ -62,6 +62,7 @@ QUICK = (("local", 1, 2_000, 1), ("ray", 1, 2_000, 1))
 
 def make_identifier(folder: Path) -> Path:
     """An identifier of an untrained tiny network and a gallery of ten drawn vectors."""
+    torch.set_num_threads(1)  # a process that is forked from one with OpenMP's threads would hang
     kept = folder / "identifier"
     if kept.exists():
         return kept

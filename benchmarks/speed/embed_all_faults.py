@@ -22,6 +22,7 @@ from benchmarks.harness.processes import become
 PATIENCE = 400.0  # s for a command
 STORE = 100 << 20
 PHOTOGRAPHS = 200
+RESULT = {True: "equal", False: "**differs**", None: "not shown"}
 
 
 class Command:
@@ -256,7 +257,8 @@ def all_faults(
                 continue
             target = folder / fault.__name__
             begin = time.monotonic()
-            told, same = "", False
+            told: str = ""
+            same: bool | None = None  # None: it did not come to the fault, or not to an end
             try:
                 told = fault(trial, target)
                 same = trial.files(target) == wanted
@@ -264,7 +266,7 @@ def all_faults(
                 said = (folder / "log.txt").read_text().splitlines()[-1:]
                 told = " ".join(f"{error}: {said}".split())[-300:]
             took = time.monotonic() - begin
-            print(f"  {fault.__name__}: {'equal' if same else 'DIFFERS'}; {told}", flush=True)
+            print(f"  {fault.__name__}: {RESULT[same]}; {told}", flush=True)
             yield {
                 "fault": what, "told": told, "equal": same, "seconds": took,
                 "photographs": PHOTOGRAPHS, "files": len(wanted) - 1,

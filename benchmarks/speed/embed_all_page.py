@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.places import REPORTS, RESULTS
-from benchmarks.speed.embed_all_faults import FAULTS
+from benchmarks.speed.embed_all_faults import FAULTS, RESULT
 
 PAGE = REPORTS / "scale.md"
 
@@ -92,8 +92,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     return (
         text
         + [
-            f"| {row['fault']} | {row['told']} | {'equal' if row['equal'] else '**differs**'} | "
-            f"{row['seconds']:.0f} |"
+            f"| {row['fault']} | {row['told']} | {RESULT[row['equal']]} | {row['seconds']:.0f} |"
             for row in tried
         ]
         + [f"| {what} | not tried yet | | |" for what in faults() if what not in done]
