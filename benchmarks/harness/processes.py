@@ -139,6 +139,19 @@ def machine_text() -> str:
     )
 
 
+def family(process: int) -> list[int]:
+    """A process and all that descend from it, while they live."""
+    found = [process]
+    for file in Path(f"/proc/{process}/task").glob("*/children"):
+        try:
+            children = file.read_text().split()
+        except OSError:  # the thread has ended
+            continue
+        for child in children:
+            found += family(int(child))
+    return found
+
+
 def busy_seconds() -> float:
     """Processor time of the whole machine until now, summed over cores; stolen time counts."""
     numbers = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]

@@ -30,6 +30,7 @@ import torch
 from benchmarks.harness.arguments import options
 from benchmarks.harness.drawn_storage import register
 from benchmarks.harness.places import RESULTS, ROOT
+from benchmarks.harness.processes import family
 from benchmarks.harness.timing import machine
 from benchmarks.speed.embed_all_faults import all_faults
 from benchmarks.speed.embed_all_page import render
@@ -143,29 +144,22 @@ class _Seen:
 
 def _look(root: int) -> _Seen | None:
     ticks, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
-    parents: dict[int, int] = {}
     cpu: dict[int, float] = {}
     memory: dict[int, float] = {}
     words: dict[int, str] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        pid = int(entry.name)
+    for pid in family(root):
+        entry = Path(f"/proc/{pid}")
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
             words[pid] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except (OSError, UnicodeDecodeError):
             continue
-        parents[pid] = int(fields[1])
         cpu[pid] = (int(fields[11]) + int(fields[12])) / ticks
         memory[pid] = int(fields[21]) * page / 1e6
-    below = {root}
-    while more := {pid for pid, parent in parents.items() if parent in below} - below:
-        below |= more
     if root not in memory:
         return None
-    actors = sum(memory[pid] for pid in below if re.match(r"ray::.*Map", words.get(pid, "")))
-    return _Seen(memory[root], actors, {pid: cpu[pid] for pid in below if pid in cpu})
+    actors = sum(size for pid, size in memory.items() if re.match(r"ray::.*Map", words[pid]))
+    return _Seen(memory[root], actors, cpu)
 
 
 def measured(engine: str, actors: int, photographs: int, folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.places import RESULTS, ROOT
-from benchmarks.speed.embed_all_page import of, overhead
+from benchmarks.speed.embed_all_page import growth, of, overhead
 
 TEMPLATE, PAGE = Path(__file__).with_name("scale_template.md"), ROOT / "docs" / "scale.md"
 ABSENT = "not measured"
@@ -129,29 +129,25 @@ def embedding_on_ray(rows: list[dict[str, Any]]) -> dict[str, float | None]:
     ray_cores: cores that were busy besides the work of the bare loop.
     ray_growth: memory at ray_n, times that of the smallest catalogue, of ray_least photographs.
     """
-    ray = sorted(
-        (row for row in rows if row["engine"] == "ray"), key=lambda row: row["photographs"]
-    )
-    both = {row["photographs"] for row in rows if row["engine"] == "local"}
-    both &= {row["photographs"] for row in ray}
-    if not ray or not both:
+    grown = growth(rows, "ray", 1)
+    both = {n for n, _ in grown} & {n for n, _ in growth(rows, "local", 1)}
+    if not both:
         return dict.fromkeys(
             ("ray_over", "ray_over_n", "ray_cores", "ray_n", "ray_rate", "ray_growth", "ray_least")
         )
-    most, last = max(both), ray[-1]
-    least = [row["memory_mb"] for row in ray if row["photographs"] == ray[0]["photographs"]]
+    (least, first_mb), (largest, last_mb), most = grown[0], grown[-1], max(both)
     bare_cpu = statistics.median(
         cost["cpu_ms"] for cost in of(rows, engine="local", photographs=most)
     )
-    beside = of(ray, photographs=most)[0]
+    beside = of(rows, engine="ray", actors=1, photographs=most)[0]
     return {
         "ray_over": overhead(rows, "rate", most),
         "ray_over_n": most,
         "ray_cores": (beside["cpu_ms"] - bare_cpu) / 1000 * beside["rate"],
-        "ray_n": last["photographs"],
-        "ray_rate": last["rate"],
-        "ray_growth": last["memory_mb"] / statistics.median(least),
-        "ray_least": ray[0]["photographs"],
+        "ray_n": largest,
+        "ray_rate": of(rows, engine="ray", actors=1, photographs=largest)[0]["rate"],
+        "ray_growth": last_mb / first_mb,
+        "ray_least": least,
     }
 
 

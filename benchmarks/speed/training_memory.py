@@ -23,6 +23,7 @@ from typing import Any
 
 from benchmarks.harness.arguments import options
 from benchmarks.harness.places import RESULTS, ROOT
+from benchmarks.harness.processes import family
 from benchmarks.harness.timing import save
 
 STEPS = 10  # of each training
@@ -86,7 +87,7 @@ def _memory(process: int) -> dict[str, float]:
     """MB of a process and of its descendants."""
     names = {"Rss": "resident", "Pss": "proportional"}
     sizes = dict.fromkeys(names.values(), 0.0)
-    for one in _family(process):
+    for one in family(process):
         try:
             lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
         except OSError:  # it has ended
@@ -96,18 +97,6 @@ def _memory(process: int) -> dict[str, float]:
             if name in names:
                 sizes[names[name]] += int(rest.split()[0]) / 1024
     return sizes
-
-
-def _family(process: int) -> list[int]:
-    found = [process]
-    for file in Path(f"/proc/{process}/task").glob("*/children"):
-        try:
-            children = file.read_text().split()
-        except OSError:
-            continue
-        for child in children:
-            found += _family(int(child))
-    return found
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import gc
 import hashlib
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -22,11 +22,8 @@ def keep_memory() -> bool:
     Call it before the first thread starts, because the arena of a running thread stays.  On
     anything but Linux with glibc it does nothing.
     """
-    if sys.platform != "linux":
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # musl has none
+    mallopt = _of_glibc("mallopt")
+    if mallopt is None:
         return False
     settings = (
         (_MMAP_THRESHOLD, 1 << 30),
@@ -45,13 +42,19 @@ def return_memory() -> bool:
     they were then, and are in memory twice as soon as this process writes to its own.
     """
     gc.collect()
+    trim = _of_glibc("malloc_trim")
+    return trim is not None and trim(0) == 1
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """A function of glibc; None where there is none: elsewhere, and in musl."""
     if sys.platform != "linux":
-        return False
+        return None
     try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):  # musl has none
-        return False
-    return bool(trim(0) == 1)
+        found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError):
+        return None
+    return found
 
 
 def has_bf16() -> bool:

@@ -188,11 +188,12 @@ export class Stage {
     this.clear();
     this.loading = new AbortController();
     const mine = this.loading;
+    const is = () => this.loading === mine;
     try {
-      await this.decode(url, () => this.loading === mine);
-      if (this.loading === mine) this.tell(translate(key, this.size()));
+      await this.decode(url, is);
+      if (is()) this.tell(translate(key, this.size()));
     } catch {
-      if (this.loading === mine) this.tell(translate("compare_unshown"));
+      if (is()) this.tell(translate("compare_unshown"));
     }
   }
 
