@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 FLAGS = {
     "quick": "less of everything; the result is kept apart as NAME-quick.json",
@@ -21,12 +20,4 @@ def options(module: str, about: str | None, flags: Sequence[str] = ()) -> argpar
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=first)
     for name in flags:
         parser.add_argument(f"--{name}", action="store_true", help=FLAGS[name])
-    return parser
-
-
-def service_options(module: str, about: str | None) -> argparse.ArgumentParser:
-    """Parser of a benchmark of the web service: which identifier is served, which photographs."""
-    parser = options(module, about)
-    parser.add_argument("--identifier", type=Path, required=True, help="folder of an identifier")
-    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs to send")
     return parser

@@ -46,6 +46,13 @@ def become(words: Sequence[str], outputs: Sequence[str], environment: Mapping[st
         runpy.run_module(words[0], run_name="__main__")
 
 
+def use_checkout(root: Path) -> None:
+    """Let Python processes that are started from now on import the code of the checkout `root`."""
+    later = os.environ.get("PYTHONPATH")
+    paths = [str(root.absolute() / "src"), *([later] if later else [])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+
+
 @dataclass(frozen=True)
 class Server:
     """A running server; start_seconds: from the start of its process until it was ready."""

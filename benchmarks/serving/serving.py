@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.harness.arguments import service_options
+from benchmarks.harness.arguments import options
 from benchmarks.harness.load_client import (
     Load,
     ProcessorTime,
@@ -170,7 +170,9 @@ def chosen(folder: Path) -> tuple[bytes, ...]:
 
 def main() -> None:
     """Measure and write the page."""
-    parser = service_options("serving.serving", __doc__)
+    parser = options("serving.serving", __doc__)
+    parser.add_argument("--identifier", type=Path, required=True, help="folder of an identifier")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs to send")
     parser.add_argument(
         "--clients", type=int, nargs="+", default=[1, 4, 16], help="numbers of concurrent clients"
     )

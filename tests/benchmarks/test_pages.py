@@ -1,12 +1,14 @@
 """What README.md promises: its commands exist, and pages hold what their scripts write."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from benchmarks.harness.places import BENCHMARKS, REPORTS, ROOT
+from benchmarks.serving import page as waiting
 from benchmarks.speed import embed_all_page, report, scale_page
 from flukeprint.evaluation.results_table import read_rows
 
@@ -100,3 +102,5 @@ def test_pages_are_as_their_scripts_write_them(
     monkeypatch.setattr(scale_page, "PAGE", tmp_path / "scale.md")
     scale_page.render(quick=False)
     assert (tmp_path / "scale.md").read_text() == (ROOT / "docs" / "scale.md").read_text()
+    visits, budgets = (json.loads(file.read_text()) for file in (waiting.RESULT, waiting.BUDGET))
+    assert waiting.render(visits, budgets) == waiting.PAGE.read_text()
