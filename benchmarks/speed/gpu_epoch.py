@@ -31,7 +31,7 @@ from flukeprint.cpu import keep_memory
 from flukeprint.embedding.photos import PhotoCache
 from flukeprint.identifier.runs import new_run
 from flukeprint.training.check import TrainingSetup, check
-from flukeprint.training.depthwise import QuickDepthwise
+from flukeprint.training.passes.depthwise import QuickDepthwise
 from flukeprint.training.trainer import make_trainer, quieten_lightning
 
 RECIPES = ("lions_gpu", "nyala_gpu", "spiders_gpu")

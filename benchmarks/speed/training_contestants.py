@@ -143,7 +143,7 @@ def ours(folder: Path, backbone: str, steps: int) -> list[float]:
 
 def step_alone(folder: Path, backbone: str, steps: int) -> list[float]:
     """Upper bound: one batch over and over, without loading, augmentation, logging or clipping."""
-    from flukeprint.training.depthwise import QuickDepthwise
+    from flukeprint.training.passes.depthwise import QuickDepthwise
 
     trainer, learner, data = build_training(folder, backbone, steps)
     data.trainer = learner.trainer = trainer

@@ -1,10 +1,11 @@
 """Peak memory of a training with `nyala.yaml`, workers included, by this or another checkout.
 
     python -m benchmarks.speed.training_memory --photos NYALA [--source CHECKOUT] [--note NAME]
+        [KEY=VALUE ...]
 
 NYALA is a folder laid out as `data.root` of nyala.yaml.  The checkout trains one epoch of ten steps
 at full size, measures the fold with its keypoints, and trains as many steps on all photographs, as
-the whole recipe does.  The result file keeps a row for each NAME.
+the whole recipe does, with the settings that are named.  The result file keeps a row for each NAME.
 
 Twice a second the memory of the process and of all its children is read from /proc: `resident`
 counts a page as often as processes have it, as `ps` and `top` do, and `proportional` (Pss) counts
@@ -37,23 +38,23 @@ SAID = (
 FIRST = "training of the fold"
 
 
-def measure(photos: Path, source: Path, note: str) -> dict[str, Any]:
+def measure(photos: Path, source: Path, note: str, settings: list[str]) -> dict[str, Any]:
     """The rows of the result file, that of `note` anew: peaks in MB, of the whole and its parts."""
     kept = RESULTS / "training_memory.json"
     rows = json.loads(kept.read_text())["rows"] if kept.is_file() else []
     with tempfile.TemporaryDirectory() as name:
-        row = {"what": note, **_trained(source, photos, Path(name))}
+        row = {"what": note, **_trained(source, photos, Path(name), settings)}
     print(f"  {json.dumps(row)}", flush=True)
     return {
         "rows": [*(one for one in rows if one["what"] != note), {**row, "all": [row["median"]]}]
     }
 
 
-def _trained(root: Path, photos: Path, folder: Path) -> dict[str, Any]:
+def _trained(root: Path, photos: Path, folder: Path, settings: list[str]) -> dict[str, Any]:
     changes = (
         f"data.root={photos.absolute()}", "train.sizes=[1]", "train.epochs=1",
         "train.all_epochs=1", f"train.max_steps={STEPS}", "train.report=false",
-        f"runs={folder}/runs", f"image.cache={folder}/cache",
+        f"runs={folder}/runs", f"image.cache={folder}/cache", *settings,
     )  # fmt: skip
     command = [sys.executable, str(root / "train.py"), "--config", "nyala.yaml", "--no-untrained"]
     environment = {
@@ -105,8 +106,10 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of the nyala")
     parser.add_argument("--source", type=Path, default=ROOT, help="a checkout, by default this one")
     parser.add_argument("--note", default="now", help="name of the row (default now)")
+    parser.add_argument("settings", nargs="*", help="such as train.recompute=true")
     given = parser.parse_args()
-    save("training_memory", measure(given.photos, given.source, given.note), quick=False)
+    found = measure(given.photos, given.source, given.note, given.settings)
+    save("training_memory", found, quick=False)
 
 
 if __name__ == "__main__":

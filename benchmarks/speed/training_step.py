@@ -111,7 +111,7 @@ def profile(backbone: str, steps: int = 8) -> None:
     import torch
     from lightning.pytorch.profilers import SimpleProfiler
 
-    from flukeprint.training.depthwise import QuickDepthwise
+    from flukeprint.training.passes.depthwise import QuickDepthwise
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -27,7 +27,7 @@ def keep_memory() -> bool:
         return False
     settings = (
         (_MMAP_THRESHOLD, 1 << 30),
-        (_TRIM_THRESHOLD, (1 << 31) - 1),
+        (_TRIM_THRESHOLD, -1),  # none is returned by itself, of however much
         (_TOP_PAD, 64 << 20),
         # A second arena, of another thread, would keep no block above 64 MiB.
         (_ARENA_MAX, 1),

@@ -13,6 +13,7 @@ from flukeprint.config.schema import Config
 NOT_OF_THE_RECIPE = (
     "split.fold", "train.seed", "runs", "submissions", "train.workers", "train.accelerator",
     "train.report", "train.num_nodes", "image.cache", "image.cache_gb", "data.root",
+    "train.recompute",  # the same numbers
     "train.all_epochs", "train.all_lr_factor",  # no figure is of the network that they make
     "rank.encounters",  # no figure is of several photographs together
     "infer.outside", "infer.engine",

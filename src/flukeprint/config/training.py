@@ -144,6 +144,10 @@ class TrainConfig(Section):
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(str)] = Field(
         "auto", description="Arithmetic of training."
     )
+    recompute: bool = Field(
+        False, description="Pass the backbone's blocks again in the backward pass, instead of "
+        "keeping what they computed (gradient checkpointing): much less memory, more time.",
+    )  # fmt: skip
     patience: int | None = Field(
         None, ge=1, description="Stop after this many validations without a better MAP@5."
     )

@@ -21,8 +21,8 @@ from flukeprint.models.network import FlukeNet
 from flukeprint.output import say
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.dataset import Photo
-from flukeprint.training.depthwise import QuickDepthwise
 from flukeprint.training.optimizer import build_optimizer, cosine_schedule
+from flukeprint.training.passes.activations import LeanActivations
 from flukeprint.training.progressive_resizing import resize_batch, size_in
 
 
@@ -39,6 +39,9 @@ class MetricLearningModule(L.LightningModule):
             class_counts=data.class_counts,
             mirrored_classes=config.image.mirrored_is_new,
             memory=config.train.memory,
+        )
+        self._lean = LeanActivations(
+            net.backbone, config.model.backbone, recompute=config.train.recompute
         )
         self._validated: list[tuple[Tensor, Tensor]] = []
 
@@ -59,7 +62,7 @@ class MetricLearningModule(L.LightningModule):
         torch.manual_seed(hash(step) % 2**63)
         photos, labels, rows = batch
         size = size_in(self.current_epoch, self.config.train, self.net.size)
-        with QuickDepthwise():
+        with self._lean():
             embeddings = self.net(resize_batch(photos, size))
         if self.trainer.world_size > 1:
             # The loss gets the whole batch, as with one process: pairs are across processes.

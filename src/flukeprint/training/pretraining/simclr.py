@@ -23,8 +23,8 @@ from flukeprint.evaluation.collapse import Spread, measure_spread
 from flukeprint.models.miners import CrossBatchMemory
 from flukeprint.models.network import FlukeNet
 from flukeprint.output import say
-from flukeprint.training.depthwise import QuickDepthwise
 from flukeprint.training.optimizer import cosine_schedule
+from flukeprint.training.passes.activations import LeanActivations
 from flukeprint.training.pretraining.views import UnlabelledData, ViewPair
 
 MEASURED = 512  # most photographs whose spread is measured after an epoch
@@ -85,6 +85,9 @@ class SimCLRModule(L.LightningModule):
         self.head = projection_head(net.dim, config.pretrain)
         size = config.pretrain.queue
         self.queue = CrossBatchMemory(size, config.pretrain.projection_dim) if size else None
+        self._lean = LeanActivations(
+            net.backbone, config.model.backbone, recompute=config.train.recompute
+        )
         self._features: list[Tensor] = []
         self._projections: list[Tensor] = []
         self._said = False  # that it has collapsed
@@ -106,7 +109,7 @@ class SimCLRModule(L.LightningModule):
         step = (self.config.train.seed, self.current_epoch, batch_idx, self.global_rank)
         torch.manual_seed(hash(step) % 2**63)
         photos = batch.photo
-        with QuickDepthwise():
+        with self._lean():
             features = self.net(torch.cat([batch.first, batch.second]))
             projections = self.head(features).float()
         first, second = projections.chunk(2)

@@ -74,6 +74,7 @@ export const whenBack = (act) => returned.add(act);
 async function look() {
   try {
     const answer = await fetch("/v1/ready", { cache: "no-store" });
+    await answer.arrayBuffer(); // one that nobody reads keeps its connection
     if (!answer.ok) return;
   } catch {
     return;

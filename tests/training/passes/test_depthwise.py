@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from flukeprint.config.training import ModelConfig
 from flukeprint.models.network import build_model
-from flukeprint.training.depthwise import QuickDepthwise
+from flukeprint.training.passes.depthwise import QuickDepthwise
 
 # channels, kernel, stride, padding, dilation, bias
 LAYERS = [

@@ -1,0 +1,1 @@
+"""How a batch passes the network while it learns."""
