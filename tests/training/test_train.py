@@ -86,6 +86,21 @@ def test_in_a_file_a_training_has_a_few_lines_and_results_alone_on_standard_outp
     assert not [line for line in others if "Warning" in line or ".py" in line or "%|" in line]
 
 
+def test_blocks_that_are_passed_again_give_the_same_network(tiny: TinyConfig) -> None:
+    plain, again = (train(tiny("train.epochs=2", f"train.recompute={on}")) for on in (False, True))
+    for name, weights in tensors(plain.path).items():
+        torch.testing.assert_close(tensors(again.path)[name], weights, rtol=1e-3, atol=1e-4)
+
+
+def test_a_backbone_without_known_blocks_is_refused_before_anything_is_written(
+    tiny: TinyConfig,
+) -> None:
+    config = tiny("name=unknown", "model.backbone=vgg11", "train.recompute=true")
+    with pytest.raises(FlukeprintError, match=r"train\.recompute: timm .* vgg11; set it to false"):
+        train(config)
+    assert not (config.runs / "unknown").exists()
+
+
 def test_the_same_seed_gives_the_same_network_and_another_does_not(tiny: TinyConfig) -> None:
     one, two, other = (
         tensors(train(tiny("train.epochs=1", *extra)).path) for extra in ([], [], ["train.seed=1"])
