@@ -6,6 +6,8 @@ compared file by file: equal bytes are equal rows in equal order.
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,38 +19,12 @@ import pyarrow.parquet as pq
 
 from benchmarks.harness.drawn_storage import Web
 from benchmarks.harness.places import ROOT
-from benchmarks.harness.processes import become
 
-PATIENCE = 400.0  # s for a command
+Process = subprocess.Popen[bytes]
+PATIENCE = 200.0  # s for a command
 STORE = 100 << 20
 PHOTOGRAPHS = 200
 RESULT = {True: "equal", False: "**differs**", None: "not shown"}
-
-
-class Command:
-    """A command that runs in a process of its own."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self._status: int | None = None
-
-    def poll(self) -> int | None:
-        """Its status; None while it runs."""
-        if self._status is None:
-            ended, status = os.waitpid(self.pid, os.WNOHANG)
-            if ended:
-                self._status = os.waitstatus_to_exitcode(status)
-        return self._status
-
-    def wait(self, patience: float) -> int:
-        """Its status at the end."""
-        begin = time.monotonic()
-        while (status := self.poll()) is None:
-            if time.monotonic() - begin > patience:
-                os.kill(self.pid, signal.SIGKILL)
-                raise RuntimeError(f"the command did not end in {patience:.0f} s")
-            time.sleep(0.1)
-        return status
 
 
 class Trial:
@@ -62,10 +38,10 @@ class Trial:
         whose = [f"w_{number // 5}" for number in range(photographs)]
         pq.write_table(pa.table({"image": names, "identity": whose}), self.table)
 
-    def start(self, target: Path, *more: str) -> "Command":
+    def start(self, target: Path, *more: str) -> Process:
         """Start the command."""
         words = [
-            "flukeprint", "embed-all", str(self.table),
+            sys.executable, "-m", "flukeprint", "embed-all", str(self.table),
             "--photos", self.web.address, "--identifier", str(self._identifier),
             "--to", str(target), "--partition", "20", "--batch-size", "8", "--readers", "2",
             "--inference", "torch", "--accelerator", "cpu", *more,
@@ -76,20 +52,13 @@ class Trial:
             "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT))),
         }  # fmt: skip
         where.pop("RAY_ADDRESS", None)
-        child = os.fork()  # so that nothing is imported again, which would take longest
-        if not child:
-            try:
-                become(words, [str(self.folder / "log.txt")] * 2, where)
-            except SystemExit as end:
-                os._exit(end.code if isinstance(end.code, int) else 1)
-            except BaseException:
-                os._exit(1)
-            os._exit(0)
-        return Command(child)
+        # A process of its own kind: a copy of one that has a cluster hangs in its connections.
+        with (self.folder / "log.txt").open("a") as log:
+            return subprocess.Popen(words, env=where, cwd=ROOT, stdout=log, stderr=log)
 
     def finish(self, target: Path, *more: str) -> None:
         """Run the command to its end, which must be a good one."""
-        status = self.start(target, *more).wait(PATIENCE)
+        status = ended(self.start(target, *more))
         if status:
             raise RuntimeError(f"ended with {status}: {(self.folder / 'log.txt').read_text()}")
 
@@ -97,6 +66,15 @@ class Trial:
         """What counts of a target."""
         found = [*(target / "embeddings").iterdir(), target / "damaged.csv"]
         return {path.name: path.read_bytes() for path in found}
+
+
+def ended(process: Process) -> int:
+    """Its status at the end."""
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise RuntimeError(f"the command did not end in {PATIENCE:.0f} s") from None
 
 
 def written(target: Path) -> int:
@@ -107,14 +85,14 @@ def written(target: Path) -> int:
         return 0
 
 
-def until(ready: Callable[[], bool], process: Command) -> None:
+def until(ready: Callable[[], bool], process: Process) -> None:
     """Wait while the command works."""
     begin = time.monotonic()
     while not ready():
         if process.poll() is not None:
             raise RuntimeError("the command ended before the fault")
         if time.monotonic() - begin > PATIENCE:
-            raise RuntimeError("the command does not come to its middle")
+            raise RuntimeError("the command did not come to its middle")
         time.sleep(0.05)
 
 
@@ -151,7 +129,7 @@ def node_killed(trial: Trial, target: Path) -> str:
         until(lambda: written(target) >= 5, process)
         before = written(target)
         nodes.remove_node(first, allow_graceful=False)
-        if process.wait(PATIENCE):
+        if ended(process):
             raise RuntimeError("the command did not outlive the node")
     return f"after {before} partitions; the command went on"
 
@@ -164,7 +142,7 @@ def head_lost(trial: Trial, target: Path) -> str:
         before = written(target)
         nodes.remove_node(nodes.head_node, allow_graceful=False)
         begin = time.monotonic()
-        status = process.wait(PATIENCE)
+        status = ended(process)
         took = time.monotonic() - begin
     if not status:
         raise RuntimeError("the command did not notice")
@@ -178,7 +156,7 @@ def killed(trial: Trial, target: Path, *more: str) -> str:
     process = trial.start(target, *more)
     until(lambda: written(target) >= 5, process)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(PATIENCE)
+    ended(process)
     before = written(target)
     trial.finish(target, *more)
     return f"after {before} partitions; started again"
@@ -206,7 +184,7 @@ def storage_away(trial: Trial, target: Path) -> str:
     trial.web.down = True
     time.sleep(5)
     trial.web.down = False
-    if process.wait(PATIENCE):
+    if ended(process):
         raise RuntimeError("the command did not wait for the storage")
     return f"{trial.web.refused - before} answers were 503; the command went on"
 
@@ -242,7 +220,7 @@ def all_faults(
     folder: Path, identifier: Path, before: list[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """Try each fault that did not end well before, and compare with an unbroken run."""
-    ended = {row["fault"]: row for row in before if row["equal"]}
+    shown = {row["fault"]: row for row in before if row["equal"]}
     with Web(seed=7).running() as web:
         web.slow = 0.02
         trial = Trial(folder, identifier, web, PHOTOGRAPHS)
@@ -252,8 +230,8 @@ def all_faults(
         assert pq.read_table(whole / "embeddings").num_rows == PHOTOGRAPHS
         for fault in FAULTS:
             what = " ".join((fault.__doc__ or "").split())
-            if what in ended:
-                yield ended[what]
+            if what in shown:
+                yield shown[what]
                 continue
             target = folder / fault.__name__
             begin = time.monotonic()

@@ -1,5 +1,6 @@
 """On Ray the same files are made, also where a node of the cluster is killed meanwhile."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from flukeprint.bulk.embed_all import EmbedAllOptions, Work, embed_all
 from flukeprint.bulk.partitions import EmbeddedPartition
 from flukeprint.bulk.ray_engine import RayEngine, RaySettings
 from flukeprint.bulk.tables import Partition
+from flukeprint.errors import FlukeprintError
 from flukeprint.identifier.runs import Run
 from tests.bulk.test_embed_all import files
 from tests.says import Says
@@ -69,3 +71,23 @@ def test_what_is_of_ray_is_refused_without_it(
     assert "LEAST..MOST" in str(says(*command, "--engine", "ray", "--actors", "3..2")[1])
     monkeypatch.setitem(sys.modules, "ray", None)
     assert "pip install 'flukeprint[ray]'" in str(says(*command, "--engine", "ray")[1])
+
+
+@pytest.mark.parametrize("mode", [None, "disabled"])
+def test_where_no_cluster_answers_a_missing_token_is_thought_of(
+    mode: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refuse(**_: object) -> None:
+        raise ConnectionError("no way in")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    advice = "" if mode else "; if the cluster asks for a token, set RAY_AUTH_MODE=token"
+    wanted = f"no cluster of Ray answers at 10.0.0.1:1: ConnectionError: no way in{advice}"
+    engine = RayEngine("cpu", RaySettings("10.0.0.1:1"))
+    with pytest.raises(FlukeprintError, match=f"^{re.escape(wanted)}$"), engine.running():
+        pass

@@ -72,7 +72,11 @@ class RayEngine:
                 ray.init(address="local", num_cpus=cores, object_store_memory=STORE, **quiet)
         except Exception as error:  # of any kind, from many places
             where = f"no cluster of Ray answers at {address}" if address else "Ray does not start"
-            raise FlukeprintError(f"{where}: {type(error).__name__}: {error}") from None
+            advice = ""
+            if address and "RAY_AUTH_MODE" not in os.environ:
+                # Ray 2.60 tells who connects by an address of neither the token nor the mode.
+                advice = "; if the cluster asks for a token, set RAY_AUTH_MODE=token"
+            raise FlukeprintError(f"{where}: {type(error).__name__}: {error}{advice}") from None
         try:
             yield
         finally:
