@@ -111,6 +111,7 @@ def constants(figures: Figures) -> dict[str, float | None]:
         "rerank_gb": large("keypoints, file"),
         "rerank_ms": large("keypoints, a query"),
         "rerank_core_ms": large("keypoints, a query of a core"),
+        "through_ms": large("a query, search and keypoints"),
         "rerank_growth": large("keypoints, memory after all queries"),
         "edge_n": figures.value("large", "photos", what="engine, ef 128"),
         "edge_128": figures.value("large", "recall", what="engine, ef 128"),
