@@ -4,9 +4,8 @@
 
 Everything is drawn: vectors as of `speed.search`, 64 keypoints a photograph of random numbers.  The
 file of keypoints takes 9 GB, and 0.2 GB with --quick; --work keeps what is drawn.  A query has the
-milliseconds of its
-core and those of the clock, for a machine that does other things too.  Qdrant's engine runs in
-this process, with a fiftieth of the photographs.
+milliseconds of its core and those of the clock, for a machine that does other things too.  Qdrant's
+engine runs in this process.
 """
 
 import statistics
@@ -220,7 +219,7 @@ def main() -> None:
         vectors, queries = vectors_of(n, work)
         rows += through(vectors, queries, work)
         rows += filling(vectors, Path(folder))
-        rows += engine(vectors[: n // 50], queries)
+        rows += engine(vectors, queries)
     save("large", {"rows": rows, "dimension": D}, given.quick)
 
 
