@@ -52,7 +52,7 @@ class Trial:
             "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT))),
         }  # fmt: skip
         where.pop("RAY_ADDRESS", None)
-        # A process of its own kind: a copy of one that has a cluster hangs in its connections.
+        # Not a fork: a copy of a process that has a cluster hangs in its connections.
         with (self.folder / "log.txt").open("a") as log:
             return subprocess.Popen(words, env=where, cwd=ROOT, stdout=log, stderr=log)
 

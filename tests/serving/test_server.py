@@ -30,12 +30,23 @@ def lives(pid: int) -> bool:
     return state != "Z"  # a process that has ended, but was not waited for
 
 
+def about(value: Any) -> Any:
+    """The same with numbers that may be rounded otherwise: a server may take another engine."""
+    if isinstance(value, dict):
+        return {key: about(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [about(one) for one in value]
+    return pytest.approx(value, abs=1e-5) if isinstance(value, float) else value
+
+
 def test_several_workers_answer_alike_and_end_together(identifier: Path, known: Identifier) -> None:
     with served(identifier, "--workers", "2") as running:
-        first = expected(known.judge([photo(1)])[0], 1, "new_whale")
+        answers = []
         for _ in range(6):
             with connected(running) as client:  # each connection may reach another worker
-                assert well(post(client, "identify", photo(1))) == first
+                answers.append(well(post(client, "identify", photo(1))))
+        assert answers == answers[:1] * 6
+        assert answers[0] == about(expected(known.judge([photo(1)])[0], 1, "new_whale"))
         children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
         workers = [int(pid) for pid in children.read_text().split()]
         assert len(workers) >= 2
@@ -61,7 +72,7 @@ def test_it_answers_without_torch(
     with served(folder, enroll=True, environment=notes) as running:
         with connected(running) as client:
             found = well(post(client, "identify", photo(1)))
-            assert found == expected(known.judge([photo(1)])[0], 1, "new_whale")
+            assert found == about(expected(known.judge([photo(1)])[0], 1, "new_whale"))
             fields = {"identity": "w_500", "keep_photos": "yes", "force": "yes"}
             well(post(client, "enroll", photo(500), data=fields, headers=BEARER), 201)
             again = well(post(client, "identify", photo(500)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.harness.arguments import options, service_options
+from benchmarks.harness.arguments import options
 from benchmarks.harness.places import ROOT, module_command
 
 
@@ -20,14 +20,6 @@ def test_help_has_the_first_paragraph_and_the_command(
     assert not parser.parse_args([]).quick
     with pytest.raises(SystemExit):
         parser.parse_args(["--render"])
-
-
-def test_a_service_needs_an_identifier_and_photographs() -> None:
-    parser = service_options("serving.page", "Waiting.")
-    with pytest.raises(SystemExit):
-        parser.parse_args(["--photos", "x"])
-    given = parser.parse_args(["--photos", "x", "--identifier", "y"])
-    assert (str(given.photos), str(given.identifier)) == ("x", "y")
 
 
 def test_a_module_is_run_from_the_repository() -> None:
