@@ -2,6 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.harness.places import ROOT
 
 FLAGS = {
     "quick": "less of everything; the result is kept apart as NAME-quick.json",
@@ -21,3 +24,9 @@ def options(module: str, about: str | None, flags: Sequence[str] = ()) -> argpar
     for name in flags:
         parser.add_argument(f"--{name}", action="store_true", help=FLAGS[name])
     return parser
+
+
+def add_checkout(parser: argparse.ArgumentParser) -> None:
+    """Let a benchmark measure another checkout too, and keep a row for each."""
+    parser.add_argument("--source", type=Path, default=ROOT, help="a checkout, by default this one")
+    parser.add_argument("--note", default="now", help="name of the row (default now)")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.places import RESULTS
+from flukeprint.files import written_whole
 
 PACKAGES = (
     "numpy", "torch", "timm", "openvino", "onnxruntime", "faiss-cpu", "opencv-python-headless",
@@ -85,6 +86,19 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def noted(path: Path) -> dict[str, Any]:
+    """The rows of a result file, by their notes."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def keep_noted(path: Path, note: str, row: dict[str, Any]) -> None:
+    """Keep the row of a note, in place of one of that name."""
+    rows = {**noted(path), note: row}
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def save(name: str, result: dict[str, Any], quick: bool) -> Path:

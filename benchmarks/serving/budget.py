@@ -23,14 +23,14 @@ from urllib.request import Request, urlopen
 import numpy as np
 from playwright.sync_api import Page
 
-from benchmarks.harness.arguments import options
-from benchmarks.harness.places import RESULTS, ROOT
+from benchmarks.harness.arguments import add_checkout, options
+from benchmarks.harness.places import RESULTS
 from benchmarks.harness.processes import Server, machine_text, running, use_checkout
+from benchmarks.harness.timing import keep_noted
 from flukeprint.config.load import load_config
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.thumbnails import Thumbnails, thumbnail
 from flukeprint.embedding.recipe import EmbeddingRecipe
-from flukeprint.files import written_whole
 from flukeprint.identifier.build import build_identifier
 from flukeprint.identifier.showcase import Showcase
 from flukeprint.keeper.keeper import Keeper
@@ -234,8 +234,7 @@ def main() -> None:
     """Measure one checkout and keep its row."""
     parser = options("serving.budget", __doc__)
     parser.add_argument("--photos", type=Path, required=True, help="JPEGs to identify")
-    parser.add_argument("--source", type=Path, default=ROOT, help="the checkout that serves")
-    parser.add_argument("--note", default="now", help="name of the row")
+    add_checkout(parser)
     parser.add_argument("--work", type=Path, default=Path("runs/budget"))
     given = parser.parse_args()
     photos = sorted(given.photos.glob("*.jpg"))[:40]
@@ -248,10 +247,7 @@ def main() -> None:
         found = measure(server, photos)
     with running([*command, str(kept)]) as server:
         found |= of_catalogue(server)
-    rows = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    rows[given.note] = {"machine": machine_text(), **found}
-    with written_whole(RESULT) as partial:
-        partial.write_text(json.dumps(rows, indent=1) + "\n")
+    keep_noted(RESULT, given.note, {"machine": machine_text(), **found})
     print(json.dumps(found, indent=1))
 
 

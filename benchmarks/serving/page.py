@@ -10,7 +10,6 @@ several times with an empty browser, as a desktop and as a phone, and keeps a ro
 `benchmarks.serving.budget`.
 """
 
-import json
 import statistics
 import sys
 import time
@@ -19,15 +18,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.harness.arguments import options
-from benchmarks.harness.places import REPORTS, RESULTS, ROOT
+from benchmarks.harness.arguments import add_checkout, options
+from benchmarks.harness.places import REPORTS, RESULTS
 from benchmarks.harness.processes import machine_text, running, use_checkout
+from benchmarks.harness.timing import keep_noted, noted
+from benchmarks.serving.budget import RESULT as BUDGET
 from flukeprint.files import written_whole
 from tests.serving.page.browsing import DESKTOP, PHONE, browser, visit  # the browser of the tests
 
 PAGE = REPORTS / "page.md"
 RESULT = RESULTS / "page.json"
-BUDGET = RESULTS / "budget.json"
 SIZES = {"desktop, 1280 x 900": DESKTOP, "phone, 390 x 844": PHONE}
 # Installed before the page's own scripts, because a driver that looks now and then adds up to half
 # a second: when a photograph was chosen, and when the fifth candidate had its own.
@@ -155,21 +155,17 @@ def main() -> None:
     parser.add_argument("--identifier", type=Path, help="folder of an identifier")
     parser.add_argument("--photos", type=Path, help="folder of photographs to send")
     parser.add_argument("--visits", type=int, default=7, help="of each size of window")
-    parser.add_argument("--source", type=Path, default=ROOT, help="the checkout that serves")
-    parser.add_argument("--note", default="now", help="name of the row (default now)")
+    add_checkout(parser)
     given = parser.parse_args()
-    rows = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     if not given.render:
         if given.identifier is None or given.photos is None:
             parser.error("--identifier and --photos say what is served and sent")
         photos = sorted(given.photos.glob("*.jpg"))[: given.visits]
         if not photos:
             raise SystemExit(f"{given.photos} holds no JPEGs")
-        rows[given.note] = measure(given.identifier, photos, given.source)
-        with written_whole(RESULT) as partial:
-            partial.write_text(json.dumps(rows, indent=1) + "\n")
+        keep_noted(RESULT, given.note, measure(given.identifier, photos, given.source))
     with written_whole(PAGE) as partial:
-        partial.write_text(render(rows, json.loads(BUDGET.read_text())))
+        partial.write_text(render(noted(RESULT), noted(BUDGET)))
     print(PAGE.read_text())
 
 

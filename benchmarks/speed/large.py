@@ -75,6 +75,12 @@ def write_keypoints(path: Path, n: int) -> None:
     )
 
 
+def asking(store: KeypointStore, n: int, rng: np.random.Generator) -> KeypointFusion:
+    """Fusion of queries, whose keypoints are those of photographs drawn from the gallery."""
+    asked = store.take(rng.integers(0, n, QUERIES))
+    return KeypointFusion(store, asked, LOCAL, KeypointGain(0.1, 1.0))
+
+
 def keypoints(n: int, folder: Path) -> list[Row]:
     """Read and match the keypoints of candidates that are drawn out of the whole gallery."""
     path = folder / f"{n}.npz"
@@ -85,8 +91,7 @@ def keypoints(n: int, folder: Path) -> list[Row]:
     store = KeypointStore.load(path)
     opened = 1000 * (time.perf_counter() - begin)
     rng = np.random.default_rng(1)
-    asked = store.take(rng.integers(0, n, QUERIES))
-    fusion = KeypointFusion(store, asked, LOCAL, KeypointGain(0.1, 1.0))
+    fusion = asking(store, n, rng)
     took, core, held = [], [], []
     for query in range(QUERIES):
         rows = rng.choice(n, (1, CANDIDATES), replace=False)
@@ -111,9 +116,7 @@ def through(
 ) -> list[Row]:
     """A query's whole way: exact search of the gallery, and keypoints of those that it finds."""
     n = len(vectors)
-    store = KeypointStore.load(folder / f"{n}.npz")
-    asked = store.take(np.random.default_rng(1).integers(0, n, QUERIES))
-    fusion = KeypointFusion(store, asked, LOCAL, KeypointGain(0.1, 1.0))
+    fusion = asking(KeypointStore.load(folder / f"{n}.npz"), n, np.random.default_rng(1))
     gallery = Gallery(embedded(np.array(vectors)))
     took = []
     for query in range(QUERIES):

@@ -22,8 +22,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.arguments import options
-from benchmarks.harness.places import RESULTS, ROOT
+from benchmarks.harness.arguments import add_checkout, options
+from benchmarks.harness.places import RESULTS
 from benchmarks.harness.processes import family
 from benchmarks.harness.timing import save
 
@@ -104,8 +104,7 @@ def main() -> None:
     """Measure and write the result file."""
     parser = options("speed.training_memory", __doc__)
     parser.add_argument("--photos", type=Path, required=True, help="folder of the nyala")
-    parser.add_argument("--source", type=Path, default=ROOT, help="a checkout, by default this one")
-    parser.add_argument("--note", default="now", help="name of the row (default now)")
+    add_checkout(parser)
     parser.add_argument("settings", nargs="*", help="such as train.recompute=true")
     given = parser.parse_args()
     found = measure(given.photos, given.source, given.note, given.settings)

@@ -41,6 +41,19 @@ class Backbone:
     std: tuple[float, float, float]
 
 
+def layer_groups(backbone: nn.Module, *, coarse: bool) -> list[list[str]]:
+    """Names of a backbone's parameters as timm groups its layers, from the stem on.
+
+    coarse: by stages, else by blocks.  Empty where timm does not know them.
+    """
+    if not hasattr(backbone, "group_matcher"):
+        return []
+    from timm.models import group_parameters
+
+    groups = group_parameters(backbone, backbone.group_matcher(coarse=coarse))  # type: ignore[operator]
+    return [groups[place] for place in sorted(groups)]
+
+
 def load_backbone(name: str, weights: str, size: tuple[int, int]) -> Backbone:
     """Load backbone `name` for photographs of `size` (height, width) pixels.
 

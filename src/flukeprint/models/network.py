@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from flukeprint.config.training import ModelConfig
 from flukeprint.errors import FlukeprintError
-from flukeprint.models.backbones import Backbone, empty_backbone, load_backbone
+from flukeprint.models.backbones import Backbone, empty_backbone, layer_groups, load_backbone
 
 Pooling = Literal["gem", "avg", "max"]
 Grid = tuple[int, int]  # rows and columns of cells that are pooled separately
@@ -261,18 +261,14 @@ def _freeze_stages(backbone: nn.Module, stages: int, name: str) -> None:
     """Freeze the first `stages` groups of layers, counted from the stem."""
     if not stages:
         return
-    if not hasattr(backbone, "group_matcher"):
+    groups = layer_groups(backbone, coarse=True)
+    if not groups:
         raise FlukeprintError(f"model.freeze_stages: timm does not know the stages of {name}")
-    from timm.models import group_parameters
-
-    matcher = backbone.group_matcher(coarse=True)  # type: ignore[operator]
-    groups = group_parameters(backbone, matcher)
-    ordered = sorted(group for group in groups)
-    if stages >= len(ordered):
+    if stages >= len(groups):
         raise FlukeprintError(
-            f"model.freeze_stages={stages}: {name} has {len(ordered)} stages, the last must learn"
+            f"model.freeze_stages={stages}: {name} has {len(groups)} stages, the last must learn"
         )
     parameters = dict(backbone.named_parameters())
-    for group in ordered[:stages]:
-        for key in groups[group]:
+    for group in groups[:stages]:
+        for key in group:
             parameters[key].requires_grad_(False)

@@ -6,7 +6,6 @@ class vectors.
 """
 
 import math
-from typing import Any
 
 from torch import nn
 from torch.optim import AdamW, Optimizer
@@ -14,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from flukeprint.config.training import TrainConfig
 from flukeprint.errors import FlukeprintError
+from flukeprint.models.backbones import layer_groups
 from flukeprint.models.network import FlukeNet
 
 
@@ -73,22 +73,16 @@ def cosine_schedule(optimizer: Optimizer, config: TrainConfig, steps: int) -> La
 
 def _backbone_rates(net: FlukeNet, config: TrainConfig) -> list[tuple[nn.Parameter, float]]:
     """The learning rate of each backbone parameter: lr * layer_decay**(stages after its own)."""
-    backbone: Any = net.backbone
+    backbone = net.backbone
     if config.layer_decay == 1:
         return [(parameter, config.lr) for parameter in backbone.parameters()]
-    if not hasattr(backbone, "group_matcher"):
+    stages = layer_groups(backbone, coarse=True)
+    if not stages:
         raise FlukeprintError(
             f"train.layer_decay: timm does not know the stages of {net.config.backbone}; "
             "set train.layer_decay=1"
         )
-    from timm.models import group_parameters
-
-    stages = group_parameters(backbone, backbone.group_matcher(coarse=True))
-    after = {
-        name: len(stages) - 1 - place
-        for place, stage in enumerate(sorted(stages))
-        for name in stages[stage]
-    }
+    after = {name: len(stages) - 1 - place for place, stage in enumerate(stages) for name in stage}
     return [
         (parameter, config.lr * config.layer_decay ** after[name])
         for name, parameter in backbone.named_parameters()

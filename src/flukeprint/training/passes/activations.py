@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from flukeprint.errors import FlukeprintError
+from flukeprint.models.backbones import layer_groups
 from flukeprint.training.passes.depthwise import QuickDepthwise
 
 AT_ONCE = 4  # photographs that pass a frozen layer at once
@@ -127,13 +128,8 @@ def _is_block(part: nn.Module) -> bool:
 
 def _parts(backbone: nn.Module) -> list[nn.Module]:
     """The blocks of a backbone, as timm groups its layers, and the layers outside of blocks."""
-    if not hasattr(backbone, "group_matcher"):
-        return []
-    from timm.models import group_parameters
-
-    groups = group_parameters(backbone, backbone.group_matcher(coarse=False))  # type: ignore[operator]
     names = set()
-    for group in groups.values():
+    for group in layer_groups(backbone, coarse=False):
         layers = [posixpath.dirname(name.replace(".", "/")) for name in group]
         shared = posixpath.commonpath(layers)
         names |= {shared} if shared else set(layers)
