@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from flukeprint.data.synthetic.shapes import draw_shape
+from flukeprint.identifier.identifier import Identifier
 from tests.processes import ROOT, call
 from tests.serving.served import served
 from tests.tiny import SYNTHETIC, written
@@ -75,6 +76,10 @@ def submission(root: Path) -> Path:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_a_training_keeps_the_engine_of_its_identifier(identifier: Path) -> None:
+    assert not Identifier.load(identifier).lacks_engine
 
 
 def test_a_submission_has_the_samples_rows_and_five_answers(root: Path, submission: Path) -> None:

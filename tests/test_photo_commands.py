@@ -239,6 +239,20 @@ print("torch" in sys.modules, file=sys.stderr)
 """
 
 
+def test_the_answer_comes_before_an_engine_is_chosen(
+    identifier: Path, photos: Path, says: Says, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Choosing may take a minute: who asks need not wait for it."""
+    monkeypatch.setattr(Identifier, "keep_engine", lambda known, report: print("now it is chosen"))
+    one, other = photos / "a.jpg", photos / "c.JPG"
+    for command in (["identify", identifier, one], ["verify", identifier, one, other]):
+        out, error = says(*command)
+        assert error is None
+        *answer, last = out.splitlines()
+        assert answer
+        assert last == "now it is chosen"
+
+
 def test_where_an_engine_is_kept_torch_is_not_imported(identifier: Path, tmp_path: Path) -> None:
     """Every command in a process of its own; the second finds what the first has kept."""
     photo_file = tmp_path / "a.jpg"

@@ -74,7 +74,11 @@ def train_command(
         print(f"pictures: {', '.join(map(str, pictures))}")
     if run.report.is_file():
         print(f"report: {run.report}")
-    print(f"run: {run.path}\nnext: python infer.py {command}")
+    print(f"run: {run.path}\nnext: python infer.py {command}", flush=True)
+    if settings.infer.engine in ("auto", "openvino"):
+        from flukeprint.identifier.identifier import Identifier
+
+        Identifier.load(run.identifier, with_index=False).keep_engine(say)
 
 
 @app.command("pretrain")

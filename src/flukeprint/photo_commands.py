@@ -117,15 +117,14 @@ def identify(
         position = None if at is None else read_position(at)
         weights, numbers = prior_weights(identifier, known.identities, moment, position)
         say(prior_text(numbers))
-    # Before the answer, so that the same command gives the same one again.
-    known.keep_engine(say)
     if boxes:
         rows = answer_boxes(known, paths[0], boxes, log_weights=weights)
     else:
         answer = answer_encounter if encounter else answer_each
         rows = answer(known, paths, log_weights=weights)
-    print(json.dumps(rows, indent=2) if as_json else "\n".join(map(row_text, rows)))
+    print(json.dumps(rows, indent=2) if as_json else "\n".join(map(row_text, rows)), flush=True)
     check_all_read(rows, len(paths))
+    known.keep_engine(say)
 
 
 def _boxes(texts: list[str], paths: list[Path], encounter: bool) -> "dict[str, Box]":
@@ -179,6 +178,6 @@ def verify(
     from flukeprint.identifier.identifier import Identifier
 
     known = Identifier.load(identifier)
-    known.keep_engine(say)
     found = verify_pair(known, first, second, false_accept)
-    print(json.dumps(found, indent=2) if as_json else pair_text(found, false_accept))
+    print(json.dumps(found, indent=2) if as_json else pair_text(found, false_accept), flush=True)
+    known.keep_engine(say)
