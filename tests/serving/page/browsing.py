@@ -75,7 +75,7 @@ def visit(started: Browser, site: str, locale: str = "en-US", **how: Any) -> Ite
     )
     try:
         yield watched
-        assert watched.complaints == []
+        assert watched.complaints == [], watched.complaints
         assert watched.elsewhere == []
     finally:
         context.close()
