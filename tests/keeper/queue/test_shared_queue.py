@@ -18,7 +18,6 @@ from flukeprint.keeper.queue.kinds import NotThereError, NotYoursError
 from flukeprint.keeper.queue.rows import LEASE
 from flukeprint.keeper.queue.shared_queue import ANSWERING, GRACE, SharedQueue
 from flukeprint.keeper.queue.tables import queue_state, upload_items
-from flukeprint.records.database import Database
 from tests.catalogues import begun
 from tests.keeper.queue.others import take_all, upload_for_ever
 from tests.keeper.queue.uploads import sha256, shot
