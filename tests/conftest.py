@@ -12,7 +12,7 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 # OpenVINO reports its use over the network, in a process of its own that commands then wait for,
-# unless it believes to be built by a machine.
+# unless it takes the machine for a server of builds.
 os.environ["JENKINS_URL"] = "none"
 
 import pytest
