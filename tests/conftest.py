@@ -11,8 +11,12 @@ from pathlib import Path
 # by this process and by the commands that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+# OpenVINO reports its use over the network, in a process of its own that commands then wait for,
+# unless it takes the machine for a server of builds.
+os.environ["JENKINS_URL"] = "none"
 
 import pytest
+import sqlalchemy as sa
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -104,7 +108,17 @@ def postgresql_url() -> Iterator[str]:
             server = stack.enter_context(postgresql.server())
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             pytest.skip(f"no PostgreSQL server can be started here: {error}")
+        # To offer it TLS, the driver reads all certificates of the system for every connection.
+        sa.event.listen(sa.Engine, "do_connect", _without_tls)
+        stack.callback(sa.event.remove, sa.Engine, "do_connect", _without_tls)
         yield server.url
+
+
+def _without_tls(
+    dialect: sa.Dialect, record: object, words: object, options: dict[str, object]
+) -> None:
+    if dialect.name == "postgresql":
+        options["ssl_context"] = False
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

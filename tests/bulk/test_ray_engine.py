@@ -50,7 +50,9 @@ def test_a_node_that_is_killed_changes_nothing(
     options = replace(OPTIONS, photos=shapes / "train")
     embed_all(shapes / "train.csv", tiny_run.identifier, tmp_path / "whole", options)
     node = {"num_cpus": 1, "object_store_memory": 100 << 20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    # A node that refuses a connection is dead at the third time, a slow one no sooner than before.
+    quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "_system_config": quick})
     try:
         second = cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
         engine = KillsNode(cluster, second, RaySettings(cluster.address, (2, 2)))

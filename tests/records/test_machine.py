@@ -15,5 +15,5 @@ def test_random_edits_and_undos(catalogue_url: str | None) -> None:
     class Machine(CatalogueMachine):
         url = catalogue_url
 
-    number = examples(10 if catalogue_url is None else 4)
+    number = examples(6 if catalogue_url is None else 3)
     run_state_machine_as_test(Machine, settings=settings(SETTINGS, max_examples=number))

@@ -39,6 +39,7 @@ def test_a_run_leaves_what_it_promises(tiny_config: TinyConfig, tiny_run: Run) -
 KEYPOINTS = "rank.local={candidates: 3, side: 64, keypoints: 40}"
 
 
+@pytest.mark.usefixtures("with_pictures")
 def test_a_run_ends_with_pictures(tiny: TinyConfig) -> None:
     run = train(tiny("train.epochs=1", KEYPOINTS))
     names = [file.name for file in run.pictures()]
@@ -49,6 +50,7 @@ def test_a_run_ends_with_pictures(tiny: TinyConfig) -> None:
             assert np.asarray(picture.convert("L")).std() > 10
 
 
+@pytest.mark.usefixtures("with_pictures")
 def test_a_picture_that_cannot_be_drawn_loses_no_training(
     tiny: TinyConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

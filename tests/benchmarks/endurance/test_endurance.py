@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.endurance import ground as grounds
 from benchmarks.endurance.ground import Ground, generator, lay_ground
 from benchmarks.endurance.inputs import run_inputs
 from benchmarks.endurance.journal import Journal, Result, fault_lines, summary
@@ -14,6 +15,7 @@ from benchmarks.endurance.mutate import mutated, mutated_table, mutated_yaml
 from benchmarks.endurance.page import write_page
 from benchmarks.endurance.targets import Fault, Target, judged
 from flukeprint.errors import FlukeprintError
+from tests.thorough import examples
 
 
 def result(number: int, *faults: str, outcome: str = "killed") -> Result:
@@ -87,12 +89,16 @@ def test_what_an_input_came_to(error: BaseException | None, outcome: str, fault:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
-    return lay_ground(tmp_path_factory.mktemp("endurance"))
+    plain = grounds.TINY.replace("accelerator: cpu", "accelerator: cpu, report: false")
+    assert plain != grounds.TINY
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grounds, "TINY", plain)
+        return lay_ground(tmp_path_factory.mktemp("endurance"))
 
 
 @pytest.mark.parametrize("area", ["submitting", "enrolling"])
 def test_killed_commands_are_followed_by_the_next(ground: Ground, area: str) -> None:
-    for trial in run_kills(ground, area, 0, range(2), true_every=0):
+    for trial in run_kills(ground, area, 0, range(examples(4)), true_every=0):
         assert trial.faults == []
 
 

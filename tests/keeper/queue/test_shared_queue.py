@@ -18,8 +18,8 @@ from flukeprint.keeper.queue.kinds import NotThereError, NotYoursError
 from flukeprint.keeper.queue.rows import LEASE
 from flukeprint.keeper.queue.shared_queue import ANSWERING, GRACE, SharedQueue
 from flukeprint.keeper.queue.tables import queue_state, upload_items
-from flukeprint.records.database import Database
 from tests.catalogues import begun
+from tests.keeper.queue.others import take_all, upload_for_ever
 from tests.keeper.queue.uploads import sha256, shot
 
 
@@ -229,21 +229,6 @@ def test_a_batch_without_a_title_is_refused(queue: SharedQueue, title: str) -> N
         queue.make_batch(title, "ana")
 
 
-def take_all(folder: Path, person: str, out: "Queue[list[int]]") -> None:
-    """Take photographs and mark them decided, one after the other, until none is left."""
-    queue = SharedQueue(folder, Database.open(folder))
-    taken = []
-    while (item := queue.next(person)) is not None:
-        taken.append(item.id)
-        with queue.database.writing() as connection:
-            connection.execute(
-                upload_items.update()
-                .where(upload_items.c.id == item.id, upload_items.c.taken_by == person)
-                .values(state="decided", decision="nobody", decided_by=person, taken_until=None)
-            )
-    out.put(taken)
-
-
 def test_processes_share_a_queue_and_none_gets_what_another_has(queue: SharedQueue) -> None:
     _, numbers = filled(queue, 12)
     spawn = multiprocessing.get_context("spawn")
@@ -259,13 +244,6 @@ def test_processes_share_a_queue_and_none_gets_what_another_has(queue: SharedQue
     assert sorted(both[0] + both[1]) == numbers
 
 
-def upload_for_ever(folder: Path, batch: str) -> None:
-    queue = SharedQueue(folder, Database.open(folder))
-    for number in range(100_000):
-        data = shot(number % 3, 0) + str(number).encode()
-        queue.add_photo(batch, sha256(data), f"IMG_{number:05}.jpg", data)
-
-
 def until(true: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not true():
@@ -275,8 +253,9 @@ def until(true: Callable[[], bool]) -> None:
 
 def test_what_a_killed_upload_left_is_whole(queue: SharedQueue) -> None:
     batch = queue.make_batch("a folder", "ana").id
+    photos = [shot(number, 0) for number in range(3)]
     spawn = multiprocessing.get_context("spawn")
-    process = spawn.Process(target=upload_for_ever, args=(queue.folder, batch))
+    process = spawn.Process(target=upload_for_ever, args=(queue.folder, batch, photos))
     process.start()
     until(lambda: queue.batch(batch).counts["pending"] >= 5)
     assert process.pid is not None

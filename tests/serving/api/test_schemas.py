@@ -18,7 +18,8 @@ from flukeprint.keeper.keeper import Keeper
 from tests.serving.served import TOKEN, Served, copied, photo, served
 from tests.thorough import examples
 
-EXAMPLES = examples(20)
+EXAMPLES = examples(6)
+PHOTOGRAPHS = examples(20)  # of the routes that take files, few of which are photographs
 WORK = {"/v1/identify", "/v1/embed", "/v1/verify", "/v1/enroll"}
 # A number in place of a text is no mistake in a form, whose parts are all sent as text.
 TEXT_ANYWAY = re.compile(
@@ -72,6 +73,10 @@ def settings(examples: int) -> SchemathesisConfig:
             "cache": {"enabled": False},
             # A valid form may hold bytes that are no photograph.
             "checks": {"positive_data_acceptance": {"enabled": False}},
+            "operations": [
+                {"include-path": path, "generation": {"max-examples": PHOTOGRAPHS}}
+                for path in sorted(WORK)
+            ],
         }
     )
 

@@ -492,6 +492,7 @@ def spiders(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                 f"data.root={photos}/spiders", "model.beside=[]", "infer.zooms=[1]",
                 "infer.mirror=false", "image.height=128", "image.width=128", "image.reserve=1",
                 f"image.cache={root}/cache", "train.max_steps=1", "train.workers=0",
+                "train.report=false",
                 f"runs={root}/runs",
             ],
         )  # fmt: skip

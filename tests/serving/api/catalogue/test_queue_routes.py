@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 
 from flukeprint.keeper.queue.files import FOLDER
+from flukeprint.keeper.queue.shared_queue import ANSWERING
+from flukeprint.keeper.queue.tables import upload_items
+from flukeprint.records.database import Database
 from tests.serving.api.catalogue.test_animals import animal
 from tests.serving.api.http_client import POSITION, SECRET, connected, post, refused, well
 from tests.serving.served import Served, photo, served
@@ -234,12 +237,15 @@ def test_uploads_outlive_a_server_and_workers_share_the_answers(
         batch = begun(client, *[photo(650 + number, 0, 128) for number in range(6)])
         first.process.kill()
         first.process.wait(30)
+    with Database.open(kept).writing() as connection:  # what it was about to answer is late
+        late = upload_items.c.answering_until - ANSWERING
+        connection.execute(upload_items.update().values(answering_until=late))
     with connected(team) as client:  # which has served all the time
         client.headers.update(bearer)
         end = time.monotonic() + 200
         while (counts := well(client.get(f"/v1/batches/{batch}"))["batch"]["counts"])["pending"]:
             assert time.monotonic() < end
-            time.sleep(1)
+            time.sleep(0.1)
         assert counts["waiting"] == 6
         client.delete(f"/v1/batches/{batch}")
 
