@@ -11,9 +11,6 @@ from pathlib import Path
 # by this process and by the commands that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
-# OpenVINO reports its use over the network, in a process of its own that commands then wait for,
-# unless it takes the machine for a server of builds.
-os.environ["JENKINS_URL"] = "none"
 
 import pytest
 import sqlalchemy as sa

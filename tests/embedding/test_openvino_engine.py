@@ -28,6 +28,24 @@ def test_halves_do_what_the_whole_does(
     np.testing.assert_allclose(given[0], seen(net, photos), atol=1e-4)
 
 
+def test_openvino_does_not_report_its_use() -> None:
+    """Its import would, over the network; one of this process may have been another's."""
+    done = subprocess.run(
+        [sys.executable, "-c", REPORTS], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub"]
+
+
+REPORTS = """
+import sys
+from flukeprint.embedding.openvino_engine import core
+core()
+from openvino.tools.ovc import telemetry_utils
+print(telemetry_utils.tm.__name__)
+print(*(name for name, module in sys.modules.items() if "openvino_telemetry" in name and module))
+"""
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
 def test_no_engine_leaves_a_signal_stack_that_is_gone() -> None:
     """With such a stack the next signal would kill the process, without a message."""

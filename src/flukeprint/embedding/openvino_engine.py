@@ -5,6 +5,7 @@ first layers may stay in float32: the graph is cut after `exact_layers` convolut
 products on any path from the input, and the two parts run one after the other.
 """
 
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Sequence
@@ -56,9 +57,7 @@ class OpenVinoEngine(Engine):
 
     def save(self, target: Path) -> None:
         """Write the network as `target` (.xml) and the weights beside it (.bin), float32."""
-        import openvino
-
-        openvino.save_model(self._model, target, compress_to_fp16=False)
+        _openvino().save_model(self._model, target, compress_to_fp16=False)
 
     def _begin(
         self, model: Any, precision: Precision, exact_layers: int, threads: int | None = None
@@ -134,9 +133,20 @@ _making_core = threading.Lock()
 
 @cache
 def _the_core() -> Any:
+    return _openvino().Core()
+
+
+@cache
+def _openvino() -> Any:
+    """The package, which does not report its use.
+
+    Its import would do so over the network, by a process that a command then waits for.
+    """
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)
     with needs("fast"):
         import openvino
-    return openvino.Core()
+    return openvino
 
 
 def _one_after_the_other(requests: Sequence[Any]) -> Forward:
@@ -163,10 +173,10 @@ def openvino_model(net: "FlukeNet", size: tuple[int, int]) -> Any:
 
     from flukeprint.embedding.tracing import traceable
 
-    with needs("fast"):
-        import openvino
-        from openvino.frontend import FrontEndManager
-        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    openvino = _openvino()
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
     with traceable(net, size) as (module, photos):
         traced = torch.jit.trace(module, photos, check_trace=False)  # type: ignore[no-untyped-call]
         decoder = TorchScriptPythonDecoder(
@@ -198,9 +208,7 @@ def write_openvino(net: "FlukeNet", size: tuple[int, int], target: Path) -> None
         FlukeprintError: as `openvino_model`.
     """
     model = openvino_model(net, size)
-    import openvino
-
-    openvino.save_model(model, target, compress_to_fp16=False)
+    _openvino().save_model(model, target, compress_to_fp16=False)
 
 
 def cut(model: Any, exact_layers: int) -> tuple[Any, Any]:
@@ -213,8 +221,7 @@ def cut(model: Any, exact_layers: int) -> tuple[Any, Any]:
     Raises:
         FlukeprintError: no operation lies behind the cut.
     """
-    import openvino
-
+    openvino = _openvino()
     depth: dict[str, int] = {}
     ordered = model.get_ordered_ops()
     for op in ordered:
