@@ -390,6 +390,7 @@ def test_a_network_that_comes_back_is_noticed_and_asked_again(
 ):
     with visit(chrome, site.url) as visitor:
         page = visitor.open()
+        page.evaluate("navigator.serviceWorker.ready.then(() => 0)")  # it is fetched by now
         page.context.set_offline(True)
         page.wait_for_selector("#gone:not([hidden])")
         page.set_input_files("#file-identify", photographs(whales)[0])
@@ -399,6 +400,22 @@ def test_a_network_that_comes_back_is_noticed_and_asked_again(
         page.wait_for_selector("#answer-headline")
         assert page.locator("#gone").is_hidden()
         visitor.complaints = [said for said in visitor.complaints if "ERR_INTERNET" not in said]
+
+
+def test_what_waits_for_a_network_that_is_there_already_is_done(
+    site: Served, chrome: Browser
+) -> None:
+    """It may come back between the loss and the moment from which somebody waits for it."""
+    with visit(chrome, site.url) as visitor:
+        page = visitor.open()
+        assert page.locator("#gone").is_hidden()
+        scripts = page.evaluate("performance.getEntriesByType('resource').map(({name}) => name)")
+        (shared,) = {name for name in scripts if name.endswith("/page.js")}
+        waited = """where => import(where).then(({whenBack}) => new Promise((done, fail) => {
+            whenBack(done);
+            setTimeout(() => fail(new Error("nothing was done")), 20000);
+        }))"""
+        page.evaluate(waited, shared)
 
 
 def test_an_answer_is_still_there_after_reloading(

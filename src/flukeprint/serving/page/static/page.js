@@ -68,8 +68,12 @@ export function gone(lost) {
 
 const returned = new Set(); // what is done when the service can be reached again
 
-// Calls an act once, when the service can be reached again, whoever finds that out.
-export const whenBack = (act) => returned.add(act);
+// Calls an act once, when the service can be reached again, whoever finds that out; also where it
+// was found between the loss and this call.
+export function whenBack(act) {
+  returned.add(act);
+  watching = watching || setInterval(look, 3000);
+}
 
 async function look() {
   try {
