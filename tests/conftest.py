@@ -13,7 +13,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import pytest
-import sqlalchemy as sa
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -105,17 +104,7 @@ def postgresql_url() -> Iterator[str]:
             server = stack.enter_context(postgresql.server())
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             pytest.skip(f"no PostgreSQL server can be started here: {error}")
-        # To offer it TLS, the driver reads all certificates of the system for every connection.
-        sa.event.listen(sa.Engine, "do_connect", _without_tls)
-        stack.callback(sa.event.remove, sa.Engine, "do_connect", _without_tls)
         yield server.url
-
-
-def _without_tls(
-    dialect: sa.Dialect, record: object, words: object, options: dict[str, object]
-) -> None:
-    if dialect.name == "postgresql":
-        options["ssl_context"] = False
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import ssl
 from pathlib import Path
 from threading import Thread
 
@@ -118,6 +119,37 @@ def test_a_writer_that_waits_too_long_says_so(
         rename(other, "a", "b", ANA, new_label=NEW)
     assert "another process is still writing" in said(error)
     rename(other, "a", "b", ANA, new_label=NEW)
+
+
+def test_no_connection_reads_the_certificates_of_the_system(
+    tmp_path: Path, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is most of the time of one, and the driver then checks none."""
+    made = begun(tmp_path / "one", postgresql_url, [("a", 1)])
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", None)
+    rename(made, "a", "b", ANA, new_label=NEW)
+    assert whose(made) == {"a/0.jpg": "b"}
+
+
+def test_a_server_that_has_tls_is_spoken_to_in_tls(tmp_path: Path) -> None:
+    heard = []
+
+    def answer() -> None:
+        with server.accept()[0] as client:
+            heard.append(client.recv(8))
+            client.sendall(b"S")
+            heard.append(client.recv(3))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        serving = Thread(target=answer)
+        serving.start()
+        address = f"postgresql://ana@127.0.0.1:{server.getsockname()[1]}/whales"
+        with pytest.raises(FlukeprintError):  # it hangs up in the middle of that
+            Database.make(tmp_path, address, lambda _: None)
+        serving.join()
+    asked, hello = heard
+    assert asked == (8).to_bytes(4) + (80877103).to_bytes(4)  # "SSLRequest" of its protocol
+    assert hello[:2] == bytes([22, 3])  # a handshake of TLS
 
 
 def test_two_catalogues_in_one_database(tmp_path: Path, postgresql_url: str) -> None:

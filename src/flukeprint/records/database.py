@@ -9,8 +9,10 @@ import json
 import logging
 import os
 import re
+import ssl
 import uuid
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -256,7 +258,32 @@ def _on_server(url: str, namespace: str) -> Database:
         execution_options={"schema_translate_map": {None: namespace}},
         hide_parameters=True,
     )
+    sa.event.listen(engine, "do_connect", _connect)
     return Database(engine, f"catalogue {shown}")
+
+
+def _connect(dialect: Any, record: object, words: list[Any], options: dict[str, Any]) -> Any:
+    """Connect with TLS where the server has it, as the driver does by itself.
+
+    But it reads all certificates of the system each time, most of the time that it takes, and
+    then checks none.
+    """
+    import pg8000
+
+    try:
+        return dialect.connect(*words, **options, ssl_context=_unchecked())
+    except pg8000.InterfaceError as error:
+        if "refuses SSL" not in str(error):
+            raise
+        return dialect.connect(*words, **options, ssl_context=False)
+
+
+@cache
+def _unchecked() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def without_password(url: str, what: str = "catalogue.url") -> str:
