@@ -16,7 +16,9 @@ from PIL import Image
 
 from flukeprint.data.synthetic.shapes import draw_shape
 from flukeprint.identifier.identifier import Identifier
+from flukeprint.identifier.runs import Run
 from tests.processes import ROOT, call
+from tests.says import Says
 from tests.serving.served import served
 from tests.tiny import SYNTHETIC, written
 
@@ -78,8 +80,19 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_training_keeps_the_engine_of_its_identifier(identifier: Path) -> None:
-    assert not Identifier.load(identifier).lacks_engine
+def test_a_training_ends_by_choosing_the_engine_of_its_identifier(
+    tmp_path: Path, tiny_run: Run, says: Says, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flukeprint.training.train.train", lambda *_, **__: tiny_run)
+    monkeypatch.setattr(Identifier, "keep_engine", lambda known, _: print(known.card.stamp))
+    path = written(tmp_path, tmp_path).path
+    out, error = says("train", "-c", path, "--no-untrained")
+    assert error is None
+    *_, before, last = out.splitlines()
+    assert before.startswith("next: python infer.py")
+    assert last == Identifier.load(tiny_run.identifier).card.stamp
+    out, _ = says("train", "-c", path, "--no-untrained", "infer.engine=torch")
+    assert out.splitlines()[-1].startswith("next: python infer.py")
 
 
 def test_a_submission_has_the_samples_rows_and_five_answers(root: Path, submission: Path) -> None:
