@@ -24,7 +24,7 @@ from flukeprint.output import only_notices, say
 from flukeprint.photo_commands import identify, verify
 
 if TYPE_CHECKING:
-    pass
+    from flukeprint.config.schema import Config
 
 app = typer.Typer(
     help="Who is this animal?  Identify individual animals in photographs.",
@@ -75,7 +75,7 @@ def train_command(
     if run.report.is_file():
         print(f"report: {run.report}")
     print(f"run: {run.path}\nnext: python infer.py {command}", flush=True)
-    if settings.infer.engine in ("auto", "openvino"):
+    if _takes_openvino(settings):
         from flukeprint.identifier.identifier import Identifier
 
         Identifier.load(run.identifier, with_index=False).keep_engine(say)
@@ -133,7 +133,7 @@ def infer_command(
 
     answers = infer(settings, found[0])
     print(answers.text(), flush=True)
-    if settings.infer.engine in ("auto", "openvino"):
+    if _takes_openvino(settings):
         answers.identifier.keep_engine(say)
 
 
@@ -411,6 +411,11 @@ def _stoppable(what: str) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         say(str(stop) or f"stopped before the {what} began")
         raise typer.Exit(130) from None
+
+
+def _takes_openvino(settings: "Config") -> bool:
+    """Whether photographs may be embedded by OpenVINO, whose engine can be kept."""
+    return settings.infer.engine in ("auto", "openvino")
 
 
 def run_command(command: Callable[..., None]) -> None:

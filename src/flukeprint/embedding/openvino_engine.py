@@ -136,7 +136,6 @@ def _the_core() -> Any:
     return _openvino().Core()
 
 
-@cache
 def _openvino() -> Any:
     """The package, which does not report its use.
 
