@@ -57,7 +57,7 @@ class OpenVinoEngine(Engine):
 
     def save(self, target: Path) -> None:
         """Write the network as `target` (.xml) and the weights beside it (.bin), float32."""
-        _openvino().save_model(self._model, target, compress_to_fp16=False)
+        _write(self._model, target)
 
     def _begin(
         self, model: Any, precision: Precision, exact_layers: int, threads: int | None = None
@@ -196,7 +196,7 @@ def openvino_model(net: "FlukeNet", size: tuple[int, int]) -> Any:
     # Written and read again it does not refer to torch's trace, which is freed before it.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.xml"
-        openvino.save_model(model, path, compress_to_fp16=False)
+        _write(model, path)
         return core().read_model(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
 
@@ -207,6 +207,11 @@ def write_openvino(net: "FlukeNet", size: tuple[int, int], target: Path) -> None
         FlukeprintError: as `openvino_model`.
     """
     model = openvino_model(net, size)
+    _write(model, target)
+
+
+def _write(model: Any, target: Path) -> None:
+    """Write a model as .xml and .bin; by itself OpenVINO would halve the precision of weights."""
     _openvino().save_model(model, target, compress_to_fp16=False)
 
 
