@@ -13,6 +13,7 @@ from flukeprint.embedding.engine import TorchEngine
 from flukeprint.embedding.engine_table import ENGINES, build_engine
 from flukeprint.embedding.recipe import Compute, EmbeddingRecipe
 from flukeprint.errors import FlukeprintError
+from flukeprint.models import network as network_module
 from flukeprint.models.network import FlukeNet
 from tests.embedding.tiny import BOTH, LEAST, MODELS, SIZE, drawn, image, on_disk, seen
 
@@ -36,6 +37,22 @@ def test_an_engine_sees_what_the_network_sees(
             assert (got * want[:count]).sum(axis=1).min() >= LEAST[precision]
         one = [engine.embed(photo[None])[0] for photo in photos]
         assert (np.stack(one) * want).sum(axis=1).min() >= LEAST[precision]
+
+
+def test_torch_passes_few_photographs_at_once(
+    shared_net: FlukeNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, sizes = drawn(9), []
+    want = seen(shared_net, photos)
+    hook = shared_net.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    monkeypatch.setattr(network_module, "MOST_PIXELS", 4 * SIZE[0] * SIZE[1] + 1)
+    got = build_engine("torch", "fp32", shared_net, SIZE).embed(photos)
+    monkeypatch.setattr(network_module, "MOST_PIXELS", 1)  # less than a photograph has
+    alone = build_engine("torch", "fp32", shared_net, SIZE).embed(photos[:2])
+    hook.remove()
+    assert sizes == [4, 4, 1, 1, 1]
+    np.testing.assert_allclose(got, want, atol=1e-5)
+    np.testing.assert_allclose(alone, want[:2], atol=1e-5)
 
 
 @BOTH

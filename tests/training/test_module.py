@@ -12,6 +12,7 @@ from flukeprint.config.schema import Config
 from flukeprint.data.catalog import Catalog
 from flukeprint.data.splits import Split
 from flukeprint.errors import FlukeprintError
+from flukeprint.models import network
 from flukeprint.models.network import build_model
 from flukeprint.training.datamodule import FoldData, classes_of
 from flukeprint.training.module import MetricLearningModule, class_centers
@@ -69,6 +70,26 @@ def test_classes_by_view_need_views(tmp_path: Path) -> None:
     data = learner_of(setting(tmp_path, "data.classes=identity_and_view")).data
     assert len(data.classes) == 5
     assert data.class_counts.tolist() == [2, 1, 1, 1, 1]  # the query is not among them
+
+
+# --- validation
+
+
+def test_a_validation_passes_few_photographs_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = learner_of(setting(tmp_path)).eval()
+    photos = torch.randint(0, 256, (9, 3, 32, 48), dtype=torch.uint8)
+    sizes: list[int] = []
+    with torch.no_grad():
+        wanted = learner.net.embed(photos)
+        learner.net.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+        monkeypatch.setattr(network, "MOST_PIXELS", 4 * 32 * 48)
+        rows = torch.arange(len(photos))
+        learner.validation_step((photos, rows, rows), 0)
+    assert sizes == [4, 4, 1]
+    ((_, found),) = learner._validated
+    torch.testing.assert_close(found, wanted)
 
 
 # --- centers

@@ -19,6 +19,9 @@ from flukeprint.config.training import ModelConfig
 from flukeprint.errors import FlukeprintError
 from flukeprint.models.backbones import Backbone, empty_backbone, layer_groups, load_backbone
 
+# Of photographs that are embedded at once on a CPU, 16 of 384 x 512: more take gigabytes, and up to
+# twice the time, as the heap gives such large blocks back to the system after each layer.
+MOST_PIXELS = 3_300_000
 Pooling = Literal["gem", "avg", "max"]
 Grid = tuple[int, int]  # rows and columns of cells that are pooled separately
 
@@ -204,6 +207,22 @@ class FlukeNet(nn.Module):
                     if self.config.freeze_norm or frozen:
                         module.eval()
         return self
+
+
+def embed_in_shares(net: FlukeNet, photos: Tensor) -> Tensor:
+    """Embed a batch without gradients, on a CPU not more than `MOST_PIXELS` at once.
+
+    Args:
+        net: in evaluation mode.
+        photos: (b, 3, h, w) uint8 RGB, any b.
+
+    Returns:
+        Unit embeddings (b, d) float32.
+    """
+    at_once = max(1, MOST_PIXELS // (photos.shape[-2] * photos.shape[-1]))
+    if photos.device.type != "cpu" or len(photos) <= at_once:
+        return net.embed(photos)
+    return torch.cat([net.embed(share) for share in photos.split(at_once)])
 
 
 def build_model(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:

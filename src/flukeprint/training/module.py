@@ -17,7 +17,7 @@ from flukeprint.embedding.recipe import EmbeddingRecipe
 from flukeprint.errors import FlukeprintError, listed
 from flukeprint.evaluation.validation import selection_map5
 from flukeprint.models.losses import build_losses
-from flukeprint.models.network import FlukeNet
+from flukeprint.models.network import FlukeNet, embed_in_shares
 from flukeprint.output import say
 from flukeprint.training.datamodule import FoldData
 from flukeprint.training.dataset import Photo
@@ -113,7 +113,7 @@ class MetricLearningModule(L.LightningModule):
     def validation_step(self, batch: Photo, _: int) -> None:
         """Embed photographs of the gallery and of the queries."""
         photos, _labels, rows = batch
-        self._validated.append((rows, self.net.embed(photos)))
+        self._validated.append((rows, embed_in_shares(self.net, photos)))
 
     def on_validation_epoch_end(self) -> None:
         """Log MAP@5 of the fold's queries against its gallery, by cosine similarity alone."""
