@@ -4,8 +4,9 @@
         [KEY=VALUE ...]
 
 NYALA is a folder laid out as `data.root` of nyala.yaml.  The checkout trains one epoch of ten steps
-at full size, measures the fold with its keypoints, and trains as many steps on all photographs, as
-the whole recipe does, with the settings that are named.  The result file keeps a row for each NAME.
+at full size with a validation, measures the fold with its keypoints, and trains as many steps on
+all photographs, as the whole recipe does, with the settings that are named.  The result file keeps
+a row for each NAME.  What it knows of the machine's engines is measured anew.
 
 Twice a second the memory of the process and of all its children is read from /proc: `resident`
 counts a page as often as processes have it, as `ps` and `top` do, and `proportional` (Pss) counts
@@ -24,7 +25,7 @@ from typing import Any
 
 from benchmarks.harness.arguments import add_checkout, options
 from benchmarks.harness.places import RESULTS
-from benchmarks.harness.processes import family
+from benchmarks.harness.processes import family, use_checkout
 from benchmarks.harness.timing import save
 
 STEPS = 10  # of each training
@@ -54,11 +55,13 @@ def _trained(root: Path, photos: Path, folder: Path, settings: list[str]) -> dic
     changes = (
         f"data.root={photos.absolute()}", "train.sizes=[1]", "train.epochs=1",
         "train.all_epochs=1", f"train.max_steps={STEPS}", "train.report=false",
+        "train.validate_every=1",
         f"runs={folder}/runs", f"image.cache={folder}/cache", *settings,
     )  # fmt: skip
     command = [sys.executable, str(root / "train.py"), "--config", "nyala.yaml", "--no-untrained"]
+    use_checkout(root)
     environment = {
-        **os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(root.absolute() / "src"),
+        **os.environ, "PYTHONWARNINGS": "ignore", "FLUKEPRINT_CACHE": f"{folder}/remembered",
     }  # fmt: skip
     said = folder / "said"
     peaks: dict[str, dict[str, float]] = defaultdict(lambda: {"resident": 0, "proportional": 0})

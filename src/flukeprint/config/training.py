@@ -126,7 +126,10 @@ class TrainConfig(Section):
     )
     teacher_weight: float = Field(1.0, gt=0, description="Weight of the distillation loss.")
     clip: float | None = Field(5.0, gt=0, description="Largest norm of the gradient.")
-    accumulate: int = Field(1, ge=1, description="Batches whose gradients are added up.")
+    accumulate: int = Field(
+        1, ge=1, description="Batches whose gradients are added up: a step of several small "
+        "batches takes the memory of one. Pairs and norms see one batch.",
+    )  # fmt: skip
     ema: float | None = Field(
         None, gt=0, lt=1, description="Decay of an exponential moving average of the weights."
     )
