@@ -222,7 +222,7 @@ def embed_in_shares(net: FlukeNet, photos: Tensor) -> Tensor:
     at_once = max(1, MOST_PIXELS // (photos.shape[-2] * photos.shape[-1]))
     if photos.device.type != "cpu" or len(photos) <= at_once:
         return net.embed(photos)
-    return torch.cat([net.embed(share) for share in photos.split(at_once)])
+    return torch.cat([net.embed(share) for share in torch.split(photos, at_once)])
 
 
 def build_model(config: ModelConfig, size: tuple[int, int]) -> FlukeNet:
