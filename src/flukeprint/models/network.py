@@ -210,7 +210,7 @@ class FlukeNet(nn.Module):
 
 
 def embed_in_shares(net: FlukeNet, photos: Tensor) -> Tensor:
-    """Embed a batch without gradients, on a CPU not more than `MOST_PIXELS` at once.
+    """Embed a batch, on a CPU not more than `MOST_PIXELS` at once; for passes without gradients.
 
     Args:
         net: in evaluation mode.
