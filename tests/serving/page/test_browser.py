@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from flukeprint.config.load import load_config
 from flukeprint.data.synthetic.dataset import write_synthetic
@@ -398,7 +399,7 @@ def test_a_network_that_comes_back_is_noticed_and_asked_again(
         assert page.locator("#answer-headline").count() == 0
         page.context.set_offline(False)
         page.wait_for_selector("#answer-headline")
-        assert page.locator("#gone").is_hidden()
+        page.wait_for_selector("#gone", state="hidden")
         visitor.complaints = [said for said in visitor.complaints if "ERR_INTERNET" not in said]
 
 
@@ -481,7 +482,16 @@ def test_a_large_photograph_is_made_smaller_before_it_is_sent(
     assert float(before @ after) > 0.99
 
 
-def test_nothing_moves_as_an_answer_comes(whales: tuple[Path, Path], site: Served, chrome: Browser):
+@pytest.mark.parametrize("late", [0, 0.8], ids=["at once", "late"])
+def test_nothing_moves_as_an_answer_comes(
+    whales: tuple[Path, Path], site: Served, chrome: Browser, late: float
+):
+    """Shifts within half a second of an input are not counted by browsers."""
+
+    def held_back(route: Route) -> None:
+        time.sleep(late)
+        route.continue_()
+
     for how in (DESKTOP, PHONE):
         with visit(chrome, site.url, **how) as visitor:
             visitor.page.add_init_script(
@@ -490,6 +500,7 @@ def test_nothing_moves_as_an_answer_comes(whales: tuple[Path, Path], site: Serve
                 ".observe({type: 'layout-shift', buffered: true})"
             )
             visitor.open()
+            visitor.page.route("**/v1/identify", held_back)
             identify(visitor, photographs(whales)[0])
             visitor.page.wait_for_load_state("networkidle")
             visitor.page.wait_for_timeout(400)

@@ -202,7 +202,7 @@ def test_a_photograph_of_the_queue_is_decided_beside_its_candidate(
         until(page, lambda: page.locator("#queue-done li").count() == 1)
         decided = page.inner_text("#queue-done li").split(": ")[1].split()[0]
         assert decided == said
-        assert page.locator("dialog").count() == 0
+        until(page, lambda: page.locator("dialog").count() == 0)
         page.click("#queue-done button")
         until(page, lambda: page.locator("#queue-done li").count() == 0)
 

@@ -24,7 +24,7 @@ from flukeprint.serving.service import Service
 from tests.serving.api.http_client import connected
 from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
 from tests.serving.page.test_accessibility import faults
-from tests.serving.page.test_catalogue_pages import kept, open_, team, tokens
+from tests.serving.page.test_catalogue_pages import kept, open_, team, tokens, until
 from tests.serving.page.test_queue_page import sign_in
 from tests.serving.served import Served, photo, served
 
@@ -430,12 +430,12 @@ def test_a_photograph_waits_without_a_network_and_is_answered_with_one(
         page = visitor.open("/classes")
         page.fill("#cards-q", "fígura 58" if locale == "es-CL" else "shape 58")
         page.click("#cards li:not([hidden]) summary")
-        assert page.locator("#cards li:not([hidden])").count() == 1
+        until(page, lambda: page.locator("#cards li:not([hidden])").count() == 1)
         assert page.locator("#cards li:not([hidden]) .facts").is_visible()
         assert faults(page) == []
         page = visitor.open("/map")
         assert page.get_attribute("html", "lang") == locale[:2]
-        assert page.locator("#not-held").is_visible()
+        page.wait_for_selector("#not-held")
         page = visitor.open()
         page.check("#first-boxes")
         for _ in range(2):
@@ -509,8 +509,9 @@ def test_who_signs_out_leaves_nothing_behind(
         page.set_input_files("#file-identify", shape)
         page.wait_for_selector("#waiting li")
         page = visitor.open()
-        assert "the look" not in page.content()
+        page.wait_for_selector("#waiting li")
         assert page.locator("#waiting li").count() == 1
+        assert "the look" not in page.content()
         assert page.evaluate(WAITING) == ["the look"]
         assert not [
             name for names in page.evaluate(STORED).values() for name in names if "classes" in name

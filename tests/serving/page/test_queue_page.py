@@ -208,7 +208,7 @@ def test_two_people_decide_what_one_uploaded(
         until(left, lambda: left.reload() and "3 of 8 decided" in left.inner_text("#batch-counts"))
         # What is decided can be taken back from the list as well, by keepers also for others.
         until(left, lambda: left.locator("#batch li button").count() == 3)
-        assert right.locator("#batch li button").count() == 1
+        until(right, lambda: right.locator("#batch li button").count() == 1)
         left.locator("#batch li", has_text=decided[0]).locator("button").click()
         until(left, lambda: "2 of 8 decided" in left.inner_text("#batch-counts"))
         assert ana.page.request.get(f"{team.url}/v1/batches").ok
@@ -270,5 +270,5 @@ def test_what_is_being_compared_comes_by_itself(
         until(shown, lambda: "1 are being compared" in shown.inner_text("#queue-said"))
         shown.wait_for_selector("#review-accept-1")
         assert named(shown) == "IMG_8.png"
-        assert shown.is_hidden("#gone")
+        shown.wait_for_selector("#gone", state="hidden")
         visitor.complaints = [said for said in visitor.complaints if "ERR_FAILED" not in said]

@@ -27,7 +27,13 @@ function begin(files) {
   flow.pictures = [];
   flow.files = files;
   chosen = files;
+  awaited(false);
   showPreviews();
+}
+
+// What is below an answer makes room for it at once, not when it comes.
+function awaited(on) {
+  at("identify-result").classList.toggle("awaited", on);
 }
 
 async function take(files) {
@@ -63,7 +69,16 @@ async function partsOf(files, asked) {
 
 async function identify(files, asked = NOTHING) {
   begin(files);
+  awaited(true);
   again = () => identify(files, asked);
+  try {
+    await identified(files, asked);
+  } finally {
+    if (chosen === files) awaited(false);
+  }
+}
+
+async function identified(files, asked) {
   const made = Promise.all(files.map(preview));
   const parts = await partsOf(files, asked);
   if (chosen !== files) return; // other files were chosen meanwhile
