@@ -11,11 +11,12 @@ memory.
 """
 
 import argparse
+import contextlib
 import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from benchmarks.speed.embedding_peers import (
     LOOPS,
     SIDE,
     WORKERS,
-    Peer,
+    peer,
     run_peer,
     settings,
 )
@@ -110,9 +111,7 @@ def contest(
     parts = in_parts(engine, ready) * rounds_alone
 
     peers = [what for what in LOOPS if what == "plain loop" or PEERS.is_dir()]
-    others = {what: Peer(what, name, paths[:few]) for what in peers}
     contestants: dict[str, tuple[Callable[[], float], int]] = {
-        **{what: (other, few) for what, other in others.items()},
         "flukeprint": (ours(config.image, "auto"), len(paths)),
         "flukeprint, float32": (ours(config.image, "fp32"), len(paths)),
         "flukeprint, decoded before": (ours(cached, "auto"), len(paths)),
@@ -122,15 +121,9 @@ def contest(
     }  # fmt: skip
     if engine.precision == "fp32":
         del contestants["flukeprint, float32"]  # the same as `flukeprint`
-    rates: dict[str, list[float]] = {}
-    for turn in range(-1, rounds):
-        for what, (seconds, photos) in contestants.items():
-            rate = photos / seconds()
-            if turn >= 0:
-                rates.setdefault(what, []).append(rate)
-                print(f"  {name}, {kind}, {what}: {rate:.0f} photographs a second", flush=True)
-    for other in others.values():
-        other.end()
+    with contextlib.ExitStack() as stack:
+        others = {what: (stack.enter_context(peer(what, name, paths[:few])), few) for what in peers}
+        rates = taking_turns({**others, **contestants}, rounds, f"{name}, {kind}")
     rows = []
     for what, all_rates in rates.items():
         ratios = [mine / other for mine, other in zip(all_rates, rates["plain loop"], strict=True)]
@@ -147,6 +140,20 @@ def contest(
             }
         )  # fmt: skip
     return rows
+
+
+def taking_turns(
+    contestants: Mapping[str, tuple[Callable[[], float], int]], rounds: int, title: str
+) -> dict[str, list[float]]:
+    """Photographs a second in each round, of contestants with their number of photographs."""
+    rates: dict[str, list[float]] = {what: [] for what in contestants}
+    for turn in range(-1, rounds):
+        for what, (seconds, photos) in contestants.items():
+            rate = photos / seconds()
+            if turn >= 0:
+                rates[what].append(rate)
+                print(f"  {title}, {what}: {rate:.0f} photographs a second", flush=True)
+    return rates
 
 
 def in_parts(engine: Engine, photos: Photos) -> list[Photos]:

@@ -1,10 +1,10 @@
 """How other projects embed photographs, for comparison; each loop runs in its own process."""
 
+import contextlib
 import json
-import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.harness.places import PEERS, ROOT, module_command
+from benchmarks.harness.places import PEERS
+from benchmarks.harness.standing import answer, standing
 from benchmarks.harness.timing import timed
 from flukeprint.config.load import load_config
 from flukeprint.config.schema import Config
@@ -105,34 +106,12 @@ def settings(backbone: str, weights: str, cache: Path | None) -> Config:
 LOOPS = {"plain loop": plain_loop, "open-metric-learning": open_metric_learning}
 
 
-class Peer:
-    """A peer's loop in a process of its own, which runs when called."""
-
-    def __init__(self, what: str, name: str, paths: list[Path]) -> None:
-        command = module_command("speed.embedding", "--peer", what, name)
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._send(json.dumps([str(path) for path in paths]))
-
-    def _send(self, line: str) -> str:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(line, file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise SystemExit(f"a peer's process ended with {self._process.wait()}")
-        return answer
-
-    def __call__(self) -> float:
-        """Embed the photographs; the seconds that it takes."""
-        return float(self._send("run"))
-
-    def end(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+@contextlib.contextmanager
+def peer(what: str, name: str, paths: list[Path]) -> Iterator[Callable[[], float]]:
+    """A peer's loop in a process of its own: embeds the photographs when called, and times it."""
+    with standing("speed.embedding", "--peer", what, name) as ask:
+        ask(json.dumps([str(path) for path in paths]))
+        yield lambda: float(ask("run"))
 
 
 def run_peer(what: str, name: str) -> None:
@@ -150,5 +129,4 @@ def run_peer(what: str, name: str) -> None:
     std = (known.std.flatten() / 255).tolist()
     run = LOOPS[what](net, paths, mean, std)
     print("ready", flush=True)
-    for _ in sys.stdin:
-        print(timed(run), flush=True)
+    answer(lambda _: timed(run))

@@ -6,7 +6,8 @@ Seconds from the start of the process to the end of `flukeprint --help`; to the 
 that `infer.py` counts as done; to the end of `flukeprint identify` for one photograph; and to the
 first step of `train.py`.  The identifier is of EfficientNet-Lite0, trained for two steps on drawn
 whales by the checkout itself; each has a cache folder of its own, and a first round, which is not
-counted, fills it.  With --source the commands of that checkout take turns with this one's.
+counted, fills it; later ones are killed once they have shown what is waited for.  With --source the
+commands of that checkout take turns with this one's.
 """
 
 import os
@@ -47,7 +48,7 @@ def measure(quick: bool, source: Path | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         checkouts = {"now": ROOT} if source is None else {"now": ROOT, "before": source}
-        waits: dict[tuple[str, str], Callable[[], float]] = {}
+        waits: dict[tuple[str, str], Callable[[bool], float]] = {}
         for which, root in checkouts.items():
             made = folder / which
             made.mkdir()
@@ -68,7 +69,7 @@ def measure(quick: bool, source: Path | None) -> dict[str, Any]:
         seconds: dict[tuple[str, str], list[float]] = {key: [] for key in waits}
         for turn in range(-1, rounds):
             for key, wait in waits.items():
-                took = wait()
+                took = wait(turn < 0)
                 if turn >= 0:
                     seconds[key].append(took)
                     print(f"  {', '.join(key)}: {took:.2f} s", flush=True)
@@ -77,16 +78,16 @@ def measure(quick: bool, source: Path | None) -> dict[str, Any]:
 
 def _waits(
     root: Path, environment: Environment, config: Path, again: Path, identifier: Path, photo: Path
-) -> list[tuple[str, Callable[[], float]]]:
-    """What is measured of the commands of a checkout."""
+) -> list[tuple[str, Callable[[bool], float]]]:
+    """What is measured of the commands of a checkout, each let go on to its end or not."""
     infer = (str(root / "infer.py"), "--config", str(config))
     train = (str(root / "train.py"), "--config", str(again), "--no-untrained")
     identify = ("-m", "flukeprint", "identify", str(identifier), str(photo))
     return [
-        ("flukeprint --help", lambda: _run(environment, "-m", "flukeprint", "--help")),
-        ("infer.py, first photographs", lambda: _until(COUNTED, environment, *infer)),
-        ("flukeprint identify, one photograph", lambda: _run(environment, *identify)),
-        ("train.py, first step", lambda: _until(STEPPED, environment, *train)),
+        ("flukeprint --help", lambda _: _run(environment, "-m", "flukeprint", "--help")),
+        ("infer.py, first photographs", lambda whole: _until(COUNTED, whole, environment, *infer)),
+        ("flukeprint identify, one photograph", lambda _: _run(environment, *identify)),
+        ("train.py, first step", lambda whole: _until(STEPPED, whole, environment, *train)),
     ]
 
 
@@ -131,10 +132,10 @@ def _run(environment: Environment, *command: str) -> float:
     return took
 
 
-def _until(shown: re.Pattern[bytes], environment: Environment, *command: str) -> float:
+def _until(shown: re.Pattern[bytes], whole: bool, environment: Environment, *command: str) -> float:
     """Seconds until a command has shown this on its terminal.
 
-    The first run fills the cache folder, so that every one is let go on to its end.
+    whole: let it go on to its end, as the first run, which fills the cache folder; else kill it.
     """
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (24, 100))  # on one without a size bars have no room
@@ -150,9 +151,11 @@ def _until(shown: re.Pattern[bytes], environment: Environment, *command: str) ->
                 seen += chunk
                 if not took and shown.search(seen):
                     took = time.perf_counter() - begin
+                    if not whole:
+                        process.kill()
         finally:
             os.close(terminal)
-    if process.returncode or not took:
+    if not took or (whole and process.returncode):
         raise SystemExit(f"{' '.join(command)}: {seen.decode(errors='replace').strip()}")
     return took
 

@@ -3,7 +3,7 @@
     python -m benchmarks.speed.training_step [--quick] [--profile] [--augment]
 
 Synthetic 480 px JPEGs of 100 animals, 224 px, dynamic ArcFace, batches of 32, augmentation 0.5.
-Each contestant trains in a fresh process, in turns:
+Each contestant has a process of its own, and they train in turns, each time anew:
 
   plain Lightning       the same network, loss and augmentations; PIL, two workers, AdamW, float32
   open-metric-learning  its dataset, extractor, ArcFace and the loop of its README; skipped unless
@@ -14,11 +14,12 @@ Each contestant trains in a fresh process, in turns:
 `--profile` shows where the time of a flukeprint step goes, `--augment` the time of each transform.
 """
 
+import argparse
+import contextlib
+import gc
 import json
-import os
 import random
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,8 @@ import cv2
 import numpy as np
 
 from benchmarks.harness.arguments import options
-from benchmarks.harness.places import PEERS, ROOT, module_command
+from benchmarks.harness.places import PEERS
+from benchmarks.harness.standing import answer, standing
 from benchmarks.harness.timing import in_turns, save
 from benchmarks.speed.training_contestants import (
     BATCH,
@@ -63,11 +65,15 @@ def measure(quick: bool) -> dict[str, Any]:
                     print("open-metric-learning is not in .peers: skipped", flush=True)
                 rates: dict[str, list[float]] = {what: [] for what in taking}
                 many = count if device == "cpu" else 8  # an epoch has fifteen
-                for _ in range(rounds):
-                    for what in taking:
-                        rate = _in_process(folder, what, backbone, warm, warm + many, device)
-                        rates[what].append(rate)
-                        print(f"  {backbone} {device} {what}: {rate:.1f} photos/s", flush=True)
+                with contextlib.ExitStack() as stack:
+                    processes = {
+                        what: stack.enter_context(_process(folder, what, device)) for what in taking
+                    }
+                    for _ in range(rounds):
+                        for what, ask in processes.items():
+                            rate = float(ask(json.dumps([backbone, warm, warm + many])))
+                            rates[what].append(rate)
+                            print(f"  {backbone} {device} {what}: {rate:.1f} photos/s", flush=True)
                 rows += [
                     {"what": what, "backbone": backbone, "device": device,
                      "median": statistics.median(every), "all": every}
@@ -90,20 +96,25 @@ def _ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _in_process(
-    folder: Path, what: str, backbone: str, warm: int, steps: int, device: str
-) -> float:
-    done = subprocess.run(
-        module_command(
-            "speed.training_step", "--contestant", what, "--backbone", backbone,
-            "--folder", str(folder), "--warm", str(warm), "--steps", str(steps),
-        ),
-        cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "TRAINING_STEP_DEVICE": device},
+def _process(
+    folder: Path, what: str, device: str
+) -> contextlib.AbstractContextManager[Callable[[str], str]]:
+    return standing(
+        "speed.training_step", "--contestant", what, "--folder", str(folder),
+        environment={"TRAINING_STEP_DEVICE": device},
     )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(f"{what}: {done.stderr[-2000:]}")
-    return float(json.loads(done.stdout.splitlines()[-1])["rate"])
+
+
+def compete(folder: Path, what: str) -> None:
+    """Main function of a contestant's process: its rate for each backbone, warm-up and steps."""
+
+    def rate(line: str) -> float:
+        backbone, warm, steps = json.loads(line)
+        ends = CONTESTANTS[what](folder, backbone, steps)
+        gc.collect()  # what one training leaves behind is not the next one's
+        return float((len(ends) - warm) * BATCH / (ends[-1] - ends[warm - 1]))
+
+    answer(rate)
 
 
 def profile(backbone: str, steps: int = 8) -> None:
@@ -175,17 +186,13 @@ def main() -> None:
     parser.add_argument(
         "--augment", action="store_true", help="print the time of each augmentation"
     )
-    parser.add_argument("--contestant", choices=list(CONTESTANTS), help="run this one alone")
     parser.add_argument("--backbone", choices=list(WEIGHTS), default="tf_efficientnet_lite0",
-                       help="of a profile or a contestant")  # fmt: skip
-    parser.add_argument("--folder", type=Path, help="of a contestant's photographs")
-    parser.add_argument("--warm", type=int, default=1, help="uncounted steps of a contestant")
-    parser.add_argument("--steps", type=int, default=7, help="steps of a contestant")
+                        help="of a profile")  # fmt: skip
+    parser.add_argument("--contestant", choices=list(CONTESTANTS), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.contestant:
-        ends = CONTESTANTS[given.contestant](given.folder, given.backbone, given.steps)
-        rate = (len(ends) - given.warm) * BATCH / (ends[-1] - ends[given.warm - 1])
-        print(json.dumps({"what": given.contestant, "rate": rate}), flush=True)
+        compete(given.folder, given.contestant)
     elif given.profile:
         profile(given.backbone)
     elif given.augment:
