@@ -25,6 +25,7 @@ from flukeprint.identifier.identifier import Identifier
 from flukeprint.ranking.calibration import Calibration, Rising
 from flukeprint.training.train import train
 from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
+from tests.serving.page.test_catalogue_pages import until
 from tests.serving.served import Served, photo, served
 
 pytestmark = [
@@ -505,6 +506,21 @@ def test_nothing_moves_as_an_answer_comes(
             visitor.page.wait_for_load_state("networkidle")
             visitor.page.wait_for_timeout(400)
             assert visitor.page.evaluate("window.shift") < 0.05
+
+
+@pytest.mark.parametrize("how", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_an_example_below_an_answer_is_answered_in_sight(
+    whales: tuple[Path, Path], site: Served, chrome: Browser, how: dict
+):
+    with visit(chrome, site.url, reduced_motion="reduce", **how) as visitor:
+        page = visitor.open()
+        identify(visitor, photographs(whales)[0])
+        page.wait_for_selector("#answer-5 img")
+        page.locator("#examples button").nth(2).scroll_into_view_if_needed()
+        with page.expect_response("**/v1/identify"):
+            page.locator("#examples button").nth(2).click()
+        top = "document.querySelector('#answer-headline')?.getBoundingClientRect().top ?? -1"
+        until(page, lambda: 0 <= page.evaluate(top) < how["viewport"]["height"])
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,8 @@ async function answerTo(part, job, report) {
 
 function comeToResult() {
   const result = at("identify-result");
-  if (result.getBoundingClientRect().top < 0.6 * window.innerHeight) return;
+  const { top } = result.getBoundingClientRect();
+  if (top >= 0 && top < 0.6 * window.innerHeight) return;
   const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   result.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
 }
@@ -210,9 +211,13 @@ acts.again = () => again();
 acts.box = () => hold(chosen, { boxes: true, taken: false });
 acts.example = async (from) => {
   const number = Number(from.dataset.number);
+  awaited(true);
   const { blob, outcome } = await fetchBlob(`/v1/examples/${number}`);
   if (blob) await identify([new File([blob], String(number + 1), { type: blob.type || "image/jpeg" })]);
-  else await showEntries([{ outcome }]);
+  else {
+    await showEntries([{ outcome }]);
+    awaited(false);
+  }
 };
 
 takePhotographs(take);
