@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from PIL import Image
 
 from benchmarks.harness.arguments import options
 from benchmarks.harness.places import PEERS
-from benchmarks.harness.timing import machine, save, timed
+from benchmarks.harness.timing import in_turns, machine, save
 from benchmarks.speed.embedding_peers import (
     BACKBONES,
     LOOPS,
@@ -86,14 +86,12 @@ def contest(
     every = Catalog(images=tuple(path.name for path in paths), paths=tuple(paths))
     cached = settings(backbone, weights, folder / f"cache-{backbone}-{kind}").image
 
-    def ours(image: Any, precision: Any) -> Callable[[], float]:
-        return lambda: timed(
-            lambda: embed(
-                net,
-                every,
-                EmbeddingRecipe(image, stamp=stamp),
-                Compute(workers=WORKERS, precision=precision),
-            )
+    def ours(image: Any, precision: Any) -> Callable[[], object]:
+        return lambda: embed(
+            net,
+            every,
+            EmbeddingRecipe(image, stamp=stamp),
+            Compute(workers=WORKERS, precision=precision),
         )
 
     # Chosen before timing starts, as it happens once per machine.
@@ -111,19 +109,22 @@ def contest(
     parts = in_parts(engine, ready) * rounds_alone
 
     peers = [what for what in LOOPS if what == "plain loop" or PEERS.is_dir()]
-    contestants: dict[str, tuple[Callable[[], float], int]] = {
+    contestants: dict[str, tuple[Callable[[], object], int]] = {
         "flukeprint": (ours(config.image, "auto"), len(paths)),
         "flukeprint, float32": (ours(config.image, "fp32"), len(paths)),
         "flukeprint, decoded before": (ours(cached, "auto"), len(paths)),
         "forward pass alone": (
-            lambda: timed(lambda: engine.embed_many(parts)), rounds_alone * len(ready),
+            lambda: engine.embed_many(parts), rounds_alone * len(ready),
         ),
     }  # fmt: skip
     if engine.precision == "fp32":
         del contestants["flukeprint, float32"]  # the same as `flukeprint`
     with contextlib.ExitStack() as stack:
         others = {what: (stack.enter_context(peer(what, name, paths[:few])), few) for what in peers}
-        rates = taking_turns({**others, **contestants}, rounds, f"{name}, {kind}")
+        taking = {**others, **contestants}
+        print(f"{name}, {kind}", flush=True)
+        seconds = in_turns({what: run for what, (run, _) in taking.items()}, rounds)
+    rates = {what: [taking[what][1] / took for took in every] for what, every in seconds.items()}
     rows = []
     for what, all_rates in rates.items():
         ratios = [mine / other for mine, other in zip(all_rates, rates["plain loop"], strict=True)]
@@ -140,20 +141,6 @@ def contest(
             }
         )  # fmt: skip
     return rows
-
-
-def taking_turns(
-    contestants: Mapping[str, tuple[Callable[[], float], int]], rounds: int, title: str
-) -> dict[str, list[float]]:
-    """Photographs a second in each round, of contestants with their number of photographs."""
-    rates: dict[str, list[float]] = {what: [] for what in contestants}
-    for turn in range(-1, rounds):
-        for what, (seconds, photos) in contestants.items():
-            rate = photos / seconds()
-            if turn >= 0:
-                rates[what].append(rate)
-                print(f"  {title}, {what}: {rate:.0f} photographs a second", flush=True)
-    return rates
 
 
 def in_parts(engine: Engine, photos: Photos) -> list[Photos]:

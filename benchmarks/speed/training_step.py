@@ -63,17 +63,9 @@ def measure(quick: bool) -> dict[str, Any]:
                 if not (PEERS / "oml").is_dir() and "open-metric-learning" in taking:
                     taking.remove("open-metric-learning")
                     print("open-metric-learning is not in .peers: skipped", flush=True)
-                rates: dict[str, list[float]] = {what: [] for what in taking}
                 many = count if device == "cpu" else 8  # an epoch has fifteen
-                with contextlib.ExitStack() as stack:
-                    processes = {
-                        what: stack.enter_context(_process(folder, what, device)) for what in taking
-                    }
-                    for _ in range(rounds):
-                        for what, ask in processes.items():
-                            rate = float(ask(json.dumps([backbone, warm, warm + many])))
-                            rates[what].append(rate)
-                            print(f"  {backbone} {device} {what}: {rate:.1f} photos/s", flush=True)
+                work = (backbone, warm, warm + many)
+                rates = _rates(folder, taking, device, work, rounds)
                 rows += [
                     {"what": what, "backbone": backbone, "device": device,
                      "median": statistics.median(every), "all": every}
@@ -96,13 +88,27 @@ def _ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _process(
-    folder: Path, what: str, device: str
-) -> contextlib.AbstractContextManager[Callable[[str], str]]:
-    return standing(
-        "speed.training_step", "--contestant", what, "--folder", str(folder),
-        environment={"TRAINING_STEP_DEVICE": device},
-    )  # fmt: skip
+def _rates(
+    folder: Path, taking: list[str], device: str, work: tuple[str, int, int], rounds: int
+) -> dict[str, list[float]]:
+    """Photographs a second of contestants in each round; `work` is what `compete` reads."""
+    rates: dict[str, list[float]] = {what: [] for what in taking}
+    with contextlib.ExitStack() as stack:
+        processes = {
+            what: stack.enter_context(
+                standing(
+                    "speed.training_step", "--contestant", what, "--folder", str(folder),
+                    environment={"TRAINING_STEP_DEVICE": device},
+                )
+            )
+            for what in taking
+        }  # fmt: skip
+        for _ in range(rounds):
+            for what, ask in processes.items():
+                rate = float(ask(json.dumps(work)))
+                rates[what].append(rate)
+                print(f"  {work[0]} {device} {what}: {rate:.1f} photos/s", flush=True)
+    return rates
 
 
 def compete(folder: Path, what: str) -> None:
