@@ -27,7 +27,6 @@ function begin(files) {
   flow.pictures = [];
   flow.files = files;
   chosen = files;
-  awaited(false);
   showPreviews();
 }
 
@@ -45,6 +44,7 @@ async function take(files) {
 // Lets the person say more before the photographs are sent.
 async function hold(files, want) {
   begin(files);
+  awaited(false);
   await showEntries([]);
   const { choose } = await import("./choosing.js");
   const asked = await choose(files, want);
