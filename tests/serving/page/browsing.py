@@ -3,10 +3,11 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 FLAGS = [
@@ -79,3 +80,12 @@ def visit(started: Browser, site: str, locale: str = "en-US", **how: Any) -> Ite
         assert watched.elsewhere == []
     finally:
         context.close()
+
+
+def until(page: Page, happens: Callable[[], object]) -> None:
+    """Wait until something happens, half a minute at most."""
+    for _ in range(100):
+        if happens():
+            return
+        page.wait_for_timeout(300)
+    pytest.fail("it does not happen")

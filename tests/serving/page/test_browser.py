@@ -24,8 +24,7 @@ from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.ranking.calibration import Calibration, Rising
 from flukeprint.training.train import train
-from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
-from tests.serving.page.test_catalogue_pages import until
+from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, until, visit
 from tests.serving.served import Served, photo, served
 
 pytestmark = [

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from flukeprint.keeper.keeper import Keeper
 from flukeprint.keeper.new_photographs import NewPhotograph
@@ -20,7 +20,7 @@ from flukeprint.records.kinds import Encounter, Moment, Position
 from flukeprint.serving.people import ROLES, give_token
 from tests.serving.api.catalogue.conftest import SHOTS
 from tests.serving.api.http_client import connected
-from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
+from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, until, visit
 from tests.serving.page.page_facts import elements, read
 from tests.serving.page.test_accessibility import faults
 from tests.serving.served import Served, copied, photo, served
@@ -182,15 +182,6 @@ def test_who_has_no_token_is_sent_to_sign_in(team: Served, tokens: dict[str, str
 def chrome() -> Iterator[Browser]:
     with browser() as started:
         yield started
-
-
-def until(page: Page, happens: Callable[[], object]) -> None:
-    """Wait until something happens, half a minute at most."""
-    for _ in range(100):
-        if happens():
-            return
-        page.wait_for_timeout(300)
-    pytest.fail("it does not happen")
 
 
 def shoot(watched: Watched, name: str) -> None:

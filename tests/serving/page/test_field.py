@@ -22,9 +22,9 @@ from flukeprint.serving.people import give_token
 from flukeprint.serving.server import assemble
 from flukeprint.serving.service import Service
 from tests.serving.api.http_client import connected
-from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
+from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, until, visit
 from tests.serving.page.test_accessibility import faults
-from tests.serving.page.test_catalogue_pages import kept, open_, team, tokens, until
+from tests.serving.page.test_catalogue_pages import kept, open_, team, tokens
 from tests.serving.page.test_queue_page import sign_in
 from tests.serving.served import Served, photo, served
 

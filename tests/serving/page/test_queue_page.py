@@ -13,10 +13,10 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.serving.api.http_client import connected
-from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
+from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, until, visit
 from tests.serving.page.page_facts import elements, read
 from tests.serving.page.test_accessibility import faults
-from tests.serving.page.test_catalogue_pages import HTML, kept, open_, shoot, team, tokens, until
+from tests.serving.page.test_catalogue_pages import HTML, kept, open_, shoot, team, tokens
 from tests.serving.served import Served, photo
 
 __all__ = ["kept", "open_", "team", "tokens"]
