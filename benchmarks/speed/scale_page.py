@@ -36,12 +36,17 @@ class Figures:
             self._read[name] = json.loads(path.read_text()) if path.is_file() else {}
         return self._read[name]
 
-    def value(self, name: str, key: str = "median", place: str = "rows", **wanted: Any) -> Any:
-        """`key` of the first row with the values `wanted`."""
-        found = self.of(name).get(place, [])
-        for one in found if isinstance(found, list) else []:
+    def value(self, name: str, key: str = "median", **wanted: Any) -> Any:
+        """`key` of the first row with the values `wanted`; None if the script has not been run.
+
+        Raises LookupError if it has, and its rows are called otherwise.
+        """
+        found = self.of(name)
+        for one in found.get("rows", []):
             if all(one.get(field) == value for field, value in wanted.items()):
-                return one.get(key)
+                return one[key]
+        if found:
+            raise LookupError(f"results/{name}{self._ending} has no row with {wanted}")
         return None
 
 
@@ -91,7 +96,9 @@ def constants(figures: Figures) -> dict[str, float | None]:
         "embed": ours("EfficientNet-Lite0", "480 px"),
         "embed_large": ours("EfficientNet-Lite0", "12 megapixels"),
         "embed_resnet": ours("ResNet-50", "480 px"),
-        "train": figures.value("training_step", what="flukeprint", backbone="EfficientNet-Lite0"),
+        "train": figures.value(
+            "training_step", what="flukeprint", backbone="tf_efficientnet_lite0"
+        ),
         "exact_ns": each,  # seconds of 1,000 queries are ms of one
         "exact_n": None if largest is None else largest["photographs"],
         "graph_ms": min((one["ms"] for one in graph), default=None),

@@ -33,22 +33,22 @@ D, K, EACH = 512, 5, 20
 STAMP = "drawn"
 
 
-def correlated_vectors(n: int, queries: int) -> tuple[Floats, Floats]:
-    """(n, D) vectors of photographs of n / EACH individuals, and query vectors of the same.
+def photographer(
+    rng: np.random.Generator, individuals: int, least: float = 0.5, most: float = 0.8
+) -> Callable[[npt.NDArray[np.int64]], Floats]:
+    """Draw individuals, and return what draws (n, D) vectors of photographs of those it is given.
 
     Dimensions are correlated, as those of networks are: along the j-th of D random axes the
     variance is 1 / j, between individuals and between the photographs of one.  (Of 389 real
     photographs of spiders it falls as j**-0.9.)  Two photographs of one individual have a cosine
-    of 0.5 to 0.8.
+    of `least` to `most`, whatever the individual's is.
     """
-    rng = np.random.default_rng(0)
     axes, _ = np.linalg.qr(rng.standard_normal((D, D)))
     spread = np.arange(1, D + 1) ** -0.5
     shape = (spread[:, None] * axes / np.linalg.norm(spread)).astype(np.float32)
-    individuals = n // EACH
     centers = rng.standard_normal((individuals, D), dtype=np.float32) @ shape
     centers /= np.linalg.norm(centers, axis=1, keepdims=True)
-    noise = np.sqrt(1 / rng.uniform(0.5, 0.8, individuals) - 1).astype(np.float32)
+    noise = np.sqrt(1 / rng.uniform(least, most, individuals) - 1).astype(np.float32)
 
     def around(who: npt.NDArray[np.int64]) -> Floats:
         out = np.empty((len(who), D), np.float32)
@@ -59,6 +59,14 @@ def correlated_vectors(n: int, queries: int) -> tuple[Floats, Floats]:
             out[start : start + len(part)] = seen / np.linalg.norm(seen, axis=1, keepdims=True)
         return out
 
+    return around
+
+
+def correlated_vectors(n: int, queries: int) -> tuple[Floats, Floats]:
+    """(n, D) vectors of photographs of n / EACH individuals, and query vectors of the same."""
+    rng = np.random.default_rng(0)
+    individuals = n // EACH
+    around = photographer(rng, individuals)
     return around(np.arange(n) % individuals), around(rng.integers(0, individuals, queries))
 
 

@@ -228,6 +228,7 @@ def _draw_unseen(
     photos = np.bincount(labels, minlength=len(rare))
     known_of = np.bincount(labels[known], minlength=len(rare))
     left, supply = int(known.sum()), len(rows)
+    by_label = np.split(np.argsort(labels, kind="stable"), np.cumsum(photos)[:-1])
     for label in _hold_out_order(labels, rare, doubtful, config):
         if supply >= _wanted(left, config):
             break
@@ -236,7 +237,7 @@ def _draw_unseen(
         held_out[label] = True
         left -= int(known_of[label])
         supply += int(photos[label])
-        drawn.append(rng.permutation(np.flatnonzero(labels == label)))
+        drawn.append(rng.permutation(by_label[label]))
     if supply < _wanted(left, config):
         raise FlukeprintError(
             f"fold {config.fold}: {counted(supply, 'photo')} can serve as new individuals, but "

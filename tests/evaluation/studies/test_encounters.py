@@ -1,6 +1,7 @@
 """Groups of queries answered together, and the exponent that is fitted on them."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from flukeprint.config.ranking import RankConfig
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.evaluation.fitting import fit_calibration
+from flukeprint.evaluation.studies import encounters
 from flukeprint.evaluation.studies.encounters import (
     EXPONENTS,
     DrawnGroup,
@@ -20,6 +22,7 @@ from flukeprint.ranking.calibration import posterior
 from flukeprint.ranking.encounters.combine import merge_encounter
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.pipeline import QueryRanker
+from flukeprint.ranking.ranking import Ranking
 from flukeprint.ranking.rules import FittedRules
 
 
@@ -96,6 +99,47 @@ def test_a_group_has_the_probabilities_of_its_merged_answer() -> None:
     powered = joint.at(1.0)[0]
     assert powered[0] > first[0]
     assert powered[1] == first[1]
+
+
+def test_of_many_identities_the_best_of_each_photograph_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ranker, answers = drawn(60, 3, 0.5)
+    every = ranker.rank(FittedRules(), top=60)
+    calibration = fit_calibration(every, answers)
+    assert calibration is not None
+    best = ranker.rank(FittedRules(), top=7)
+    groups = draw_groups(answers, 2, draws=4, seed=0)
+    joint = GroupAnswers.of(best, groups, "mean", calibration)
+    assert joint.likely.identities.shape == (len(groups), 7)
+    right = joint.at(0.5)[1]
+    absent = 0
+    for number, group in enumerate(groups):
+        scores: dict[str | None, list[float]] = {}
+        for query in group.queries:
+            found = dict(zip(best.identities[query], best.scores[query].tolist(), strict=True))
+            for name in {n for q in group.queries for n in best.identities[q]}:
+                scores.setdefault(name, []).append(found.get(name, min(found.values())))
+        order = sorted(scores, key=lambda name: -sum(scores[name]))[:7]
+        absent += group.animal not in order
+        assert (right[number] > 0) == (group.animal in order)
+    assert absent
+    seen = []
+    rank = ranker.rank
+
+    def noted(*given: Any, top: int) -> Ranking:
+        seen.append(top)
+        return rank(*given, top=top)
+
+    monkeypatch.setattr(ranker, "rank", noted)
+    exponents = {}
+    for most in (45, 60, 1000):
+        monkeypatch.setattr(encounters, "MOST_IDENTITIES", most)
+        fitted = fit_encounters(ranker, FittedRules(), answers, calibration, seed=0)
+        exponents[most] = fitted.encounter_exponent
+    assert seen == [45, 60, 60]
+    assert exponents[60] == exponents[1000]
+    assert abs(exponents[45] - exponents[60]) <= 0.1
 
 
 def test_too_few_animals_fit_nothing() -> None:

@@ -24,31 +24,31 @@ from flukeprint.ranking.ranking import Ranking
 _SHARPEST = 1000.0
 
 
-def mean_scores(scores: Values, sharp: Values) -> Values:
+def mean_scores(scores: Values, sharp: Callable[[], Values]) -> Values:
     """The mean over the photographs."""
     return np.asarray(scores.mean(axis=0))
 
 
-def best_scores(scores: Values, sharp: Values) -> Values:
+def best_scores(scores: Values, sharp: Callable[[], Values]) -> Values:
     """The best over the photographs."""
     return np.asarray(scores.max(axis=0))
 
 
-def joint_scores(scores: Values, sharp: Values) -> Values:
+def joint_scores(scores: Values, sharp: Callable[[], Values]) -> Values:
     """The order of the product of the photographs' probabilities, as a mean of scores.
 
     A photograph's probability of identity i is proportional to exp(b s_i), where its calibration
     gives b (`sharpness`).  So the product over photographs is proportional to exp(sum(b s_i)), and
     the mean of the scores, weighted by b, has its order.
     """
-    weights = np.minimum(sharp, _SHARPEST)
+    weights = np.minimum(sharp(), _SHARPEST)
     if not weights.sum() > 0:
         return mean_scores(scores, sharp)
     return np.asarray(weights @ scores / weights.sum())
 
 
-# Scores (q, n) of n identities by q photographs and the sharpness (q,) of these, to scores (n,).
-COMBINATIONS: dict[EncounterRule, Callable[[Values, Values], Values]] = {
+# From scores (q, n) of n identities by q photographs, and what gives their sharpness (q,), to (n,).
+COMBINATIONS: dict[EncounterRule, Callable[[Values, Callable[[], Values]], Values]] = {
     "mean": mean_scores,
     "best": best_scores,
     "probabilities": joint_scores,
@@ -75,7 +75,10 @@ def merge_encounter(
     if not names or len(names) < len(found):
         raise ValueError("an encounter needs photographs ranked without a threshold")
     scores, rows = _table(ranking, names)
-    sharp = np.ones(len(ranking)) if calibration is None else sharpness(ranking, calibration)
+
+    def sharp() -> Values:
+        return np.ones(len(ranking)) if calibration is None else sharpness(ranking, calibration)
+
     joint = COMBINATIONS[rule](scores, sharp).astype(np.float32)
     n = len(names)
     best_rows = rows[np.where(rows < 0, -np.inf, scores).argmax(axis=0), np.arange(n)]
