@@ -94,7 +94,7 @@ def _validation(features: Any, split: Any, **rules: Any) -> None:
 
     config = Config(name="memory", rank=RankConfig(**rules))
     result, method = validate(features, split, config)
-    facts = calibrate_fold(features, split, config, result.scores, method)
+    facts = calibrate_fold(features, split, config, result, method)
     print(result.text(), facts.outside, file=sys.stderr)
 
 

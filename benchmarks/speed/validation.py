@@ -52,7 +52,7 @@ def measured(catalog: Catalog, features: Features, queries: int | None) -> dict[
     split = split_for(config, catalog)
     apart = time.perf_counter()
     found, method = validate(features, split, config)
-    calibrate_fold(features, split, config, found.scores, method)
+    calibrate_fold(features, split, config, found, method)
     end = time.perf_counter()
     map5 = found.scores.map5
     row = {

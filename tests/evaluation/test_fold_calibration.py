@@ -35,19 +35,24 @@ def calibrated(
     split = Split(gallery, gallery, asked, tuple(names[row] for row in asked))
     features = Features(embeddings)
     result, fitted = validate(features, split, config)
-    found = calibrate_fold(features, split, config, result.scores, fitted)
+    found = calibrate_fold(features, split, config, result, fitted)
     assert found.measured == FoldScores.of(result.scores)
     cosines = vectors[asked].astype(np.float64) @ vectors[gallery].astype(np.float64).T
     alike = np.array(names)[asked, None] == np.array(names)[gallery]
     return found, cosines, alike
 
 
-def test_the_floor_and_the_thresholds_are_those_of_all_pairs(tmp_path: Path) -> None:
-    found, cosines, alike = calibrated(tmp_path, "infer.outside=0.1")
+@pytest.mark.parametrize("rules", [(), ("rank.within=0.5",), ("rank.identity=mean",)])
+def test_the_floor_is_a_cosine_by_any_rules(tmp_path: Path, rules: tuple[str, ...]) -> None:
+    found, cosines, _ = calibrated(tmp_path, "infer.outside=0.1", *rules)
     nearest = np.sort(cosines.max(axis=1))
     assert found.outside is not None
     assert found.outside.queries == 40
     assert found.outside.floor == pytest.approx(nearest[4], abs=1e-6)  # four of forty lie below
+
+
+def test_the_thresholds_are_those_of_all_pairs(tmp_path: Path) -> None:
+    found, cosines, alike = calibrated(tmp_path, "infer.outside=0.1")
     pairs = Pairs(cosines[alike], cosines[~alike])
     want = Verifier.fit(pairs)
     assert want is not None

@@ -261,7 +261,7 @@ def test_the_digest_changes_with_whatever_changes_an_embedding(tmp_path: Path) -
 # --- with keypoints and class centers
 
 ANIMALS = 6
-RULES = ("rank.local={candidates: 4, side: 96, keypoints: 60}", "rank.head=0.25")
+KEYPOINTS = "rank.local={candidates: 4, side: 96, keypoints: 60}"
 
 
 def textures(shown: list[int], again: bool = False) -> Catalog:
@@ -273,7 +273,11 @@ def textures(shown: list[int], again: bool = False) -> Catalog:
 @pytest.fixture
 def thorough(tmp_path: Path) -> Identifier:
     """Knows six animals by a photo each, its head all but the last of them; gain 2 log(1 + s)."""
-    settings = config(tmp_path, *RULES)
+    return knows_textures(tmp_path, KEYPOINTS, "rank.head=0.25")
+
+
+def knows_textures(tmp_path: Path, *rules: str) -> Identifier:
+    settings = config(tmp_path, *rules)
     torch.manual_seed(0)
     net = build_model(settings.model, (32, 48))
     stamp = network_digest(net, EmbeddingRecipe(settings.image, False))
@@ -315,6 +319,19 @@ def by_hand(known: Identifier, pixels: np.ndarray) -> dict[str, float]:
     return {
         name: 0.75 * score + 0.25 * heads.get(name, score + move) for name, score in scores.items()
     }
+
+
+@pytest.mark.parametrize("rules", [(KEYPOINTS,), (KEYPOINTS, "rank.head=0.25"), ()])
+def test_how_near_a_photograph_is_its_keypoints_do_not_say(
+    tmp_path: Path, rules: tuple[str, ...]
+) -> None:
+    known = knows_textures(tmp_path, *rules)
+    queries = textures([3, 0, 5, 40], again=True)
+    assert queries.pixels is not None
+    for pixels, verdict in zip(queries.pixels, known.judge(queries), strict=True):
+        settings = Config(name="c", image=known.card.image)
+        cosines = known.gallery.vectors @ vectors(known.net, settings, pixels)
+        assert verdict.nearest_cosine == pytest.approx(float(cosines.max()), abs=1e-5)
 
 
 def test_keypoints_and_centers_reach_the_answers(thorough: Identifier) -> None:

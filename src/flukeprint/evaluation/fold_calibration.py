@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from flukeprint.config.schema import Config
 from flukeprint.data.embeddings import Embeddings
 from flukeprint.data.splits import Split
-from flukeprint.evaluation.metrics import FoldScores, Scores
+from flukeprint.evaluation.metrics import FoldScores
+from flukeprint.evaluation.validation import Validation
 from flukeprint.evaluation.verification import Pairs, Verifier, sample_pairs
 from flukeprint.ranking.features import Features
 from flukeprint.ranking.pipeline import PairScorer, RankingGallery
-from flukeprint.ranking.rules import FittedRules
+from flukeprint.ranking.rules import FittedRules, scores_are_cosines
 from flukeprint.ranking.threshold import OutOfDistribution, nearest_cosine
 from flukeprint.search.gallery import Gallery
 
@@ -33,22 +34,23 @@ def calibrate_fold(
     features: Features,
     split: Split,
     config: Config,
-    scores: Scores,
+    validation: Validation,
     fitted: FittedRules,
     centers: Embeddings | None = None,
 ) -> FoldCalibration:
     """Calibrate on the fold's queries against its gallery; the network was trained on neither.
 
-    features: of the whole catalogue, whose rows `split` names.  scores: of the fold's validation.
+    features: of the whole catalogue, whose rows `split` names.  validation: of this fold.
     """
     gallery, queries = features.take(split.gallery), features.take(split.queries)
     outside = None
     if config.infer.outside is not None and len(queries):
-        plain = Gallery(gallery.embeddings)
-        outside = OutOfDistribution.fit(
-            nearest_cosine(plain, queries.embeddings), config.infer.outside
+        nearest = (  # every photograph was compared already, or is now
+            validation.queries.ranking.best_known
+            if scores_are_cosines(config.rank)
+            else nearest_cosine(Gallery(gallery.embeddings), queries.embeddings)
         )
-        del plain  # frees its copy of the vectors in bf16
+        outside = OutOfDistribution.fit(nearest, config.infer.outside)
     prepared = RankingGallery(gallery, config.rank, centers)
     same, other = sample_pairs(
         queries.embeddings.identities, prepared.gallery.identities, seed=config.split.seed,
@@ -56,4 +58,4 @@ def calibrate_fold(
     )  # fmt: skip
     score = PairScorer(prepared, fitted)
     pairs = Pairs(score(queries, gallery, same), score(queries, gallery, other))
-    return FoldCalibration(FoldScores.of(scores), outside, Verifier.fit(pairs))
+    return FoldCalibration(FoldScores.of(validation.scores), outside, Verifier.fit(pairs))

@@ -62,7 +62,7 @@ from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.local.keypoint_store import KeypointStore
 from flukeprint.ranking.pipeline import PairScorer, QueryRanker, RankingGallery
 from flukeprint.ranking.ranking import Ranking, insert_new_individual
-from flukeprint.ranking.rules import looks_at_all
+from flukeprint.ranking.rules import scores_are_cosines
 from flukeprint.records.pointer import has_catalogue
 
 _RANKED_AT_ONCE = 1 << 16  # answers, of all queries that are ranked together
@@ -140,8 +140,7 @@ class Identifier(IdentifierState):
         self, queries: Features, ranked: Ranking, log_weights: Mapping[str, float] | None
     ) -> Verdict:
         rule, calibration = self.card.method.rules.encounters, self.card.calibration
-        # Without further rules the score of the first is the cosine to its nearest photograph.
-        plain = self.index is None and not looks_at_all(self.card.method.rules)
+        plain = self.index is None and scores_are_cosines(self.card.method.rules)
         return verdict_of(
             merge_encounter(ranked, rule, calibration), queries.embeddings,
             self.prepared.gallery, self.card,

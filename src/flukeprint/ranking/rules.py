@@ -33,3 +33,8 @@ def looks_at_all(rules: RankConfig) -> bool:
         rules.other_view, rules.local.candidates == "all", rules.fuse,
     )  # fmt: skip
     return rules.identity != "max" or any(changed)
+
+
+def scores_are_cosines(rules: RankConfig) -> bool:
+    """Whether an identity's score is the cosine to its nearest photograph: no rule changes it."""
+    return not looks_at_all(rules) and not rules.local.candidates

@@ -60,9 +60,7 @@ def measure_fold(config: Config, run: Run, setup: TrainingSetup) -> MeasuredFold
     _save_validation(run, setup, validation, fitted, ceiling)
     card = make_card(
         config, module.net, validation.deployed, validation.calibration, fitted=fitted,
-        fold_calibration=calibrate_fold(
-            features, split, config, validation.scores, fitted, centers
-        ),
+        fold_calibration=calibrate_fold(features, split, config, validation, fitted, centers),
     )  # fmt: skip
     return MeasuredFold(features, centers, validation, card)
 
