@@ -299,14 +299,34 @@ def draw(all_of: dict[str, Result | None], folder: Path) -> None:
         plots.growth(panels, folder / "growth.png")
 
 
+def machines(all_of: dict[str, Result | None]) -> tuple[dict[str, Any], list[str]]:
+    """The machine of most results, and the others with the names of what was measured there.
+
+    Raises SystemExit where there are no results.
+    """
+    parts: dict[str, list[str]] = {}
+    for name, found in all_of.items():
+        if found is not None:
+            parts.setdefault(machine_name(found["machine"]), []).append(name)
+    if not parts:
+        raise SystemExit("nothing has been measured yet; run without --render")
+    most = max(parts, key=lambda machine: len(parts[machine]))
+    last = all_of[parts[most][-1]]
+    assert last is not None
+    others = [f"{', '.join(names)} on {at}" for at, names in parts.items() if at != most]
+    return last["machine"], others
+
+
+def machine_name(machine: dict[str, Any]) -> str:
+    """Processor, cores and instruction sets."""
+    return f"{machine['cpu']}, {machine['cores']} cores ({', '.join(machine['instructions'])})"
+
+
 def render(quick: bool) -> None:
     """Write the page and the plots from the result files."""
     ran = QUICK if quick else SCRIPTS
     all_of = {name: result(name, quick) if name in ran else None for name in SCRIPTS}
-    machines = [found["machine"] for found in all_of.values() if found is not None]
-    if not machines:
-        raise SystemExit("nothing has been measured yet; run without --render")
-    machine = machines[-1]
+    machine, elsewhere = machines(all_of)
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     page = RESULTS / "speed-quick.md" if quick else REPORTS / "speed.md"
     folder, plots_at = (RESULTS / "plots-quick", "plots-quick") if quick else (PLOTS, "../plots")
@@ -314,9 +334,9 @@ def render(quick: bool) -> None:
     text = [
         "# How fast it is",
         "",
-        f"{machine['cpu']}, {machine['cores']} cores ({', '.join(machine['instructions'])}), no "
-        f"GPU; Python {machine['python']}, {versions}.",
+        f"{machine_name(machine)}, no GPU; Python {machine['python']}, {versions}.",
         "",
+        *([f"On other machines: {'; '.join(elsewhere)}.", ""] if elsewhere else []),
         "Made by `make bench`. Contestants take turns in one run; medians of five rounds or more, "
         "of three for growth and for several processes; some long runs are timed once. Absolute "
         "numbers are of a shared, noisy machine; "

@@ -13,12 +13,17 @@ from typing import Any
 
 from benchmarks.harness.places import RESULTS, ROOT
 from benchmarks.speed.embed_all_page import growth, of, overhead
+from benchmarks.speed.report import machine_name, machines
 
 TEMPLATE, PAGE = Path(__file__).with_name("scale_template.md"), ROOT / "docs" / "scale.md"
 ABSENT = "not measured"
 D = 512  # dimensions of an embedding
 SIDE = 224  # px, of the network's input
 SIZES = (10**4, 10**6, 10**8)  # photographs
+MEASURED = (  # the results that the page quotes
+    "scale", "embedding", "search", "exact_search", "decoding", "training_step", "memory",
+    "validation", "large", "embed_all",
+)  # fmt: skip
 QUERY_SHARE = 0.2  # share of a catalogue that validation queries
 
 
@@ -127,6 +132,8 @@ def constants(figures: Figures) -> dict[str, float | None]:
         "validation_mb": figures.value("memory", what="validation"),
         "memory_n": memory.get("photographs"),
         "memory_q": memory.get("queries"),
+        "drawn_n": figures.of("validation").get("photographs"),
+        "drawn_split_s": figures.value("validation", "split_seconds", what="all"),
     }  # fmt: skip
 
 
@@ -264,14 +271,17 @@ def render(quick: bool) -> Path:
     """Write the page; quick figures go to a page of their own, beside the results."""
     figures = Figures(quick)
     known = constants(figures)
-    machines = {
-        f"{found['cpu']}, {found['cores']} cores"
-        for name in ("scale", "embedding", "search", "exact_search", "decoding", "training_step")
-        if (found := figures.of(name).get("machine")) is not None
-    }
+    measured = {name: figures.of(name) or None for name in MEASURED}
+    machine, elsewhere = machines(measured)
     places = {name: text(value) for name, value in known.items()}
     places["costs"] = "\n".join(costs(known))
-    places["machine"] = "; ".join(sorted(machines)) or ABSENT
+    places["drawn_rows"] = "\n".join(
+        f"| {row['queries']:,}{'' if row['what'] == 'all' else ' drawn'} | {text(row['median'])} | "
+        f"{text(row['mb'])} | {row['map5']:.3f} [{row['low']:.3f}, {row['high']:.3f}] |"
+        for row in figures.of("validation").get("rows", [])
+    )
+    places["machine"] = machine_name(machine)
+    places["elsewhere"] = f"On other machines: {'; '.join(elsewhere)}." if elsewhere else ""
 
     def fill(match: re.Match[str]) -> str:
         return places[match[1]]  # KeyError: the template has a name without a figure
