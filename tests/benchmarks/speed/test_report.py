@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.speed.report import Result, machines
+from benchmarks.speed.report import SCRIPTS, Result, machines, result, targets
 
 
 def of(cpu: str, *instructions: str) -> Result:
@@ -25,3 +25,14 @@ def test_parts_of_other_machines_are_named() -> None:
     assert machines({"search": of("A")})[1] == []
     with pytest.raises(SystemExit, match="nothing has been measured"):
         machines({"search": None})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["embedding", "training_step", "exact_search", "search", "memory", "competition", "startup"],
+)
+def test_what_was_measured_is_held_against_its_aim(name: str) -> None:
+    def rows(found: Result | None) -> int:
+        return len(targets({**dict.fromkeys(SCRIPTS), name: found}))
+
+    assert rows(result(name, quick=False)) > rows(None)
