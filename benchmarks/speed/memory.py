@@ -3,8 +3,8 @@
     python -m benchmarks.speed.memory [--quick]
 
 200,000 gallery photographs and 20,000 queries of 512 dimensions; each case runs in a process of its
-own.  The peak is that of the whole process and includes the imported packages (torch, above all)
-and the embeddings, which the cases `packages` and `embeddings` measure alone.
+own.  The peak is that of the whole process and includes the imported packages and the embeddings,
+which the cases `packages` and `embeddings` measure alone.
 """
 
 import json
