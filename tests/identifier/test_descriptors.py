@@ -20,8 +20,10 @@ from flukeprint.ranking.local.descriptor_index import DescriptorIndex
 from flukeprint.ranking.pipeline import QueryRanker
 from flukeprint.ranking.rules import FittedRules
 from flukeprint.ranking.score_parts import Fusion
+from tests.identifier.drawn_identifiers import config, textures
 from tests.identifier.earlier import without_digests
-from tests.identifier.test_identifier import config, seen_again, textured, textures
+from tests.ranking.local.textures import small_seen_again as seen_again
+from tests.ranking.local.textures import small_textured as textured
 from tests.refusals import refused
 
 forked = multiprocessing.get_context("fork")

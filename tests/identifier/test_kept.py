@@ -19,8 +19,8 @@ from flukeprint.files import locked_for_writing
 from flukeprint.identifier import files
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.identifier.integrity import CHUNK, check_files, digest_files
+from tests.identifier.drawn_identifiers import build, config, shapes
 from tests.identifier.earlier import without_digests
-from tests.identifier.test_identifier import build, config, shapes
 from tests.refusals import refused
 
 forked = multiprocessing.get_context("fork")

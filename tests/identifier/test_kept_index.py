@@ -22,7 +22,7 @@ from flukeprint.keeper.new_photographs import NewPhotograph
 from flukeprint.records.database import FILE as RECORDS
 from flukeprint.records.edits import remove_photographs, rename
 from flukeprint.records.journal import Note, undo
-from tests.identifier.test_identifier import build, config, shapes
+from tests.identifier.drawn_identifiers import build, config, shapes
 from tests.refusals import refused
 
 NOTE = Note("ana")

@@ -22,7 +22,7 @@ from flukeprint.records.pointer import has_catalogue
 from flukeprint.serving import catalogue_watch, service
 from flukeprint.serving.catalogue_watch import CatalogueWatch
 from flukeprint.serving.service import NotSavedError, Service
-from tests.identifier.test_identifier import build, config, shapes
+from tests.identifier.drawn_identifiers import build, config, shapes
 from tests.refusals import refused
 from tests.serving.served import photo
 
