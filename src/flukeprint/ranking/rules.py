@@ -22,17 +22,29 @@ class FittedRules(Section):
         return KeypointGain(self.gain_scale, self.gain_floor)
 
 
+def nearest_decides(rules: RankConfig) -> bool:
+    """Whether the nearest photograph is an identity's score, by vectors as they are or improved."""
+    reciprocal = rules.reciprocal and rules.reciprocal_weight
+    return rules.identity == "max" and not any(
+        (rules.prototype, rules.head, rules.hubness, reciprocal)
+    )
+
+
+def plain_cosines(rules: RankConfig) -> bool:
+    """Whether no rule changes a cosine, other views and keypoints aside."""
+    return nearest_decides(rules) and not any(
+        (rules.whiten, rules.within, rules.expand, rules.augment_gallery)
+    )
+
+
 def looks_at_all(rules: RankConfig) -> bool:
     """Whether the rules need the scores of all gallery photographs, so that no index will do.
 
     Keypoints of a number of candidates do not: these are found by an index as well.
     """
-    changed = (
-        rules.prototype, rules.head, rules.whiten, rules.within, rules.expand,
-        rules.augment_gallery, rules.hubness, rules.reciprocal and rules.reciprocal_weight,
-        rules.other_view, rules.local.candidates == "all", rules.fuse,
-    )  # fmt: skip
-    return rules.identity != "max" or any(changed)
+    return not plain_cosines(rules) or any(
+        (rules.other_view, rules.local.candidates == "all", rules.fuse)
+    )
 
 
 def scores_are_cosines(rules: RankConfig) -> bool:

@@ -39,7 +39,7 @@ from flukeprint.ranking.neighbours import (
     neighbours,
     rows_of,
 )
-from flukeprint.ranking.rules import looks_at_all
+from flukeprint.ranking.rules import looks_at_all, nearest_decides, plain_cosines
 from flukeprint.ranking.score_parts import Fusion, PartScores, PhotoScores, ScoreParts
 from flukeprint.ranking.vector_rules import VectorRules
 from flukeprint.search.candidates import Candidates, leading
@@ -144,10 +144,14 @@ class Scorer:
         other_view = self._other_view(other_view)
         if self.rules.fuse:
             raise ValueError("rules that fuse the parts of a score need `search_fused`")
-        if adjustment is None and other_view == 0 and self._plain():
+        if adjustment is None and other_view == 0 and plain_cosines(self.rules):
             return self.gallery.search_identities(queries, top)
         keep = min(top, len(self.gallery.vocabulary))
-        if other_view == 0 and self._plain() and isinstance(adjustment, ShortlistAdjustment):
+        if (
+            other_view == 0
+            and plain_cosines(self.rules)
+            and isinstance(adjustment, ShortlistAdjustment)
+        ):
             numbers = np.arange(len(queries)) if rows is None else rows
             return self._shortlisted(queries, top, adjustment, numbers)
         if adjustment is None and other_view == 0 and self._only_vectors():
@@ -297,23 +301,9 @@ class Scorer:
             )
         return self.rules.other_view
 
-    def _plain(self) -> bool:
-        """Whether no rule changes anything, `other_view` aside."""
-        rules = self.rules
-        return self._nearest_decides() and not any(
-            (rules.whiten, rules.within, rules.expand, rules.augment_gallery)
-        )
-
     def _only_vectors(self) -> bool:
         """Whether the rules improve vectors and change nothing else, `other_view` aside."""
-        return self._nearest_decides() and not self._plain()
-
-    def _nearest_decides(self) -> bool:
-        rules = self.rules
-        reciprocal = rules.reciprocal and rules.reciprocal_weight
-        return rules.identity == "max" and not any(
-            (rules.prototype, rules.head, rules.hubness, reciprocal)
-        )
+        return nearest_decides(self.rules) and not plain_cosines(self.rules)
 
     def _related(self, vectors: Floats, scores: Floats) -> Floats:
         """Scores (b, n) after the rules that look at neighbours."""
