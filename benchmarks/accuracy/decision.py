@@ -8,7 +8,7 @@ other individuals; then the halves are exchanged.  Writes `benchmarks/reports/de
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -156,11 +156,7 @@ def _answered(name: str, rule: str, catalog: Catalog, embeddings: Embeddings) ->
 
 def _threshold(rule: str, ranking: Ranking, answers: Sequence[str | None]) -> float:
     if rule == "best_map5":
-        five = replace(
-            ranking, identities=tuple(names[:5] for names in ranking.identities),
-            scores=ranking.scores[:, :5], rows=ranking.rows[:, :5],
-        )  # fmt: skip
-        return fit_threshold(five, answers)
+        return fit_threshold(ranking.first(5), answers)
     is_new = [answer is None for answer in answers]
     return threshold_for_false_new(ranking.best_known, is_new, float(rule.split()[1]))
 

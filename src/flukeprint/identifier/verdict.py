@@ -123,7 +123,7 @@ def verdict_of(
     factors: dict[str | None, float] | None = None
     if log_weights is not None:
         every, spread, factors = _informed(every, spread, card, len(queries), log_weights)
-    ranking = _first(every, top)
+    ranking = every.first(top)
     if card.threshold is not None:
         ranking = insert_new_individual(ranking, card.threshold)
     if near is None:
@@ -286,18 +286,6 @@ def _placed(
     names = [name for name in every.identities[0] if name is not None]
     found = place(taxonomy, likely.identities, names, confidence, above_classes=first is None)[0]
     return replace(found, name=first) if found.rank == CLASS else found
-
-
-def _first(every: Ranking, top: int) -> Ranking:
-    """Keep the `top` best of a ranking of all identities."""
-    width = min(top, every.scores.shape[1])
-    pad = ((0, 0), (0, top - width))
-    return replace(
-        every,
-        identities=tuple(names[:top] for names in every.identities),
-        scores=np.pad(every.scores[:, :width], pad, constant_values=np.nan),
-        rows=np.pad(every.rows[:, :width], pad, constant_values=-1),
-    )
 
 
 def _of(

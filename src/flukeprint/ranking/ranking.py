@@ -11,7 +11,7 @@ it.  `infer.threshold` says how `evaluation/validation.py` has the threshold cho
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,17 @@ class Ranking:
             scores=self.scores[index],
             rows=self.rows[index],
             best_known=self.best_known[index],
+        )
+
+    def first(self, top: int) -> "Ranking":
+        """Keep the `top` best answers of each query."""
+        width = min(top, self.scores.shape[1])
+        pad = ((0, 0), (0, top - width))
+        return replace(
+            self,
+            identities=tuple(names[:top] for names in self.identities),
+            scores=np.pad(self.scores[:, :width], pad, constant_values=np.nan),
+            rows=np.pad(self.rows[:, :width], pad, constant_values=-1),
         )
 
 

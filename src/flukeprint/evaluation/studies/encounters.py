@@ -6,7 +6,7 @@ several photographs say than one, for `encounter_weight` in `ranking/encounters/
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -87,12 +87,12 @@ class GroupAnswers:
         calibration: Calibration,
     ) -> "GroupAnswers":
         """Answer the groups; `ranking` is of all identities for each query, or as many of each."""
-        width = ranking.scores.shape[1]
+        width = ranking.scores.shape[1]  # photographs find different ones, if they do not find all
         merged = merge_rankings(
             [
                 (
                     np.array([number]),
-                    _best(merge_encounter(ranking.take(group.queries), rule, calibration), width),
+                    merge_encounter(ranking.take(group.queries), rule, calibration).first(width),
                 )
                 for number, group in enumerate(groups)
             ]
@@ -149,16 +149,6 @@ def fit_encounters(
     groups = [group for size in SIZES for group in draw_groups(names, size, draws=DRAWS, seed=seed)]
     found = GroupAnswers.of(ranking, groups, fitted.rules.encounters, calibration)
     return fitted.model_copy(update={"encounter_exponent": fit_exponent(found)})
-
-
-def _best(ranking: Ranking, width: int) -> Ranking:
-    """The first `width` answers: photographs found different ones, if they did not find all."""
-    return replace(
-        ranking,
-        identities=tuple(names[:width] for names in ranking.identities),
-        scores=ranking.scores[:, :width],
-        rows=ranking.rows[:, :width],
-    )
 
 
 def _some_queries(answers: Sequence[str | None], seed: int) -> Ints:
