@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.harness.places import RESULTS, ROOT
 from benchmarks.speed.embed_all_page import growth, of, overhead
-from benchmarks.speed.report import machine_name, machines
+from benchmarks.speed.report import machine_name, machines, table
 
 TEMPLATE, PAGE = Path(__file__).with_name("scale_template.md"), ROOT / "docs" / "scale.md"
 ABSENT = "not measured"
@@ -275,11 +275,16 @@ def render(quick: bool) -> Path:
     machine, elsewhere = machines(measured)
     places = {name: text(value) for name, value in known.items()}
     places["costs"] = "\n".join(costs(known))
-    places["drawn_rows"] = "\n".join(
-        f"| {row['queries']:,}{'' if row['what'] == 'all' else ' drawn'} | {text(row['median'])} | "
-        f"{text(row['mb'])} | {row['map5']:.3f} [{row['low']:.3f}, {row['high']:.3f}] |"
+    rows = [
+        (
+            f"{row['queries']:,}{'' if row['what'] == 'all' else ' drawn'}",
+            text(row["median"]), text(row["mb"]),
+            f"{row['map5']:.3f} [{row['low']:.3f}, {row['high']:.3f}]",
+        )
         for row in figures.of("validation").get("rows", [])
-    )
+    ]  # fmt: skip
+    validations = table(("queries of a fold", "s", "MB at most", "MAP@5"), rows)
+    places["validations"] = "\n".join(validations).rstrip()
     places["machine"] = machine_name(machine)
     places["elsewhere"] = f"On other machines: {'; '.join(elsewhere)}." if elsewhere else ""
 
