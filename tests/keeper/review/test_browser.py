@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(chromium() is None, reason="there is no Chromium"),
 ]
-NO_STORE = """Object.defineProperty(window, "localStorage", {
+NO_STORE = """Object.defineProperty(window, "indexedDB", {
   get() { throw new DOMException("denied", "SecurityError"); },
 });"""
 
@@ -42,6 +42,12 @@ def opened(watched: Watched) -> Page:
     page.context.set_offline(True)
     page.on("dialog", lambda dialog: dialog.accept())
     page.goto(watched.site)
+    return ready(page)
+
+
+def ready(page: Page) -> Page:
+    """The page, once it shows what was kept."""
+    page.wait_for_selector("body[aria-busy=false]")
     return page
 
 
@@ -238,7 +244,7 @@ def test_a_reload_loses_nothing(
         page.keyboard.press("u")
         before = downloaded(page, tmp_path)
         page.reload()
-        at(page, 2)
+        at(ready(page), 2)
         assert page.locator("#keeping").is_visible() != stored
         assert page.get_by_label("Your name").input_value() == "Ada"
         assert downloaded(page, tmp_path) == before
@@ -254,11 +260,42 @@ def test_two_tabs_lose_nothing_to_each_other(address: str, chrome: Browser) -> N
         page = opened(watched)
         other = page.context.new_page()
         other.goto(address)
+        ready(other)
         page.keyboard.press("1")
         other.wait_for_selector('#progress[value="1"]')
         other.keyboard.press("ArrowRight")
         other.keyboard.press("u")
         page.wait_for_selector('#progress[value="2"]')
+
+
+def test_two_tabs_that_write_at_once_keep_both(address: str, chrome: Browser) -> None:
+    with visit(chrome, address) as watched:
+        page = opened(watched)
+        other = page.context.new_page()
+        other.goto(address)
+        ready(other).keyboard.press("ArrowRight")
+        other.evaluate(UNHEARD)
+        page.evaluate(UNHEARD)
+        page.keyboard.press("1")
+        other.keyboard.press("u")  # which knows nothing of the first
+        other.keyboard.press("b")
+        for one in (page, other):
+            one.reload()
+            assert ready(one).locator("#progress").get_attribute("value") == "3"
+        at(other, 3)
+        for left in ("2", "1", "0"):
+            page.keyboard.press("z")
+            page.wait_for_selector(f'#progress[value="{left}"]')
+        page.reload()
+        assert ready(page).get_by_role("button", name="Undo").is_disabled()
+
+
+# No channel hears what other tabs say.
+UNHEARD = """() => {
+  const channel = new BroadcastChannel("any"), all = Object.getPrototypeOf(channel);
+  channel.close();
+  all.postMessage = () => {};
+}"""
 
 
 def test_another_page_begins_anew(address: str, chrome: Browser, tmp_path: Path) -> None:
@@ -268,6 +305,7 @@ def test_another_page_begins_anew(address: str, chrome: Browser, tmp_path: Path)
         page.keyboard.press("1")
         (tmp_path / "later.html").write_bytes(render_review(drawn_queue(event=13)))
         page.goto((tmp_path / "later.html").as_uri())
+        ready(page)
         assert page.locator("#progress").get_attribute("value") == "0"
 
 

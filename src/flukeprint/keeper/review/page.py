@@ -15,7 +15,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 def render_review(queue: ReviewQueue) -> bytes:
     """The whole page as HTML: its markup, style, script and the queue as JSON."""
-    style, script = _asset("review.css"), _asset("review.js")
+    style, script = _asset("review.css"), _asset("keeping.js") + _asset("review.js")
     policy = (
         f"default-src 'none'; script-src {source_digest(script.encode())}; "
         f"style-src {source_digest(style.encode())}; img-src data:; base-uri 'none'; "

@@ -1,5 +1,5 @@
 "use strict";
-(() => {
+(async () => {
   const byId = (id) => document.getElementById(id);
   const queue = JSON.parse(byId("queue").textContent);
   const entries = queue.entries;
@@ -15,58 +15,35 @@
   let unsaved = false;
 
   // --- keeping ---------------------------------------------------------------------------------
-  let store = null;
-  try {
-    store = window.localStorage;
-    store.setItem(`${KEY}-test`, "1");
-    store.removeItem(`${KEY}-test`);
-  } catch {
-    withoutStore();
-  }
-
-  function withoutStore() {
-    store = null;
+  const kept = new Kept(() => {
     byId("keeping").textContent = "This browser keeps decisions only until this page is closed. " +
       "Download the CSV before that.";
     byId("keeping").hidden = false;
+  });
+  const tabs = new BroadcastChannel(KEY); // the same page in other tabs
+
+  const whole = (found) => found && found.decisions && found.notes && Array.isArray(found.undo);
+
+  // Does what `act` does to a state here and in what is kept, where another tab may have written.
+  async function keep(act) {
+    act(state);
+    const now = structuredClone(state); // the next act may come before this one is written
+    const there = await kept.change(KEY, (found) => {
+      if (!whole(found)) return now;
+      act(found);
+      return { ...found, at: now.at };
+    }, now);
+    tabs.postMessage("kept");
+    take(there);
   }
 
-  function kept() {
-    try {
-      const found = store ? JSON.parse(store.getItem(KEY)) : (history.state || {})[KEY];
-      if (found && found.decisions && found.notes && Array.isArray(found.undo)) return found;
-    } catch { /* damaged: begin anew */ }
-    return null;
-  }
-
-  function keep() {
-    if (store) {
-      try {
-        store.setItem(KEY, JSON.stringify(state));
-        return;
-      } catch {
-        withoutStore();
-      }
-    }
-    // The entry of the browser's history survives a reload, and needs no permission.
-    try {
-      history.replaceState({ ...history.state, [KEY]: state }, "");
-    } catch { /* too much of it: only memory is left */ }
-  }
-
-  function keepPerson() {
-    try {
-      if (store) store.setItem(PERSON, byId("reviewer").value);
-      else history.replaceState({ ...history.state, [PERSON]: byId("reviewer").value }, "");
-    } catch { /* a name that must be typed again */ }
-  }
-
-  function person() {
-    try {
-      return (store ? store.getItem(PERSON) : (history.state || {})[PERSON]) || "";
-    } catch {
-      return "";
-    }
+  // Shows what another tab has written, unless what was written here is still under way.
+  function take(there) {
+    if (!whole(there) || kept.writing > 0) return;
+    const told = ({ decisions, notes, undo }) => JSON.stringify([decisions, notes, undo]);
+    const news = told(there) !== told(state);
+    state = { ...there, at: state.at };
+    if (news) show();
   }
 
   // --- words -----------------------------------------------------------------------------------
@@ -120,19 +97,21 @@
       say("This photograph cannot be read; there is nothing to decide.");
       return;
     }
-    state.undo.push({ at, before: state.decisions[at] || null });
-    state.undo.splice(0, state.undo.length - MOST_UNDONE);
-    state.decisions[at] = {
+    const made = {
       decision, identity, reviewer: byId("reviewer").value.trim(),
       at: new Date().toISOString().replace(/\.\d+Z$/, "Z"),
     };
     unsaved = true;
+    keep((all) => {
+      all.undo.push({ at, before: all.decisions[at] || null });
+      all.undo.splice(0, all.undo.length - MOST_UNDONE);
+      all.decisions[at] = made;
+    });
     const open = (place) => entries[place].error === null && !state.decisions[place];
     const places = entries.map((_, place) => place);
     const next = places.find((place) => place > at && open(place)) ?? places.find(open);
     const done = `${entry.photo}: ${told(state.decisions[at])}. ${decidedCount()} of ${readable} decided.`;
     if (next === undefined) {
-      keep();
       show(`${done} All are decided; download the CSV.`);
     } else {
       move(next, done);
@@ -173,14 +152,18 @@
   }
 
   function undo() {
-    const last = state.undo.pop();
+    const last = state.undo[state.undo.length - 1];
     if (!last) {
       say("There is nothing to undo.");
       return;
     }
-    if (last.before) state.decisions[last.at] = last.before;
-    else delete state.decisions[last.at];
     unsaved = true;
+    keep((all) => {
+      const taken = all.undo.pop();
+      if (!taken) return;
+      if (taken.before) all.decisions[taken.at] = taken.before;
+      else delete all.decisions[taken.at];
+    });
     move(last.at, `Undone: ${entries[last.at].photo} is ${told(last.before)}.`);
   }
 
@@ -189,9 +172,8 @@
       say(place < 0 ? "This is the first photograph." : "This is the last photograph.");
       return;
     }
-    state.at = place;
     compared = { candidate: 0, photo: 0 };
-    keep();
+    keep((all) => { all.at = place; });
     show(words);
     byId("photo").scrollIntoView({ block: "nearest" });
   }
@@ -422,6 +404,13 @@
     say(`The CSV holds ${decidedCount()} decisions.`);
   }
 
+  // --- what was kept, before anything can be pressed ---------------------------------------------
+  await kept.open();
+  const found = await kept.read(KEY);
+  if (whole(found)) state = found;
+  if (!(state.at >= 0 && state.at < entries.length)) state.at = 0;
+  byId("reviewer").value = (await kept.read(PERSON)) || byId("reviewer").value;
+
   // --- keys and buttons ------------------------------------------------------------------------
   const typed = { n: decideNew, u: () => decide("unsure", ""), b: () => decide("wrong_view", ""), z: undo, m: toggleMatches };
   const moved = {
@@ -458,27 +447,25 @@
   };
   for (const [id, act] of Object.entries(buttons)) byId(id).addEventListener("click", act);
   byId("goto").addEventListener("change", () => move(Number(byId("goto").value)));
-  byId("reviewer").addEventListener("input", keepPerson);
+  byId("reviewer").addEventListener("input", () => {
+    const name = byId("reviewer").value;
+    kept.change(PERSON, () => name, name);
+  });
   byId("note").addEventListener("input", () => {
-    if (byId("note").value) state.notes[state.at] = byId("note").value;
-    else delete state.notes[state.at];
+    const { at } = state, note = byId("note").value;
     unsaved = true;
-    keep();
+    keep((all) => {
+      if (note) all.notes[at] = note;
+      else delete all.notes[at];
+    });
   });
   for (const id of ["query", "compared"]) byId(id).addEventListener("load", draw);
   new ResizeObserver(draw).observe(byId("pair"));
-  window.addEventListener("storage", (event) => { // the same page in another tab
-    if (event.key !== KEY) return;
-    const at = state.at;
-    state = { ...(kept() || { decisions: {}, notes: {}, undo: [] }), at };
-    show();
-  });
+  tabs.onmessage = async () => take(await kept.read(KEY));
   window.addEventListener("beforeunload", (event) => {
-    if (!store && unsaved) event.preventDefault();
+    if (kept.writing > 0 || (!kept.database && unsaved)) event.preventDefault();
   });
 
-  state = kept() || state;
-  if (!(state.at >= 0 && state.at < entries.length)) state.at = 0;
-  byId("reviewer").value = person();
   show();
+  document.body.setAttribute("aria-busy", "false");
 })();

@@ -1,6 +1,6 @@
 // The first page: photographs of one encounter are sent as soon as they are chosen, unless the
 // person wants to say more about them first.  What cannot be sent waits on this device.
-import { acts, at, compareOver, element, gone, limits, takePhotographs, translate, whenBack } from "./page.js";
+import { acts, at, away, compareOver, element, gone, limits, takePhotographs, translate, whenBack } from "./page.js";
 import { Flow, fetchBlob, forget, prepared, preview, previewView, send, shown, smallPicture, withheld } from "./sending.js";
 
 const PATH = "/v1/identify";
@@ -81,8 +81,12 @@ async function identify(files, asked = NOTHING) {
 async function identified(files, asked) {
   const made = Promise.all(files.map(preview));
   const parts = await partsOf(files, asked);
-  if (chosen !== files) return; // other files were chosen meanwhile
   const refused = parts.map((part) => withheld(part.files, limits.max_photos)).find(Boolean);
+  if (chosen !== files) { // other files were chosen meanwhile
+    forget(await made);
+    if (!refused && away()) await wait(parts, files);
+    return;
+  }
   const answered = refused ? showEntries([{ outcome: refused }]) : ask(parts, files);
   const pictures = await made;
   if (chosen !== files) {
@@ -105,7 +109,11 @@ async function ask(parts, files) {
   const found = [];
   for (const [number, part] of parts.entries()) {
     const outcome = await answerTo(part, job, (state) => flow.progress(state));
-    if (job.cancelled || outcome === null) return;
+    if (job.cancelled || outcome === null) {
+      // Without a network the next photograph takes nothing from the one before it.
+      if (chosen !== files && away()) await wait(parts.slice(number), files);
+      return;
+    }
     if (outcome.state === "lost") {
       flow.job = null;
       flow.progress(null);

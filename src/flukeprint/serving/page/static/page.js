@@ -66,6 +66,9 @@ export function gone(lost) {
   }
 }
 
+// Whether the service was not reached when it was asked last.
+export const away = () => !at("gone").hidden;
+
 const returned = new Set(); // what is done when the service can be reached again
 
 // Calls an act once, when the service can be reached again, whoever finds that out; also where it
