@@ -130,7 +130,7 @@ def served(
                 process.kill()
 
 
-def _address(process: "subprocess.Popen[bytes]", output: Path, seconds: float = 60) -> str:
+def _address(process: "subprocess.Popen[bytes]", output: Path, seconds: float = 180) -> str:
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end:
         found = re.search(r"^page\s+(http://\S+?)/?\s*$", output.read_text(), re.MULTILINE)

@@ -89,3 +89,34 @@ def until(page: Page, happens: Callable[[], object]) -> None:
             return
         page.wait_for_timeout(300)
     pytest.fail("it does not happen")
+
+
+LISTEN = """
+window.sent = [];
+const plain = XMLHttpRequest.prototype.send;
+XMLHttpRequest.prototype.send = function (form) {
+  window.sent.push(Promise.all([...form].map(async ([name, value]) => [
+    name, value instanceof Blob ? [...new Uint8Array(await value.arrayBuffer())] : value,
+  ])));
+  return plain.call(this, form);
+};"""
+
+
+def listened(visitor: Watched) -> Watched:
+    """A visitor whose page remembers what it sends."""
+    visitor.page.add_init_script(LISTEN)
+    return visitor
+
+
+def sent(page: Page) -> list[dict[str, Any]]:
+    """The forms that the page has sent, photographs as bytes."""
+    forms = page.evaluate("Promise.all(window.sent)")
+    return [
+        {name: value if isinstance(value, str) else bytes(value) for name, value in form}
+        for form in forms
+    ]
+
+
+def cleared(visitor: Watched) -> None:
+    """Forget what the browser says of a network that was not there."""
+    visitor.complaints = [said for said in visitor.complaints if "ERR_INTERNET" not in said]

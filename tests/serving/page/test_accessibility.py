@@ -1,6 +1,5 @@
 """Every page follows WCAG 2.2 AA as far as axe-core can tell: light and dark, large and small."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from tests.serving.page.browsing import DESKTOP, PHONE, browser, chromium, visit
-from tests.serving.served import Served, photo, served
+from tests.serving.page.browsing import DESKTOP, PHONE, chromium, visit
+from tests.serving.served import Served, photo
 
 pytestmark = [
     pytest.mark.browser,
@@ -28,18 +27,6 @@ PATHS = (
     "/nothing",
 )  # fmt: skip
 WAYS = [("desktop", DESKTOP, "en-US"), ("phone", PHONE, "es-CL")]
-
-
-@pytest.fixture(scope="module")
-def site(identifier: Path) -> Iterator[Served]:
-    with served(identifier) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with browser() as started:
-        yield started
 
 
 def faults(page: Page, **options: Any) -> list[str]:

@@ -24,7 +24,7 @@ from flukeprint.data.synthetic.dataset import write_synthetic
 from flukeprint.identifier.identifier import Identifier
 from flukeprint.ranking.calibration import Calibration, Rising
 from flukeprint.training.train import train
-from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, until, visit
+from tests.serving.page.browsing import DESKTOP, PHONE, Watched, chromium, until, visit
 from tests.serving.served import Served, photo, served
 
 pytestmark = [
@@ -71,12 +71,6 @@ def whales(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def site(whales: tuple[Path, Path]) -> Iterator[Served]:
     with served(whales[0]) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with browser() as started:
-        yield started
 
 
 def shoot(watched: Watched, name: str, *, whole: bool = True) -> None:

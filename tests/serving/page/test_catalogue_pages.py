@@ -20,7 +20,7 @@ from flukeprint.records.kinds import Encounter, Moment, Position
 from flukeprint.serving.people import ROLES, give_token
 from tests.serving.api.catalogue.conftest import SHOTS
 from tests.serving.api.http_client import connected
-from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, until, visit
+from tests.serving.page.browsing import DESKTOP, PHONE, Watched, chromium, until, visit
 from tests.serving.page.page_facts import elements, read
 from tests.serving.page.test_accessibility import faults
 from tests.serving.served import Served, copied, photo, served
@@ -176,12 +176,6 @@ def test_who_has_no_token_is_sent_to_sign_in(team: Served, tokens: dict[str, str
             text = visitor.get("/sign-in", params={"next": wanted}, headers=HTML).text
             (after,) = elements(text.removeprefix("<!doctype html>"), id="after")
             assert after.get("value") == "/"
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with browser() as started:
-        yield started
 
 
 def shoot(watched: Watched, name: str) -> None:

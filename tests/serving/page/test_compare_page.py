@@ -1,7 +1,6 @@
 """Two photographs side by side in a browser: moved together or alone, mirrored, with keypoints."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.serving.api.http_client import connected
-from tests.serving.page.browsing import DESKTOP, PHONE, browser, chromium, until, visit
+from tests.serving.page.browsing import DESKTOP, PHONE, chromium, until, visit
 from tests.serving.page.page_facts import elements, read
 from tests.serving.page.test_accessibility import faults
 from tests.serving.page.test_catalogue_pages import HTML, kept, open_, shoot, team, tokens
@@ -64,12 +63,6 @@ def places(page: Page) -> list[str]:
         page.evaluate("one => one.style.transform", page.query_selector(f"#compare-{side} img"))
         for side in ("query", "candidate")
     ]
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with browser() as started:
-        yield started
 
 
 @pytest.mark.browser

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.serving.api.http_client import connected
-from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, until, visit
+from tests.serving.page.browsing import DESKTOP, PHONE, Watched, chromium, until, visit
 from tests.serving.page.page_facts import elements, read
 from tests.serving.page.test_accessibility import faults
 from tests.serving.page.test_catalogue_pages import HTML, kept, open_, shoot, team, tokens
@@ -89,12 +89,6 @@ def test_a_known_animal_is_told_by_its_name(team: Served, tokens: dict[str, str]
         assert done["item"]["identity"] == "Zoe"
         client.post(done["item"]["undo"]).raise_for_status()
         client.delete(f"/v1/batches/{batch}").raise_for_status()
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Browser]:
-    with browser() as started:
-        yield started
 
 
 def sign_in(visitor: Watched, token: str, path: str) -> Page:
