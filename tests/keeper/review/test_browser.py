@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 from flukeprint.keeper.review.page import render_review
 from flukeprint.keeper.review.table import ReviewDecision, read_decisions
 from tests.keeper.review.drawn_queue import HOSTILE, STAMP, digest, drawn_queue
-from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, visit
+from tests.serving.page.browsing import DESKTOP, PHONE, Watched, browser, chromium, until, visit
 
 pytestmark = [
     pytest.mark.browser,
@@ -255,6 +255,23 @@ def test_a_reload_loses_nothing(
     ]  # fmt: skip
 
 
+def test_a_reload_that_cuts_the_writing_short_loses_nothing(address: str, chrome: Browser) -> None:
+    with visit(chrome, address) as watched:
+        page = opened(watched)
+        page.keyboard.press("1")
+        until(page, lambda: page.evaluate(WRITTEN) == 1)
+        page.evaluate("() => { IDBObjectStore.prototype.put = () => {}; }")
+        page.keyboard.press("u")
+        page.reload()
+        at(ready(page), 2)
+        until(page, lambda: page.evaluate(WRITTEN) == 2)
+        page.keyboard.press("z")
+        until(page, lambda: page.evaluate(WRITTEN) == 1)
+        other = page.context.new_page()
+        other.goto(address)
+        assert ready(other).locator("#progress").get_attribute("value") == "1"
+
+
 def test_two_tabs_lose_nothing_to_each_other(address: str, chrome: Browser) -> None:
     with visit(chrome, address) as watched:
         page = opened(watched)
@@ -279,6 +296,7 @@ def test_two_tabs_that_write_at_once_keep_both(address: str, chrome: Browser) ->
         page.keyboard.press("1")
         other.keyboard.press("u")  # which knows nothing of the first
         other.keyboard.press("b")
+        until(page, lambda: page.evaluate(WRITTEN) == 3)
         for one in (page, other):
             one.reload()
             assert ready(one).locator("#progress").get_attribute("value") == "3"
@@ -289,6 +307,17 @@ def test_two_tabs_that_write_at_once_keep_both(address: str, chrome: Browser) ->
         page.reload()
         assert ready(page).get_by_role("button", name="Undo").is_disabled()
 
+
+# How many decisions lie in the database.
+WRITTEN = """() => new Promise((done) => {
+  indexedDB.open("flukeprint-review").onsuccess = ({ target: { result } }) => {
+    const all = result.transaction("kept").objectStore("kept").getAll();
+    all.onsuccess = () => {
+      result.close();
+      done(Math.max(0, ...all.result.map((one) => Object.keys(one.decisions || {}).length)));
+    };
+  };
+})"""
 
 # No channel hears what other tabs say.
 UNHEARD = """() => {

@@ -1,7 +1,7 @@
 "use strict";
-// What a page keeps in the browser by key: in IndexedDB, or where there is none in the entry of the
-// browser's history, which survives a reload and needs no permission.  Not in localStorage: of a
-// page that is opened from a file, Chromium (150) now and then gives another, empty one.
+// What a page keeps in the browser by key: in IndexedDB, and in the entry of the browser's history,
+// which survives a reload and needs no permission.  Not in localStorage: of a page that is opened
+// from a file, Chromium (150) now and then gives another, empty one.
 class Kept {
   // without() is called where the browser keeps nothing in a database.
   constructor(without) {
@@ -27,42 +27,43 @@ class Kept {
     this.without();
   }
 
+  // What lies under a key: [in the database, in the history], undefined where nothing does.
   async read(key) {
-    if (this.database) {
-      try {
-        return await Kept.within(this.database, "readonly", (store, done) => {
-          store.get(key).onsuccess = ({ target }) => done(target.result);
-        });
-      } catch {
-        this.fail();
-      }
+    const entry = (history.state || {})[key];
+    if (!this.database) return [undefined, entry];
+    try {
+      return [await Kept.within(this.database, "readonly", (store, done) => {
+        store.get(key).onsuccess = ({ target }) => done(target.result);
+      }), entry];
+    } catch {
+      this.fail();
+      return [undefined, entry];
     }
-    return (history.state || {})[key];
   }
 
-  // Makes what lies under a key with act(what lies there), as one step whatever other tabs write,
-  // and gives it; `whole` is kept where there is no database.
+  // Makes what lies in the database under a key with act(what lies there), as one step whatever
+  // other tabs write, and gives it.  The history gets `whole` at once, as a page that is loaded
+  // again does not wait for its database.
   async change(key, act, whole) {
-    if (this.database) {
-      this.writing += 1;
-      try {
-        return await Kept.within(this.database, "readwrite", (store, done) => {
-          store.get(key).onsuccess = ({ target }) => {
-            const made = act(target.result);
-            store.put(made, key);
-            done(made);
-          };
-        });
-      } catch {
-        this.fail();
-      } finally {
-        this.writing -= 1;
-      }
-    }
     try {
       history.replaceState({ ...history.state, [key]: whole }, "");
-    } catch { /* too much of it: only memory is left */ }
-    return whole;
+    } catch { /* too much of it, or too often */ }
+    if (!this.database) return whole;
+    this.writing += 1;
+    try {
+      return await Kept.within(this.database, "readwrite", (store, done) => {
+        store.get(key).onsuccess = ({ target }) => {
+          const made = act(target.result);
+          store.put(made, key);
+          done(made);
+        };
+      });
+    } catch {
+      this.fail();
+      return whole;
+    } finally {
+      this.writing -= 1;
+    }
   }
 
   static opened() {

@@ -8,8 +8,9 @@
   const MOST_UNDONE = 500;
   const SVG = "http://www.w3.org/2000/svg";
 
-  // What is kept: decisions and notes by place in the queue, what can be undone, and where one was.
-  let state = { decisions: {}, notes: {}, undo: [], at: 0 };
+  // What is kept: decisions and notes by place in the queue, what can be undone, where one was, and
+  // how often all this was changed.
+  let state = { decisions: {}, notes: {}, undo: [], at: 0, changes: 0 };
   let compared = { candidate: 0, photo: 0 };
   let drawing = false;
   let unsaved = false;
@@ -22,15 +23,19 @@
   });
   const tabs = new BroadcastChannel(KEY); // the same page in other tabs
 
-  const whole = (found) => found && found.decisions && found.notes && Array.isArray(found.undo);
+  const whole = (found) => found && found.decisions && found.notes && Array.isArray(found.undo) && found.changes >= 0;
 
   // Does what `act` does to a state here and in what is kept, where another tab may have written.
   async function keep(act) {
-    act(state);
+    const done = (all) => {
+      act(all);
+      all.changes += 1;
+    };
+    done(state);
     const now = structuredClone(state); // the next act may come before this one is written
     const there = await kept.change(KEY, (found) => {
       if (!whole(found)) return now;
-      act(found);
+      done(found);
       return { ...found, at: now.at };
     }, now);
     tabs.postMessage("kept");
@@ -406,10 +411,15 @@
 
   // --- what was kept, before anything can be pressed ---------------------------------------------
   await kept.open();
-  const found = await kept.read(KEY);
-  if (whole(found)) state = found;
+  const [written, last] = await kept.read(KEY);
+  if (whole(written)) state = written;
+  if (whole(last) && last.changes > state.changes) { // its writing was cut short
+    state = last;
+    kept.change(KEY, () => last, last);
+  }
   if (!(state.at >= 0 && state.at < entries.length)) state.at = 0;
-  byId("reviewer").value = (await kept.read(PERSON)) || byId("reviewer").value;
+  const [person, given] = await kept.read(PERSON);
+  byId("reviewer").value = given || person || byId("reviewer").value;
 
   // --- keys and buttons ------------------------------------------------------------------------
   const typed = { n: decideNew, u: () => decide("unsure", ""), b: () => decide("wrong_view", ""), z: undo, m: toggleMatches };
@@ -461,7 +471,7 @@
   });
   for (const id of ["query", "compared"]) byId(id).addEventListener("load", draw);
   new ResizeObserver(draw).observe(byId("pair"));
-  tabs.onmessage = async () => take(await kept.read(KEY));
+  tabs.onmessage = async () => take((await kept.read(KEY))[0]);
   window.addEventListener("beforeunload", (event) => {
     if (kept.writing > 0 || (!kept.database && unsaved)) event.preventDefault();
   });
