@@ -45,8 +45,8 @@
   // Shows what another tab has written, unless what was written here is still under way.
   function take(there) {
     if (!whole(there) || kept.writing > 0) return;
-    const told = ({ decisions, notes, undo }) => JSON.stringify([decisions, notes, undo]);
-    const news = told(there) !== told(state);
+    const content = ({ decisions, notes, undo }) => JSON.stringify([decisions, notes, undo]);
+    const news = content(there) !== content(state);
     state = { ...there, at: state.at };
     if (news) show();
   }
