@@ -372,6 +372,7 @@ def test_a_server_that_has_gone_is_told_apart_from_a_bad_photograph(
     (tmp_path / "shape.jpg").write_bytes(photo())
     with served(identifier) as short_lived, visit(chrome, short_lived.url) as visitor:
         page = visitor.open()
+        page.evaluate("navigator.serviceWorker.ready.then(() => 0)")  # it is fetched by now
         short_lived.process.terminate()
         short_lived.process.wait(30)
         page.set_input_files("#file-identify", tmp_path / "shape.jpg")
@@ -476,11 +477,27 @@ def test_a_large_photograph_is_made_smaller_before_it_is_sent(
     assert float(before @ after) > 0.99
 
 
+SHIFTS = """
+window.shift = 0;
+let from = 0;
+document.addEventListener("change", () => {
+  from = Infinity;
+  const drawn = () => { from = performance.now(); };
+  requestAnimationFrame(() => requestAnimationFrame(drawn));
+}, true);
+new PerformanceObserver((list) => {
+  for (const { hadRecentInput, startTime, value } of list.getEntries()) {
+    if (!hadRecentInput && startTime >= from) window.shift += value;
+  }
+}).observe({ type: "layout-shift", buffered: true });"""
+
+
 @pytest.mark.parametrize("late", [0, 0.8], ids=["at once", "late"])
 def test_nothing_moves_as_an_answer_comes(
     whales: tuple[Path, Path], site: Served, chrome: Browser, late: float
 ):
-    """Shifts within half a second of an input are not counted by browsers."""
+    """The first frame after an input aside, which a slow machine draws after the half second that
+    browsers forgive."""
 
     def held_back(route: Route) -> None:
         time.sleep(late)
@@ -488,11 +505,7 @@ def test_nothing_moves_as_an_answer_comes(
 
     for how in (DESKTOP, PHONE):
         with visit(chrome, site.url, **how) as visitor:
-            visitor.page.add_init_script(
-                "window.shift = 0; new PerformanceObserver(list => list.getEntries().forEach("
-                "moved => { if (!moved.hadRecentInput) window.shift += moved.value }))"
-                ".observe({type: 'layout-shift', buffered: true})"
-            )
+            visitor.page.add_init_script(SHIFTS)
             visitor.open()
             visitor.page.route("**/v1/identify", held_back)
             identify(visitor, photographs(whales)[0])
