@@ -3,6 +3,8 @@
 // which survives a reload and needs no permission.  Not in localStorage: of a page that is opened
 // from a file, Chromium (150) now and then gives another, empty one.
 class Kept {
+  static PATIENCE_MS = 5000; // for a database to open
+
   // without() is called where the browser keeps nothing in a database.
   constructor(without) {
     this.without = without;
@@ -86,4 +88,3 @@ class Kept {
     });
   }
 }
-Kept.PATIENCE_MS = 5000;

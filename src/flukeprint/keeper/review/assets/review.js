@@ -107,20 +107,18 @@
       at: new Date().toISOString().replace(/\.\d+Z$/, "Z"),
     };
     unsaved = true;
+    const open = (place) => place !== at && entries[place].error === null && !state.decisions[place];
+    const places = entries.map((_, place) => place);
+    const next = places.find((place) => place > at && open(place)) ?? places.find(open);
     keep((all) => {
       all.undo.push({ at, before: all.decisions[at] || null });
       all.undo.splice(0, all.undo.length - MOST_UNDONE);
       all.decisions[at] = made;
+      all.at = next ?? at;
     });
-    const open = (place) => entries[place].error === null && !state.decisions[place];
-    const places = entries.map((_, place) => place);
-    const next = places.find((place) => place > at && open(place)) ?? places.find(open);
-    const done = `${entry.photo}: ${told(state.decisions[at])}. ${decidedCount()} of ${readable} decided.`;
-    if (next === undefined) {
-      show(`${done} All are decided; download the CSV.`);
-    } else {
-      move(next, done);
-    }
+    const done = `${entry.photo}: ${told(made)}. ${decidedCount()} of ${readable} decided.`;
+    if (next === undefined) show(`${done} All are decided; download the CSV.`);
+    else arrive(done);
   }
 
   function choose(place) {
@@ -164,21 +162,27 @@
     }
     unsaved = true;
     keep((all) => {
+      all.at = last.at;
       const taken = all.undo.pop();
       if (!taken) return;
       if (taken.before) all.decisions[taken.at] = taken.before;
       else delete all.decisions[taken.at];
     });
-    move(last.at, `Undone: ${entries[last.at].photo} is ${told(last.before)}.`);
+    arrive(`Undone: ${entries[last.at].photo} is ${told(last.before)}.`);
   }
 
-  function move(place, words) {
+  function move(place) {
     if (place < 0 || place >= entries.length) {
       say(place < 0 ? "This is the first photograph." : "This is the last photograph.");
       return;
     }
-    compared = { candidate: 0, photo: 0 };
     keep((all) => { all.at = place; });
+    arrive();
+  }
+
+  // Shows the photograph at which one has come.
+  function arrive(words) {
+    compared = { candidate: 0, photo: 0 };
     show(words);
     byId("photo").scrollIntoView({ block: "nearest" });
   }
